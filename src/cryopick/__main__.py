@@ -1,0 +1,3 @@
+from cryopick.cli import main
+
+main()

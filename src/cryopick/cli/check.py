@@ -1,0 +1,5 @@
+"""`cryopick check`."""
+
+
+def check() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`cryopick convert`."""
+
+
+def convert() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`cryopick demo`."""
+
+
+def demo() -> None:
+    """To be written."""

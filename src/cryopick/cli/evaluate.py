@@ -1,0 +1,5 @@
+"""`cryopick evaluate`."""
+
+
+def evaluate() -> None:
+    """To be written."""

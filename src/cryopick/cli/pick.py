@@ -1,0 +1,5 @@
+"""`cryopick pick`."""
+
+
+def pick() -> None:
+    """To be written."""

@@ -1,0 +1,1 @@
+"""One picker over many micrographs: workers, resume, results on disk."""

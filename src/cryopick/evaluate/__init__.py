@@ -1,0 +1,1 @@
+"""How good are picks? Takes `Picks` of any program."""

@@ -1,0 +1,1 @@
+"""Micrographs and picks, from and to every program's files."""

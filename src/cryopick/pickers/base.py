@@ -1,0 +1,49 @@
+"""What every picker is, and the one way from a model's detections to picks."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import PixelMap, inside
+from cryopick.types import Micrograph, Picks
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a model found: centres float64 (n, 2) as (x, y) in the pixels of its own input, scores float32 (n,) in [0, 1]."""
+
+    xy: NDArray[np.float64]
+    scores: NDArray[np.float32]
+
+
+class Picker(Protocol):
+    """Finds the particles of one micrograph. Pickers hold settings and weights, never state between micrographs."""
+
+    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
+        """Every particle above the picker's threshold, best first.
+
+        `diameter` is in Å, or in pixels when the micrograph's pixel size is unknown; None lets the picker estimate it, and the
+        result's `diameter` tells. A micrograph without particles gives no picks, not an error.
+        """
+        ...
+
+
+class PickerClass(Protocol):
+    """A class in the table of pickers: a frozen dataclass of settings in `Settings`, and a picker when called with one."""
+
+    Settings: ClassVar[type[Any]]
+
+    def __call__(self, settings: Any, /) -> Picker: ...
+
+
+def to_picks(detections: Detections, to_home: PixelMap, micrograph: Micrograph, *, diameter: float | None) -> Picks:
+    """Detections as picks on their micrograph, best first (ties by row, then column); those outside the picture are dropped.
+
+    `diameter` in Å, or in pixels when the micrograph's pixel size is unknown.
+    """
+    xy = to_home.to_home(detections.xy)
+    order = np.lexsort((xy[:, 0], xy[:, 1], -detections.scores))
+    order = order[inside(xy[order], micrograph.shape_hw)]
+    return Picks(micrograph.name, xy[order], detections.scores[order], diameter, micrograph.shape_hw, micrograph.pixel_size)

@@ -1,0 +1,1 @@
+"""Micrographs with exact truth, from physics and from real or random structures."""

@@ -1,0 +1,1 @@
+"""Targets, losses, data and loops that make weights."""

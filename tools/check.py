@@ -1,0 +1,31 @@
+"""Every check of the project, in the order in which they fail fastest: `python tools/check.py [pytest arguments]`."""
+
+import subprocess
+import sys
+import time
+
+STEPS = [
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+    ["mypy"],
+    ["mkdocs", "build", "--strict", "--quiet"],
+    ["pytest", "-n", "2"],
+]
+
+
+def main() -> int:
+    """Run all steps, also after one failed; 0 when every one passed."""
+    failed = []
+    for step in STEPS:
+        command = [sys.executable, "-m", *step, *(sys.argv[1:] if step[0] == "pytest" else [])]
+        print(f"\n$ {' '.join(step)}", flush=True)
+        start = time.perf_counter()
+        if subprocess.run(command, check=False).returncode:
+            failed.append(step[0])
+        print(f"  {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"\nfailed: {', '.join(failed)}" if failed else "\nall checks passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
