@@ -54,7 +54,7 @@ def layer(path: Path) -> str:
 
 def test_every_module_imports_only_from_its_own_row_or_a_lower_one():
     found = [(path, name.split(".")[1]) for path, name in imports() if layer(path) not in {"__init__", "__main__"}]
-    assert len(found) > 20
+    assert len(found) > 10
     wrong = [
         f"{path.relative_to(PACKAGE)} imports {target}"
         for path, target in found
