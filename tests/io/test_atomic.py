@@ -1,0 +1,23 @@
+"""A reader never sees half a file."""
+
+import pytest
+
+from cryopick.io.atomic import atomic_path, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "new" / "picks.star"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in target.parent.iterdir()] == ["picks.star"]
+
+
+def test_the_temporary_file_keeps_the_suffix_and_the_result_is_readable_by_others(tmp_path):
+    target = tmp_path / "map.mrc"
+    with atomic_path(target) as temporary:
+        assert temporary.suffix == ".mrc"
+        temporary.write_bytes(b"x")
+    assert target.stat().st_mode & 0o444 == 0o444
