@@ -1,16 +1,23 @@
 """A reader never sees half a file."""
 
+from pathlib import Path
+
 import pytest
 
 from cryopick.io.atomic import atomic_path, write_text
 
 
+def write_and_fail(target: Path) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "new" / "picks.star"
     write_text(target, "old")
-    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_and_fail(target)
     assert target.read_text() == "old"
     assert [path.name for path in target.parent.iterdir()] == ["picks.star"]
 

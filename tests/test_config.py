@@ -1,0 +1,52 @@
+"""Settings from presets and key=value words."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from cryopick.config import load_preset, parse_words, resolve
+from cryopick.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int = 8
+
+
+@dataclass(frozen=True)
+class Outer:
+    radius: float = 0.2
+    name: str | None = None
+    inner: Inner = Inner()
+
+
+def test_later_layers_win_over_earlier_ones_and_over_defaults():
+    assert resolve(Outer, {"radius": 0.3, "name": "a"}, {"radius": 1}) == Outer(radius=1.0, name="a")
+
+
+def test_nested_settings_take_nested_mappings():
+    assert resolve(Outer, {"inner": {"width": 16}}).inner == Inner(16)
+
+
+def test_words_are_read_as_yaml():
+    assert parse_words(["radius=0.25", "name=null", "inner={width: 4}"]) == {"radius": 0.25, "name": None, "inner": {"width": 4}}
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [({"raduis": 1}, "no setting 'raduis'; it has: radius, name, inner"), ({"radius": "wide"}, "Expected `float`, got `str`")],
+)
+def test_a_wrong_setting_is_named(layer, message):
+    with pytest.raises(SettingError, match=message):
+        resolve(Outer, layer)
+
+
+@pytest.mark.parametrize("word", ["radius", "=3", "radius=[1"])
+def test_a_word_that_is_no_setting_is_refused(word):
+    with pytest.raises(SettingError):
+        parse_words([word])
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(SettingError, match="has no preset 'none-such'"):
+        load_preset("log", "none-such")
