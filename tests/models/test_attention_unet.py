@@ -1,0 +1,105 @@
+"""The U-Net against the numbers that the published one gave, and what holds at every width and size."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from golden_fill import fill, golden_rng, golden_values
+
+from cryopick.errors import SettingError
+from cryopick.models.attention_unet import AttentionUNet, settings_of
+
+
+@pytest.fixture(scope="module")
+def published_keys(golden):
+    return json.loads((golden / "cryosegnet_unet_keys.json").read_text())
+
+
+def tiny(width: int = 4, levels: int = 3) -> AttentionUNet:
+    model = AttentionUNet(width, levels).eval()
+    fill(model)
+    return model
+
+
+def image(height: int, width: int) -> torch.Tensor:
+    return torch.from_numpy(golden_rng(f"input:unet:{height}x{width}").random((1, 1, height, width)).astype(np.float32))
+
+
+def test_the_fill_rule_gives_the_numbers_it_gave_before(published_keys):
+    shapes = {entry["key"]: tuple(entry["shape"]) for entry in published_keys["state_dict"]}
+    first_values = published_keys["fill_rule_first_values"]
+    assert len(first_values) > 10
+    for key, values in first_values.items():
+        np.testing.assert_allclose(golden_values(key, shapes[key]).ravel()[:4], values[:4], rtol=1e-6)
+
+
+def test_keys_shapes_and_types_are_the_published_ones_in_their_order(published_keys):
+    with torch.device("meta"):
+        state = AttentionUNet(width=64, levels=5).state_dict()
+    ours = [{"key": key, "shape": list(value.shape), "dtype": str(value.dtype)[6:]} for key, value in state.items()]
+    assert ours == published_keys["state_dict"]
+
+
+@pytest.mark.slow
+def test_outputs_of_the_full_network_are_the_published_ones(golden):
+    with torch.device("meta"):
+        model = AttentionUNet(width=64, levels=5)
+    model = model.to_empty(device="cpu").eval()
+    fill(model)
+    stages = json.loads((golden / "cryosegnet_unet_stages.json").read_text())["stages"]
+    seen = {}
+    for name in stages:
+        model.get_submodule(name).register_forward_hook(lambda _, __, result, name=name: seen.update({name: result}))
+    outputs = np.load(golden / "cryosegnet_unet_outputs.npz")
+    with torch.inference_mode():
+        for height, width in [(256, 256), (64, 96), (128, 128)]:
+            picture = image(height, width)
+            np.testing.assert_array_equal(picture[0, 0, :4, :4], outputs[f"input_corner_{height}x{width}"])
+            np.testing.assert_allclose(model(picture), outputs[f"logits_{height}x{width}"], atol=2e-4, rtol=1e-4)
+    np.testing.assert_allclose(seen["b1"][:, :64], outputs["bottleneck_b1_128x128_first64"], atol=2e-4, rtol=1e-4)
+    for name, expected in stages.items():
+        found = seen[name].double()
+        assert list(found.shape) == expected["shape"], name
+        statistics = [found.mean(), found.std(correction=0), found.min(), found.max()]
+        wanted = [expected[key] for key in ("mean", "std", "min", "max")]
+        np.testing.assert_allclose(statistics, wanted, rtol=1e-3, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("width", "levels"), [(4, 3), (3, 4), (2, 6), (1, 5)])
+def test_width_and_levels_are_read_off_a_state_dict(width, levels):
+    with torch.device("meta"):
+        state = AttentionUNet(width, levels).state_dict()
+    assert settings_of(state) == {"width": width, "levels": levels}
+
+
+def test_another_networks_state_dict_is_not_taken_for_a_unet():
+    assert settings_of({"backbone.0.body.conv1.weight": torch.zeros(4, 3, 7, 7)}) is None
+    assert settings_of({}) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 24), (17, 31), (40, 9)])
+def test_any_size_gives_a_map_of_its_own_size(shape):
+    with torch.inference_mode():
+        assert tiny()(image(*shape)).shape == (1, 1, *shape)
+
+
+def test_an_odd_size_is_the_picture_continued_by_its_edge_and_cut_back():
+    picture = image(21, 30)
+    by_hand = torch.cat([picture, picture[..., -1:].expand(-1, -1, -1, 2)], dim=-1)
+    by_hand = torch.cat([by_hand, by_hand[..., -1:, :].expand(-1, -1, 3, -1)], dim=-2)
+    model = tiny()
+    with torch.inference_mode():
+        np.testing.assert_array_equal(model(picture), model(by_hand)[..., :21, :30])
+
+
+def test_pictures_of_a_batch_do_not_touch_each_other():
+    model, pair = tiny(), torch.cat([image(24, 24), 1 - image(24, 24)])
+    with torch.inference_mode():
+        np.testing.assert_allclose(model(pair)[1:], model(pair[1:]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "levels"), [(0, 5), (8, 0), (8, 7)])
+def test_a_network_that_cannot_be_says_so(width, levels):
+    with pytest.raises(SettingError, match="cannot be"):
+        AttentionUNet(width, levels)
