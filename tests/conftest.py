@@ -1,6 +1,9 @@
 """Shared fixtures. Real micrographs are looked for beside the checkout; tests that need them skip where they are absent."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores; set before numpy and torch are imported
+
 from pathlib import Path
 
 import numpy as np

@@ -1,0 +1,244 @@
+"""The training loop, once for every model: Lightning Fabric, EMA, warm-up, checkpoints that resume exactly.
+
+A batch depends on its step alone (see `Data`), so a run that was killed goes on as if nothing had happened, and the number of
+processes that read data cannot change the result.
+"""
+
+import csv
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from cryopick.errors import SettingError
+
+logger = logging.getLogger(__name__)
+Batch = Mapping[str, Tensor]
+LAST, BEST, LOG = "last.ckpt", "best.pt", "metrics.csv"
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How a model is trained; what it learns is its task's business.
+
+    Attributes
+    ----------
+    steps : optimiser steps.
+    batch : pictures a step, over all devices.
+    learning_rate : of the parameter groups that name none of their own.
+    schedule : after the warm-up: down to nothing along a cosine, a tenth from `drop_at` of the steps on, or constant.
+    ema : decay of the running average of the weights, which is what is validated and kept; None trains without.
+    clip : largest norm of the gradient; None does not clip.
+    precision : as Fabric names it.
+    patience : validations without a better score after which the run stops; None never stops early.
+    """
+
+    steps: int = 20_000
+    batch: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: int = 300
+    schedule: Literal["cosine", "drop", "constant"] = "cosine"
+    drop_at: float = 2 / 3
+    ema: float | None = 0.999
+    clip: float | None = 1.0
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    validate_every: int = 1000
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "validate_every"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+class Data(Protocol):
+    """Where batches come from."""
+
+    def batches(self, first: int, last: int, *, count: int, rank: int, world: int) -> Iterator[Batch]:
+        """The share of process `rank` of `world` in the batches of steps first … last − 1; `count` pictures a step in all."""
+        ...
+
+
+class Task(Protocol):
+    """What a model learns."""
+
+    model: nn.Module
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for the optimiser; a group may carry its own `lr`."""
+        ...
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Named parts, and their weighted sum as `loss`."""
+        ...
+
+    def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Numbers to log, the one to maximise as `score`. Called on the first process only."""
+        ...
+
+
+def rate_factor(step: int, settings: LoopSettings) -> float:
+    """What the learning rates are multiplied by at a step."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    if settings.schedule == "cosine":
+        done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    if settings.schedule == "drop":
+        return 0.1 if step >= settings.drop_at * settings.steps else 1.0
+    return 1.0
+
+
+class Trainer:
+    """One run: the state that a checkpoint holds, and the steps that advance it.
+
+    `fabric` is a launched `lightning.fabric.Fabric`; `out` gets `last.ckpt`, `best.pt` (the bare state dict of the best weights)
+    and `metrics.csv`. A `last.ckpt` that is there already is continued from.
+    """
+
+    def __init__(self, task: Task, data: Data, settings: LoopSettings, *, fabric: Any, out: Path) -> None:
+        self.task, self.data, self.settings, self.fabric, self.out = task, data, settings, fabric, out
+        optimizer = torch.optim.AdamW(task.parameter_groups(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.model, self.optimizer = fabric.setup(task.model, optimizer)
+        self.schedule = LambdaLR(self.optimizer, lambda step: rate_factor(step, settings))
+        self.average: AveragedModel | None = None
+        if settings.ema is not None:
+            self.average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))  # type: ignore[no-untyped-call]
+        self.step, self.best, self.since_best = 0, -math.inf, 0
+        if (out / LAST).exists():
+            self._load()
+
+    def run(self, *, on_step: Callable[[int, Mapping[str, float]], None] | None = None) -> float:
+        """Train to the last step, or until patience is out; returns the best validation score."""
+        settings, fabric = self.settings, self.fabric
+        batches = self.data.batches(
+            self.step, settings.steps, count=settings.batch, rank=fabric.global_rank, world=fabric.world_size
+        )
+        totals: dict[str, float] = {}
+        counted = 0
+        for batch in batches:
+            losses = self._advance(fabric.to_device(batch))
+            totals = {name: totals.get(name, 0.0) + value for name, value in losses.items()}
+            counted += 1
+            if on_step is not None:
+                on_step(self.step, losses)
+            if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                self._validate({name: total / counted for name, total in totals.items()})
+                totals, counted = {}, 0
+                if settings.patience is not None and self.since_best >= settings.patience:
+                    logger.info("no better score for %d validations: stopped at step %d", self.since_best, self.step)
+                    break
+        return self.best
+
+    def _advance(self, batch: Batch) -> dict[str, float]:
+        self.model.train()
+        with self.fabric.autocast():
+            losses = self.task.losses(self.model, batch)
+        if not torch.isfinite(losses["loss"]):
+            rate = self.settings.learning_rate
+            raise SettingError(
+                f"the loss is {losses['loss'].item()} at step {self.step}; lower learning_rate ({rate}) or set clip"
+            )
+        self.optimizer.zero_grad()
+        self.fabric.backward(losses["loss"])
+        if self.settings.clip is not None:
+            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.task.model)
+        self.step += 1
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _validate(self, losses: Mapping[str, float]) -> None:
+        """Validate and write the log and both checkpoints; processes other than the first wait for its score."""
+        scores = {"score": 0.0}
+        if self.fabric.is_global_zero:
+            kept = self._kept()
+            kept.eval()
+            with torch.inference_mode():
+                scores = self.task.validate(kept, self.fabric.device)
+        score = float(self.fabric.broadcast(scores["score"]))
+        better = score > self.best
+        self.best = max(score, self.best)
+        self.since_best = 0 if better else self.since_best + 1
+        if self.fabric.is_global_zero:
+            if better:
+                _replace(self.out / BEST, self._kept().state_dict())
+            rate = float(self.schedule.get_last_lr()[0])
+            self._append({"step": self.step, "learning_rate": rate, **losses, **scores})
+        self._save()
+
+    def _kept(self) -> nn.Module:
+        """The weights that are worth keeping: the average where there is one, with the model's own running statistics."""
+        if self.average is None:
+            return self.task.model
+        kept: nn.Module = self.average.module
+        own = dict(self.task.model.named_buffers())
+        for name, buffer in kept.named_buffers():
+            buffer.copy_(own[name])
+        return kept
+
+    def _append(self, row: Mapping[str, float]) -> None:
+        path = self.out / LOG
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
+
+    def _forget_rows_after(self, step: int) -> None:
+        """A kill between the log and the checkpoint leaves a row that is about to be written again."""
+        path = self.out / LOG
+        if not self.fabric.is_global_zero or not path.exists():
+            return
+        header, *rows = path.read_text().splitlines(keepends=True)
+        path.write_text(header + "".join(row for row in rows if int(row.split(",")[0]) <= step))
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.task.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "since_best": self.since_best,
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def _save(self) -> None:
+        state = self._state()
+        if self.fabric.is_global_zero:
+            _replace(self.out / LAST, state)
+        self.fabric.barrier()
+
+    def _load(self) -> None:
+        state = torch.load(self.out / LAST, map_location=self.fabric.device, weights_only=True)
+        self.task.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.step, self.best, self.since_best = state["step"], state["best"], state["since_best"]
+        torch.set_rng_state(state["torch_rng"].cpu())
+        self._forget_rows_after(self.step)
+        logger.info("continuing from step %d", self.step)
+
+
+def _replace(path: Path, state: Any) -> None:
+    """Save beside the target and rename, so that a kill leaves the old checkpoint or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(path.suffix + ".part")
+    torch.save(state, temporary)
+    temporary.replace(path)

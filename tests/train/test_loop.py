@@ -1,0 +1,115 @@
+"""One loop for every model: it learns, keeps the best, and goes on exactly where it was killed."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cryopick.errors import SettingError
+from cryopick.randomness import generator
+from cryopick.train.loop import BEST, LAST, LOG, LoopSettings, Trainer, rate_factor
+
+Fabric = pytest.importorskip("lightning.fabric").Fabric
+SETTINGS = LoopSettings(steps=40, batch=16, learning_rate=0.05, weight_decay=0.0, warmup=4, ema=0.8, validate_every=10)
+
+
+class KilledError(Exception):
+    pass
+
+
+class Lines:
+    """Points of y = 2x − 1; the batch of a step depends on nothing but the step."""
+
+    def batches(self, first, last, *, count, rank, world):
+        for step in range(first, last):
+            x = generator(0, "batch", step).standard_normal((count, 1)).astype(np.float32)[rank::world]
+            yield {"x": torch.from_numpy(x), "y": torch.from_numpy(2 * x - 1)}
+
+
+class Fit:
+    def __init__(self, scores=None):
+        torch.manual_seed(1)
+        self.model = nn.Sequential(nn.Linear(1, 8), nn.BatchNorm1d(8), nn.Dropout(0.1), nn.Linear(8, 1))
+        self.scores = iter(scores) if scores is not None else None
+
+    def parameter_groups(self):
+        return [{"params": list(self.model.parameters())}]
+
+    def losses(self, model, batch):
+        loss = (model(batch["x"]) - batch["y"]).square().mean()
+        return {"loss": loss, "squared": loss.detach()}
+
+    def validate(self, model, device):
+        if self.scores is not None:
+            return {"score": next(self.scores)}
+        x = torch.linspace(-1, 1, 9)[:, None]
+        return {"score": -float((model(x) - (2 * x - 1)).square().mean())}
+
+
+def trainer(out: Path, task=None, settings=SETTINGS) -> Trainer:
+    return Trainer(task or Fit(), Lines(), settings, fabric=Fabric(accelerator="cpu", devices=1), out=out)
+
+
+def weights(path: Path) -> torch.Tensor:
+    return torch.cat([value.flatten().double() for value in torch.load(path, weights_only=True).values()])
+
+
+def test_it_learns_a_line(tmp_path):
+    assert -trainer(tmp_path).run() < 0.1 * (4 / 3 + 1)  # the mean square of 2x − 1 on [−1, 1] is 4/3 + 1
+
+
+def test_a_killed_run_goes_on_to_the_same_weights_and_log(tmp_path):
+    def kill_at_27(step, _):
+        if step == 27:
+            raise KilledError
+
+    trainer(tmp_path / "whole").run()
+    with pytest.raises(KilledError):
+        trainer(tmp_path / "killed").run(on_step=kill_at_27)
+    resumed = trainer(tmp_path / "killed")
+    assert resumed.step == 20
+    resumed.run()
+    assert torch.equal(weights(tmp_path / "whole" / BEST), weights(tmp_path / "killed" / BEST))
+    assert (tmp_path / "whole" / LOG).read_text() == (tmp_path / "killed" / LOG).read_text()
+
+
+def test_a_row_written_just_before_the_kill_is_not_doubled(tmp_path):
+    trainer(tmp_path).run(on_step=None)
+    rows = (tmp_path / LOG).read_text()
+    with (tmp_path / LOG).open("a") as log:
+        log.write("50,0,0,0,0\n")
+    trainer(tmp_path)
+    assert (tmp_path / LOG).read_text() == rows
+
+
+def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path):
+    settings = LoopSettings(steps=100, batch=4, validate_every=10, patience=2)
+    run = trainer(tmp_path, Fit(scores=[0.1, 0.5, 0.4, 0.3, 0.9]), settings)
+    assert run.run() == 0.5
+    assert run.step == 40
+    assert torch.load(tmp_path / LAST, weights_only=True)["step"] == 40
+
+
+def test_rates_rise_then_follow_the_cosine_or_drop():
+    cosine = LoopSettings(steps=110, warmup=10)
+    assert [rate_factor(step, cosine) for step in (0, 9)] == [0.1, 1.0]
+    assert rate_factor(60, cosine) == pytest.approx(0.5)
+    assert rate_factor(110, cosine) == pytest.approx(0.0)
+    drop = LoopSettings(steps=300, warmup=0, schedule="drop")
+    assert [rate_factor(step, drop) for step in (0, 199, 200)] == [1.0, 1.0, 0.1]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    task = Fit()
+    with torch.no_grad():
+        task.model[0].weight.fill_(math.inf)
+    with pytest.raises(SettingError, match="lower learning_rate"):
+        trainer(tmp_path, task).run()
+
+
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(SettingError, match="batch must be at least 1"):
+        LoopSettings(batch=0)
