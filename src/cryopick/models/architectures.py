@@ -1,4 +1,4 @@
-"""The table of network architectures whose weights can be loaded. A new one is an `ARCHITECTURE` in its module and a line here."""
+"""The table of networks whose weights can be loaded. A new one is an `ARCHITECTURE` in its module and a line here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

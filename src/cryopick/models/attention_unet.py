@@ -44,7 +44,7 @@ class AttentionUNet(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels per pixel of the bottleneck: sides that are a multiple of it need no padding."""
-        return 2**self.levels
+        return 1 << self.levels
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
