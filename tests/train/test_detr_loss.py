@@ -1,0 +1,77 @@
+"""Matching and losses are the published ones, and hold at the edges."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from cryopick.models.detr import DetrOutput
+from cryopick.train.detr_loss import DetrLoss, class_error
+from cryopick.train.matcher import corners, generalised_iou, match
+
+
+@pytest.fixture
+def published(golden):
+    arrays = {key: torch.from_numpy(value) for key, value in np.load(golden / "detr_loss_inputs.npz").items()}
+    output = DetrOutput(
+        arrays["pred_logits"].requires_grad_(),
+        arrays["pred_boxes"].requires_grad_(),
+        tuple((arrays[f"aux{i}_pred_logits"], arrays[f"aux{i}_pred_boxes"]) for i in (0, 1)),
+    )
+    targets = [arrays["target_boxes_0"], arrays["target_boxes_1"]]
+    return output, targets, json.loads((golden / "detr_loss_expected.json").read_text())
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_matches_and_losses_are_the_published_ones(published, label):
+    output, targets, expected = published
+    expected = expected[f"labels_{label}"]
+    pairs = match(output.logits, output.boxes, targets, label=label)
+    assert [{"query": q.tolist(), "target": t.tolist()} for q, t in pairs] == expected["matcher"]
+    assert class_error(output.logits, pairs, label=label) == pytest.approx(expected["losses"]["class_error"])
+    losses = DetrLoss(label=label)(output, targets)
+    parts = {name: value for name, value in expected["losses"].items() if name.startswith("loss")}
+    assert {name: losses[name].item() for name in parts} == pytest.approx(parts, rel=1e-4)
+
+
+def test_gradients_of_the_last_layer_are_the_published_ones(published):
+    output, targets, expected = published
+    loss = DetrLoss()(DetrOutput(output.logits, output.boxes), targets)["loss"]
+    loss.backward()
+    expected = expected["labels_0"]
+    assert loss.item() == pytest.approx(expected["weighted_total_last_layer"], rel=1e-4)
+    assert float(output.logits.grad.abs().sum()) == pytest.approx(expected["grad_logits_abs_sum"], rel=1e-4)
+    assert float(output.boxes.grad.abs().sum()) == pytest.approx(expected["grad_boxes_abs_sum"], rel=1e-4)
+    assert output.logits.grad[0, 0].tolist() == pytest.approx(expected["grad_logits_first_query"], rel=1e-4)
+
+
+def test_pictures_without_particles_have_only_a_class_loss(published):
+    output, _, expected = published
+    losses = DetrLoss()(DetrOutput(output.logits, output.boxes), [torch.zeros(0, 4), torch.zeros(0, 4)])
+    names = ("loss_ce", "loss_bbox", "loss_giou")
+    assert {name: losses[name].item() for name in names} == pytest.approx({n: expected["no_targets"][n] for n in names}, rel=1e-4)
+
+
+def test_more_particles_than_queries_leave_some_unmatched():
+    boxes = torch.rand(1, 3, 4, generator=torch.Generator().manual_seed(0))
+    wanted = torch.rand(7, 4, generator=torch.Generator().manual_seed(1))
+    [(queries, chosen)] = match(torch.zeros(1, 3, 2), boxes, [wanted])
+    assert queries.tolist() == [0, 1, 2]
+    assert len(set(chosen.tolist())) == 3
+    assert torch.isfinite(DetrLoss()(DetrOutput(torch.zeros(1, 3, 2), boxes), [wanted])["loss"])
+
+
+def test_boxes_without_area_give_finite_losses_and_gradients():
+    boxes = torch.zeros(1, 2, 4, requires_grad=True)
+    loss = DetrLoss()(DetrOutput(torch.zeros(1, 2, 2), boxes), [torch.zeros(1, 4)])["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(boxes.grad).all()
+
+
+def test_generalised_iou_by_hand():
+    # Unit squares one apart: no overlap, union 2, hull 3 × 1: 0 − 1/3. Half overlapping: 0.5/1.5 in a hull of 1.5.
+    boxes = corners(torch.tensor([[0.5, 0.5, 1, 1], [2.5, 0.5, 1, 1], [1.0, 0.5, 1, 1]]))
+    values = generalised_iou(boxes[0], boxes)
+    assert values.tolist() == pytest.approx([1.0, -1 / 3, 1 / 3])
