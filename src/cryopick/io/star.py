@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError, FileError
+from cryopick.io.table import parse_numbers
 
 Column = Sequence[str] | Sequence[int] | Sequence[float] | NDArray[Any]
 
@@ -48,13 +49,7 @@ class StarTable:
 
     def numbers(self, label: str) -> NDArray[np.float64]:
         """The column as float64 (n,). Raises `FileError` for a value that is no finite number, naming its row (from 1)."""
-        try:
-            numbers = np.fromiter(map(float, self._column(label)), np.float64, self._length)
-        except ValueError:
-            self._report_bad_number(label)
-        if not np.isfinite(numbers).all():
-            self._report_bad_number(label)
-        return numbers
+        return parse_numbers(self.path, f"_{label}", list(self._column(label)))
 
     def _column(self, label: str) -> Iterable[str]:
         if label not in self._columns:
@@ -64,12 +59,6 @@ class StarTable:
                 "Add the column, or name the file's format if it is another one",
             )
         return self._columns[label]
-
-    def _report_bad_number(self, label: str) -> NoReturn:
-        row, value = next((row, value) for row, value in enumerate(self.text(label), 1) if not _is_finite(value))
-        raise FileError(
-            self.path, f"row {row} of data_{self.block} has _{label} {value!r}, which is not a number", "Mend or remove that row"
-        )
 
 
 def read_star(path: Path) -> dict[str, StarTable]:
@@ -142,10 +131,3 @@ def _quoted(value: str) -> str:
     if mark is None or "\n" in value or "\r" in value:
         raise CryopickError(f"the name {value!r} cannot be written to a STAR file; rename it without quotes and line ends")
     return f"{mark}{value}{mark}"
-
-
-def _is_finite(value: str) -> bool:
-    try:
-        return bool(np.isfinite(float(value)))
-    except ValueError:
-        return False

@@ -1,0 +1,112 @@
+"""Micrograph names as different programs write them: with folders or without, with an extension, with CryoSPARC's UID before."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from cryopick.errors import NameMatchError
+
+_IMAGE_SUFFIXES = re.compile(r"(\.(mrcs?|tiff?|png|jpe?g|eer|map)(\.gz|\.bz2)?)+$", re.IGNORECASE)
+_UID = re.compile(r"(\d{21})_(?=.)")
+_EXAMPLES = 3
+
+
+def stem(name: str) -> str:
+    """The name without folders and image extensions; other dots stay: ``a/May08_03.05.02.mrc`` gives ``May08_03.05.02``."""
+    base = PurePosixPath(name).name
+    return _IMAGE_SUFFIXES.sub("", base) or base
+
+
+def without_uid(name: str) -> str:
+    """The file name, folders dropped, without the 21 digits that CryoSPARC puts before the names of what it imports."""
+    return _UID.sub("", PurePosixPath(name).name, count=1) if uid(name) is not None else PurePosixPath(name).name
+
+
+def uid(name: str) -> int | None:
+    """CryoSPARC's UID at the start of the file name, None when there is none."""
+    match = _UID.match(PurePosixPath(name).name)
+    return int(match[1]) if match else None
+
+
+class NameIndex:
+    """Finds the one of many known names that another program's spelling means.
+
+    The spelling that differs least wins: the whole name, else the file name, else without extension, else without CryoSPARC's
+    UID. Where several known names fit, the one that shares most of its last folders with the spelling is meant.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = dict.fromkeys(known)
+        self._by_key: list[dict[str, list[str]]] = []
+        for key in _KEYS:
+            table: dict[str, list[str]] = defaultdict(list)
+            for name in self._known:
+                table[key(name)].append(name)
+            self._by_key.append(dict(table))
+
+    def find(self, written: str) -> str:
+        """The known name that `written` means. Raises `NameMatchError` when none fits, or several do equally well."""
+        for key, table in zip(_KEYS, self._by_key, strict=True):
+            if fitting := table.get(key(written)):
+                return self._nearest(written, fitting)
+        raise NameMatchError(
+            f"no micrograph fits the name {written!r}; there are {_listed(self._known)}. "
+            "Names may differ in folders, extension and CryoSPARC's UID only"
+        )
+
+    def _nearest(self, written: str, fitting: list[str]) -> str:
+        if len(fitting) == 1:
+            return fitting[0]
+        shared = [_shared_folders(written, name) for name in fitting]
+        best = [name for name, count in zip(fitting, shared, strict=True) if count == max(shared)]
+        if len(best) > 1:
+            raise NameMatchError(f"the name {written!r} fits {_listed(best)}. Write it with the folders that tell them apart")
+        return best[0]
+
+
+def match_names(written: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """The known name of each written one.
+
+    Raises `NameMatchError` when one fits none or several, and when two spellings mean the same known name.
+    """
+    index = NameIndex(known)
+    matched: dict[str, str] = {}
+    spelling: dict[str, str] = {}
+    for name in dict.fromkeys(written):
+        matched[name] = found = index.find(name)
+        if spelling.setdefault(found, name) != name:
+            raise NameMatchError(f"both {spelling[found]!r} and {name!r} fit the micrograph {found!r}; rename one of them")
+    return matched
+
+
+def _whole(name: str) -> str:
+    return name
+
+
+def _file_name(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _stem_without_uid(name: str) -> str:
+    return stem(without_uid(name))
+
+
+_KEYS = (_whole, _file_name, stem, _stem_without_uid)
+
+
+def _shared_folders(one: str, other: str) -> int:
+    count = 0
+    for a, b in zip(reversed(PurePosixPath(one).parts[:-1]), reversed(PurePosixPath(other).parts[:-1]), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    if not every:
+        return "none"
+    shown = ", ".join(repr(name) for name in every[:_EXAMPLES])
+    return shown if len(every) <= _EXAMPLES else f"{shown} and {len(every) - _EXAMPLES} more"

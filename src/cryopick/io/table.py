@@ -1,0 +1,65 @@
+"""Tables in text files: delimited columns by name, and numbers with errors that name the row."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.errors import FileError
+
+
+def parse_numbers(path: Path, column: str, values: Sequence[str]) -> NDArray[np.float64]:
+    """Text as float64 (n,). Raises `FileError` for a value that is no finite number, with its row, counted from 1."""
+    try:
+        numbers = np.fromiter(map(float, values), np.float64, len(values))
+        bad = np.flatnonzero(~np.isfinite(numbers))
+    except ValueError:
+        bad = np.array([row for row, value in enumerate(values) if not _is_finite(value)])
+    if len(bad):
+        row = int(bad[0])
+        raise FileError(path, f"row {row + 1} has {column} {values[row]!r}, which is not a number", "Mend or remove that row")
+    return numbers
+
+
+def read_text(path: Path) -> str:
+    """The file as text; bytes that are not UTF-8 stay as the file system has them. Raises `FileError` when it cannot be read."""
+    try:
+        return path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
+
+
+def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]:
+    """Columns of a table with a header line, by the header's names (lower case, blanks around them taken off).
+
+    The delimiter is the one of `delimiters` that occurs in the header. Lines without content are skipped. Raises `FileError`
+    for an empty file and for a row with another number of values than the header has.
+    """
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise FileError(path, "is empty", "A table of picks has at least a header line")
+    delimiter = next((mark for mark in delimiters if mark in lines[0]), delimiters[0])
+    header, *rows = csv.reader(lines, delimiter=delimiter)
+    names = [name.strip().lower() for name in header]
+    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(names)), None)
+    if wrong is not None:
+        raise FileError(
+            path, f"row {wrong} has {len(rows[wrong - 1])} values where the header has {len(names)}", "Mend or remove that row"
+        )
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    return {name: list(values) for name, values in zip(names, columns, strict=True)}
+
+
+def first_of(columns: Iterable[str], wanted: Sequence[str]) -> str | None:
+    """The first of the wanted names that is among the columns."""
+    there = set(columns)
+    return next((name for name in wanted if name in there), None)
+
+
+def _is_finite(value: str) -> bool:
+    try:
+        return bool(np.isfinite(float(value)))
+    except ValueError:
+        return False
