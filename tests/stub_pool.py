@@ -1,0 +1,73 @@
+"""Work for the pool's tests; spawned processes import it, so it holds nothing else."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def start_double() -> Callable[[int], int]:
+    return lambda number: 2 * number
+
+
+def start_pid() -> Callable[[int], int]:
+    def work(number: int) -> int:
+        time.sleep(0.05)
+        return os.getpid()
+
+    return work
+
+
+def start_dying(folder: str, deaths: int) -> Callable[[int], int]:
+    """Task 3 kills its process, as often as `deaths`."""
+
+    def work(number: int) -> int:
+        died = len(list(Path(folder).iterdir()))
+        if number == 3 and died < deaths:
+            (Path(folder) / str(died)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    return work
+
+
+def start_and_die() -> Callable[[int], int]:
+    sys.exit(7)
+
+
+def start_raising() -> Callable[[int], int]:
+    def work(number: int) -> int:
+        raise ValueError(f"task {number}")
+
+    return work
+
+
+def start_counting_threads() -> Callable[[int], dict[str, int]]:
+    """Import OpenCV and torch, then count threads as the libraries themselves do."""
+    import cv2
+    import torch
+
+    def work(number: int) -> dict[str, int]:
+        import numpy as np
+        import scipy.fft
+
+        matrix = np.ones((300, 300), np.float32)
+        before = threads_of_process()
+        matrix @ matrix
+        scipy.fft.rfft2(matrix)
+        cv2.GaussianBlur(np.ones((2000, 2000), np.float32), (31, 31), 5)
+        torch.ones(300, 300) @ torch.ones(300, 300)
+        return {
+            "opencv": cv2.getNumThreads(),
+            "torch": torch.get_num_threads(),
+            "scipy.fft": scipy.fft.get_workers(),
+            "more threads after computing": threads_of_process() - before,
+        }
+
+    return work
+
+
+def threads_of_process() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
