@@ -1,0 +1,45 @@
+"""Stacks of reference pictures and density maps: MRC files with more than one section, packed or not."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.errors import FileError
+from cryopick.io.mrc import MrcHeader, open_mrc, read_data
+from cryopick.io.picture import first_bytes
+
+
+def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
+    """Pictures (n, h, w), n >= 1, of an MRC or MRCS stack as stored, and Å per pixel, None where the header tells none.
+
+    Raises `FileError` for files that are missing, cut, no MRC, or hold NaN or infinite values.
+    """
+    pixels, header = _read_whole(Path(path))
+    return pixels, header.voxel_size
+
+
+def read_map(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
+    """Densities (z, y, x) of a map, and its voxels' side in Å, None where the header tells none.
+
+    Files whose columns run along another axis than x, as CCP4 maps may have, are turned into this order. Raises `FileError`
+    for a single picture, and where `read_stack` does.
+    """
+    path = Path(path)
+    pixels, header = _read_whole(path)
+    if len(pixels) == 1:
+        raise FileError(path, "is a single picture, not a map", "Give a volume with several sections")
+    axes_of_file = header.axes[::-1]  # of sections, rows, columns
+    return np.ascontiguousarray(pixels.transpose([axes_of_file.index(axis) for axis in (3, 2, 1)])), header.voxel_size
+
+
+def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
+    first_bytes(path)
+    with open_mrc(path) as (stream, header):
+        pixels, rows, sound = read_data(stream, header)
+    if not sound:
+        total = header.shape[0] * header.shape[1]
+        raise FileError(path, f"is cut or damaged: {rows} of {total} rows can be read", "Copy it again, or make it again")
+    if not np.isfinite(pixels.sum(dtype=np.float64)):
+        raise FileError(path, "has NaN or infinite values", "Make it again; float16 overflows beyond 65504")
+    return pixels, header
