@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cryopick.io.atomic import atomic_path, write_text
+from cryopick.io.atomic import atomic_path, leftovers, write_text
 
 
 def write_and_fail(target: Path) -> None:
@@ -28,3 +28,12 @@ def test_the_temporary_file_keeps_the_suffix_and_the_result_is_readable_by_other
         assert temporary.suffix == ".mrc"
         temporary.write_bytes(b"x")
     assert target.stat().st_mode & 0o444 == 0o444
+
+
+def test_what_a_killed_writer_leaves_is_found_and_nothing_else(tmp_path):
+    folder = tmp_path / "records"
+    for name in ["picks.star", ".hidden", ".git-notes", "a-b_c.star"]:
+        write_text(folder / name, "")
+    with atomic_path(folder / "my.mic-1.star") as temporary:
+        assert leftovers(tmp_path) == [temporary]
+    assert leftovers(tmp_path) == []

@@ -1,10 +1,13 @@
 """Files that are whole or absent: written beside their place under another name, then renamed into it."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.[^.]*)?")
 
 
 @contextmanager
@@ -37,6 +40,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files at any depth below `folder`, of writers that were killed or are at work."""
+    return [path for path in folder.rglob(".*-*") if _TEMPORARY.fullmatch(path.name)]
 
 
 def _umask() -> int:
