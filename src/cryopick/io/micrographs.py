@@ -1,8 +1,9 @@
 """Micrographs from and to files: MRC, TIFF, PNG, JPEG, told apart by their content, not their name."""
 
 import logging
+import os
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -67,10 +68,15 @@ class Examination:
     statistics: tuple[float, float, float, float] | None = None
 
 
-def suffix_kind(path: Path) -> FileKind | None:
+def split_name(name: str) -> tuple[str, str]:
+    """A file name's stem, folders and all, and its suffix: `("a/m_1.2", ".mrc")` of `a/m_1.2.mrc.gz`."""
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would tidy the name
+    return os.path.splitext(stem) if suffix.lower() in PACKED_SUFFIXES else (stem, suffix)  # noqa: PTH122
+
+
+def suffix_kind(path: PurePath) -> FileKind | None:
     """The kind of micrograph that a file's name promises, `.gz` and `.bz2` left aside; None for other names."""
-    name = path.with_suffix("") if path.suffix.lower() in PACKED_SUFFIXES else path
-    return SUFFIXES.get(name.suffix.lower())
+    return SUFFIXES.get(split_name(path.name)[1].lower())
 
 
 def read_micrograph(
@@ -96,7 +102,7 @@ def read_micrograph(
         logger.warning("%s: %s", path, note)
     for fault in _pixel_faults(picture.pixels, path):
         raise fault
-    if _differ(pixel_size, picture.pixel_size):
+    if pixel_sizes_differ(pixel_size, picture.pixel_size):
         logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, picture.pixel_size, pixel_size)
     return Micrograph(
         pixels=picture.pixels,
@@ -154,6 +160,11 @@ def examine_micrograph(path: Path | str) -> Examination:
     )
 
 
+def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
+    """Whether both are known and more than 1 % apart."""
+    return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
+
+
 def _read_picture(path: Path, *, salvage: bool) -> Picture:
     head = first_bytes(path)
     packed = compression(head)
@@ -205,7 +216,3 @@ def _statistics(pixels: NDArray[np.float32]) -> tuple[float, float, float, float
         return None
     mean, deviation = (float(value.item()) for value in cv2.meanStdDev(finite))
     return float(finite.min()), float(finite.max()), mean, deviation
-
-
-def _differ(given: float | None, own: float | None) -> bool:
-    return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
