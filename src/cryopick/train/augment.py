@@ -41,7 +41,7 @@ class Augmentation:
 
 
 def augment(pictures: Tensor, targets: Tensor, *, settings: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures (B, 1, H, W) and their target maps (B, C, H, W), H = W: both turned and flipped alike, then pictures alone changed.
+    """Pictures (B, 1, H, W) and target maps (B, C, H, W), H = W: both turned and flipped alike, then pictures alone changed.
 
     Where a border becomes streaks the targets become zero: nothing is to be found there.
     """
