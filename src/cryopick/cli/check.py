@@ -1,5 +1,77 @@
-"""`cryopick check`."""
+"""`cryopick check`: what is wrong with micrographs and files of picks, and what to do about it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cryopick.io.examine import Examination
+    from cryopick.io.sources import MicrographSource
 
 
-def check() -> None:
-    """To be written."""
+def check(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Micrographs, folders, patterns or lists of them, or files of picks.")
+    ],
+    micrographs: Annotated[
+        list[str] | None, typer.Option(metavar="INPUT", help="The micrographs that the picks belong to: checks names and edges.")
+    ] = None,
+) -> None:
+    """Say what is in each file and every fault in it; the exit code is 1 when there is any."""
+    from cryopick.io.sources import find_micrographs
+
+    known = find_micrographs(micrographs) if micrographs else None
+    count = faulty = 0
+    for given in files:
+        for name, examination in _examine(given, known):
+            _show(name, examination)
+            count += 1
+            faulty += bool(examination.faults)
+    typer.echo(f"{count} checked, {faulty} with faults")
+    raise typer.Exit(1 if faulty else 0)
+
+
+def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, Examination]]":
+    from cryopick.errors import CryopickError
+    from cryopick.io.examine import Examination, examine_micrograph, examine_picks
+    from cryopick.io.sources import find_micrographs
+
+    if _holds_picks(Path(given)):
+        yield given, examine_picks(given, micrographs=known)
+        return
+    try:
+        sources = find_micrographs([given])
+    except CryopickError as fault:
+        yield given, Examination((fault,))
+        return
+    for source in sources:
+        yield str(source.path), examine_micrograph(source.path)
+
+
+def _holds_picks(path: Path) -> bool:
+    """By the content, or by a suffix that no micrograph and no list of micrographs has."""
+    from cryopick.errors import FileError
+    from cryopick.io.micrographs import suffix_kind
+    from cryopick.io.picks import SUFFIXES, detect_format
+    from cryopick.io.sources import LISTING_SUFFIXES
+
+    if not path.exists() or suffix_kind(path):
+        return False
+    try:
+        detect_format(path)
+    except FileError:
+        return path.suffix.lower() in SUFFIXES.keys() - LISTING_SUFFIXES
+    return True
+
+
+def _show(name: str, examination: "Examination") -> None:
+    faults = len(examination.faults)
+    typer.echo(f"{name}: " + ("good" if not faults else "1 fault" if faults == 1 else f"{faults} faults"))
+    for fault in examination.faults:
+        typer.secho(f"  fault: {str(fault).removeprefix(f'{name}: ')}", fg="red")
+    for note in examination.notes:
+        typer.secho(f"  note: {note}", fg="yellow")
+    for fact, text in examination.facts.items():
+        typer.echo(f"  {fact}: {text}")

@@ -2,10 +2,9 @@
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,26 +47,6 @@ OTHER_MAGIC = {
 PIXEL_SIZE_TOLERANCE = 0.01
 
 
-@dataclass(frozen=True)
-class Examination:
-    """What there is to say about a micrograph file.
-
-    Attributes
-    ----------
-    faults : why it cannot be used, in the order in which they were met; empty for a good file.
-    notes : oddities that do not stop a reader.
-    shape_hw, stored, pixel_size : as in `Picture`; None where nothing could be read.
-    statistics : minimum, maximum, mean and standard deviation of the finite pixels that are there.
-    """
-
-    faults: tuple[FileError, ...]
-    notes: tuple[str, ...] = ()
-    shape_hw: tuple[int, int] | None = None
-    stored: str | None = None
-    pixel_size: float | None = None
-    statistics: tuple[float, float, float, float] | None = None
-
-
 def split_name(name: str) -> tuple[str, str]:
     """A file name's stem, folders and all, and its suffix: `("a/m_1.2", ".mrc")` of `a/m_1.2.mrc.gz`."""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would tidy the name
@@ -97,10 +76,10 @@ def read_micrograph(
         or infinite, and for constant pictures. It says what was found and what to do.
     """
     path = Path(path)
-    picture = _read_picture(path, salvage=salvage)
+    picture = read_picture(path, salvage=salvage)
     for note in picture.notes:
         logger.warning("%s: %s", path, note)
-    for fault in _pixel_faults(picture.pixels, path):
+    for fault in pixel_faults(picture.pixels, path):
         raise fault
     if pixel_sizes_differ(pixel_size, picture.pixel_size):
         logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, picture.pixel_size, pixel_size)
@@ -137,35 +116,12 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic], *, pixel_siz
             write_raster(temporary, pixels)
 
 
-def examine_micrograph(path: Path | str) -> Examination:
-    """Look for every fault of a micrograph file, not only the first; a cut one is salvaged to look at the rest."""
-    path = Path(path)
-    faults: list[FileError] = []
-    try:
-        picture = _read_picture(path, salvage=False)
-    except FileError as fault:
-        faults.append(fault)
-        try:
-            picture = _read_picture(path, salvage=True)
-        except FileError:
-            return Examination(tuple(faults))
-    faults.extend(_pixel_faults(picture.pixels, path))
-    return Examination(
-        tuple(faults),
-        picture.notes,
-        (picture.pixels.shape[0], picture.pixels.shape[1]),
-        picture.stored,
-        picture.pixel_size,
-        _statistics(picture.pixels),
-    )
-
-
 def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
     """Whether both are known and more than 1 % apart."""
     return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
 
 
-def _read_picture(path: Path, *, salvage: bool) -> Picture:
+def read_picture(path: Path, *, salvage: bool) -> Picture:
     head = first_bytes(path)
     packed = compression(head)
     kind = _kind_of(unpacked_start(path) if packed else head, path)
@@ -195,7 +151,7 @@ def _kind_of(head: bytes, path: Path) -> FileKind:
     raise FileError(path, "is neither MRC, TIFF, PNG nor JPEG by its content", "Give micrographs, or convert it to MRC or TIFF")
 
 
-def _pixel_faults(pixels: NDArray[np.float32], path: Path) -> list[FileError]:
+def pixel_faults(pixels: NDArray[np.float32], path: Path) -> list[FileError]:
     finite = np.isfinite(pixels)
     bad = pixels.size - int(np.count_nonzero(finite))
     if bad:
@@ -208,11 +164,3 @@ def _pixel_faults(pixels: NDArray[np.float32], path: Path) -> list[FileError]:
         found = f"is constant: every pixel is {low:g}"
         return [FileError(path, found, "Leave it out, or make it again; a blank exposure or a failed job leaves such files")]
     return []
-
-
-def _statistics(pixels: NDArray[np.float32]) -> tuple[float, float, float, float] | None:
-    finite = pixels[np.isfinite(pixels)] if not np.isfinite(pixels.sum(dtype=np.float64)) else pixels
-    if not finite.size:
-        return None
-    mean, deviation = (float(value.item()) for value in cv2.meanStdDev(finite))
-    return float(finite.min()), float(finite.max()), mean, deviation

@@ -19,7 +19,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.picture import Picture
+from cryopick.io.picture import Picture, first_bytes
 
 HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
@@ -60,6 +60,11 @@ class MrcHeader:
     notes: tuple[str, ...] = ()
 
     @property
+    def pixel_size(self) -> float | None:
+        """Å per pixel of a picture; None also for exactly 1 Å, which many programs write for want of a better number."""
+        return None if self.voxel_size is None or abs(self.voxel_size - 1) < 1e-6 else self.voxel_size
+
+    @property
     def row_bytes(self) -> int:
         return self.shape[2] * self.dtype.itemsize
 
@@ -80,7 +85,7 @@ def compression(head: bytes) -> str | None:
 
 @contextmanager
 def open_mrc(path: Path) -> Iterator[tuple[BufferedIOBase, MrcHeader]]:
-    """An MRC file's bytes after the first 1,024, unpacked, and its header; a `FileError` where there is none."""
+    """An MRC file's bytes after the first 1,024, unpacked, and its header. Raises `FileError` as `read_header` does."""
     with _open_unpacked(path) as stream:
         head = bytearray(HEADER_BYTES)
         got, _ = _fill(stream, head)
@@ -163,8 +168,8 @@ def read_data(stream: BufferedIOBase, header: MrcHeader) -> tuple[NDArray[np.flo
 def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
     """Read the one picture of an MRC or MRCS file, packed or not.
 
-    With `salvage`, the missing rows of a cut file get the mean of those that are there. A pixel size of exactly 1 Å counts as
-    unknown: many programs write it for want of a better. Raises `FileError` for cut files, stacks and volumes.
+    With `salvage`, the missing rows of a cut file get the mean of those that are there. Raises `FileError` for cut files,
+    stacks and volumes.
     """
     with open_mrc(path) as (stream, header):
         _reject_stacks(header, path)
@@ -178,8 +183,7 @@ def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
             )
         pixels[0, rows:] = pixels[0, :rows].mean(dtype=np.float64)
         notes += (f"{found}; the rest is filled with their mean",)
-    known = header.voxel_size is not None and abs(header.voxel_size - 1) > 1e-6
-    return Picture(pixels[0], "mrc", header.stored, header.voxel_size if known else None, notes)
+    return Picture(pixels[0], "mrc", header.stored, header.pixel_size, notes)
 
 
 def write_mrc(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
@@ -200,9 +204,8 @@ def write_mrc(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | No
 
 @contextmanager
 def _open_unpacked(path: Path) -> Iterator[BufferedIOBase]:
+    kind = compression(first_bytes(path))
     with path.open("rb") as packed:
-        kind = compression(packed.read(3))
-        packed.seek(0)
         if kind == "gzip":
             with gzip.GzipFile(fileobj=packed) as stream:
                 yield stream

@@ -22,6 +22,7 @@ from cryopick.types import Micrograph, checked_pixel_size
 logger = logging.getLogger(__name__)
 
 LIST_SUFFIXES = {".txt", ".lst"}
+LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
 FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in a folder those are stacks and maps more often than micrographs
 SIDE_PICTURES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums beside each micrograph
 NAMES_TRIED = 50

@@ -7,20 +7,19 @@ from numpy.typing import NDArray
 
 from cryopick.errors import FileError
 from cryopick.io.mrc import MrcHeader, open_mrc, read_data
-from cryopick.io.picture import first_bytes
 
 
 def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
-    """Pictures (n, h, w), n >= 1, of an MRC or MRCS stack as stored, and Å per pixel, None where the header tells none.
+    """Pictures (n, h, w), n >= 1, of an MRC or MRCS stack as stored, and Å per pixel, None where the header tells none (0 or 1).
 
     Raises `FileError` for files that are missing, cut, no MRC, or hold NaN or infinite values.
     """
     pixels, header = _read_whole(Path(path))
-    return pixels, header.voxel_size
+    return pixels, header.pixel_size
 
 
 def read_map(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
-    """Densities (z, y, x) of a map, and its voxels' side in Å, None where the header tells none.
+    """Densities (z, y, x) of a map, and its voxels' side in Å, None where the header tells none (0).
 
     Files whose columns run along another axis than x, as CCP4 maps may have, are turned into this order. Raises `FileError`
     for a single picture, and where `read_stack` does.
@@ -34,7 +33,6 @@ def read_map(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
 
 
 def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
-    first_bytes(path)
     with open_mrc(path) as (stream, header):
         pixels, rows, sound = read_data(stream, header)
     if not sound:
