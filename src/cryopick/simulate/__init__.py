@@ -1,1 +1,22 @@
 """Micrographs with exact truth, from physics and from real or random structures."""
+
+from cryopick.simulate.field import COVER_NAMES
+from cryopick.simulate.micrograph import Distractors, SimulatedMicrograph, load_settings, simulate_micrograph
+from cryopick.simulate.pseudoproteins import pseudo_protein
+from cryopick.simulate.settings import SimulationSettings
+from cryopick.simulate.sources import FixedStructures, RandomStructures, StructureSource
+from cryopick.simulate.structures import Structure
+
+__all__ = [
+    "COVER_NAMES",
+    "Distractors",
+    "FixedStructures",
+    "RandomStructures",
+    "SimulatedMicrograph",
+    "SimulationSettings",
+    "Structure",
+    "StructureSource",
+    "load_settings",
+    "pseudo_protein",
+    "simulate_micrograph",
+]

@@ -1,0 +1,78 @@
+"""Where particles lie: never closer than a given distance, gathered by a random field, off forbidden ground."""
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+TRIES = 12
+DENSE_CANDIDATES = 640
+
+
+def place(
+    wanted: torch.Tensor,
+    *,
+    distance: torch.Tensor,
+    margin: torch.Tensor,
+    shape_hw: tuple[int, int],
+    clustering: torch.Tensor,
+    allowed: torch.Tensor | None,
+    rng: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centres float32 (p, 2) in pixels and the picture int64 (p,) that each is in, sorted by picture.
+
+    Random sequential adsorption: candidates come in a random order and stay when no earlier one that stayed is nearer than
+    `distance` (b,) px; at most `wanted` int64 (b,) stay, fewer where no more fit. They reach `margin` (b,) px beyond the picture.
+    `clustering` (b,) is the strength of the density field; 0 is uniform. `allowed` bool (b, h, w) forbids ground.
+    """
+    count, most = len(wanted), int(wanted.max()) if len(wanted) else 0
+    if most == 0:
+        return torch.zeros(0, 2, device=wanted.device), torch.zeros(0, dtype=torch.long, device=wanted.device)
+    tries = TRIES * most if count == 1 else min(TRIES * most, DENSE_CANDIDATES)
+    height, width = shape_hw
+    size = torch.tensor([width, height], device=wanted.device) + 2 * margin[:, None]
+    xy = _candidates(tries, clustering, rng) * size[:, None] - margin[:, None, None] - 0.5
+    alive = torch.ones(count, tries, dtype=torch.bool, device=wanted.device)
+    if allowed is not None:
+        column, row = xy.round().long().unbind(2)
+        picture = torch.arange(count, device=wanted.device)[:, None]
+        alive = allowed[picture, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    keep = _first_come(alive.flatten(), *_close_pairs(xy, distance)).view(count, tries)
+    keep &= keep.cumsum(1) <= wanted[:, None]
+    image, index = keep.nonzero(as_tuple=True)
+    return xy[image, index], image
+
+
+def _candidates(tries: int, clustering: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Points (b, tries, 2) in the unit square, with a density of exp(clustering · smooth noise)."""
+    coarse = torch.randn(len(clustering), 1, 12, 12, generator=rng, device=rng.device)
+    field = torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic", align_corners=False)
+    density = torch.exp(clustering[:, None] * field.flatten(1))
+    cell = torch.multinomial(density, tries, replacement=True, generator=rng)
+    corner = torch.stack([cell % 64, cell // 64], 2)
+    return (corner + torch.rand(*corner.shape, generator=rng, device=rng.device)) / 64
+
+
+def _close_pairs(xy: torch.Tensor, distance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs (earlier, later) of candidates of one picture nearer than its distance, as indices into the flattened candidates."""
+    count, tries = xy.shape[:2]
+    if count == 1 and tries > DENSE_CANDIDATES:
+        pairs = cKDTree(xy[0].cpu().numpy().astype(np.float64)).query_pairs(float(distance[0]), output_type="ndarray")
+        earlier, later = torch.from_numpy(np.sort(pairs, axis=1)).to(xy.device).unbind(1)
+        return earlier, later
+    apart = torch.linalg.vector_norm(xy[:, :, None] - xy[:, None], dim=3)
+    close = torch.triu(apart < distance[:, None, None], diagonal=1)
+    image, first, second = close.nonzero(as_tuple=True)
+    return image * tries + first, image * tries + second
+
+
+def _first_come(alive: torch.Tensor, earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+    """Which candidates stay when each is turned away by any earlier one that stayed."""
+    alive, chosen = alive.clone(), torch.zeros_like(alive)
+    while bool(alive.any()):
+        blocked = torch.zeros_like(alive)
+        blocked[later[alive[earlier] & alive[later]]] = True
+        winners = alive & ~blocked
+        chosen |= winners
+        alive &= ~winners
+        alive[later[winners[earlier]]] = False
+    return chosen

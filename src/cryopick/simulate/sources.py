@@ -1,0 +1,52 @@
+"""Where structures come from: random pseudo-proteins, or files of a folder."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from cryopick.simulate.conditions import log_uniform
+from cryopick.simulate.field import Beads
+from cryopick.simulate.pseudoproteins import pseudo_protein
+from cryopick.simulate.settings import Range
+from cryopick.simulate.structures import Structure
+
+BEADS_ACROSS = 16
+"""Beads along a particle's diameter: finer detail is beyond what a picker sees."""
+
+
+class StructureSource(Protocol):
+    """Gives the structure of a micrograph."""
+
+    def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        """One structure; `diameter` in Å limits those whose size is free."""
+        ...
+
+
+class RandomStructures:
+    """A new pseudo-protein each time, of log-uniform diameter."""
+
+    def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        return pseudo_protein(rng, diameter=float(log_uniform(rng, diameter, 1)[0]))
+
+
+class FixedStructures:
+    """One of some given structures each time, at its own size."""
+
+    def __init__(self, structures: Sequence[Structure]) -> None:
+        self._structures = structures
+
+    def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        return self._structures[int(rng.integers(len(self._structures)))]
+
+
+def gather_beads(structures: Sequence[Structure], *, device: torch.device | str = "cpu", across: int = BEADS_ACROSS) -> Beads:
+    """Structures coarsened to about `across` beads along their diameters, as tensors of one length."""
+    coarse = [structure.coarsened(structure.diameter / across) for structure in structures]
+    most = max(len(structure.weights) for structure in coarse)
+    places, weights = np.zeros((len(coarse), most, 3), np.float32), np.zeros((len(coarse), most), np.float32)
+    for row, structure in enumerate(coarse):
+        places[row, : len(structure.weights)], weights[row, : len(structure.weights)] = structure.beads, structure.weights
+    sigma = torch.tensor([structure.sigma for structure in coarse], dtype=torch.float32, device=device)
+    return Beads(torch.from_numpy(places).to(device), torch.from_numpy(weights).to(device), sigma)
