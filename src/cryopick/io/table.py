@@ -37,7 +37,7 @@ def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]
     The delimiter is the one of `delimiters` that occurs in the header. Lines without content are skipped. Raises `FileError`
     for an empty file and for a row with another number of values than the header has.
     """
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    lines = [line for line in read_text(path).replace("\r\n", "\n").split("\n") if line.strip()]
     if not lines:
         raise FileError(path, "is empty", "A table of picks has at least a header line")
     delimiter = next((mark for mark in delimiters if mark in lines[0]), delimiters[0])

@@ -1,0 +1,112 @@
+"""Picks from and to any program's files. A new format is a module here and a line in `FORMATS`."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cryopick.errors import FileError
+from cryopick.io.picks_base import Glance, KnownMicrographs, PickFormat, Reading, Source, Writing
+from cryopick.registry import Registry
+from cryopick.types import Picks, checked_pixel_size
+
+logger = logging.getLogger(__name__)
+
+FORMATS: Registry[type[PickFormat]] = Registry(
+    "format of picks",
+    {
+        "relion": "cryopick.io.picks_relion:RelionJob",
+        "star": "cryopick.io.picks_star:FlatStar",
+        "cryosparc-star": "cryopick.io.picks_star:CryosparcStar",
+        "cs": "cryopick.io.picks_cs:Cs",
+        "box": "cryopick.io.picks_box:EmanBox",
+        "eman2": "cryopick.io.picks_eman2:Eman2Json",
+        "cbox": "cryopick.io.picks_cbox:Cbox",
+        "topaz": "cryopick.io.picks_topaz:Topaz",
+        "xmipp": "cryopick.io.picks_xmipp:XmippPos",
+        "cryoppp": "cryopick.io.picks_cryoppp:CryopppCsv",
+        "csv": "cryopick.io.picks_csv:Csv",
+        "coco": "cryopick.io.picks_coco:Coco",
+    },
+)
+
+SUFFIXES = {
+    ".star": "star",
+    ".cs": "cs",
+    ".box": "box",
+    ".cbox": "cbox",
+    ".txt": "topaz",
+    ".pos": "xmipp",
+    ".csv": "csv",
+    ".json": "coco",
+}
+
+
+def read_picks(
+    path: Path | str,
+    *,
+    format: str | None = None,  # noqa: A002
+    micrographs: Sequence[Source] | None = None,
+    pixel_size: float | None = None,
+    downsample: float = 1.0,
+) -> list[Picks]:
+    """The picks of each micrograph in a file, or in a folder of files.
+
+    Parameters
+    ----------
+    format : a name in `FORMATS`; told from the content when None.
+    micrographs : those that the picks belong to. Names are then matched with theirs and come back as theirs, and shapes
+        and pixel sizes that the file lacks are taken from them.
+    pixel_size : Å per pixel; wins over what the file and the micrographs say.
+    downsample : for Topaz, by how much the micrographs it saw had been reduced.
+
+    Raises
+    ------
+    FileError
+        For a file that is no file of picks or has a bad row.
+    NameMatchError
+        For a name that fits none or several of the micrographs.
+    CryopickError
+        When the micrographs' shapes or pixel sizes are needed and nobody tells them.
+    """
+    path = Path(path)
+    chosen = FORMATS.get(detect_format(path) if format is None else format)()
+    if not path.exists():
+        raise FileError(path, "does not exist", "Check the path")
+    known = KnownMicrographs(micrographs or ())
+    return chosen.read(path, Reading(known, checked_pixel_size(pixel_size, str(path)), downsample))
+
+
+def write_picks(
+    picks: Iterable[Picks],
+    path: Path | str,
+    *,
+    format: str | None = None,  # noqa: A002
+    box: int | None = None,
+    downsample: float = 1.0,
+) -> None:
+    """Write picks, taken one micrograph at a time; the bytes depend on the picks alone.
+
+    Parameters
+    ----------
+    path : a file, or a folder for formats with a file for each micrograph. Files that are there are replaced.
+    format : a name in `FORMATS`; chosen by the path's suffix when None.
+    box : side in pixels of boxes, for formats that hold boxes; the diameter's when None.
+    downsample : for Topaz, by how much the micrographs it sees are reduced.
+
+    Raises `CryopickError` when the format needs shapes, pixel sizes or diameters that the picks lack.
+    """
+    path = Path(path)
+    name = format or SUFFIXES.get(path.suffix.lower())
+    if name is None:
+        raise FileError(path, f"its suffix {path.suffix!r} tells no format", f"Name one of {', '.join(FORMATS.names)}")
+    FORMATS.get(name)().write(picks, path, Writing(box, downsample))
+
+
+def detect_format(path: Path | str) -> str:
+    """The name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` when none does."""
+    path = Path(path)
+    glance = Glance.at(path)
+    for name in FORMATS.names:
+        if FORMATS.get(name)().recognises(glance):
+            return name
+    raise FileError(path, "is in no format of picks that is known", f"Name its format, one of {', '.join(FORMATS.names)}")

@@ -1,0 +1,247 @@
+"""What a format of pick files is, what its reader may know beside the file, and what many formats share."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cryopick.coordinates import Frame
+from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
+from cryopick.io.atomic import write_text
+from cryopick.io.headers import read_shape
+from cryopick.io.names import NameIndex, stem
+from cryopick.types import Micrograph, Picks
+
+logger = logging.getLogger(__name__)
+
+HEAD_BYTES = 1 << 15
+
+
+class Source(Protocol):
+    """A micrograph that is known but not read: `cryopick.io.sources.MicrographSource`, or a `Micrograph`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path | None: ...
+    @property
+    def pixel_size(self) -> float | None: ...
+
+
+class KnownMicrographs:
+    """The micrographs that picks belong to: finds them by any spelling, and their shapes in their headers when asked."""
+
+    def __init__(self, sources: Iterable[Source] = ()) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._index = NameIndex(self._sources)
+        self._spelling: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def find(self, written: str) -> Source | None:
+        """The micrograph that a name means, None when no micrographs are known at all.
+
+        Raises `NameMatchError` when the name fits none of them or several, and when another spelling meant the same one.
+        """
+        if not self._sources:
+            return None
+        name = self._index.find(written)
+        if self._spelling.setdefault(name, written) != written:
+            raise NameMatchError(f"both {self._spelling[name]!r} and {written!r} fit the micrograph {name!r}; rename one of them")
+        return self._sources[name]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is known beside a file of picks while it is read.
+
+    Attributes
+    ----------
+    known : the micrographs, where the user named them.
+    pixel_size : Å per pixel that the user gave; wins over the file's own and the micrographs'.
+    downsample : how many times the picture that Topaz saw was smaller than the micrograph.
+    """
+
+    known: KnownMicrographs = field(default_factory=KnownMicrographs)
+    pixel_size: float | None = None
+    downsample: float = 1.0
+
+    def picks(
+        self,
+        path: Path,
+        written: str,
+        points: Sequence[Sequence[float]] | NDArray[np.float64],
+        frame: Frame,
+        *,
+        scores: ArrayLike | None = None,
+        diameter: float | None = None,
+        diameter_px: float | None = None,
+        box: ArrayLike | None = None,
+        shape_hw: tuple[int, int] | None = None,
+        pixel_size: float | None = None,
+    ) -> Picks:
+        """Picks in the image frame from points as the file has them, on the micrograph that the name `written` means.
+
+        `diameter` is in Å and is dropped when no pixel size is known, `diameter_px` in pixels. `shape_hw` and `pixel_size` are
+        the file's own.
+        """
+        source = self.known.find(written)
+        if source is not None:
+            shape_hw, header_size = _shape_and_pixel_size(source, shape_hw)
+            pixel_size = pixel_size or source.pixel_size or header_size
+        pixel_size = self.pixel_size or pixel_size
+        if diameter_px is not None:
+            diameter = diameter_px * (pixel_size or 1.0)
+        elif pixel_size is None:
+            diameter = None
+        try:
+            xy = np.zeros((0, 2))
+            if len(points):
+                xy = frame.to_image(points, shape_hw=shape_hw, pixel_size=pixel_size, box=box)
+            name = written if source is None else source.name
+            return Picks(name, xy, None if scores is None else np.asarray(scores, np.float32), diameter, shape_hw, pixel_size)
+        except CryopickError as error:
+            raise CryopickError(f"{path}: picks of {written}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Choices that some formats leave to the user.
+
+    Attributes
+    ----------
+    box : side in pixels of the boxes that box formats hold; the diameter's when None.
+    downsample : as in `Reading`.
+    """
+
+    box: int | None = None
+    downsample: float = 1.0
+
+    def box_of(self, picks: Picks) -> int:
+        """The box's side in pixels. Raises `SettingError` when neither a box nor a diameter is known."""
+        if self.box is not None:
+            return self.box
+        if picks.diameter_px is None:
+            raise SettingError(f"{picks.micrograph}: this format holds boxes; give a box size, or picks with a diameter")
+        return round(picks.diameter_px)
+
+
+def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArray[np.float64]:
+    """The picks' points (n, 2) as a format with this frame writes them. Raises `CryopickError` naming the micrograph."""
+    if not len(picks):
+        return np.zeros((0, 2))
+    try:
+        return frame.from_image(picks.xy, shape_hw=picks.shape_hw, pixel_size=picks.pixel_size, box=box)
+    except CryopickError as error:
+        raise CryopickError(f"{picks.micrograph}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A first look at what is to be read: a file's beginning as text, or a folder's entries."""
+
+    path: Path
+    head: str
+    entries: tuple[str, ...]
+
+    @staticmethod
+    def at(path: Path) -> "Glance":
+        try:
+            if path.is_dir():
+                return Glance(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
+            with path.open("rb") as file:
+                return Glance(path, file.read(HEAD_BYTES).decode("utf-8", "replace"), ())
+        except OSError as error:
+            raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
+
+
+class PickFormat(Protocol):
+    """One program's way to keep picks. A new one is a class in a module of its own and a line in `FORMATS`."""
+
+    frame: ClassVar[Frame]
+
+    def recognises(self, glance: Glance) -> bool:
+        """Whether a file or folder looks like this format."""
+        ...
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """The picks of each micrograph, in the order in which they come."""
+        ...
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """Write each micrograph's picks, taking them one by one; every file whole or not at all."""
+        ...
+
+
+class OneFileEach(ABC):
+    """Formats with a file for each micrograph, named like it: reads a single file or a folder, writes either.
+
+    Attributes
+    ----------
+    suffix : what follows the micrograph's stem in a file's name.
+    folder : where in a folder the files lie.
+    """
+
+    suffix: ClassVar[str]
+    folder: ClassVar[str] = "."
+
+    @abstractmethod
+    def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """The picks of one file; `written` is the micrograph's name as far as the file's name tells."""
+
+    @abstractmethod
+    def text(self, picks: Picks, writing: Writing) -> str:
+        """One file's content."""
+
+    def recognises(self, glance: Glance) -> bool:
+        """By the name: the file's, or that of a file in the folder."""
+        return any(name.lower().endswith(self.suffix) for name in (glance.path.name, *glance.entries))
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        files = self.files(path) if path.is_dir() else [path]
+        if not files:
+            raise FileError(path, f"holds no file that ends in {self.suffix}", "Name the folder of the files, or another format")
+        return [self.read_one(file, stem(_without(file.name, self.suffix)), reading) for file in files]
+
+    def files(self, folder: Path) -> list[Path]:
+        """The format's files in a folder, by name."""
+        inner = folder / self.folder
+        entries = (inner if inner.is_dir() else folder).iterdir()
+        return sorted(entry for entry in entries if entry.name.lower().endswith(self.suffix) and not entry.name.startswith("."))
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        single = path.name.lower().endswith(self.suffix) and not path.is_dir()
+        written: dict[str, str] = {}
+        for each in picks:
+            name = stem(each.micrograph)
+            if written.setdefault(name, each.micrograph) != each.micrograph or (single and len(written) > 1):
+                others = f"{written[name]} and {each.micrograph}" if name != each.micrograph else "several micrographs"
+                raise NameMatchError(f"{path}: {others} would be written to one file; give a folder, or rename one of them")
+            write_text(path if single else path / self.folder / f"{name}{self.suffix}", self.text(each, writing))
+
+
+def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
+    """Row numbers of each name, names in the order in which they first occur, rows in theirs."""
+    numbers: dict[str, int] = {}
+    group = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), np.intp, len(names))
+    rows = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group, minlength=len(numbers)))
+    return dict(zip(numbers, np.split(rows, ends[:-1]), strict=True)) if numbers else {}
+
+
+def _shape_and_pixel_size(source: Source, shape_hw: tuple[int, int] | None) -> tuple[tuple[int, int] | None, float | None]:
+    if isinstance(source, Micrograph):
+        return source.shape_hw, source.pixel_size
+    if source.path is None:
+        return shape_hw, None
+    return read_shape(source.path)
+
+
+def _without(name: str, suffix: str) -> str:
+    return name[: -len(suffix)] if name.lower().endswith(suffix) else name

@@ -1,0 +1,130 @@
+"""CryoSPARC's ``.cs``: a NumPy structured array with each pick's place as a fraction of its micrograph's width and height."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import Frame
+from cryopick.errors import CryopickError, FileError
+from cryopick.io.atomic import atomic_path
+from cryopick.io.names import uid
+from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name
+from cryopick.types import Picks
+
+FRAME = Frame(unit="fraction")
+
+_PATH, _SHAPE, _SIZE = "location/micrograph_path", "location/micrograph_shape", "location/micrograph_psize_A"
+_X, _Y, _SCORE = "location/center_x_frac", "location/center_y_frac", "pick_stats/ncc_score"
+_COMPRESSED = b"\x95CSDAT"
+
+
+class Cs:
+    """The fields that CryoSPARC's own pickers fill; `pick_stats/ncc_score` is the score.
+
+    A micrograph's uid is the one that CryoSPARC put before its name, so that picks on exported micrographs join theirs; other
+    uids are made from the name and the pick's number.
+    """
+
+    frame: ClassVar[Frame] = FRAME
+
+    def recognises(self, glance: Glance) -> bool:
+        return glance.path.suffix.lower() == ".cs" and not glance.path.is_dir()
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        rows = _load(path)
+        points = np.stack([rows[_X], rows[_Y]], axis=1).astype(np.float64)
+        if not np.isfinite(points).all():
+            row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0]) + 1
+            raise FileError(path, f"row {row} has a place that is not a number", "Remove that pick and save the file again")
+        names = [name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name for name in rows[_PATH].tolist()]
+        return [
+            reading.picks(
+                path,
+                name,
+                points[group],
+                FRAME,
+                scores=rows[_SCORE][group] if _SCORE in _fields(rows) else None,
+                shape_hw=tuple(rows[_SHAPE][group[0]].astype(int).tolist()) if _SHAPE in _fields(rows) else None,
+                pixel_size=float(rows[_SIZE][group[0]]) or None if _SIZE in _fields(rows) else None,
+            )
+            for name, group in split_by_name(names).items()
+        ]
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        parts = [_rows(each) for each in picks]
+        longest = max((part.dtype[_PATH].itemsize for part in parts), default=1)
+        optional = [name for name in (_SIZE, _SCORE) if parts and all(name in _fields(part) for part in parts)]
+        rows = np.empty(sum(map(len, parts)), _dtype(longest, optional))
+        start = 0
+        for part in parts:
+            for name in _fields(rows):
+                rows[name][start : start + len(part)] = part[name]
+            start += len(part)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+
+
+def _dtype(path_length: int, optional: Iterable[str]) -> np.dtype[np.void]:
+    fields: list[tuple[Any, ...]] = [
+        ("uid", "<u8"),
+        ("location/micrograph_uid", "<u8"),
+        ("location/exp_group_id", "<u4"),
+        (_PATH, f"S{path_length}"),
+        (_SHAPE, "<u4", (2,)),
+        (_X, "<f4"),
+        (_Y, "<f4"),
+    ]
+    return np.dtype(fields + [(name, "<f4") for name in optional])
+
+
+def _rows(picks: Picks) -> NDArray[np.void]:
+    if picks.shape_hw is None:
+        raise CryopickError(f"{picks.micrograph}: a .cs file needs the micrograph's shape; give the micrographs")
+    name = picks.micrograph.encode("utf-8", "surrogateescape")
+    optional = [field for field, value in ((_SIZE, picks.pixel_size), (_SCORE, picks.scores)) if value is not None]
+    rows = np.zeros(len(picks), _dtype(max(len(name), 1), optional))
+    known_uid = uid(picks.micrograph)
+    rows["uid"] = [_made_uid(name, number) for number in range(len(picks))]
+    rows["location/micrograph_uid"] = _made_uid(name, None) if known_uid is None else known_uid
+    rows[_PATH] = name
+    rows[_SHAPE] = picks.shape_hw
+    rows[_X], rows[_Y] = placed(picks, FRAME).T
+    if picks.pixel_size is not None:
+        rows[_SIZE] = picks.pixel_size
+    if picks.scores is not None:
+        rows[_SCORE] = picks.scores
+    return rows
+
+
+def _made_uid(name: bytes, number: int | None) -> int:
+    digest = hashlib.blake2b(name + (b"" if number is None else b"\0%d" % number), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _load(path: Path) -> NDArray[np.void]:
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_COMPRESSED)) == _COMPRESSED:
+                remedy = "Save it again with cryosparc-tools: Dataset.load(PATH).save(PATH)"
+                raise FileError(path, "is in CryoSPARC's compressed form", remedy)
+            file.seek(0)
+            rows = np.load(file, allow_pickle=False)
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
+    except (ValueError, EOFError) as error:
+        raise FileError(
+            path, f"is not a CryoSPARC dataset ({error})", "Give the .cs file of a picking or extraction job"
+        ) from None
+    missing = [name for name in (_PATH, _X, _Y) if name not in _fields(rows)]
+    if missing:
+        remedy = "Give the picks of a CryoSPARC job; for extracted particles that is the passthrough file"
+        raise FileError(path, f"has no {', '.join(missing)}", remedy)
+    return np.asarray(rows)
+
+
+def _fields(rows: NDArray[np.void]) -> tuple[str, ...]:
+    return rows.dtype.names or ()

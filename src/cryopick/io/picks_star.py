@@ -1,0 +1,160 @@
+"""RELION's flat STAR: one row a particle, with the micrograph's name; also what CryoSPARC imports."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import Frame, relion_rows
+from cryopick.errors import FileError
+from cryopick.io.atomic import atomic_path
+from cryopick.io.names import stem, without_uid
+from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name
+from cryopick.io.star import StarTable, loop_header, loop_rows, read_star, star_text
+from cryopick.types import Picks
+
+logger = logging.getLogger(__name__)
+
+FRAME = Frame()
+NO_SCORE = -999.0  # what RELION writes for particles picked by hand
+
+_LABELS = ["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnOpticsGroup"]
+
+
+class FlatStar:
+    """All picks in one table; an optics table keeps the pixel sizes, and the diameter where it is one for all.
+
+    Rows of TIFFs are counted from the last, as RELION does. Micrographs without picks leave no trace.
+    """
+
+    frame: ClassVar[Frame] = FRAME
+
+    def recognises(self, glance: Glance) -> bool:
+        return "_rlnMicrographName" in glance.head and "_rlnCoordinateX" in glance.head
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        tables = read_star(path)
+        table = next((table for table in tables.values() if "rlnCoordinateX" in table), None)
+        if table is None:
+            blocks = ", ".join(f"data_{name}" for name in tables)
+            raise FileError(path, f"has no table with _rlnCoordinateX (only {blocks})", "Give a STAR file of picks or particles")
+        points = coordinates(table)
+        scores = figures_of_merit(table)
+        optics = _Optics(tables.get("optics"), table)
+        return [
+            reading.picks(
+                path,
+                name,
+                points[rows],
+                self.frame_of(name, reading),
+                scores=None if scores is None else scores[rows],
+                diameter=optics.number("rlnParticleDiameter", rows),
+                pixel_size=optics.number("rlnMicrographPixelSize", rows),
+            )
+            for name, rows in split_by_name(table.text("rlnMicrographName")).items()
+        ]
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        diameters: dict[float | None, set[float | None]] = {}
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as rows:
+            for each in picks:
+                diameters.setdefault(each.pixel_size, set()).add(each.diameter)
+                if len(each):
+                    rows.write(self._rows(each, list(diameters).index(each.pixel_size) + 1))
+            rows.seek(0)
+            with (
+                atomic_path(path) as temporary,
+                temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+            ):
+                file.write(_optics_text(diameters) + loop_header("particles", _LABELS))
+                shutil.copyfileobj(rows, file)
+
+    def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
+        """The frame of one micrograph's coordinates."""
+        return relion_frame(self.frame, name, reading)
+
+    def name_for(self, name: str) -> str:
+        """How the micrograph is named in the file."""
+        return name
+
+    def _rows(self, picks: Picks, optics_group: int) -> str:
+        points = placed(picks, self.frame_of(picks.micrograph))
+        names = [self.name_for(picks.micrograph)] * len(picks)
+        scores = np.full(len(picks), NO_SCORE) if picks.scores is None else picks.scores
+        return loop_rows([names, points[:, 0], points[:, 1], scores, [optics_group] * len(picks)])
+
+
+class CryosparcStar(FlatStar):
+    """The flat table with bare file names, CryoSPARC's UID taken off; rows always in the file's order."""
+
+    def recognises(self, glance: Glance) -> bool:
+        return False  # nothing but the names tells it from a flat STAR, and that reads it
+
+    def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
+        return self.frame
+
+    def name_for(self, name: str) -> str:
+        return without_uid(name)
+
+
+def relion_frame(frame: Frame, name: str, reading: Reading | None = None) -> Frame:
+    """The frame with rows counted as RELION counts them in this micrograph, whose name may lack its extension in the file."""
+    source = None if reading is None or stem(name) != PurePosixPath(name).name else reading.known.find(name)
+    return replace(frame, rows=relion_rows(name if source is None else source.name))
+
+
+def coordinates(table: StarTable) -> NDArray[np.float64]:
+    """The particles' coordinates (n, 2) as the table has them."""
+    return np.stack([table.numbers("rlnCoordinateX"), table.numbers("rlnCoordinateY")], axis=1)
+
+
+def figures_of_merit(table: StarTable) -> NDArray[np.float64] | None:
+    """The particles' figures of merit, None where the table has none or RELION's mark for "picked by hand"."""
+    if "rlnAutopickFigureOfMerit" not in table:
+        return None
+    merits = table.numbers("rlnAutopickFigureOfMerit")
+    return None if len(merits) and (merits == NO_SCORE).all() else merits
+
+
+class _Optics:
+    """Numbers that a STAR file gives by optics group, or in the rows themselves."""
+
+    def __init__(self, optics: StarTable | None, table: StarTable) -> None:
+        self._table = table
+        self._optics = optics
+        self._group: NDArray[np.float64] | None = None
+        if optics is not None and "rlnOpticsGroup" in optics and "rlnOpticsGroup" in table:
+            self._group = table.numbers("rlnOpticsGroup")
+
+    def number(self, label: str, rows: NDArray[np.intp]) -> float | None:
+        """The value for a micrograph's rows, by their first; None when there is none."""
+        if label in self._table:
+            return float(self._table.numbers(label)[rows[0]])
+        if self._optics is None or self._group is None or label not in self._optics:
+            return None
+        found = np.flatnonzero(self._optics.numbers("rlnOpticsGroup") == self._group[rows[0]])
+        return float(self._optics.numbers(label)[found[0]]) if len(found) else None
+
+
+def _optics_text(diameters: dict[float | None, set[float | None]]) -> str:
+    """The optics table for the pixel sizes, `""` where one is unknown: a table that leaves it out would be wrong."""
+    sizes = [size for size in diameters if size is not None]
+    if not sizes or None in diameters:
+        return ""
+    groups = list(range(1, len(sizes) + 1))
+    optics: dict[str, list[str] | list[int] | list[float]] = {
+        "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups],
+        "rlnOpticsGroup": groups,
+        "rlnMicrographPixelSize": sizes,
+    }
+    single = [next(iter(values)) for values in diameters.values() if len(values) == 1]
+    known = [value for value in single if value is not None]
+    if len(known) == len(sizes):
+        optics["rlnParticleDiameter"] = known
+    return star_text({"optics": optics}) + "\n"
