@@ -1,0 +1,113 @@
+"""Segment Anything (Kirillov et al. 2023): one encoding of a picture, then masks for as many points as are asked for.
+
+The network is `transformers.SamModel`, imported only when it is used; preparing the picture is done here, because the library's
+own processors need torchvision. Weights come from a Hugging Face id or folder, or from the original release's ``.pth``.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from cryopick.errors import CryopickError, FileError
+from cryopick.models import sam_keys
+from cryopick.models.checkpoints import read_state
+from cryopick.models.weights import fit
+
+if TYPE_CHECKING:
+    from transformers import SamModel
+
+MEAN = (123.675, 116.28, 103.53)
+DEVIATION = (58.395, 57.12, 57.375)
+REMEDY = (
+    "Give the Hugging Face id facebook/sam-vit-huge (or -large, -base), a folder with such a model, or the original "
+    "sam_vit_h_4b8939.pth from https://github.com/facebookresearch/segment-anything"
+)
+
+
+def fitted_hw(shape_hw: tuple[int, int], side: int) -> tuple[int, int]:
+    """Height and width of a picture enlarged or reduced until its longer side is `side`, rounded to whole pixels."""
+    factor = side / max(shape_hw)
+    return int(shape_hw[0] * factor + 0.5), int(shape_hw[1] * factor + 0.5)
+
+
+class Sam:
+    """Segment Anything as a segmenter by points.
+
+    Its input is a square of `side` pixels with the picture, fitted to it, in the top left corner and zeros elsewhere.
+    """
+
+    def __init__(self, model: "SamModel") -> None:
+        self.model = model
+        self.model.train(False)
+        vision: Any = model.config.vision_config
+        self.side: int = vision.image_size
+
+    @torch.inference_mode()
+    def encode(self, picture: NDArray[np.uint8]) -> Tensor:
+        """What the decoder needs of a grey picture uint8 (h, w): float32 (1, channels, side / 16, side / 16)."""
+        grey = torch.from_numpy(np.ascontiguousarray(picture)).to(self.model.device, torch.float32)[None, None]
+        height, width = fitted_hw(picture.shape, self.side)
+        if (height, width) != picture.shape:
+            grey = functional.interpolate(grey, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        colours = (grey - grey.new_tensor(MEAN).view(1, 3, 1, 1)) / grey.new_tensor(DEVIATION).view(1, 3, 1, 1)
+        square = functional.pad(colours, (0, self.side - width, 0, self.side - height))
+        return cast(Tensor, self.model.get_image_embeddings(square))
+
+    @torch.inference_mode()
+    def decode(self, code: Tensor, points: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+        """Three masks for every point (n, 2), x and y in pixels of the square input.
+
+        Returns logits (n, 3, side / 4, side / 4), positive inside, over the whole square, and predicted IoUs (n, 3), which may
+        pass 1 a little.
+        """
+        prompts = torch.as_tensor(points, dtype=torch.float32, device=code.device)[None, :, None, :]
+        output = self.model(image_embeddings=code, input_points=prompts, multimask_output=True)
+        return output.pred_masks[0], output.iou_scores[0]
+
+
+def load_sam(source: str | Path) -> Sam:
+    """Segment Anything from a folder in Hugging Face's layout, from an id there, or from an original ``.pth`` file.
+
+    Loading is strict and runs no pickled code. Raises `FileError` for a file or folder that holds no such model, `CryopickError`
+    when `transformers` is not installed.
+    """
+    try:
+        from transformers import SamModel
+    except ImportError as error:
+        raise CryopickError("Segment Anything needs more libraries: pip install 'cryopick[sam]'") from error
+    path = Path(source).expanduser()
+    if path.is_file():
+        return Sam(_from_original(path))
+    if not path.is_dir() and (path.is_absolute() or path.suffix or str(source).startswith(".")):
+        raise FileError(path, "there is no such file or folder", REMEDY)
+    try:
+        loaded: Any = SamModel.from_pretrained(
+            str(path if path.is_dir() else source), output_loading_info=True, dtype=torch.float32
+        )
+    except (OSError, ValueError) as error:
+        raise FileError(path, "no Segment Anything model can be read there", REMEDY) from error
+    model, info = loaded
+    if info["missing_keys"] or info["mismatched_keys"]:
+        keys = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+        raise FileError(path, f"lacks {len(keys)} of Segment Anything's tensors: {', '.join(keys[:5])}", REMEDY)
+    return Sam(model)
+
+
+def _from_original(path: Path) -> "SamModel":
+    from transformers import SamConfig, SamModel
+
+    state, _ = read_state(path)
+    if not sam_keys.is_original(state):
+        raise FileError(path, f"is no Segment Anything checkpoint: it lacks {sam_keys.POSITIONS}", REMEDY)
+    try:
+        sizes: dict[str, Any] = sam_keys.configuration(state)
+    except KeyError as error:
+        raise FileError(path, f"is a Segment Anything checkpoint without {error.args[0]}", REMEDY) from error
+    model = SamModel(SamConfig(**sizes))
+    fit(model, sam_keys.renamed(state), path)
+    return model

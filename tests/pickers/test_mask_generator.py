@@ -1,0 +1,185 @@
+"""The mask generator, on a segmenter whose answers can be worked out by hand."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cryopick.pickers.instances import prompts
+from cryopick.pickers.mask_generator import MaskSettings, generate_masks, suppress_boxes
+
+
+@dataclass
+class ComponentSegmenter:
+    """Answers with the connected component under the point, in a square four times the decoder's resolution.
+
+    Three masks a point, as Segment Anything: the component (IoU 0.95), everything (0.5), and the component with a soft edge that
+    is unstable (0.9). A point on nothing gets empty masks (0.1).
+    """
+
+    side: int = 256
+    points: list = field(default_factory=list)
+    encoded: int = 0
+
+    def encode(self, picture):
+        self.encoded += 1
+        square = np.zeros((self.side, self.side), np.uint8)
+        factor = self.side / max(picture.shape)
+        height, width = (round(size * factor) for size in picture.shape)
+        square[:height, :width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST)
+        return cv2.connectedComponents((square > 127).astype(np.uint8), connectivity=4)[1]
+
+    def decode(self, code, points):
+        self.points += points.tolist()
+        logits, iou = [], []
+        for x, y in np.clip(np.round(points).astype(int), 0, self.side - 1):
+            if not code[y, x]:
+                logits.append(np.full((3, self.side // 4, self.side // 4), -20.0))
+                iou.append([0.1, 0.1, 0.1])
+                continue
+            low = cv2.resize(
+                (code == code[y, x]).astype(np.float32), (self.side // 4, self.side // 4), interpolation=cv2.INTER_AREA
+            )
+            hard = 400 * low - 200
+            logits.append(np.stack([hard, np.full_like(low, 20.0), np.where(low > 0.5, 0.5, -20.0)]))
+            iou.append([0.95, 0.5, 0.9])
+        return torch.from_numpy(np.array(logits, np.float32)), torch.from_numpy(np.array(iou, np.float32))
+
+
+def picture_of_discs(shape, centres, radius):
+    picture = np.zeros(shape, np.uint8)
+    for x, y in centres:
+        cv2.circle(picture, (x, y), radius, 255, -1)
+    return picture
+
+
+CENTRES = [(40, 40), (120, 48), (200, 40), (56, 136), (152, 144), (216, 200), (72, 216)]
+
+
+def as_set(masks):
+    return {tuple(box) for box in masks.boxes.tolist()}
+
+
+def test_a_grid_finds_every_disc_once():
+    picture = picture_of_discs((256, 256), CENTRES, 20)
+    segmenter = ComponentSegmenter()
+    masks = generate_masks(picture, segmenter)
+    assert len(segmenter.points) == 1024
+    assert len(masks) == len(CENTRES)
+    np.testing.assert_allclose(masks.scores, 0.95)
+    middles = (masks.boxes[:, :2] + masks.boxes[:, 2:]) / 2
+    for centre in CENTRES:
+        assert np.abs(middles - centre).max(axis=1).min() <= 2
+    assert (masks.labels(picture.shape) > 0)[picture > 0].mean() > 0.95
+
+
+def test_the_grid_is_the_published_one():
+    asked = []
+
+    class Recorder:
+        side = 1024
+
+        def encode(self, picture):
+            return None
+
+        def decode(self, code, points):
+            asked.append(points)
+            return torch.full((len(points), 1, 4, 4), -20.0), torch.zeros(len(points), 1)
+
+    generate_masks(np.zeros((1024, 1024), np.uint8), Recorder())
+    assert [len(batch) for batch in asked] == [64] * 16
+    points = np.concatenate(asked)
+    assert points[[0, 1, 32, -1]].tolist() == [[16, 16], [48, 16], [16, 48], [1008, 1008]]
+
+
+def test_prompts_on_the_map_give_the_same_masks_in_a_fraction_of_the_points():
+    picture = picture_of_discs((256, 256), CENTRES, 20)
+    everywhere, chosen = ComponentSegmenter(), ComponentSegmenter()
+    grid = generate_masks(picture, everywhere)
+    points = prompts(picture.astype(np.float32) / 255)
+    few = generate_masks(picture, chosen, MaskSettings(early_stability=True), points=points)
+    assert as_set(few) == as_set(grid)
+    assert len(few) == len(CENTRES)
+    assert len(chosen.points) == len(CENTRES)
+    assert len(everywhere.points) == 1024
+
+
+def test_prompts_on_the_map_find_particles_that_fall_between_the_points_of_the_grid():
+    # A grid of 8 in 256 pixels has points at 16, 48, …; these discs of 5 pixels' radius lie half-way between.
+    centres = [(32 + 32 * i, 32 + 32 * j) for i in range(7) for j in range(7)]
+    picture = picture_of_discs((256, 256), centres, 5)
+    assert len(generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=8))) == 0
+    points = prompts(picture.astype(np.float32) / 255)
+    assert len(generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=8), points=points)) == 49
+
+
+def test_batches_do_not_change_the_masks():
+    picture = picture_of_discs((256, 256), CENTRES, 20)
+    one, many = (generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, batch=size)) for size in (7, 256))
+    assert one.boxes.tolist() == many.boxes.tolist()
+
+
+def test_masks_below_either_threshold_are_dropped():
+    picture = picture_of_discs((256, 256), CENTRES, 20)
+    assert len(generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, min_iou=0.96))) == 0
+    # The soft mask lies between logits of −1 and 1, so that its stability is 0: only without that filter is it found.
+    unstable = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, min_stability=0.0, max_overlap=1.0))
+    assert 0.9 in np.round(unstable.scores, 4)
+    everything = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, min_iou=0.4))
+    assert [0, 0, 255, 255] in everything.boxes.tolist()
+
+
+def test_a_picture_that_is_not_square_and_not_of_the_networks_size():
+    # 128 × 96 pixels are enlarged twice for a square of 256.
+    picture = picture_of_discs((96, 128), [(30, 30), (90, 60)], 14)
+    masks = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16))
+    assert len(masks) == 2
+    middles = sorted(((masks.boxes[:, :2] + masks.boxes[:, 2:]) / 2).tolist())
+    np.testing.assert_allclose(middles, [[30, 30], [90, 60]], atol=1)
+
+
+def test_an_empty_picture_has_no_masks():
+    assert len(generate_masks(np.zeros((64, 80), np.uint8), ComponentSegmenter())) == 0
+    no_points = np.zeros((0, 2))
+    assert len(generate_masks(np.zeros((64, 80), np.uint8), ComponentSegmenter(), points=no_points)) == 0
+
+
+def test_crops_find_what_the_whole_picture_is_too_coarse_for():
+    # The decoder sees every eighth pixel of the whole picture, and the disc lies on the corner of four of those; in the first
+    # crop, 343 pixels wide, it covers one. The square is cut by some crops, and whole in the last.
+    picture = picture_of_discs((512, 512), [(72, 72)], 4)
+    picture[300:400, 300:400] = 255
+    points = np.array([[72.0, 72.0], [320.0, 320.0]])
+    whole = generate_masks(picture, ComponentSegmenter(), points=points)
+    segmenter = ComponentSegmenter()
+    cropped = generate_masks(picture, segmenter, MaskSettings(crop_layers=1), points=points)
+    assert segmenter.encoded == 5
+    assert len(whole) == 1
+    assert len(cropped) == 2
+
+
+def test_small_regions_go_and_small_holes_are_filled():
+    picture = picture_of_discs((256, 256), [(80, 80)], 40)
+    cv2.circle(picture, (80, 80), 6, 0, -1)
+    rough = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16))
+    tidy = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, smallest_region=300))
+    assert not rough.labels((256, 256))[80, 80]
+    assert tidy.labels((256, 256))[80, 80]
+    assert rough.boxes.tolist() == tidy.boxes.tolist()
+    assert tidy.bitmaps[0][0].sum() < tidy.bitmaps[0].shape[1] / 2  # the background in the box's corners is no hole
+
+
+def test_of_overlapping_boxes_the_better_stays():
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [30, 30, 40, 40], [0, 0, 10, 10]])
+    # The first two share 9 × 10 of 110: 0.82.
+    scores = np.array([0.5, 0.9, 0.7, 0.9])
+    assert suppress_boxes(boxes, scores, 0.7).tolist() == [1, 2]
+    assert suppress_boxes(boxes, scores, 0.9).tolist() == [1, 3, 2]
+    assert suppress_boxes(boxes[:0], scores[:0], 0.7).tolist() == []
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_boxes_of_one_pixel_do_not_suppress_each_other(overlap):
+    assert len(suppress_boxes(np.array([[5, 5, 5, 5], [5, 5, 5, 5]]), np.array([1.0, 0.9]), overlap)) == 2
