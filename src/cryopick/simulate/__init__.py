@@ -1,5 +1,6 @@
 """Micrographs with exact truth, from physics and from real or random structures."""
 
+from cryopick.simulate.crops import Crops, StructureBank, random_structures, simulate_crops, structure_bank
 from cryopick.simulate.field import COVER_NAMES
 from cryopick.simulate.micrograph import Distractors, SimulatedMicrograph, load_settings, simulate_micrograph
 from cryopick.simulate.pseudoproteins import pseudo_protein
@@ -9,14 +10,19 @@ from cryopick.simulate.structures import Structure
 
 __all__ = [
     "COVER_NAMES",
+    "Crops",
     "Distractors",
     "FixedStructures",
     "RandomStructures",
     "SimulatedMicrograph",
     "SimulationSettings",
     "Structure",
+    "StructureBank",
     "StructureSource",
     "load_settings",
     "pseudo_protein",
+    "random_structures",
+    "simulate_crops",
     "simulate_micrograph",
+    "structure_bank",
 ]

@@ -59,7 +59,6 @@ def draw_solids(
     potential += carbon * strength[:, None, None]
     absorption += carbon * (carbon_thickness / _uniform(rng, count, 2500, 6000))[:, None, None]
     mask[carbon > 0.5] = 1
-    size = conditions.diameter / conditions.pixel_size
     layers = (
         (2, _contamination(settings.contamination, conditions, shape_hw, rng), (1.5, 4.0), (3000.0, 6000.0), 0.3),
         (3, _contamination(settings.crystalline, conditions, shape_hw, rng), (2.0, 6.0), (3000.0, 6000.0), 0.8),
@@ -68,7 +67,7 @@ def draw_solids(
     for cover, blobs, volts, mean_free_path, roughness in layers:
         if len(blobs.image) == 0:
             continue
-        thickness = _thickness(blobs, count, shape_hw, roughness, size, rng)
+        thickness = _thickness(blobs, count, shape_hw, roughness, rng)
         potential += thickness * _uniform(rng, count, *volts)[:, None, None]
         absorption += thickness / _uniform(rng, count, *mean_free_path)[:, None, None]
         mask[thickness > 0.2 * thickness.amax((1, 2), keepdim=True).clamp(min=1e-3)] = cover
@@ -122,9 +121,7 @@ def _gold(share: float, conditions: Conditions, shape_hw: tuple[int, int], rng: 
     return _Blobs(image, _somewhere(len(image), shape_hw, rng), pixels, torch.zeros_like(radius), radius)
 
 
-def _thickness(
-    blobs: _Blobs, count: int, shape_hw: tuple[int, int], roughness: float, size: torch.Tensor, rng: torch.Generator
-) -> torch.Tensor:
+def _thickness(blobs: _Blobs, count: int, shape_hw: tuple[int, int], roughness: float, rng: torch.Generator) -> torch.Tensor:
     """Thickness map (b, h, w) in Å of heaps of ellipsoids with a rough outline; the thickest counts where they overlap."""
     x, y = _coarse_grid(shape_hw, rng.device)
     across, along = x - blobs.centre[:, 0, None, None], y - blobs.centre[:, 1, None, None]
@@ -133,7 +130,8 @@ def _thickness(
     v = (along * cos - across * sin) / blobs.axes[:, 1, None, None]
     inside = 1 - u**2 - v**2
     if roughness:
-        inside = inside + roughness * _rough((count, *x.shape[-2:]), 32, rng)[blobs.image]
+        pictures, which = blobs.image.unique(return_inverse=True)
+        inside = inside + roughness * _rough((len(pictures), *x.shape[-2:]), 16, rng)[which]
     square = inside * blobs.thickness[:, None, None] ** 2
     highest = torch.full((count, *x.shape[-2:]), -1.0, device=rng.device)
     highest.scatter_reduce_(0, blobs.image[:, None, None].expand_as(square), square, "amax")

@@ -1,0 +1,120 @@
+"""Batches of labelled crops for training, simulated where they are used: on the GPU when there is one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cryopick.randomness import generator
+from cryopick.simulate.conditions import draw_conditions, log_uniform
+from cryopick.simulate.field import Beads, simulate_field
+from cryopick.simulate.micrograph import LEAST_VISIBLE
+from cryopick.simulate.particles import WHOLE
+from cryopick.simulate.pseudoproteins import pseudo_protein
+from cryopick.simulate.settings import Range, SimulationSettings
+from cryopick.simulate.sources import gather_beads
+from cryopick.simulate.structures import Structure
+
+NATIVE_PIXEL_SIZE = (0.6, 1.8)
+"""Å, of the micrographs that crops are binned from."""
+CROP_BEADS_ACROSS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class StructureBank:
+    """Structures on one device, ready to be drawn from; diameter float32 (s,) in Å."""
+
+    beads: Beads
+    diameter: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.diameter)
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """A batch of b crops and what is in them. Points of all crops are in one list; `image` says which crop each is in.
+
+    Attributes
+    ----------
+    pixels : float32 (b, h, w), electrons per pixel.
+    pixel_size, diameter_px : float32 (b,), Å and pixels.
+    xy, image, visibility : float32 (n, 2) in pixels, int64 (n,), float32 (n,): particles to be found. Their centres may lie beyond
+        the edges by half a diameter, so that a target can show the part that is in the crop.
+    junk_xy, junk_image : the same for fragments, aggregates and particles that nobody could see.
+    cover : uint8 (b, h, w), 0 or a number of `COVER_NAMES`.
+    """
+
+    pixels: torch.Tensor
+    pixel_size: torch.Tensor
+    diameter_px: torch.Tensor
+    xy: torch.Tensor
+    image: torch.Tensor
+    visibility: torch.Tensor
+    junk_xy: torch.Tensor
+    junk_image: torch.Tensor
+    cover: torch.Tensor
+
+
+def structure_bank(structures: Sequence[Structure], *, device: torch.device | str = "cpu") -> StructureBank:
+    """Structures as a bank on a device."""
+    diameter = torch.tensor([structure.diameter for structure in structures], dtype=torch.float32, device=device)
+    return StructureBank(gather_beads(structures, device=device, across=CROP_BEADS_ACROSS), diameter)
+
+
+def random_structures(count: int, *, seed: int, diameter: Range = (80.0, 1000.0)) -> list[Structure]:
+    """Pseudo-proteins of log-uniform diameters in Å; the first ones of a longer list are those of a shorter one."""
+    structures = []
+    for number in range(count):
+        rng = generator(seed, "structure", number)
+        structures.append(pseudo_protein(rng, diameter=float(log_uniform(rng, diameter, 1)[0])))
+    return structures
+
+
+def simulate_crops(
+    bank: StructureBank,
+    count: int,
+    *,
+    size: int = 256,
+    diameter_px: Range = (16.0, 33.0),
+    settings: SimulationSettings | None = None,
+    rng: np.random.Generator,
+) -> Crops:
+    """`count` crops of `size`² pixels, each of another structure, at a pixel size that makes it `diameter_px` across (log-uniform).
+
+    They look like micrographs binned from a detector's pixels of 0.6 to 1.8 Å. Worked out on the bank's device.
+    """
+    settings = settings or SimulationSettings()
+    device = bank.diameter.device
+    chosen = rng.integers(len(bank), size=count)
+    structure = torch.as_tensor(chosen, device=device)
+    diameter = bank.diameter[structure].double().cpu().numpy()
+    pixel_size = diameter / log_uniform(rng, diameter_px, count)
+    conditions = draw_conditions(
+        settings,
+        rng,
+        pixel_size=pixel_size,
+        native=np.minimum(pixel_size, rng.uniform(*NATIVE_PIXEL_SIZE, count)),
+        diameter=diameter,
+        device=device,
+    )
+    torch_rng = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    field = simulate_field(conditions, settings, bank.beads, structure=structure, shape_hw=(size, size), rng=torch_rng)
+    particles = field.particles
+    wanted = (particles.role == WHOLE) & ((field.visibility >= LEAST_VISIBLE) | _beyond(particles.xy, size))
+    return Crops(
+        field.electrons,
+        conditions.pixel_size,
+        conditions.diameter / conditions.pixel_size,
+        particles.xy[wanted],
+        particles.image[wanted],
+        field.visibility[wanted],
+        particles.xy[~wanted],
+        particles.image[~wanted],
+        field.cover.to(torch.uint8),
+    )
+
+
+def _beyond(xy: torch.Tensor, size: int) -> torch.Tensor:
+    return ((xy < 0) | (xy > size - 1)).any(1)
