@@ -1,0 +1,54 @@
+"""Where to cut the peaks of a correlation map, and scores that mean the same on every micrograph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FALSE_SHARE = 0.5
+"""Peaks are kept down to where the inverted map, which has no particles, has this share of as many."""
+
+SCORE_AT_MEAN = 0.9
+"""Score of the mean kept peak; the mean peak that is not kept has one minus this."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Peaks from `at` upwards are particles; `gap` is the distance between the means of the two sorts of peaks."""
+
+    at: float
+    gap: float
+
+    def scores(self, heights: ArrayLike) -> NDArray[np.float32]:
+        """Heights as scores in (0, 1): a logistic curve that gives 0.5 at the cut and about 0.9 to the mean particle."""
+        steepness = 2 * np.log(SCORE_AT_MEAN / (1 - SCORE_AT_MEAN)) / self.gap
+        exponent = np.clip(steepness * (np.asarray(heights, np.float64) - self.at), -30, 30)
+        return np.asarray(1 / (1 + np.exp(-exponent)), np.float32)
+
+
+def find_cut(heights: NDArray[np.float32], inverted: NDArray[np.float32]) -> Cut:
+    """The cut between particles and chance among the peaks of a map.
+
+    It parts the heights into the two classes of least variance within (Otsu 1979), and is raised from there until the peaks of
+    the inverted map, `inverted`, which tell how high noise reaches, are at most half as many as the peaks that are kept. Where
+    they never are, it lies above every peak: an empty micrograph has no picks.
+    """
+    if len(heights) == 0 or heights.min() == heights.max():
+        return Cut(np.inf if len(heights) == 0 else float(heights.max()), 1.0)
+    ordered = np.sort(heights.astype(np.float64))
+    start, gap = _otsu(ordered)
+    kept = np.arange(len(ordered), 0, -1)
+    chance = len(inverted) - np.searchsorted(np.sort(inverted), ordered, side="left")
+    good = (ordered >= start) & (chance + 1 <= FALSE_SHARE * kept)
+    at = ordered[good][0] if good.any() else np.nextafter(ordered[-1], np.inf)
+    return Cut(float(max(at, start)), gap)
+
+
+def _otsu(ordered: NDArray[np.float64]) -> tuple[float, float]:
+    """Otsu's threshold of ascending values, half-way between two of them, and the distance between the two means."""
+    low = np.arange(1, len(ordered))
+    high = len(ordered) - low
+    total = np.cumsum(ordered)
+    gaps = (total[-1] - total[:-1]) / high - total[:-1] / low
+    best = int(np.argmax(low * high * gaps**2))
+    return float((ordered[best] + ordered[best + 1]) / 2), float(gaps[best])

@@ -1,0 +1,91 @@
+"""Changes of size. Every function gives the new picture and the `PixelMap` that leads back to the old one."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from cryopick.coordinates import PixelMap
+from cryopick.errors import SettingError
+
+Pixels = NDArray[np.float32]
+
+ROWS_AT_ONCE = 512
+
+
+def fourier_crop(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, PixelMap]:
+    """The picture band-limited and resampled to `shape_hw` by cutting, or padding with zeros, its Fourier transform.
+
+    Frequencies below the smaller Nyquist frequency are kept exactly, and so is the mean. Along an axis that changes, the Nyquist
+    frequency of an even size is dropped: half of the pair does not tell its phase. The picture is taken as periodic, so opposite
+    edges touch. Rows are transformed in blocks; the full transform is never held.
+    """
+    _check_shape(shape_hw)
+    height, width = pixels.shape
+    new_height, new_width = shape_hw
+    columns = width // 2 + 1 if new_width == width else (min(width, new_width) - 1) // 2 + 1
+    spectrum = np.empty((height, columns), np.complex64)
+    for top in range(0, height, ROWS_AT_ONCE):
+        rows = slice(top, top + ROWS_AT_ONCE)
+        spectrum[rows] = fft.rfft(pixels[rows].astype(np.float32, copy=False), axis=1)[:, :columns]
+    spectrum = _cut_rows(fft.fft(spectrum, axis=0, overwrite_x=True), new_height)
+    spectrum *= new_height * new_width / (height * width)
+    small = fft.irfft(fft.ifft(spectrum, axis=0, overwrite_x=True), new_width, axis=1, overwrite_x=True)
+    return np.ascontiguousarray(small, dtype=np.float32), PixelMap.fourier_crop((width / new_width, height / new_height))
+
+
+def crop_to_scale(pixels: Pixels, factor: float) -> tuple[Pixels, PixelMap]:
+    """The picture Fourier-cropped so that `factor` old pixels become one; below 1 it is enlarged.
+
+    For a particle of `d` pixels to span `n`, the factor is `d / n`. The picture is first mirrored at its right and bottom edges
+    up to sizes that transform fast, and the mirrored part is cut off again: the first pixel stays where it is. The new sizes are
+    whole pixels, so the true factors, in the map, differ a little from `factor`.
+    """
+    if not (np.isfinite(factor) and factor > 0):
+        raise SettingError(f"cannot shrink a picture by a factor of {factor}; give a positive number")
+    height, width = pixels.shape
+    padded_hw = (fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True))
+    small_hw = (max(1, round(padded_hw[0] / factor)), max(1, round(padded_hw[1] / factor)))
+    if padded_hw != pixels.shape:
+        extra = ((0, padded_hw[0] - height), (0, padded_hw[1] - width))
+        pixels = np.pad(pixels, extra, mode="symmetric")
+    small, to_home = fourier_crop(pixels, small_hw)
+    rows, columns = (np.floor(to_home.from_home([(width - 1, height - 1)])[0]).astype(int) + 1)[::-1]
+    return np.ascontiguousarray(small[:rows, :columns]), to_home
+
+
+def block_mean(pixels: Pixels, size: int) -> tuple[Pixels, PixelMap]:
+    """The mean of every `size` x `size` block; rows and columns at the end that fill no block are left out."""
+    height, width = pixels.shape
+    if not 1 <= size <= min(height, width):
+        raise SettingError(f"blocks of {size} pixels do not fit a picture of {height} x {width}")
+    rows, columns = height // size, width // size
+    whole = np.ascontiguousarray(pixels[: rows * size, : columns * size], dtype=np.float32)
+    small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32).reshape(rows, columns), PixelMap.resize((size, size))
+
+
+def resize(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, PixelMap]:
+    """The picture at `shape_hw`, its edges kept: area mean where both sides shrink, bilinear elsewhere (OpenCV)."""
+    _check_shape(shape_hw)
+    height, width = pixels.shape
+    new_height, new_width = shape_hw
+    method = cv2.INTER_AREA if new_height <= height and new_width <= width else cv2.INTER_LINEAR
+    changed = cv2.resize(np.ascontiguousarray(pixels, dtype=np.float32), (new_width, new_height), interpolation=method)
+    return np.asarray(changed, np.float32).reshape(shape_hw), PixelMap.resize((width / new_width, height / new_height))
+
+
+def _cut_rows(spectrum: NDArray[np.complex64], rows: int) -> NDArray[np.complex64]:
+    """The rows of a column-wise transform that a picture of `rows` rows can hold."""
+    if rows == len(spectrum):
+        return spectrum
+    keep = (min(len(spectrum), rows) - 1) // 2
+    cut = np.zeros((rows, spectrum.shape[1]), np.complex64)
+    cut[: keep + 1] = spectrum[: keep + 1]
+    cut[rows - keep :] = spectrum[len(spectrum) - keep :]
+    return cut
+
+
+def _check_shape(shape_hw: tuple[int, int]) -> None:
+    if min(shape_hw) < 1:
+        raise SettingError(f"a picture cannot have {shape_hw[0]} x {shape_hw[1]} pixels")
