@@ -23,6 +23,7 @@ from cryopick.io.picture import Picture, first_bytes
 
 HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
+LARGEST_EXTENDED_HEADER = 1 << 30
 TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 UNREADABLE_MODES = {
     3: ("complex numbers (a Fourier transform)", "Give the real-space micrograph"),
@@ -176,14 +177,20 @@ def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
         pixels, rows, sound = read_data(stream, header)
     notes = header.notes
     if not sound:
-        found = f"is cut or damaged: {rows} of {header.shape[1]} rows can be read"
+        found = cut_or_damaged(rows, header.shape[1])
         if not (salvage and rows):
-            raise FileError(
-                path, found, "Copy it again, or make it again" + ("; or read what is there with salvage" if rows else "")
-            )
+            ways = ("Copy it again", "make it again", "read what is there with salvage")
+            raise FileError(path, found, ", or ".join(ways if rows else ways[:2]))
         pixels[0, rows:] = pixels[0, :rows].mean(dtype=np.float64)
-        notes += (f"{found}; the rest is filled with their mean",)
+        notes += (f"{found}; what is missing is filled with the mean",)
     return Picture(pixels[0], "mrc", header.stored, header.pixel_size, notes)
+
+
+def cut_or_damaged(rows: int, expected: int) -> str:
+    """What to call a file that is not sound, of which so many rows could be read."""
+    if rows == expected:
+        return "is damaged: its checksum does not fit"
+    return f"is cut or damaged: {rows} of {expected} rows can be read"
 
 
 def write_mrc(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
@@ -220,11 +227,8 @@ def _reject_stacks(header: MrcHeader, path: Path) -> None:
     sections, rows, columns = header.shape
     if sections == 1:
         return
-    if sections == rows == columns:
-        raise FileError(
-            path, f"is a volume of {sections} sections, not a micrograph", "Give micrographs; maps serve as references"
-        )
-    found = f"is a stack of {sections} pictures, not one micrograph"
+    kind = "volume" if sections == rows == columns else "movie or stack" if header.space_group == 0 else "movie, stack or volume"
+    found = f"is a {kind} of {sections} sections, not one micrograph"
     raise FileError(path, found, "Motion-correct it if it is a movie; else split it into single pictures")
 
 
@@ -268,7 +272,8 @@ def _data_offset(
     extended: int, shape: tuple[int, int, int], dtype: np.dtype[np.generic], file_bytes: int | None
 ) -> tuple[int, str | None]:
     data = shape[0] * shape[1] * shape[2] * dtype.itemsize
-    if extended < 0 or (file_bytes == HEADER_BYTES + data and extended > 0):
+    largest = LARGEST_EXTENDED_HEADER if file_bytes is None else file_bytes
+    if not 0 <= extended < largest or (extended and file_bytes == HEADER_BYTES + data):
         return HEADER_BYTES, f"the header claims an extended header of {extended} bytes, which is not there"
     if file_bytes is not None and file_bytes > HEADER_BYTES + extended + data:
         extra = file_bytes - HEADER_BYTES - extended - data

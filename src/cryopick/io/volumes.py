@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.mrc import MrcHeader, open_mrc, read_data
+from cryopick.io.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data
 
 
 def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
@@ -36,8 +36,8 @@ def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
     with open_mrc(path) as (stream, header):
         pixels, rows, sound = read_data(stream, header)
     if not sound:
-        total = header.shape[0] * header.shape[1]
-        raise FileError(path, f"is cut or damaged: {rows} of {total} rows can be read", "Copy it again, or make it again")
+        found = cut_or_damaged(rows, header.shape[0] * header.shape[1])
+        raise FileError(path, found, "Copy it again, or make it again")
     if not np.isfinite(pixels.sum(dtype=np.float64)):
         raise FileError(path, "has NaN or infinite values", "Make it again; float16 overflows beyond 65504")
     return pixels, header
