@@ -171,7 +171,7 @@ def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[i
 def _in_cs(path: Path) -> Iterator[MicrographSource]:
     try:
         rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise FileError(
             path, f"is not a CryoSPARC .cs file ({error})", "Give the exposures .cs of a job, not its .csg"
         ) from error
