@@ -220,9 +220,11 @@ class OneFileEach(ABC):
         written: dict[str, str] = {}
         for each in picks:
             name = stem(each.micrograph)
-            if written.setdefault(name, each.micrograph) != each.micrograph or (single and len(written) > 1):
-                others = f"{written[name]} and {each.micrograph}" if name != each.micrograph else "several micrographs"
-                raise NameMatchError(f"{path}: {others} would be written to one file; give a folder, or rename one of them")
+            other = next(iter(written.values()), None) if single else written.get(name)
+            if other is not None:
+                both = f"{other} and {each.micrograph}"
+                raise NameMatchError(f"{path}: {both} would be written to one file; give a folder, or rename one of them")
+            written[name] = each.micrograph
             write_text(path if single else path / self.folder / f"{name}{self.suffix}", self.text(each, writing))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
-from cryopick.io.atomic import write_text
+from cryopick.io.atomic import write_bytes, write_text
 from cryopick.io.names import stem
 from cryopick.io.picks_base import Glance, Reading, Writing, placed
 from cryopick.io.picks_star import NO_SCORE, coordinates, figures_of_merit, relion_frame
@@ -83,7 +83,7 @@ def write_index(names_and_files: Iterable[tuple[str, Path]], job: Path) -> None:
         "rlnMicrographName": [name for name, _ in listed],
         "rlnMicrographCoordinates": [file.as_posix() for _, file in listed],
     }
-    write_text(job / INDEX, star_text({"coordinate_files": table}))
+    write_bytes(job / INDEX, star_text({"coordinate_files": table}).encode("utf-8", "surrogateescape"))
     write_text(job / INDEX_3_1, f"{(job / INDEX).as_posix()}\n")
 
 

@@ -41,7 +41,10 @@ def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]
     if not lines:
         raise FileError(path, "is empty", "A table of picks has at least a header line")
     delimiter = next((mark for mark in delimiters if mark in lines[0]), delimiters[0])
-    header, *rows = csv.reader(lines, delimiter=delimiter)
+    try:
+        header, *rows = csv.reader(lines, delimiter=delimiter)
+    except csv.Error as error:
+        raise FileError(path, f"is not a table ({error})", "Give a text file with a header line and a row a line") from None
     names = [name.strip().lower() for name in header]
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(names)), None)
     if wrong is not None:
