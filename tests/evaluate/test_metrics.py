@@ -107,6 +107,14 @@ def test_a_given_diameter_is_in_angstrom_where_either_side_knows_the_pixel_size(
     assert errors.tolist() == [40]
 
 
+def test_errors_in_angstrom_need_the_pixel_sizes_of_micrographs_with_pairs_only():
+    truth = [Picks("a", [[0, 0]], pixel_size=2.0), Picks("b", [[0, 0]])]
+    errors = evaluate_picks([Picks("a", [[3, 4]])], truth, diameter=24).errors_angstrom
+    assert errors is not None
+    assert errors.tolist() == [10]
+    assert evaluate_picks([Picks("a", [[3, 4]]), Picks("b", [[0, 1]])], truth, diameter=24).errors_angstrom is None
+
+
 def test_an_unknown_diameter_is_an_error_that_names_the_micrograph():
     with pytest.raises(CryopickError, match=r"mic_7.*diameter"):
         evaluate_picks([Picks("mic_7", [[0, 0]])], [Picks("mic_7", [[0, 0]])])
@@ -158,6 +166,12 @@ def test_a_threshold_keeps_picks_of_its_own_score():
     truth, found = Picks("a", [[0, 0], [50, 0]]), Picks("a", [[0, 0], [50, 0], [90, 0]], [0.8, 0.3, 0.1])
     assert counts(evaluate_picks([found], [truth], diameter=5, threshold=0.3)) == (2, 0, 0)
     assert counts(evaluate_picks([found], [truth], diameter=5, threshold=0.31)) == (1, 0, 1)
+
+
+def test_a_threshold_is_compared_in_the_precision_of_scores():
+    # 0.7 as float32 is 0.69999999, which is less than 0.7 as float64.
+    found, truth = [Picks("a", [[0, 0]], [0.7])], [Picks("a", [[0, 0]])]
+    assert counts(evaluate_picks(found, truth, diameter=5, threshold=np.float64(0.7))) == (1, 0, 0)
 
 
 def test_a_threshold_without_scores_is_an_error():

@@ -74,6 +74,13 @@ def test_diameters_are_in_angstrom_where_the_pixel_size_is_known():
     assert evaluate_pixels([Picks("a", [[4, 4]])], [truth], diameter=12).per_micrograph[0][1] == PixelCounts(5, 8, 0, 68)
 
 
+def test_a_diameter_in_angstrom_stays_one_on_a_micrograph_without_picks():
+    # 12 Å are 4 px at the 3 Å/px that only the picks on another micrograph tell: 13 pixels.
+    truth = [Picks("a", [[4, 4]], shape_hw=(9, 9)), Picks("b", [[4, 4]], shape_hw=(9, 9))]
+    evaluation = evaluate_pixels([Picks("a", [[4, 4]], pixel_size=3)], truth, diameter=12)
+    assert evaluation.per_micrograph == (("a", PixelCounts(13, 0, 0, 68)), ("b", PixelCounts(0, 0, 13, 68)))
+
+
 def test_pixels_in_the_border_are_left_out():
     truth = Picks("a", [[1, 1]], diameter=2, shape_hw=(4, 5))
     # Border 1 leaves columns 1 to 3 of rows 1 and 2: truth has (1,1), (2,1) and (1,2) there, found (1,1), (2,1), (3,1), (2,2).

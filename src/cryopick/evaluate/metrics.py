@@ -110,9 +110,14 @@ class Evaluation:
 
     @property
     def errors_angstrom(self) -> NDArray[np.float64] | None:
-        """Distance of every pair in Å; None when some micrograph's pixel size is unknown."""
-        lengths = [one.match.distances * one.pixel_size for one in self.per_micrograph if one.pixel_size is not None]
-        return np.concatenate([np.zeros(0), *lengths]) if len(lengths) == len(self.per_micrograph) else None
+        """Distance of every pair in Å; None when the pixel size of a micrograph that has pairs is unknown."""
+        lengths = [np.zeros(0)]
+        for one in self.per_micrograph:
+            if one.pixel_size is not None:
+                lengths.append(one.match.distances * one.pixel_size)
+            elif len(one.match.pairs):
+                return None
+        return np.concatenate(lengths)
 
 
 def evaluate_picks(

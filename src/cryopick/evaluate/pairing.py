@@ -78,7 +78,10 @@ def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[li
             f"{next(iter(by_name), 'no micrograph')!r}. Names may differ in folders, extension and CryoSPARC's UID only"
         )
     found_on = {known: picks_by_name[written] for written, known in match_names(with_truth, by_name).items()}
-    return [Couple(found_on.get(name, Picks(name)), particles) for name, particles in by_name.items()], without_truth
+    sizes = {picks.pixel_size for picks in found}
+    shared_size = sizes.pop() if len(sizes) == 1 else None  # so that a length in Å stays one where nothing was found
+    nothing = {name: Picks(name, pixel_size=shared_size) for name in by_name}
+    return [Couple(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()], without_truth
 
 
 def _by_name(every: Sequence[Picks]) -> dict[str, Picks]:
