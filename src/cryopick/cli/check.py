@@ -38,20 +38,24 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
     from cryopick.io.examine import Examination, examine_micrograph, examine_picks
     from cryopick.io.sources import find_micrographs
 
-    if _holds_picks(Path(given)):
-        yield given, examine_picks(given, micrographs=known)
-        return
+    path = Path(given)
+    holds_picks = _holds_picks(path)
+    if holds_picks:
+        yield given, examine_picks(path, micrographs=known)
+        if not path.is_dir():
+            return
     try:
         sources = find_micrographs([given])
     except CryopickError as fault:
-        yield given, Examination((fault,))
+        if not holds_picks:
+            yield given, Examination((fault,))
         return
     for source in sources:
         yield str(source.path), examine_micrograph(source.path)
 
 
 def _holds_picks(path: Path) -> bool:
-    """By the content, or by a suffix that no micrograph and no list of micrographs has."""
+    """By the content, or by a suffix that neither micrographs nor lists of them have."""
     from cryopick.errors import FileError
     from cryopick.io.micrographs import suffix_kind
     from cryopick.io.picks import SUFFIXES, detect_format
@@ -67,10 +71,13 @@ def _holds_picks(path: Path) -> bool:
 
 
 def _show(name: str, examination: "Examination") -> None:
-    faults = len(examination.faults)
-    typer.echo(f"{name}: " + ("good" if not faults else "1 fault" if faults == 1 else f"{faults} faults"))
+    from cryopick.errors import FileError
+
+    count = len(examination.faults)
+    typer.echo(f"{name}: " + ("good" if not count else "1 fault" if count == 1 else f"{count} faults"))
     for fault in examination.faults:
-        typer.secho(f"  fault: {str(fault).removeprefix(f'{name}: ')}", fg="red")
+        text = f"{fault.found}. {fault.remedy}" if isinstance(fault, FileError) else str(fault)
+        typer.secho(f"  fault: {text}", fg="red")
     for note in examination.notes:
         typer.secho(f"  note: {note}", fg="yellow")
     for fact, text in examination.facts.items():
