@@ -1,5 +1,155 @@
-"""`cryopick pick`."""
+"""`cryopick pick`: find the particles of many micrographs."""
+
+import signal
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from cryopick.distributed.records import Outcome
+    from cryopick.distributed.run import RunResult
+    from cryopick.distributed.settings import RunSettings
+    from cryopick.io.sources import MicrographSource
+
+NAMED_FAILURES = 20
+INTERRUPTED = 130
 
 
-def pick() -> None:
-    """To be written."""
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def pick(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Micrographs, folders, patterns, lists, a RELION micrographs.star, or a CryoSPARC exposures .cs.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; one with an unfinished run is gone on with.")],
+    picker: Annotated[str | None, typer.Option(help="How to pick: log, template, …  [default: log]")] = None,
+    preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None,
+    words: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")] = [],  # noqa: B006
+    diameter: Annotated[
+        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); estimated when not given.")
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel, in place of the files' own.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least score of a pick, from 0 to 1; the picker's own by default.")
+    ] = None,
+    formats: Annotated[
+        list[str], typer.Option("--format", metavar="NAME", help="A further format beside RELION's; repeat.")
+    ] = [],  # noqa: B006
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores]")] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA when the picker can use it.")] = Device.auto,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start afresh: remove what cryopick wrote in the folder.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
+    previews: Annotated[bool, typer.Option(help="Draw a PNG with circles for each micrograph.")] = True,
+) -> None:
+    """Find the particles of micrographs and write them for RELION and other programs.
+
+    Run the same command again to go on where a run was stopped.
+    """
+    from cryopick.distributed.threads import available_cores, one_thread_for_children
+
+    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    from cryopick.config import parse_words
+    from cryopick.distributed.settings import DEFAULT_PICKER, run_settings
+    from cryopick.io.sources import find_micrographs
+
+    settings = run_settings(
+        picker or DEFAULT_PICKER,
+        preset=preset,
+        settings=parse_words(words),
+        threshold=threshold,
+        device=device.value,
+        seed=seed,
+        diameter=diameter,
+        pixel_size=pixel_size,
+        formats=formats,
+        previews=previews,
+    )
+    sources = find_micrographs(inputs, pixel_size=pixel_size)
+    result = _run(sources, out, settings, workers=min(workers or available_cores(), len(sources)), overwrite=overwrite)
+    _tell(result, out)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if result.failed or result.problems:
+        raise typer.Exit(1)
+
+
+def _run(sources: "list[MicrographSource]", out: Path, settings: "RunSettings", *, workers: int, overwrite: bool) -> "RunResult":
+    """The run under a progress bar; SIGTERM, which clusters send before they kill, stops it as Ctrl-C does."""
+    from cryopick.distributed.run import run_picking
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    place = "GPU (CUDA)" if settings.device == "cuda" else "CPU"
+    typer.echo(f"{settings.picker} on the {place}, {_count(workers, 'worker')}, {_count(len(sources), 'micrograph')}")
+    with _progress_bar() as bar:
+        task = bar.add_task("picking", total=len(sources), pace="")
+        start, counts = time.monotonic(), []
+
+        def advance(outcome: "Outcome") -> None:
+            counts.append(outcome.picks)
+            pace = f"{len(counts) / (time.monotonic() - start):.2f}/s, {sum(counts) / len(counts):,.0f} picks each"
+            bar.update(task, advance=1, pace=pace)
+
+        return run_picking(
+            sources,
+            out,
+            settings,
+            workers=workers,
+            overwrite=overwrite,
+            on_start=lambda kept, total: bar.update(task, completed=kept),
+            on_outcome=advance,
+        )
+
+
+def _progress_bar() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+
+
+def _tell(result: "RunResult", out: Path) -> None:
+    """Say what there is now, and name what failed."""
+    finished = [outcome for outcome in result.outcomes if outcome.status == "done"]
+    picks = sum(outcome.picks for outcome in finished)
+    earlier = f", {result.kept} of them by an earlier run" if result.kept else ""
+    typer.echo(f"{_count(picks, 'particle')} on {_count(len(finished), 'micrograph')}{earlier}: {out / 'particles.star'}")
+    noted = sum(bool(outcome.notes) for outcome in finished)
+    if noted:
+        typer.echo(f"warnings about {_count(noted, 'micrograph')}: column notes of {out / 'micrographs.csv'}")
+    for problem in result.problems:
+        typer.echo(f"format {problem}", err=True)
+    if result.failed:
+        typer.echo(f"{_count(len(result.failed), 'micrograph')} failed; the same command tries again:", err=True)
+    for outcome in result.failed[:NAMED_FAILURES]:
+        typer.echo(f"  {outcome.name}: {outcome.error}", err=True)
+    if len(result.failed) > NAMED_FAILURES:
+        typer.echo(f"  and {len(result.failed) - NAMED_FAILURES} more: {out / 'micrographs.csv'}", err=True)
+    if result.interrupted:
+        typer.echo("stopped; the same command goes on from here", err=True)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from multiprocessing.connection import Connection, wait
@@ -28,7 +28,7 @@ def run_tasks(
     *,
     workers: int,
     lost: Callable[[Task, str], Result],
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """The results of the tasks, in the order in which they come.
 
     Each worker is a fresh process (spawned, hence safe with torch and CUDA; `start` and the tasks are pickled) that calls
@@ -41,9 +41,12 @@ def run_tasks(
     if workers > 1:
         yield from _Crew(tasks, start, lost).run(workers)
         return
-    work = start()
-    one_thread()
-    yield from map(work, tasks)
+    remaining = iter(tasks)
+    for first in remaining:
+        work = start()
+        one_thread()
+        yield work(first)
+        yield from map(work, remaining)
 
 
 class _Worker(Generic[Task]):

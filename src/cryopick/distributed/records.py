@@ -10,8 +10,10 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from cryopick.errors import CryopickError
+from cryopick.errors import NameMatchError
 from cryopick.io.atomic import write_bytes
+from cryopick.io.names import stem
+from cryopick.io.picks_relion import coordinate_file
 from cryopick.types import Picks
 
 logger = logging.getLogger(__name__)
@@ -19,16 +21,17 @@ Status = Literal["done", "failed", "pending"]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How it went with one micrograph; all that a record holds but the picks themselves.
+    """How it went with one micrograph.
 
     Attributes
     ----------
     name, path : the micrograph, as its source names it.
-    status : "failed" with an `error`, or "done"; "pending" is never written.
+    status : "done", "failed" with an `error`, or "pending", which no record holds.
     picks : their number.
     seconds : wall time from reading to writing.
     diameter : Å where the pixel size is known, else pixels; the picker's estimate when none was given.
     files : what was written for this micrograph, relative to the output folder.
+    notes : warnings while it was read and picked.
     """
 
     name: str
@@ -41,23 +44,32 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     pixel_size: float | None = None
     shape_hw: tuple[int, int] | None = None
     files: list[str] = []
+    notes: list[str] = []
 
 
-class Record(Outcome, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True):
     """An outcome with its picks at full precision."""
 
+    outcome: Outcome
     xy: list[tuple[float, float]] = []
     scores: list[float] | None = None
 
     def to_picks(self) -> Picks:
         scores = None if self.scores is None else np.array(self.scores, np.float32)
         xy = np.array(self.xy, np.float64).reshape(-1, 2)
-        return Picks(self.name, xy, scores, self.diameter, self.shape_hw, self.pixel_size)
+        about = self.outcome
+        return Picks(about.name, xy, scores, about.diameter, about.shape_hw, about.pixel_size)
 
 
-def done(picks: Picks, *, path: str, seconds: float, files: list[str]) -> Record:
+class _Head(msgspec.Struct, frozen=True):
+    """A record of which the picks are left unread."""
+
+    outcome: Outcome
+
+
+def done(picks: Picks, *, path: str, seconds: float, files: list[str], notes: list[str]) -> Record:
     """The record of a micrograph that was picked."""
-    return Record(
+    outcome = Outcome(
         name=picks.micrograph,
         path=path,
         status="done",
@@ -67,9 +79,10 @@ def done(picks: Picks, *, path: str, seconds: float, files: list[str]) -> Record
         pixel_size=picks.pixel_size,
         shape_hw=picks.shape_hw,
         files=files,
-        xy=[(x, y) for x, y in picks.xy.tolist()],
-        scores=None if picks.scores is None else picks.scores.tolist(),
+        notes=notes,
     )
+    scores = None if picks.scores is None else picks.scores.tolist()
+    return Record(outcome, [(x, y) for x, y in picks.xy.tolist()], scores)
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -85,7 +98,7 @@ def read_record(path: Path) -> Record:
 def read_outcome(path: Path) -> Outcome | None:
     """Read a record without its picks; None when there is none, or when the disk has damaged it (which is logged)."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Outcome)
+        return msgspec.json.decode(path.read_bytes(), type=_Head).outcome
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
@@ -96,17 +109,19 @@ def read_outcome(path: Path) -> Outcome | None:
 def file_stems(names: Sequence[str]) -> list[str]:
     """A file name without suffix for each micrograph's own files: its stem, with a hash of its whole name where two share one.
 
-    Stems that differ in case alone count as the same, for file systems that think so. Raises `CryopickError` when two
-    micrographs have the same whole name, because no pick file could tell them apart.
+    Stems that differ in case alone count as the same, for file systems that think so. Raises `NameMatchError` when two
+    micrographs have one coordinate file in RELION's layout, which nothing can change.
     """
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise CryopickError(
-            f"{len(twice)} micrographs are given more than once under one name, such as {twice[0]}; give each once"
-        )
-    stems = [PurePath(name).stem for name in names]
-    shared = Counter(stem.casefold() for stem in stems)
+    places: dict[PurePath, str] = {}
+    for name in names:
+        place = coordinate_file(name)
+        if place in places:
+            both = f"{places[place]} and {name}"
+            raise NameMatchError(f"{both} have one file of coordinates in RELION's layout, {place}; pick them into two folders")
+        places[place] = name
+    stems = [stem(name) for name in names]
+    shared = Counter(short.casefold() for short in stems)
     return [
-        stem if shared[stem.casefold()] == 1 else f"{stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        for stem, name in zip(stems, names, strict=True)
+        short if shared[short.casefold()] == 1 else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        for short, name in zip(stems, names, strict=True)
     ]

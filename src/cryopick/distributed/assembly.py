@@ -1,0 +1,65 @@
+"""The files about all micrographs of a run, put together from the records of each, in the order of the input."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cryopick.distributed.folder import RunFolder
+from cryopick.distributed.records import Outcome, read_record
+from cryopick.distributed.settings import RunSettings
+from cryopick.errors import CryopickError
+from cryopick.io.atomic import write_text
+from cryopick.io.picks import write_picks
+from cryopick.io.picks_relion import INDEX, INDEX_3_1, coordinate_file, write_index
+from cryopick.types import Picks
+
+COLUMNS = ["name", "path", "picks", "seconds", "diameter", "pixel_size", "status", "error", "notes"]
+SINGLE_FILES = {"cryosparc-star": ".star", "cs": ".cs", "topaz": ".txt", "csv": ".csv", "coco": ".json"}
+
+
+def assemble(folder: RunFolder, outcomes: Mapping[str, Outcome], settings: RunSettings) -> list[str]:
+    """Write ``particles.star``, RELION's index, ``micrographs.csv`` and the further formats.
+
+    `outcomes` are by the stem of their records, of which one at a time is in memory. A format that cannot hold these picks is
+    left out and told in the result; the others are written.
+    """
+    finished = {stem: outcome.name for stem, outcome in outcomes.items() if outcome.status == "done"}
+    with folder.writing():
+        folder.note_assembled(folder.particles, folder.table, folder.relion / INDEX, folder.relion / INDEX_3_1)
+        write_text(folder.table, _table(outcomes))
+        write_picks(_picks(folder, finished), folder.particles, format="star")
+        write_index([(name, folder.relion / coordinate_file(name)) for name in finished.values()], folder.relion)
+        return [problem for name in settings.formats for problem in _write_format(folder, name, finished)]
+
+
+def format_path(folder: RunFolder, name: str) -> Path:
+    """Where a format is written: a folder of its own, in it a single file for formats that hold all micrographs in one."""
+    place = folder.path / name
+    return place / f"particles{SINGLE_FILES[name]}" if name in SINGLE_FILES else place
+
+
+def _write_format(folder: RunFolder, name: str, finished: Mapping[str, str]) -> list[str]:
+    place = folder.path / name
+    foreign = set(place.rglob("*")) - folder.assembled()
+    try:
+        write_picks(_picks(folder, finished), format_path(folder, name), format=name)
+    except CryopickError as error:
+        return [f"{name} was not written: {error}"]
+    finally:
+        folder.note_assembled(*(path for path in sorted(place.rglob("*")) if path.is_file() and path not in foreign))
+    return []
+
+
+def _picks(folder: RunFolder, finished: Mapping[str, str]) -> Iterator[Picks]:
+    return (read_record(folder.record(stem)).to_picks() for stem in finished)
+
+
+def _table(outcomes: Mapping[str, Outcome]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for outcome in outcomes.values():
+        row = {name: getattr(outcome, name) for name in COLUMNS}
+        table.writerow((row | {"seconds": f"{outcome.seconds:.3f}", "notes": "; ".join(outcome.notes)}).values())
+    return text.getvalue()

@@ -1,0 +1,171 @@
+"""Pick many micrographs into one output folder, so that a run that was stopped at any moment goes on where it was."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cryopick.distributed.assembly import assemble
+from cryopick.distributed.folder import RunFolder
+from cryopick.distributed.pool import run_tasks
+from cryopick.distributed.records import Outcome, Record, done, file_stems, read_outcome, write_record
+from cryopick.distributed.settings import RunSettings, build_picker
+from cryopick.errors import CryopickError
+from cryopick.io.picks_relion import write_coordinates
+from cryopick.io.previews import Marks, draw, write_png
+from cryopick.io.sources import MicrographSource
+from cryopick.pickers.base import Picker
+
+logger = logging.getLogger(__name__)
+Build = Callable[[RunSettings], Picker]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A micrograph to pick, and the stem of the files that it leaves."""
+
+    source: MicrographSource
+    stem: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes
+    ----------
+    outcomes : one for each micrograph, in the order of the input; those that were not reached are "pending".
+    kept : how many of them an earlier run had finished.
+    interrupted : whether Ctrl-C ended the run; its files are whole and hold what was finished.
+    problems : formats that could not be written, and why.
+    """
+
+    outcomes: list[Outcome]
+    kept: int
+    interrupted: bool
+    problems: list[str]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.status == "failed"]
+
+
+def run_picking(
+    sources: Sequence[MicrographSource],
+    out: Path,
+    settings: RunSettings,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    build: Build = build_picker,
+    on_start: Callable[[int, int], None] = lambda kept, total: None,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+) -> RunResult:
+    """Pick every micrograph that has no finished record in `out`, then write the files about all of them.
+
+    The bytes of all files of picks depend on the sources and the settings alone: not on `workers`, nor on how often the run was
+    stopped. A micrograph that cannot be read or picked is recorded as failed and tried again by the next run.
+
+    Parameters
+    ----------
+    workers : processes; one is this process itself.
+    overwrite : remove first what an earlier run wrote.
+    build : makes the picker, once in each worker; pickled by reference.
+    on_start, on_outcome : told how many micrographs are finished already and how many there are, then each outcome as it comes.
+
+    Raises
+    ------
+    SettingError
+        When `out` holds something else, or a run with other settings.
+    FileError
+        When `out` cannot be written.
+    """
+    folder = RunFolder(out)
+    stems = file_stems([source.name for source in sources])
+    tasks = [Task(source, stem) for source, stem in zip(sources, stems, strict=True)]
+    folder.prepare(settings, overwrite=overwrite)
+    outcomes = {task.stem: _earlier(task, folder, settings) for task in tasks}
+    left = [task for task in tasks if outcomes[task.stem].status != "done"]
+    on_start(len(tasks) - len(left), len(tasks))
+    interrupted = False
+    results = run_tasks(left, partial(PickOne, folder, settings, build), workers=workers, lost=partial(_lost, folder))
+    try:
+        with closing(results):
+            for stem, outcome in results:
+                outcomes[stem] = outcome
+                on_outcome(outcome)
+    except KeyboardInterrupt:
+        interrupted = True
+    problems = assemble(folder, outcomes, settings)
+    return RunResult(list(outcomes.values()), len(tasks) - len(left), interrupted, problems)
+
+
+class PickOne:
+    """Picks one micrograph after another, and writes what belongs to each alone: its record last."""
+
+    def __init__(self, folder: RunFolder, settings: RunSettings, build: Build) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.picker = build(settings)
+
+    def __call__(self, task: Task) -> tuple[str, Outcome]:
+        start = time.perf_counter()
+        with _warnings() as notes:
+            try:
+                micrograph = task.source.read()
+                picks = self.picker.pick(micrograph, diameter=self.settings.diameter)
+                preview = draw(micrograph, [Marks(picks)]) if self.settings.previews else None
+            except Exception as error:
+                logger.debug("%s failed", task.source.name, exc_info=True)
+                message = str(error) if isinstance(error, CryopickError) else f"{type(error).__name__}: {error}"
+                return _failed(task, message, self.folder, seconds=time.perf_counter() - start)
+        with self.folder.writing():
+            files = [write_coordinates(picks, self.folder.relion)]
+            if preview is not None:
+                files.append(self.folder.preview(task.stem))
+                write_png(preview, files[-1])
+            names = [self.folder.relative(file) for file in files]
+            record = done(picks, path=str(task.source.path), seconds=time.perf_counter() - start, files=names, notes=notes)
+            write_record(record, self.folder.record(task.stem))
+        return task.stem, record.outcome
+
+
+def _earlier(task: Task, folder: RunFolder, settings: RunSettings) -> Outcome:
+    """What an earlier run left for a micrograph: "done" only when all its files are there."""
+    pending = Outcome(name=task.source.name, path=str(task.source.path))
+    outcome = read_outcome(folder.record(task.stem))
+    if outcome is None or outcome.name != task.source.name:
+        return pending
+    files = [*outcome.files, *([folder.relative(folder.preview(task.stem))] if settings.previews else [])]
+    whole = outcome.status == "failed" or all((folder.path / name).is_file() for name in files)
+    return outcome if whole else pending
+
+
+def _lost(folder: RunFolder, task: Task, reason: str) -> tuple[str, Outcome]:
+    return _failed(task, reason, folder, seconds=0.0)
+
+
+def _failed(task: Task, error: str, folder: RunFolder, *, seconds: float) -> tuple[str, Outcome]:
+    outcome = Outcome(name=task.source.name, path=str(task.source.path), status="failed", error=error, seconds=seconds)
+    with folder.writing():
+        write_record(Record(outcome), folder.record(task.stem))
+    return task.stem, outcome
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect what the package warns of, instead of showing it 20,000 times."""
+    notes: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
+    package = logging.getLogger("cryopick")
+    propagate, package.propagate = package.propagate, False
+    package.addHandler(handler)
+    try:
+        yield notes
+    finally:
+        package.removeHandler(handler)
+        package.propagate = propagate

@@ -1,0 +1,142 @@
+"""What decides the picks of a run and the form of its output: all that a second run must share to go on with the first."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from importlib.metadata import version
+from platform import python_version
+from typing import Any, Literal
+
+import msgspec
+
+from cryopick import __version__
+from cryopick.config import load_preset, resolve
+from cryopick.errors import SettingError
+from cryopick.io.picks import FORMATS
+from cryopick.pickers import PICKERS, picker
+from cryopick.pickers.base import Picker
+
+Device = Literal["auto", "cpu", "cuda"]
+DEFAULT_PICKER = "log"
+HEADER = "# Made by cryopick pick: the settings that a later run must have to go on with this one.\n"
+WRITTEN_ANYWAY = {"star", "relion"}
+OUTPUT_ONLY = {"formats", "previews"}
+LIBRARIES = ("numpy", "scipy", "opencv-python-headless")
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The resolved settings of a run.
+
+    Attributes
+    ----------
+    picker, preset : names; the preset is folded into `settings` already.
+    settings : every setting of the picker, as plain YAML values.
+    diameter : Å, or pixels where the pixel size is unknown; None lets the picker estimate it for each micrograph.
+    pixel_size : Å per pixel that replaces the files' own; None keeps those.
+    seed : of all random numbers.
+    device : where the picker computes.
+    formats : names of pick formats to write beside RELION's.
+    previews : whether a PNG is drawn for each micrograph.
+    """
+
+    picker: str = DEFAULT_PICKER
+    preset: str | None = None
+    settings: dict[str, Any] = {}
+    diameter: float | None = None
+    pixel_size: float | None = None
+    seed: int = 0
+    device: Literal["cpu", "cuda"] = "cpu"
+    formats: list[str] = []
+    previews: bool = True
+
+
+def run_settings(
+    name: str = DEFAULT_PICKER,
+    *,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    threshold: float | None = None,
+    device: Device = "auto",
+    seed: int = 0,
+    diameter: float | None = None,
+    pixel_size: float | None = None,
+    formats: list[str] | None = None,
+    previews: bool = True,
+) -> RunSettings:
+    """Settings of a run, checked: the picker's defaults, its preset, `settings` and `threshold`, each over the one before.
+
+    Pickers with a setting `device` or `seed` get the run's. Raises `SettingError` for what is unknown or cannot work.
+    """
+    for what, length in (("diameter", diameter), ("pixel size", pixel_size)):
+        if length is not None and not 0 < length < float("inf"):
+            raise SettingError(f"a {what} of {length} cannot be; give a positive number")
+    for format_name in formats or []:
+        FORMATS.get(format_name)
+    kind = PICKERS.get(name).Settings
+    known = {field.name for field in fields(kind)}
+    chosen = _device(device, name, able="device" in known)
+    of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
+    layers = [load_preset(name, preset) if preset else {}, settings or {}]
+    resolved = resolve(kind, *layers, {key: value for key, value in of_the_run.items() if key in known or key == "threshold"})
+    return RunSettings(
+        picker=name,
+        preset=preset,
+        settings=msgspec.to_builtins(asdict(resolved)),
+        diameter=diameter,
+        pixel_size=pixel_size,
+        seed=seed,
+        device=chosen,
+        formats=[name for name in dict.fromkeys(formats or []) if name not in WRITTEN_ANYWAY],
+        previews=previews,
+    )
+
+
+def build_picker(settings: RunSettings) -> Picker:
+    """The picker that the settings describe."""
+    return picker(settings.picker, settings=settings.settings)
+
+
+def as_yaml(settings: RunSettings) -> str:
+    """The text of ``run.yaml``: settings, then versions; the same settings give the same bytes."""
+    import yaml
+
+    versions = {"python": python_version(), **{library: version(library) for library in _libraries(settings)}}
+    content = {"cryopick": __version__, "pick": msgspec.to_builtins(settings), "versions": versions}
+    return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def differences(old_text: str, settings: RunSettings) -> list[str]:
+    """What decides the picks and is not as in the text of a ``run.yaml``: `["picker.threshold: 0.2 became 0.3"]`."""
+    import yaml
+
+    old, new = yaml.safe_load(old_text) or {}, yaml.safe_load(as_yaml(settings))
+    before, after = ({"cryopick": content.get("cryopick"), **_flat(content.get("pick") or {})} for content in (old, new))
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in OUTPUT_ONLY]
+    return [f"{key}: {before.get(key)} became {after.get(key)}" for key in changed]
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _libraries(settings: RunSettings) -> list[str]:
+    return [*LIBRARIES, "torch"] if "device" in settings.settings else list(LIBRARIES)
+
+
+def _device(device: Device, name: str, *, able: bool) -> Literal["cpu", "cuda"]:
+    """The device that is asked for, or an error: never another one."""
+    if device == "cpu" or (device == "auto" and not able):
+        return "cpu"
+    if not able:
+        raise SettingError(f"the picker {name} computes on the CPU only; leave --device out")
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise SettingError(
+            "no CUDA device can be used here (torch.cuda.is_available() is False); give --device cpu, or mend the driver"
+        )
+    return "cpu"

@@ -1,0 +1,57 @@
+"""The settings of a run, and what a second run with others is told."""
+
+import msgspec
+import pytest
+import yaml
+
+from cryopick.distributed.settings import RunSettings, as_yaml, differences, run_settings
+from cryopick.errors import SettingError
+
+
+def test_every_setting_of_the_picker_is_resolved_and_the_later_wins():
+    settings = run_settings("log", settings={"threshold": 0.3}, threshold=0.4)
+    assert settings.settings["threshold"] == 0.4
+    assert len(settings.settings) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "nope"}, "no picker is called 'nope'"),
+        ({"preset": "nope"}, "no preset 'nope'"),
+        ({"settings": {"nope": 1}}, "no setting 'nope'"),
+        ({"threshold": "high"}, "float"),
+        ({"formats": ["nope"]}, "'nope'"),
+        ({"diameter": -1.0}, "diameter of -1.0"),
+        ({"diameter": float("nan")}, "diameter of nan"),
+        ({"pixel_size": 0.0}, "pixel size of 0.0"),
+        ({"device": "cuda"}, "computes on the CPU only"),
+    ],
+)
+def test_what_cannot_work_is_refused(options, message):
+    with pytest.raises(SettingError, match=message):
+        run_settings(**options)
+
+
+def test_the_text_holds_the_settings_and_versions_and_is_the_same_each_time():
+    settings = RunSettings(settings={"threshold": 0.25, "scales": (1, 2)}, diameter=190.0, seed=7, formats=["box"])
+    content = yaml.safe_load(as_yaml(settings))
+    assert content["pick"]["settings"] == {"threshold": 0.25, "scales": [1, 2]}
+    assert (content["pick"]["diameter"], content["pick"]["seed"], content["pick"]["formats"]) == (190.0, 7, ["box"])
+    assert {"python", "numpy"} <= set(content["versions"])
+    assert as_yaml(settings) == as_yaml(msgspec.structs.replace(settings))
+
+
+def test_only_what_decides_the_picks_counts_as_a_difference():
+    first = RunSettings(settings={"threshold": 0.25, "scales": (1, 2)}, diameter=190.0)
+    text = as_yaml(first)
+    assert differences(text, first) == []
+    assert differences(text, msgspec.structs.replace(first, formats=["box"], previews=False)) == []
+    other = msgspec.structs.replace(first, diameter=180.0, settings={"threshold": 0.5, "scales": [1, 2]})
+    assert differences(text, other) == ["settings.threshold: 0.25 became 0.5", "diameter: 190.0 became 180.0"]
+
+
+def test_another_version_of_cryopick_is_a_difference():
+    text = as_yaml(RunSettings()).replace("cryopick: ", "cryopick: 9.")
+    (difference,) = differences(text, RunSettings())
+    assert difference.startswith("cryopick: 9.")
