@@ -17,6 +17,9 @@ from cryopick.errors import SettingError
 Grey = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 
+QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
+STRIP = 256
+
 
 @dataclass(frozen=True)
 class DenoiseSettings:
@@ -26,8 +29,8 @@ class DenoiseSettings:
     ----------
     flip_rows : turn the picture upside down first, as the published programs do with MRC files.
     clip : grey values further than this many standard deviations (estimated from the quartiles) from the median are clipped,
-        and the first stretch spans just these; None stretches from the darkest to the brightest pixel, so that one hot pixel
-        can flatten the rest.
+        also those of the stages that are stretched to 8 bits; None stretches from the darkest to the brightest pixel, so that
+        one hot pixel flattens the rest.
     blur_size, blur_sigma : side of the blur's kernel, odd, and its standard deviation; 0 takes the kernel that OpenCV keeps
         for that side (9: about 1.66 pixels).
     nlm_strength : grey levels by which patches may differ and still be averaged.
@@ -105,14 +108,19 @@ def denoise(pixels: Pixels, settings: DenoiseSettings | None = None) -> tuple[Gr
         pixels, to_home = pixels[::-1], PixelMap.flip_rows(pixels.shape[0])
     if settings.clip is not None:
         pixels = np.clip(pixels, *grey_window(pixels, settings.clip))
+
+    def grey(values: Pixels) -> Grey:
+        return stretch(values, None if settings.clip is None else grey_window(values, settings.clip))
+
     blurred = gaussian_blur(pixels, size=settings.blur_size, sigma=settings.blur_sigma)
-    grey = stretch(blurred, None if settings.clip is None else grey_window(blurred, settings.clip))
-    grey = non_local_means(grey, strength=settings.nlm_strength, patch=settings.nlm_patch, search=settings.nlm_search)
+    averaged = non_local_means(
+        grey(blurred), strength=settings.nlm_strength, patch=settings.nlm_patch, search=settings.nlm_search
+    )
     kernel = gaussian_kernel(settings.kernel_size, settings.kernel_sigma)
-    deconvolved, corner = wiener(grey, kernel, noise_to_signal=settings.noise_to_signal, origin=settings.kernel_origin)
-    equalised = equalise(stretch(deconvolved), limit=settings.clahe_limit, tiles=settings.clahe_tiles)
+    deconvolved, corner = wiener(averaged, kernel, noise_to_signal=settings.noise_to_signal, origin=settings.kernel_origin)
+    equalised = equalise(grey(deconvolved), limit=settings.clahe_limit, tiles=settings.clahe_tiles)
     smooth, window = guided_filter(equalised, deconvolved, size=settings.guided_size, epsilon=settings.guided_epsilon)
-    return stretch(smooth), to_home.then(corner).then(window)
+    return grey(smooth), to_home.then(corner).then(window)
 
 
 def gaussian_blur(pixels: Pixels, *, size: int = 9, sigma: float = 0.0) -> Pixels:
@@ -123,12 +131,13 @@ def gaussian_blur(pixels: Pixels, *, size: int = 9, sigma: float = 0.0) -> Pixel
 def grey_window(pixels: Pixels, deviations: float) -> tuple[float, float]:
     """Median ± so many standard deviations, these from the quartiles: up to a quarter of dead or hot pixels does not matter.
 
-    Estimated from about a million pixels on a grid. Where the quartiles coincide it is the whole range.
+    Never wider than the darkest to the brightest pixel, which it is where the quartiles coincide. The quartiles are those of
+    about a million pixels on a grid.
     """
     step = max(1, int(np.sqrt(pixels.size / 2**20)))
     low, middle, high = (float(value) for value in np.percentile(pixels[::step, ::step], (25, 50, 75)))
-    half = deviations * (high - low) / 1.349
-    return (middle - half, middle + half) if half > 0 else (float(pixels.min()), float(pixels.max()))
+    half = deviations * (high - low) / QUARTILES_APART if high > low else np.inf
+    return max(middle - half, float(pixels.min())), min(middle + half, float(pixels.max()))
 
 
 def stretch(pixels: Pixels, window: tuple[float, float] | None = None) -> Grey:
@@ -171,10 +180,12 @@ def wiener(
     rows = _transfer(kernel, np.fft.fftfreq(height), start)[:, None]
     columns = _transfer(kernel, np.fft.rfftfreq(width), start)[None]
     mean = float(grey.mean())  # kept out of the transform, or it would take most of float32's digits
-    spectrum = fft.rfft2(grey - np.float32(mean), workers=-1, overwrite_x=True)
-    spectrum *= rows.conj() * columns.conj()
-    spectrum /= np.abs(rows) ** 2 * np.abs(columns) ** 2 + np.float32(noise_to_signal)
-    result = fft.irfft2(spectrum, s=grey.shape, workers=-1, overwrite_x=True)
+    threads = max(1, cv2.getNumThreads())  # one setting for all libraries: workers of a pool set it to 1
+    spectrum = fft.rfft2(grey - np.float32(mean), workers=threads, overwrite_x=True)
+    for strip in _strips(height):
+        row = rows[strip]
+        spectrum[strip] *= (row * columns).conj() / (np.abs(row) ** 2 * np.abs(columns) ** 2 + np.float32(noise_to_signal))
+    result = fft.irfft2(spectrum, s=grey.shape, workers=threads, overwrite_x=True)
     result += np.float32(mean / (1 + noise_to_signal))
     return np.abs(result, out=result), PixelMap.crop(half, half) if origin == "corner" else PixelMap()
 
@@ -191,14 +202,34 @@ def guided_filter(image: Grey, guide: Pixels, *, size: int = 20, epsilon: float 
     `epsilon` that the filter amounts to two box means: with an even window each moves the picture half a pixel away from its
     first one, and the map says so.
     """
-    source, leader = image.astype(np.float32) / np.float32(255), guide / np.float32(255)
-    mean_source, mean_leader = _box(source, size), _box(leader, size)
-    slope = (_box(leader * source, size) - mean_leader * mean_source) / (
-        _box(leader * leader, size) - mean_leader * mean_leader + np.float32(epsilon)
-    )
-    offset = mean_source - slope * mean_leader
-    smooth = _box(slope, size) * leader + _box(offset, size)
+    height = image.shape[0]
+    smooth = np.empty(image.shape, np.float32)
+    for strip in _strips(height):
+        top = max(0, strip.start - 2 * size)  # two windows deep, so that the strips' edges are not seen
+        around = slice(top, strip.stop + 2 * size)
+        whole = _guided(image[around] * np.float32(1 / 255), guide[around] * np.float32(1 / 255), size, epsilon)
+        smooth[strip] = whole[strip.start - top :][: strip.stop - strip.start]
     return smooth, PixelMap() if size % 2 else PixelMap.crop(-1, -1)
+
+
+def _guided(source: Pixels, leader: Pixels, size: int, epsilon: float) -> Pixels:
+    mean_source, mean_leader = _box(source, size), _box(leader, size)
+    slope = _box(leader * source, size)
+    slope -= mean_leader * mean_source
+    variance = _box(leader * leader, size)
+    variance -= mean_leader * mean_leader
+    variance += np.float32(epsilon)
+    slope /= variance
+    mean_source -= slope * mean_leader
+    smooth = _box(slope, size)
+    smooth *= leader
+    smooth += _box(mean_source, size)
+    return smooth
+
+
+def _strips(height: int) -> list[slice]:
+    """Rows in strips that stay in a processor's cache while several steps work on them."""
+    return [slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP)]
 
 
 def _transfer(kernel: NDArray[np.float64], frequencies: NDArray[Any], start: int) -> NDArray[np.complex64]:
