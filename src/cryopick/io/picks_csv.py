@@ -53,7 +53,7 @@ def _read_table(path: Path, reading: Reading) -> list[Picks]:
         raise FileError(path, f"has no columns x and y (only {', '.join(columns)})", "Name the columns x and y in the first line")
     points = np.stack([parse_numbers(path, name, columns[name]) for name in (x, y)], axis=1)
     named = first_of(columns, NAME_COLUMNS)
-    groups = {stem(path.name): np.arange(len(points))} if named is None else split_by_name(columns[named])
+    groups = {stem(path.stem): np.arange(len(points))} if named is None else split_by_name(columns[named])
     scores, diameters = _Optional(path, columns, "score"), _Optional(path, columns, "diameter")
     picks = []
     for name, rows in groups.items():
