@@ -77,6 +77,7 @@ def test_instances_have_boxes_scores_and_bitmaps():
     found = watershed(probability.astype(np.float32))
     assert found.boxes.tolist() == [[10, 15, 30, 35], [52, 17, 68, 33]]
     np.testing.assert_allclose(found.scores, [0.9, 0.7], atol=1e-6)
+    np.testing.assert_allclose(found.centroids, [[20, 25], [60, 25]], atol=1e-9)
     np.testing.assert_array_equal(found.labels(shape), disc(shape, 20, 25, 10) + 2 * disc(shape, 60, 25, 8))
 
 

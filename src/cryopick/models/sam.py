@@ -70,8 +70,8 @@ class Sam:
         return output.pred_masks[0], output.iou_scores[0]
 
 
-def load_sam(source: str | Path) -> Sam:
-    """Segment Anything from a folder in Hugging Face's layout, from an id there, or from an original ``.pth`` file.
+def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
+    """Segment Anything, float32, from a folder in Hugging Face's layout, from an id there, or from an original ``.pth`` file.
 
     Loading is strict and runs no pickled code. Raises `FileError` for a file or folder that holds no such model, `CryopickError`
     when `transformers` is not installed.
@@ -82,7 +82,7 @@ def load_sam(source: str | Path) -> Sam:
         raise CryopickError("Segment Anything needs more libraries: pip install 'cryopick[sam]'") from error
     path = Path(source).expanduser()
     if path.is_file():
-        return Sam(_from_original(path))
+        return Sam(_from_original(path).to(device))
     if not path.is_dir() and (path.is_absolute() or path.suffix or str(source).startswith(".")):
         raise FileError(path, "there is no such file or folder", REMEDY)
     try:
@@ -95,10 +95,10 @@ def load_sam(source: str | Path) -> Sam:
     if info["missing_keys"] or info["mismatched_keys"]:
         keys = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
         raise FileError(path, f"lacks {len(keys)} of Segment Anything's tensors: {', '.join(keys[:5])}", REMEDY)
-    return Sam(model)
+    return Sam(model.to(device))
 
 
-def _from_original(path: Path) -> "SamModel":
+def _from_original(path: Path) -> Any:
     from transformers import SamConfig, SamModel
 
     state, _ = read_state(path)

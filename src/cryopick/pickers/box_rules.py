@@ -23,7 +23,7 @@ class Particles:
 
 
 def centres(boxes: Boxes) -> NDArray[np.float64]:
-    """Middle of each box (n, 2) as x, y, where a pixel's centre has whole coordinates."""
+    """Middle of each box (n, 2) as x, y, as published."""
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
