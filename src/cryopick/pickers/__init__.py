@@ -11,6 +11,7 @@ PICKERS: Registry[PickerClass] = Registry(
     "picker",
     {
         "log": "cryopick.pickers.log:LogPicker",
+        "segnet": "cryopick.pickers.segnet:SegnetPicker",
         "template": "cryopick.pickers.template:TemplatePicker",
     },
 )
