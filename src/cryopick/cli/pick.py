@@ -2,9 +2,8 @@
 
 import signal
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,14 +19,6 @@ NAMED_FAILURES = 20
 INTERRUPTED = 130
 
 
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
 def pick(
     inputs: Annotated[
         list[str],
@@ -40,7 +31,15 @@ def pick(
     out: Annotated[Path, typer.Option(help="Folder for the results; one with an unfinished run is gone on with.")],
     picker: Annotated[str | None, typer.Option(help="How to pick: log, template, …  [default: log]")] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None,
-    words: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")] = [],  # noqa: B006
+    words: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="File or name of the network's weights.")] = None,
+    sam: Annotated[str | None, typer.Option(help="Segment Anything's weights: a folder, a file, or a Hugging Face id.")] = None,
+    denoised: Annotated[
+        bool, typer.Option("--denoised", help="The micrographs have been through `cryopick denoise` or the like.")
+    ] = False,
+    maps: Annotated[Path | None, typer.Option(help="Folder for what the network saw and made of it, as MRC and PNG.")] = None,
     diameter: Annotated[
         float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); estimated when not given.")
     ] = None,
@@ -49,10 +48,12 @@ def pick(
         float | None, typer.Option(help="Least score of a pick, from 0 to 1; the picker's own by default.")
     ] = None,
     formats: Annotated[
-        list[str], typer.Option("--format", metavar="NAME", help="A further format beside RELION's; repeat.")
-    ] = [],  # noqa: B006
+        list[str] | None, typer.Option("--format", metavar="NAME", help="A further format beside RELION's; repeat.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores]")] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA when the picker can use it.")] = Device.auto,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA where the picker can use it.")
+    ] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh: remove what cryopick wrote in the folder.")
     ] = False,
@@ -70,12 +71,13 @@ def pick(
     from cryopick.distributed.settings import DEFAULT_PICKER, run_settings
     from cryopick.io.sources import find_micrographs
 
+    named = {"weights": weights, "sam": sam, "denoised": denoised or None, "maps": None if maps is None else str(maps)}
     settings = run_settings(
         picker or DEFAULT_PICKER,
         preset=preset,
-        settings=parse_words(words),
+        settings={**parse_words(words), **{key: value for key, value in named.items() if value is not None}},
         threshold=threshold,
-        device=device.value,
+        device=device,
         seed=seed,
         diameter=diameter,
         pixel_size=pixel_size,
@@ -83,7 +85,9 @@ def pick(
         previews=previews,
     )
     sources = find_micrographs(inputs, pixel_size=pixel_size)
-    result = _run(sources, out, settings, workers=min(workers or available_cores(), len(sources)), overwrite=overwrite)
+    result = run_with_progress(
+        sources, out, settings, workers=min(workers or available_cores(), len(sources)), overwrite=overwrite
+    )
     _tell(result, out)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -91,7 +95,9 @@ def pick(
         raise typer.Exit(1)
 
 
-def _run(sources: "list[MicrographSource]", out: Path, settings: "RunSettings", *, workers: int, overwrite: bool) -> "RunResult":
+def run_with_progress(
+    sources: "list[MicrographSource]", out: Path, settings: "RunSettings", *, workers: int, overwrite: bool
+) -> "RunResult":
     """The run under a progress bar; SIGTERM, which clusters send before they kill, stops it as Ctrl-C does."""
     from cryopick.distributed.run import run_picking
 
