@@ -66,11 +66,15 @@ def test_outputs_of_the_full_network_are_the_published_ones(golden):
         np.testing.assert_allclose(statistics, wanted, rtol=1e-3, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize(("width", "levels"), [(4, 3), (3, 4), (2, 6), (1, 5)])
-def test_width_and_levels_are_read_off_a_state_dict(width, levels):
+@pytest.mark.parametrize(("width", "levels", "maps"), [(4, 3, 1), (3, 4, 3), (2, 6, 2), (1, 5, 1)])
+def test_width_levels_and_maps_are_read_off_a_state_dict(width, levels, maps):
     with torch.device("meta"):
-        state = AttentionUNet(width, levels).state_dict()
-    assert settings_of(state) == {"width": width, "levels": levels}
+        state = AttentionUNet(width, levels, maps).state_dict()
+    assert settings_of(state) == {"width": width, "levels": levels, "maps": maps}
+
+
+def test_every_map_is_as_large_as_the_picture():
+    assert AttentionUNet(width=2, levels=3, maps=3)(torch.zeros(2, 1, 21, 34)).shape == (2, 3, 21, 34)
 
 
 def test_another_networks_state_dict_is_not_taken_for_a_unet():

@@ -16,7 +16,7 @@ LEVELS = range(1, 7)
 
 
 class AttentionUNet(nn.Module):
-    """Grey values (n, 1, h, w) in [0, 1] to one map of logits (n, 1, h, w); a sigmoid makes probabilities of them.
+    """Grey values (n, 1, h, w) in [0, 1] to maps of logits (n, maps, h, w); a sigmoid makes probabilities of them.
 
     Any h and w: the picture is continued by its last row and column to a multiple of `stride`, and the map is cut back. The
     published network is `width=64, levels=5` (131 million parameters) on 1024 × 1024 pixels.
@@ -25,9 +25,10 @@ class AttentionUNet(nn.Module):
     ----------
     width : channels of the first block; each level doubles them.
     levels : how often the picture is halved, 1 to 6.
+    maps : of the result; the published network has one.
     """
 
-    def __init__(self, width: int = 64, levels: int = 5) -> None:
+    def __init__(self, width: int = 64, levels: int = 5, maps: int = 1) -> None:
         super().__init__()
         if width < 1 or levels not in LEVELS:
             raise SettingError(f"an attention U-Net of width {width} and {levels} levels cannot be; width ≥ 1, levels 1 to 6")
@@ -39,7 +40,7 @@ class AttentionUNet(nn.Module):
         self.b1 = DoubleConv(channels[-2], channels[-1])
         for level in range(levels):
             self.add_module(f"d{level + 1}", DecoderBlock(channels[levels - level], channels[levels - level - 1]))
-        self.output = nn.Conv2d(width, 1, 1)
+        self.output = nn.Conv2d(width, maps, 1)
 
     @property
     def stride(self) -> int:
@@ -122,12 +123,12 @@ class DecoderBlock(nn.Module):
 
 
 def settings_of(state: Mapping[str, Tensor]) -> Settings | None:
-    """Width and levels of the U-Net that a state dict belongs to; None when its keys are another network's."""
-    first = state.get("e1.conv.conv.0.weight")
+    """Width, levels and maps of the U-Net that a state dict belongs to; None when its keys are another network's."""
+    first, last = state.get("e1.conv.conv.0.weight"), state.get("output.weight")
     levels = sum(f"d{level}.ag.Wg.0.weight" in state for level in LEVELS)
-    if first is None or levels == 0 or first.ndim != 4:
+    if first is None or last is None or levels == 0 or first.ndim != 4:
         return None
-    return {"width": first.shape[0], "levels": levels}
+    return {"width": first.shape[0], "levels": levels, "maps": last.shape[0]}
 
 
 ARCHITECTURE = Architecture(
