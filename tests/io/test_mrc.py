@@ -152,6 +152,11 @@ def test_a_header_that_cannot_be_is_refused(saved, field):
         read_micrograph(saved(mrc(fields=[field])))
 
 
+def test_a_header_that_claims_far_more_than_the_file_has_takes_no_memory(saved):
+    with pytest.raises(FileError, match=r"claims 160,000,000,000 bytes"):
+        read_micrograph(saved(mrc(fields=[(0, "i", 200_000), (4, "i", 200_000)])), salvage=True)
+
+
 def test_text_named_mrc_is_refused(saved):
     with pytest.raises(FileError, match="not an MRC file"):
         read_micrograph(saved(b"This is not a micrograph. " * 100))

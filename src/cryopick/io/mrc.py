@@ -6,6 +6,7 @@ own fields. Sections, rows and columns stay in the order of the file.
 
 import bz2
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from cryopick.io.picture import Picture, first_bytes
 HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
 LARGEST_EXTENDED_HEADER = 1 << 30
+MOST_CLAIMED = 100  # times the file's size; more cannot be salvaged, and memory for it may not be had
 TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 UNREADABLE_MODES = {
     3: ("complex numbers (a Fourier transform)", "Give the real-space micrograph"),
@@ -127,7 +129,11 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
     axes = (int(fields["mapc"]), int(fields["mapr"]), int(fields["maps"]))
     dtype, sign_note = _value_type(fields, mode)
     shape = (max(sections, 1), int(fields["ny"]), int(fields["nx"]))
-    offset, offset_note = _data_offset(int(fields["nsymbt"]), shape, dtype, file_bytes)
+    claimed = math.prod(shape) * dtype.itemsize
+    if file_bytes is not None and claimed > MOST_CLAIMED * file_bytes:
+        found = f"is cut or damaged: its header claims {claimed:,} bytes of pixels and the file has {file_bytes:,}"
+        raise FileError(path, found, "Copy it again, or make it again")
+    offset, offset_note = _data_offset(int(fields["nsymbt"]), claimed, file_bytes)
     voxel_size, size_note = _voxel_size(fields)
     return MrcHeader(
         shape=shape,
@@ -268,10 +274,7 @@ def _value_type(fields: NDArray[np.void], mode: int) -> tuple[np.dtype[np.generi
     return np.dtype("i1"), None
 
 
-def _data_offset(
-    extended: int, shape: tuple[int, int, int], dtype: np.dtype[np.generic], file_bytes: int | None
-) -> tuple[int, str | None]:
-    data = shape[0] * shape[1] * shape[2] * dtype.itemsize
+def _data_offset(extended: int, data: int, file_bytes: int | None) -> tuple[int, str | None]:
     largest = LARGEST_EXTENDED_HEADER if file_bytes is None else file_bytes
     if not 0 <= extended < largest or (extended and file_bytes == HEADER_BYTES + data):
         return HEADER_BYTES, f"the header claims an extended header of {extended} bytes, which is not there"

@@ -35,6 +35,8 @@ def read_tiff(path: Path) -> Picture:
             channels = tiff.series[0].asarray(maxworkers=1)
             if tiff.series[0].axes.startswith("S"):
                 channels = np.moveaxis(channels, 0, -1)
+            if channels.ndim not in {2, 3} or not channels.size:
+                raise ValueError(f"a picture of shape {channels.shape}")
             pixel_size = _pixel_size(tiff)
     except FileError:
         raise
