@@ -1,5 +1,100 @@
-"""`cryopick demo`."""
+"""`cryopick demo`: the whole way on micrographs that the package makes itself."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cryopick.evaluate.metrics import Evaluation, MicrographEvaluation
+    from cryopick.io.previews import Picture
+    from cryopick.io.sources import MicrographSource
+    from cryopick.types import Picks
+
+PIXEL_SIZE = 1.5
+DIAMETER = 180.0
+SHEET_SIDE = 720
 
 
-def demo() -> None:
-    """To be written."""
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for micrographs, picks and pictures.")] = Path("cryopick-demo"),
+    count: Annotated[int, typer.Option("-n", min=1, help="Number of micrographs.")] = 3,
+    size: Annotated[int, typer.Option(min=512, help="Their side in pixels.")] = 2048,
+    seed: Annotated[int, typer.Option(help="Another seed, another protein.")] = 0,
+) -> None:
+    """Simulate micrographs of a random protein, pick them, compare with the truth, and draw it all."""
+    from cryopick.distributed.threads import available_cores, one_thread_for_children
+
+    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    from cryopick.cli.pick import run_with_progress
+    from cryopick.distributed.settings import run_settings
+    from cryopick.evaluate import evaluate_picks
+    from cryopick.io.picks import read_picks, write_picks
+    from cryopick.io.previews import contact_sheet, write_png
+
+    _refuse_other_folders(out)
+    typer.echo(f"simulating {count} micrographs of {size} × {size} pixels")
+    sources, truth = _simulate(out / "micrographs", count=count, size=size, seed=seed)
+    write_picks(truth, out / "truth.star", format="star")
+    diameter = float(round(truth[0].diameter or DIAMETER))
+    workers = min(available_cores(), count)
+    result = run_with_progress(sources, out / "picks", run_settings(diameter=diameter), workers=workers, overwrite=True)
+    if result.interrupted or result.failed:
+        raise typer.Exit(1)
+    picks = read_picks(out / "picks" / "particles.star", micrographs=sources)
+    evaluation = evaluate_picks(picks, truth, border=diameter / PIXEL_SIZE / 2)
+    pictures = [_drawn(source, one) for source, one in zip(sources, evaluation.per_micrograph, strict=True)]
+    write_png(
+        contact_sheet(pictures, [_caption(one) for one in evaluation.per_micrograph], columns=min(3, count)), out / "demo.png"
+    )
+    _tell(evaluation, out, diameter)
+
+
+def _refuse_other_folders(out: Path) -> None:
+    from cryopick.errors import SettingError
+
+    ours = {"micrographs", "picks", "truth.star", "demo.png"}
+    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
+        raise SettingError(f"{out} holds something else; give another --out")
+
+
+def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[MicrographSource], list[Picks]]":
+    """Micrographs of one protein as MRC files, and their true particles."""
+    import torch
+
+    from cryopick.io.micrographs import write_micrograph
+    from cryopick.io.sources import find_micrographs
+    from cryopick.randomness import generator
+    from cryopick.simulate import FixedStructures, pseudo_protein, simulate_micrograph
+
+    torch.set_num_threads(1)
+    protein = FixedStructures([pseudo_protein(generator(seed, "demo"), diameter=DIAMETER)])
+    truth, paths = [], []
+    for index in range(count):
+        made = simulate_micrograph(seed=seed, index=index, size=size, pixel_size=PIXEL_SIZE, structures=protein)
+        paths.append(folder / made.micrograph.name)
+        write_micrograph(paths[-1], made.micrograph.pixels, pixel_size=PIXEL_SIZE)
+        truth.append(made.truth)
+    return find_micrographs(paths), truth
+
+
+def _drawn(source: "MicrographSource", one: "MicrographEvaluation") -> "Picture":
+    from cryopick.io.previews import GREEN, MAGENTA, ORANGE, Marks, draw
+
+    right, false = one.found.where(one.match.pairs[:, 0]), one.found.where(one.match.extra)
+    missed = one.truth.where(one.match.missed)
+    marks = [Marks(right, GREEN), Marks(false, ORANGE), Marks(missed, MAGENTA, cross=True)]
+    return draw(source.read(), marks, longest_side=SHEET_SIDE)
+
+
+def _caption(one: "MicrographEvaluation") -> str:
+    counts = len(one.match.pairs), len(one.match.extra), len(one.match.missed)
+    return "{} right (green), {} false (orange), {} missed (crosses)".format(*counts)
+
+
+def _tell(evaluation: "Evaluation", out: Path, diameter: float) -> None:
+    scores = f"precision {evaluation.precision:.3f}, recall {evaluation.recall:.3f}, F1 {evaluation.f1:.3f}"
+    typer.echo(f"{scores} against the simulated truth")
+    typer.echo(f"(right is within half a diameter of {diameter:g} Å; what is as close to the edge does not count)")
+    typer.echo(f"the picture: {out / 'demo.png'}")
+    typer.echo(f"the files for RELION and CryoSPARC: {out / 'picks'}")

@@ -75,7 +75,7 @@ def pick(
     settings = run_settings(
         picker or DEFAULT_PICKER,
         preset=preset,
-        settings={**parse_words(words), **{key: value for key, value in named.items() if value is not None}},
+        settings={**parse_words(words or []), **{key: value for key, value in named.items() if value is not None}},
         threshold=threshold,
         device=device,
         seed=seed,
