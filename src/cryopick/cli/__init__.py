@@ -4,7 +4,8 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ["pick", "demo", "convert", "check", "evaluate"]
+COMMANDS = ["pick", "demo", "convert", "check", "evaluate", "denoise"]
+GROUPS = ["weights"]
 
 app = typer.Typer(
     help="Pick protein particles in cryo-EM micrographs.",
@@ -28,6 +29,8 @@ def _options(
 
 for _name in COMMANDS:
     app.command(_name, no_args_is_help=_name != "demo")(getattr(import_module(f"cryopick.cli.{_name}"), _name))
+for _name in GROUPS:
+    app.add_typer(import_module(f"cryopick.cli.{_name}").app, name=_name)
 
 
 def main() -> None:

@@ -107,15 +107,12 @@ def load(
         When the file is missing, damaged, has another hash or architecture, or its keys do not fit the network.
     """
     path = find(name, architecture=architecture)
-    if sha256 is not None and file_sha256(path) != sha256.lower():
-        raise FileError(path, f"has the SHA-256 {file_sha256(path)}, not {sha256}", "Download it again, or correct the hash")
+    _check_hash(path, sha256)
     state, card = read(path)
     if architecture is not None and card.architecture != architecture:
         raise FileError(path, f"holds weights of {card.architecture}, not of {architecture}", "Give the other file")
-    model = ARCHITECTURES.get(card.architecture).build(**card.settings)
-    fit(model, state, path)
     log.info("%s: %s %s", path, card.architecture, card.settings)
-    return model.float().to(device).eval()
+    return _network(state, card, path).float().to(device).eval()
 
 
 def read(path: Path) -> tuple[State, Card]:
@@ -184,11 +181,23 @@ def verify(path: Path, *, sha256: str | None = None) -> Card:
 
     Raises `FileError` that says what is wrong.
     """
-    load(path, sha256=sha256)
+    _check_hash(path, sha256)
     state, card = read(path)
+    _network(state, card, path)
     if card.tensors_sha256 and tensors_sha256(state) != card.tensors_sha256:
         raise FileError(path, "holds other tensors than its card says", "It was changed or damaged: get it again")
     return card
+
+
+def _network(state: State, card: Card, path: Path) -> nn.Module:
+    model = ARCHITECTURES.get(card.architecture).build(**card.settings)
+    fit(model, state, path)
+    return model
+
+
+def _check_hash(path: Path, sha256: str | None) -> None:
+    if sha256 is not None and file_sha256(path) != sha256.lower():
+        raise FileError(path, f"has the SHA-256 {file_sha256(path)}, not {sha256}", "Download it again, or correct the hash")
 
 
 def _parse_card(path: Path, text: str) -> Card:

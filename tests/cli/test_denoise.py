@@ -1,0 +1,80 @@
+"""`cryopick denoise` from files to files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from cryopick.cli import app
+from cryopick.errors import CryopickError
+from cryopick.io.micrographs import read_micrograph, write_micrograph
+from cryopick.preprocess.denoise import denoise
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, ["denoise", *map(str, words)], catch_exceptions=False)
+
+
+@pytest.fixture
+def micrograph(tmp_path: Path, rng) -> Path:
+    path = tmp_path / "raw" / "m.1.mrc"
+    write_micrograph(path, rng.normal(100, 25, (48, 64)).astype(np.float32), pixel_size=1.5)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["mrc", "tiff", "png"])
+def test_every_lossless_format_holds_the_denoised_grey_values_in_the_rows_of_the_file(micrograph, tmp_path, kind):
+    result = run(micrograph, "--out", tmp_path / "out", "--format", kind, "--workers", 1)
+    assert result.exit_code == 0
+    assert "(3, 3)" in result.output
+    written = read_micrograph(tmp_path / "out" / f"m.1.{kind}")
+    np.testing.assert_array_equal(written.pixels, denoise(read_micrograph(micrograph).pixels)[0])
+    assert written.pixel_size == (None if kind == "png" else pytest.approx(1.5))
+
+
+def test_jpeg_is_written_for_programs_that_want_it(micrograph, tmp_path):
+    run(micrograph, "--out", tmp_path / "out", "--format", "jpg", "--workers", 1)
+    assert read_micrograph(tmp_path / "out" / "m.1.jpg").shape_hw == (48, 64)
+
+
+def test_the_robust_mode_scales_with_the_diameter_in_angstroms_and_moves_nothing(micrograph, tmp_path):
+    from cryopick.config import load_preset, resolve
+    from cryopick.preprocess.denoise import DenoiseSettings
+
+    result = run(micrograph, "--out", tmp_path / "out", "--mode", "robust", "--diameter", 150, "--workers", 1)
+    assert "pixel (0, 0)" not in result.output
+    settings = resolve(DenoiseSettings, load_preset("denoise", "robust")).for_diameter(100.0)  # 150 Å at 1.5 Å per pixel
+    wanted, _ = denoise(read_micrograph(micrograph).pixels, settings)
+    np.testing.assert_array_equal(read_micrograph(tmp_path / "out" / "m.1.mrc").pixels, wanted)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_bad_file_is_named_and_does_not_end_the_run(micrograph, tmp_path, workers):
+    (micrograph.parent / "bad.mrc").write_bytes(b"not a micrograph")
+    result = run(micrograph.parent, "--out", tmp_path / "out", "--workers", workers)
+    assert result.exit_code == 1
+    assert "1 of 2 micrographs denoised" in result.output
+    assert "bad.mrc" in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["m.1.mrc"]
+
+
+def test_a_micrograph_is_never_written_over(micrograph):
+    before = micrograph.read_bytes()
+    with pytest.raises(CryopickError, match="another folder"):
+        run(micrograph, "--out", micrograph.parent)
+    assert micrograph.read_bytes() == before
+
+
+def test_micrographs_of_one_name_in_two_folders_are_refused(micrograph, tmp_path):
+    twin = tmp_path / "other" / "m.1.mrc"
+    twin.parent.mkdir()
+    twin.write_bytes(micrograph.read_bytes())
+    with pytest.raises(CryopickError, match=r"m\.1"):
+        run(micrograph, twin, "--out", tmp_path / "out")
+
+
+def test_a_diameter_is_refused_where_it_would_do_nothing(micrograph, tmp_path):
+    result = run(micrograph, "--out", tmp_path / "out", "--diameter", 100)
+    assert result.exit_code == 2
+    assert "robust" in result.output
