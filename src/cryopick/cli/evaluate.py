@@ -18,8 +18,11 @@ PIPED_WIDTH = 120
 
 
 def evaluate(
-    found: Annotated[Path, typer.Argument(help="Picks to judge: a file or folder of any format, or what `cryopick pick` wrote.")],
-    truth: Annotated[Path, typer.Argument(help="True particles: a file or folder of any format.")],
+    found: Annotated[
+        Path,
+        typer.Argument(metavar="FOUND", help="Picks to judge: a file or folder of any format, or what `cryopick pick` wrote."),
+    ],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True particles: a file or folder of any format.")],
     diameter: Annotated[
         float | None, typer.Option(help="Of particles: Å, or pixels without a pixel size. Else the truth's.")
     ] = None,
