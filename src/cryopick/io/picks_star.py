@@ -3,7 +3,7 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -46,7 +46,7 @@ class FlatStar:
             raise FileError(path, f"has no table with _rlnCoordinateX (only {blocks})", "Give a STAR file of picks or particles")
         points = coordinates(table)
         scores = figures_of_merit(table)
-        optics = _Optics(tables.get("optics"), table)
+        pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
         return [
             reading.picks(
                 path,
@@ -54,8 +54,8 @@ class FlatStar:
                 points[rows],
                 self.frame_of(name, reading),
                 scores=None if scores is None else scores[rows],
-                diameter=optics.number("rlnParticleDiameter", rows),
-                pixel_size=optics.number("rlnMicrographPixelSize", rows),
+                diameter=_first(diameters, rows),
+                pixel_size=_first(pixel_sizes, rows),
             )
             for name, rows in split_by_name(table.text("rlnMicrographName")).items()
         ]
@@ -122,24 +122,24 @@ def figures_of_merit(table: StarTable) -> NDArray[np.float64] | None:
     return None if len(merits) and (merits == NO_SCORE).all() else merits
 
 
-class _Optics:
-    """Numbers that a STAR file gives by optics group, or in the rows themselves."""
+def _per_particle(tables: dict[str, StarTable], table: StarTable, labels: Sequence[str]) -> list[NDArray[np.float64] | None]:
+    """For each label its value for every particle, from the row itself or from its optics group; None where no one gives it."""
+    optics = tables.get("optics")
+    shared = [label for label in labels if label not in table and optics is not None and label in optics]
+    found = {label: table.numbers(label) for label in labels if label in table}
+    if optics is not None and len(optics) == 1:
+        found |= {label: np.repeat(optics.numbers(label), len(table)) for label in shared}
+    elif optics is not None and shared and "rlnOpticsGroup" in optics and "rlnOpticsGroup" in table:
+        number = {group: row for row, group in enumerate(optics.numbers("rlnOpticsGroup").tolist())}
+        groups, which = np.unique(table.numbers("rlnOpticsGroup"), return_inverse=True)
+        rows = [number.get(group, len(number)) for group in groups.tolist()]  # a group that is not listed gives NaN
+        found |= {label: np.append(optics.numbers(label), np.nan)[rows][which] for label in shared}
+    return [found.get(label) for label in labels]
 
-    def __init__(self, optics: StarTable | None, table: StarTable) -> None:
-        self._table = table
-        self._optics = optics
-        self._group: NDArray[np.float64] | None = None
-        if optics is not None and "rlnOpticsGroup" in optics and "rlnOpticsGroup" in table:
-            self._group = table.numbers("rlnOpticsGroup")
 
-    def number(self, label: str, rows: NDArray[np.intp]) -> float | None:
-        """The value for a micrograph's rows, by their first; None when there is none."""
-        if label in self._table:
-            return float(self._table.numbers(label)[rows[0]])
-        if self._optics is None or self._group is None or label not in self._optics:
-            return None
-        found = np.flatnonzero(self._optics.numbers("rlnOpticsGroup") == self._group[rows[0]])
-        return float(self._optics.numbers(label)[found[0]]) if len(found) else None
+def _first(values: NDArray[np.float64] | None, rows: NDArray[np.intp]) -> float | None:
+    value = None if values is None else float(values[rows[0]])
+    return None if value is None or not np.isfinite(value) else value
 
 
 def _optics_text(diameters: dict[float | None, set[float | None]]) -> str:
