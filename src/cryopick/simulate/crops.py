@@ -40,8 +40,8 @@ class Crops:
     ----------
     pixels : float32 (b, h, w), electrons per pixel.
     pixel_size, diameter_px : float32 (b,), Å and pixels.
-    xy, image, visibility : float32 (n, 2) in pixels, int64 (n,), float32 (n,): particles to be found. Their centres may lie beyond
-        the edges by half a diameter, so that a target can show the part that is in the crop.
+    xy, image, visibility : float32 (n, 2) in pixels, int64 (n,), float32 (n,): particles to be found. Centres may lie beyond the
+        edges by half a diameter, so that a target can show the part that is in the crop.
     junk_xy, junk_image : the same for fragments, aggregates and particles that nobody could see.
     cover : uint8 (b, h, w), 0 or a number of `COVER_NAMES`.
     """
@@ -81,7 +81,7 @@ def simulate_crops(
     settings: SimulationSettings | None = None,
     rng: np.random.Generator,
 ) -> Crops:
-    """`count` crops of `size`² pixels, each of another structure, at a pixel size that makes it `diameter_px` across (log-uniform).
+    """`count` crops of `size`² pixels, each of a structure of its own, binned so that it is `diameter_px` across (log-uniform).
 
     They look like micrographs binned from a detector's pixels of 0.6 to 1.8 Å. Worked out on the bank's device.
     """

@@ -85,7 +85,7 @@ def _strength(
 ) -> torch.Tensor:
     """Factor (b,) that makes the particles' mean darkness q times the background's standard deviation, both in the band.
 
-    The darkness is that within 0.2 D, or that of a ring at 0.36 D where it is darker: hollow particles are pale in the middle.
+    The darkness is that within 0.2 D, but at least 0.6 times that of a ring at 0.36 D: hollow particles are pale in the middle.
     """
     if len(centres) == 0:
         return torch.full_like(conditions.dose, NOMINAL_STRENGTH)
@@ -101,7 +101,7 @@ def _strength(
         [_mean_at(filtered, centres, image, size * radius, spokes) for radius, spokes in ((0.0, 1), (0.1, 6), (0.18, 10))], 1
     )
     middle = (middle * torch.tensor([1.0, 6.0, 10.0], device=middle.device) / 17).sum(1)
-    darkest = torch.stack([-middle, -_mean_at(filtered, centres, image, size * 0.36, 12)], 1)
+    darkest = torch.stack([-middle, -0.6 * _mean_at(filtered, centres, image, size * 0.36, 12)], 1)
     number = torch.bincount(image, minlength=len(sigma)).clamp(min=1)
     mean = torch.zeros(len(sigma), 2, device=sigma.device).index_add_(0, image, darkest) / number[:, None]
     strength = conditions.contrast * sigma / mean.amax(1).clamp(min=1e-9)

@@ -130,7 +130,7 @@ def _thickness(blobs: _Blobs, count: int, shape_hw: tuple[int, int], roughness: 
     v = (along * cos - across * sin) / blobs.axes[:, 1, None, None]
     inside = 1 - u**2 - v**2
     if roughness:
-        pictures, which = blobs.image.unique(return_inverse=True)
+        pictures, which = torch.unique(blobs.image, return_inverse=True)
         inside = inside + roughness * _rough((len(pictures), *x.shape[-2:]), 16, rng)[which]
     square = inside * blobs.thickness[:, None, None] ** 2
     highest = torch.full((count, *x.shape[-2:]), -1.0, device=rng.device)

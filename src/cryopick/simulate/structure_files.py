@@ -1,0 +1,119 @@
+"""Structures from files: atomic models (mmCIF, PDB) with their biological assemblies, and density maps (MRC)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.errors import FileError
+from cryopick.simulate.structures import DALTON_PER_CUBIC_ANGSTROM, Structure, structure_from_mass
+
+if TYPE_CHECKING:
+    import gemmi
+
+MODEL_SUFFIXES = {".cif", ".mmcif", ".pdb", ".ent"}
+MAP_SUFFIXES = {".mrc", ".map"}
+RESIDUE_SIGMA = 2.6
+"""Å: half the side of a cube with an average residue's volume."""
+NUCLEIC_CONTRAST = 1.5
+WATER_MASS = 18.015
+MAP_THRESHOLD = 0.3
+"""Share of a map's 99.95th percentile above which a voxel belongs to the particle."""
+
+
+def read_structures(folder: Path | str) -> list[Structure]:
+    """The structures of all models and maps in a folder, or of one file, sorted by name.
+
+    Raises `FileError` when there is none, or for one that cannot be read.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        return [read_structure(folder)]
+    paths = [path for path in sorted(folder.glob("*")) if _suffix(path) in MODEL_SUFFIXES | MAP_SUFFIXES]
+    if not paths:
+        raise FileError(folder, "holds no structures", "Give a folder of .cif, .pdb, .mrc or .map files, also packed as .gz")
+    return [read_structure(path) for path in paths]
+
+
+def read_structure(path: Path | str) -> Structure:
+    """One model (its first biological assembly where the file tells one, a bead a residue) or map (a bead a voxel)."""
+    path = Path(path)
+    suffix = _suffix(path)
+    if suffix in MODEL_SUFFIXES:
+        return _read_model(path)
+    if suffix in MAP_SUFFIXES:
+        return _read_map(path)
+    raise FileError(path, "is neither a model nor a map", "Give a .cif, .pdb, .mrc or .map file, packed as .gz or not")
+
+
+def _read_model(path: Path) -> Structure:
+    import gemmi
+
+    try:
+        model = gemmi.read_structure(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise FileError(path, f"cannot be read as an atomic model ({error})", "Check the file") from error
+    model.setup_entities()
+    if len(model) == 0:
+        raise FileError(path, "holds no atoms", "Give a file with coordinates")
+    residues = [(chain.name, residue) for chain in model[0] for residue in chain if not residue.is_water() and len(residue)]
+    if not residues:
+        raise FileError(path, "holds no atoms but water", "Give a file with a molecule")
+    places, masses, nucleic = (np.array(column) for column in zip(*(_bead(residue) for _, residue in residues), strict=True))
+    chains = np.array([name for name, _ in residues])
+    subchains = np.array([residue.subchain for _, residue in residues])
+    copies = _assembly(model, chains, subchains)
+    beads = np.concatenate([places[index] @ turn.T + shift for index, turn, shift in copies])
+    index = np.concatenate([index for index, _, _ in copies])
+    contrast = np.where(nucleic[index], NUCLEIC_CONTRAST, 1.0)
+    return structure_from_mass(_stem(path), "model", beads, masses[index], sigma=RESIDUE_SIGMA, contrast=contrast)
+
+
+def _bead(residue: "gemmi.Residue") -> tuple[list[float], float, bool]:
+    """A residue's centre of mass, its mass in Da as part of a chain, and whether it is a nucleotide."""
+    import gemmi
+
+    weights = np.array([atom.element.weight for atom in residue])
+    centre = np.average([atom.pos.tolist() for atom in residue], axis=0, weights=np.maximum(weights, 1e-3))
+    known = gemmi.find_tabulated_residue(residue.name)
+    in_chain = known.is_amino_acid() or known.is_nucleic_acid()
+    mass = known.weight - WATER_MASS if in_chain and known.weight > WATER_MASS else float(weights.sum())
+    return centre.tolist(), mass, bool(known.is_nucleic_acid())
+
+
+def _assembly(
+    model: "gemmi.Structure", chains: NDArray[np.str_], subchains: NDArray[np.str_]
+) -> list[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
+    """Which residues to copy, each with a rotation and a shift in Å; all of them once where the file tells no assembly."""
+    copies: list[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]] = []
+    for part in model.assemblies[0].generators if len(model.assemblies) else []:
+        chosen = np.isin(subchains, list(part.subchains)) if len(part.subchains) else np.isin(chains, list(part.chains))
+        for operator in part.operators if chosen.any() else []:
+            transform: Any = operator.transform
+            copies.append((chosen.nonzero()[0], np.array(transform.mat.tolist()), np.array(transform.vec.tolist())))
+    return copies or [(np.arange(len(chains)), np.eye(3), np.zeros(3))]
+
+
+def _read_map(path: Path) -> Structure:
+    from cryopick.io.volumes import read_map
+
+    density, voxel = read_map(path)
+    if voxel is None:
+        raise FileError(path, "does not tell its voxel size", "Write the header's cell, for instance with mrcfile")
+    scale = float(np.percentile(density, 99.95))
+    inside = density > MAP_THRESHOLD * scale
+    if scale <= 0 or not inside.any():
+        raise FileError(path, "holds no positive density", "Give a map in which the particle is positive")
+    z, y, x = inside.nonzero()
+    occupied = density[inside] / float(density[inside].mean())
+    masses = occupied * voxel**3 * DALTON_PER_CUBIC_ANGSTROM
+    return structure_from_mass(_stem(path), "map", np.stack([x, y, z], 1) * voxel, masses, sigma=voxel / 2)
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem
