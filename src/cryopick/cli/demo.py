@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from cryopick.io.sources import MicrographSource
     from cryopick.types import Picks
 
-PIXEL_SIZE = 1.5
+PIXEL_SIZE = 2.0
 DIAMETER = 180.0
 SHEET_SIDE = 720
+A_GOOD_DAY = {"contrast": [1.8, 2.5], "coverage": [0.15, 0.35], "dense": 0.0, "carbon": 0.0, "empty": 0.0}
+"""What the demo's micrographs have in place of the ranges of the preset `typical`."""
 
 
 def demo(
@@ -62,16 +64,20 @@ def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[
     """Micrographs of one protein as MRC files, and their true particles."""
     import torch
 
+    from cryopick.config import load_preset, resolve
     from cryopick.io.micrographs import write_micrograph
     from cryopick.io.sources import find_micrographs
     from cryopick.randomness import generator
-    from cryopick.simulate import FixedStructures, pseudo_protein, simulate_micrograph
+    from cryopick.simulate import FixedStructures, SimulationSettings, pseudo_protein, simulate_micrograph
 
     torch.set_num_threads(1)
+    settings = resolve(SimulationSettings, load_preset("simulate", "typical"), A_GOOD_DAY)
     protein = FixedStructures([pseudo_protein(generator(seed, "demo"), diameter=DIAMETER)])
     truth, paths = [], []
     for index in range(count):
-        made = simulate_micrograph(seed=seed, index=index, size=size, pixel_size=PIXEL_SIZE, structures=protein)
+        made = simulate_micrograph(
+            seed=seed, index=index, size=size, pixel_size=PIXEL_SIZE, settings=settings, structures=protein
+        )
         paths.append(folder / made.micrograph.name)
         write_micrograph(paths[-1], made.micrograph.pixels, pixel_size=PIXEL_SIZE)
         truth.append(made.truth)
