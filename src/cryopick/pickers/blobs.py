@@ -1,12 +1,10 @@
-"""Blobs in a picture: the Laplacian of a Gaussian at many sizes, what the blobs look like on average, and how wide they are."""
+"""Blobs in a picture: Laplacian-of-Gaussian responses, what blobs look like on average, and where their edge is."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 from cryopick.pickers.correlate import distances
-from cryopick.pickers.peaks import find_peaks
-from cryopick.preprocess.resample import crop_to_scale
 
 Map = NDArray[np.float32]
 
@@ -16,9 +14,6 @@ CLIP = 6.0
 
 EXAMPLES = 1000
 """Blobs that are averaged at most: the average of so many has no noise left that matters."""
-
-FIRST_SPAN = 8
-"""Pixels across the smallest particle that the estimate of the diameter considers."""
 
 EDGE_LEVEL = 0.25
 """Share of a particle's depth that is left at its edge: a ball's projection falls to a quarter at 97 % of its radius."""
@@ -91,21 +86,3 @@ def edge_radius(profile: NDArray[np.float64]) -> float:
     if beyond == darkest:
         return float(darkest)
     return float(np.interp(level, profile[beyond - 1 : beyond + 1], [beyond - 1, beyond]))
-
-
-def estimate_diameter(pixels: Map, *, smallest: float, largest: float) -> float:
-    """Diameter in pixels of the dark particles of a picture, between two limits.
-
-    The first guess is the size, on a ladder of steps of √2, whose blob response is most lopsided; small sizes, which there are
-    more independent samples of, have the better say. The mean profile of those blobs gives the edge, twice.
-    """
-    small, to_home = crop_to_scale(pixels, max(1.0, smallest / FIRST_SPAN))
-    low, high = smallest / to_home.length, largest / to_home.length
-    blobs = BlobFilter(small, int(np.ceil(high)))
-    ladder: list[float] = (low * np.sqrt(2.0) ** np.arange(int(2 * np.log2(high / low)) + 1)).tolist()
-    guess = max(ladder, key=lambda size: asymmetry(blobs(size)) / np.sqrt(size))
-    for _ in range(2):
-        found = find_peaks(blobs(guess), spacing=guess, threshold=0.0)
-        profile = radial_profile(small, found.xy[: len(found.xy) // 2], int(np.ceil(1.5 * guess)))
-        guess = float(np.clip(2 * edge_radius(profile), low, high))
-    return guess * to_home.length

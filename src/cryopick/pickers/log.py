@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import SettingError
+from cryopick.pickers.average import estimate_diameter, match_average
 from cryopick.pickers.base import Detections, to_picks
-from cryopick.pickers.blobs import BlobFilter, asymmetry, estimate_diameter, radial_profile
-from cryopick.pickers.correlate import Correlator, disc, distances, usual_surroundings
-from cryopick.pickers.peaks import find_peaks
-from cryopick.pickers.threshold import find_cut
+from cryopick.pickers.correlate import usual_surroundings
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph, Picks
@@ -21,12 +19,6 @@ Map = NDArray[np.float32]
 
 SPAN = 20
 """Pixels across a particle in the picture that is searched: enough to tell its shape, few enough to be quick."""
-
-WIDTHS = 5
-"""Blob sizes tried between a particle's smallest and largest width."""
-
-ROUNDS = 2
-"""Times that the average particle is made anew from the picks of the last one."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +58,9 @@ class LogSettings:
 class LogPicker:
     """Picks round and longish particles without any training.
 
-    The part of the micrograph that was imaged is Fourier-cropped until a particle spans `SPAN` pixels. Of several Laplacian-of-
-    Gaussian filters (Voss et al. 2009) the one whose response is most lopsided gives the first blobs. Their rotational average
-    then serves as a template for normalised correlation, and is made anew from what that finds: so the picker learns from the
-    micrograph itself whether particles are balls, rings or have a bright fringe.
+    The part of the micrograph that was imaged is Fourier-cropped until a particle spans `SPAN` pixels. Laplacian-of-Gaussian
+    filters (Voss et al. 2009) give the first blobs, and their rotational average the template for a normalised correlation:
+    so the picker learns from the micrograph itself whether particles are balls or rings, or have a bright fringe.
     """
 
     Settings: ClassVar[type[LogSettings]] = LogSettings
@@ -95,32 +86,22 @@ class LogPicker:
         smallest, largest = self.settings.diameter_range or (unit * max(16, side / 100), unit * side / 6)
         if largest < smallest or imaged.min() == imaged.max():
             return None
-        return estimate_diameter(self._dark(imaged), smallest=smallest / unit, largest=largest / unit)
+        return estimate_diameter(
+            self._dark(imaged),
+            smallest=smallest / unit,
+            largest=largest / unit,
+            slenderness=self.settings.slenderness,
+            spacing=self.settings.spacing,
+        )
 
     def _dark(self, pixels: Map) -> Map:
         return pixels if self.settings.particles == "dark" else -pixels
 
     def _search(self, pixels: Map, diameter: float) -> Detections:
         """Dark particles of `diameter` pixels."""
-        spacing = self.settings.spacing * diameter
-        blobs = find_peaks(self._blob_map(pixels, diameter), spacing=spacing, threshold=0.0).xy
-        chosen = blobs[: len(blobs) // 2]
-        correlate = Correlator(pixels, disc(0.75 * diameter))
-        found, scores = Detections(np.zeros((0, 2)), np.zeros(0, np.float32)), np.zeros(0, np.float32)
-        for _ in range(ROUNDS):
-            reach = len(correlate.mask) // 2
-            profile = radial_profile(pixels, chosen, reach)
-            alike = correlate(np.interp(distances(reach), np.arange(reach + 1), profile).astype(np.float32))
-            found = find_peaks(alike, spacing=spacing)
-            scores = find_cut(found.scores, find_peaks(-alike, spacing=spacing).scores).scores(found.scores)
-            if not (scores >= 0.5).any():
-                break
-            chosen = found.xy[scores >= 0.5]
-        keep = (scores >= self.settings.threshold) & inside(found.xy, pixels.shape, border=self.settings.border * diameter)
-        keep &= usual_surroundings(correlate, found.xy, chosen, self.settings.contamination)
-        return Detections(found.xy[keep], scores[keep])
-
-    def _blob_map(self, pixels: Map, diameter: float) -> Map:
-        blobs = BlobFilter(pixels, int(np.ceil(diameter)))
-        widths = np.geomspace(self.settings.slenderness * diameter, diameter, WIDTHS)
-        return max(map(blobs, widths), key=asymmetry)
+        settings = self.settings
+        match = match_average(pixels, diameter, slenderness=settings.slenderness, spacing=settings.spacing * diameter)
+        xy, scores = match.peaks.xy, match.cut.scores(match.peaks.scores)
+        keep = (scores >= settings.threshold) & inside(xy, pixels.shape, border=settings.border * diameter)
+        keep &= usual_surroundings(match.correlator, xy, match.particles, settings.contamination)
+        return Detections(xy[keep], scores[keep])

@@ -64,13 +64,14 @@ def for_display(pixels: Pixels) -> NDArray[np.uint8]:
     A constant picture becomes middle grey.
     """
     deviation = max(pixels.shape) * DISPLAY_BLUR
-    smooth = cv2.GaussianBlur(np.ascontiguousarray(pixels, dtype=np.float32), (0, 0), deviation, borderType=cv2.BORDER_REFLECT)
+    whole = np.ascontiguousarray(pixels, dtype=np.float32)
+    smooth: Pixels = np.asarray(cv2.GaussianBlur(whole, (0, 0), deviation, borderType=cv2.BORDER_REFLECT), np.float32)
     sample = smooth[:: 1 + smooth.shape[0] // 1024, :: 1 + smooth.shape[1] // 1024]
     low, high = np.percentile(sample, [0.5, 99.5])
     if high <= low:
         return np.full(pixels.shape, 128, np.uint8)
-    smooth -= np.float32(low)
-    smooth *= np.float32(255 / (high - low))
+    smooth -= float(low)
+    smooth *= float(255 / (high - low))
     return np.clip(np.rint(smooth, out=smooth), 0, 255, out=smooth).astype(np.uint8)
 
 
