@@ -114,6 +114,7 @@ WRONG_HEADERS = {
     "no sections": ([(8, "i", 0)], "0 sections"),
     "an extended header that is not there": ([(92, "i", 512)], "512 bytes"),
     "a negative extended header": ([(92, "i", -80)], "-80 bytes"),
+    "an extended header without end": ([(92, "i", 2**31 - 1)], "2147483647 bytes"),
     "pixels that are not square": ([(40, "f", 5.5), (44, "f", 6.6)], "differ"),
 }
 
@@ -155,6 +156,12 @@ def test_a_header_that_cannot_be_is_refused(saved, field):
 def test_a_header_that_claims_far_more_than_the_file_has_takes_no_memory(saved):
     with pytest.raises(FileError, match=r"claims 160,000,000,000 bytes"):
         read_micrograph(saved(mrc(fields=[(0, "i", 200_000), (4, "i", 200_000)])), salvage=True)
+
+
+def test_a_file_cut_within_its_extended_header_is_not_salvaged_from_it(saved):
+    content = mrc(extended=bytes(4096), values=np.arange(2000).reshape(40, 50))
+    with pytest.raises(FileError, match="0 of 40 rows"):
+        read_micrograph(saved(content[:2000]), salvage=True)
 
 
 def test_text_named_mrc_is_refused(saved):

@@ -75,6 +75,11 @@ def test_a_file_is_itself(tmp_path):
     assert (source.path, source.name, source.pixel_size, source.optics_group, source.uid) == (path, "b.mrc", None, 1, None)
 
 
+def test_a_single_input_needs_no_list(tmp_path):
+    path = touch(tmp_path / "b.mrc")
+    assert names(str(path)) == names(path) == names([path]) == ["b.mrc"]
+
+
 def test_a_folder_gives_its_micrographs_by_name_and_nothing_else(tmp_path):
     wanted = ["a.mrc", "b.TIF", "c.png", "d.jpg", "e.mrc.gz", "f.mrc.bz2", "g.tiff", "h.jpeg"]
     others = ["i.mrcs", "j.map", "k.star", "l.txt", ".m.mrc", "n.eer", "deeper/o.mrc", "p.gz"]

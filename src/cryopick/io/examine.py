@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.micrographs import pixel_faults, read_picture
+from cryopick.io.micrographs import pixel_fault, read_picture
 from cryopick.io.picks import detect_format, read_picks
 from cryopick.io.sources import MicrographSource
 from cryopick.types import Picks
@@ -38,13 +38,14 @@ def examine_micrograph(path: Path | str) -> Examination:
     faults: list[CryopickError] = []
     try:
         picture = read_picture(path, salvage=False)
-    except FileError as fault:
-        faults.append(fault)
+    except FileError as unreadable:
+        faults.append(unreadable)
         try:
             picture = read_picture(path, salvage=True)
         except FileError:
             return Examination(tuple(faults))
-    faults.extend(pixel_faults(picture.pixels, path))
+    if fault := pixel_fault(picture.pixels, path):
+        faults.append(fault)
     height, width = picture.pixels.shape
     facts = {
         "size": f"{width} x {height} pixels (width x height)",

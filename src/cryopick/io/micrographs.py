@@ -79,7 +79,7 @@ def read_micrograph(
     picture = read_picture(path, salvage=salvage)
     for note in picture.notes:
         logger.warning("%s: %s", path, note)
-    for fault in pixel_faults(picture.pixels, path):
+    if fault := pixel_fault(picture.pixels, path):
         raise fault
     if pixel_sizes_differ(pixel_size, picture.pixel_size):
         logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, picture.pixel_size, pixel_size)
@@ -122,6 +122,7 @@ def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
 
 
 def read_picture(path: Path, *, salvage: bool) -> Picture:
+    """The one picture in a file of any kind, before its values are judged. Raises `FileError` where it cannot be read."""
     head = first_bytes(path)
     packed = compression(head)
     kind = _kind_of(unpacked_start(path) if packed else head, path)
@@ -139,6 +140,22 @@ def read_picture(path: Path, *, salvage: bool) -> Picture:
     return replace(picture, notes=(note, *picture.notes))
 
 
+def pixel_fault(pixels: NDArray[np.float32], path: Path) -> FileError | None:
+    """Why nothing can be found in these pixels (h, w): NaN or infinite ones among them, or all of them the same."""
+    finite = np.isfinite(pixels)
+    bad = pixels.size - int(np.count_nonzero(finite))
+    if bad:
+        row, column = np.unravel_index(int(np.argmin(finite)), pixels.shape)
+        nan = int(np.count_nonzero(np.isnan(pixels)))
+        found = f"has {nan} NaN and {bad - nan} infinite pixels, the first in row {row}, column {column}"
+        return FileError(path, found, "Make it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low == high:
+        remedy = "Leave it out, or make it again; a blank exposure or a failed job leaves such files"
+        return FileError(path, f"is constant: every pixel is {low:g}", remedy)
+    return None
+
+
 def _kind_of(head: bytes, path: Path) -> FileKind:
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
@@ -149,18 +166,3 @@ def _kind_of(head: bytes, path: Path) -> FileKind:
     if suffix_kind(path) == "mrc" or looks_like_mrc(head):
         return "mrc"
     raise FileError(path, "is neither MRC, TIFF, PNG nor JPEG by its content", "Give micrographs, or convert it to MRC or TIFF")
-
-
-def pixel_faults(pixels: NDArray[np.float32], path: Path) -> list[FileError]:
-    finite = np.isfinite(pixels)
-    bad = pixels.size - int(np.count_nonzero(finite))
-    if bad:
-        row, column = np.unravel_index(int(np.argmin(finite)), pixels.shape)
-        nan = int(np.count_nonzero(np.isnan(pixels)))
-        found = f"has {nan} NaN and {bad - nan} infinite pixels, the first in row {row}, column {column}"
-        return [FileError(path, found, "Make it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN")]
-    low, high = float(pixels.min()), float(pixels.max())
-    if low == high:
-        found = f"is constant: every pixel is {low:g}"
-        return [FileError(path, found, "Leave it out, or make it again; a blank exposure or a failed job leaves such files")]
-    return []

@@ -20,7 +20,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.picture import Picture, first_bytes
+from cryopick.io.picture import AGAIN, Picture, first_bytes
 
 HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
@@ -107,8 +107,7 @@ def looks_like_mrc(head: bytes) -> bool:
     """Whether a file's first 1,024 bytes can be an MRC header: marked as one, or with a mode and sides that can be."""
     if len(head) < HEADER_BYTES:
         return False
-    orders = (np.frombuffer(head, HEADER_DTYPE.newbyteorder(order), count=1)[0] for order in "<>")
-    return head[208:211] == b"MAP" or any(_plausible(fields) for fields in orders)
+    return head[208:211] == b"MAP" or any(_plausible(_fields(head, order)) for order in "<>")
 
 
 def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> MrcHeader:
@@ -118,7 +117,7 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
     `FileError` for a file that is no MRC and for modes that hold no plain picture.
     """
     if len(head) < HEADER_BYTES:
-        raise FileError(path, f"is cut within the MRC header ({len(head)} of 1024 bytes)", "Copy it again, or make it again")
+        raise FileError(path, f"is cut within the MRC header ({len(head)} of 1024 bytes)", AGAIN)
     fields, notes = _in_right_byte_order(head, path)
     mode = int(fields["mode"])
     if mode in UNREADABLE_MODES:
@@ -132,7 +131,7 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
     claimed = math.prod(shape) * dtype.itemsize
     if file_bytes is not None and claimed > MOST_CLAIMED * file_bytes:
         found = f"is cut or damaged: its header claims {claimed:,} bytes of pixels and the file has {file_bytes:,}"
-        raise FileError(path, found, "Copy it again, or make it again")
+        raise FileError(path, found, AGAIN)
     offset, offset_note = _data_offset(int(fields["nsymbt"]), claimed, file_bytes)
     voxel_size, size_note = _voxel_size(fields)
     return MrcHeader(
@@ -185,8 +184,7 @@ def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
     if not sound:
         found = cut_or_damaged(rows, header.shape[1])
         if not (salvage and rows):
-            ways = ("Copy it again", "make it again", "read what is there with salvage")
-            raise FileError(path, found, ", or ".join(ways if rows else ways[:2]))
+            raise FileError(path, found, f"{AGAIN}; or read what is there with salvage" if rows else AGAIN)
         pixels[0, rows:] = pixels[0, :rows].mean(dtype=np.float64)
         notes += (f"{found}; what is missing is filled with the mean",)
     return Picture(pixels[0], "mrc", header.stored, header.pixel_size, notes)
@@ -238,30 +236,33 @@ def _reject_stacks(header: MrcHeader, path: Path) -> None:
     raise FileError(path, found, "Motion-correct it if it is a movie; else split it into single pictures")
 
 
-def _in_right_byte_order(head: bytes, path: Path) -> tuple[NDArray[np.void], list[str]]:
-    stamp = head[212:213]
-    by_stamp = {b"\x44": "<", b"\x11": ">"}.get(stamp)
-    order = [by_stamp, {"<": ">", ">": "<"}[by_stamp]] if by_stamp else ["<", ">"]
-    for candidate in order:
-        fields = np.frombuffer(head, HEADER_DTYPE.newbyteorder(candidate), count=1)[0]
+def _in_right_byte_order(head: bytes, path: Path) -> tuple[np.void, list[str]]:
+    by_stamp = {b"\x44": "<", b"\x11": ">"}.get(head[212:213])
+    for candidate in "><" if by_stamp == ">" else "<>":
+        fields = _fields(head, candidate)
         if _plausible(fields):
             notes = [] if candidate == by_stamp else ["the header's machine stamp does not give the byte order; it was guessed"]
             if head[208:211] != b"MAP":
                 notes.append("the header lacks the mark 'MAP ' of MRC files")
             return fields, notes
     if head[208:211] == b"MAP":
-        fields = np.frombuffer(head, HEADER_DTYPE.newbyteorder(by_stamp or "<"), count=1)[0]
+        fields = _fields(head, by_stamp or "<")
         found = f"an MRC header with mode {fields['mode']} and {fields['nx']} x {fields['ny']} pixels, which cannot be"
-        raise FileError(path, found, "Copy it again, or make it again")
+        raise FileError(path, found, AGAIN)
     raise FileError(path, "is not an MRC file (its header makes no sense)", "Give MRC, TIFF, PNG or JPEG")
 
 
-def _plausible(fields: NDArray[np.void]) -> bool:
+def _fields(head: bytes, order: str) -> np.void:
+    fields: np.void = np.frombuffer(head, HEADER_DTYPE.newbyteorder(order), count=1)[0]
+    return fields
+
+
+def _plausible(fields: np.void) -> bool:
     known = int(fields["mode"]) in TYPES or int(fields["mode"]) in UNREADABLE_MODES
     return known and all(0 < int(fields[side]) <= LARGEST_SIDE for side in ("nx", "ny")) and int(fields["nz"]) >= 0
 
 
-def _value_type(fields: NDArray[np.void], mode: int) -> tuple[np.dtype[np.generic], str | None]:
+def _value_type(fields: np.void, mode: int) -> tuple[np.dtype[np.generic], str | None]:
     """Bytes are signed in MRC2014; old files have them unsigned, and IMOD's flags tell."""
     order = HEADER_DTYPE["mode"].newbyteorder(fields.dtype["mode"].byteorder).byteorder
     if mode != 0:
@@ -275,16 +276,16 @@ def _value_type(fields: NDArray[np.void], mode: int) -> tuple[np.dtype[np.generi
 
 
 def _data_offset(extended: int, data: int, file_bytes: int | None) -> tuple[int, str | None]:
-    largest = LARGEST_EXTENDED_HEADER if file_bytes is None else file_bytes
-    if not 0 <= extended < largest or (extended and file_bytes == HEADER_BYTES + data):
+    whole = HEADER_BYTES + data
+    fits_without = file_bytes is not None and (file_bytes == whole or extended >= file_bytes >= whole)
+    if extended and (fits_without or not 0 < extended <= LARGEST_EXTENDED_HEADER):
         return HEADER_BYTES, f"the header claims an extended header of {extended} bytes, which is not there"
-    if file_bytes is not None and file_bytes > HEADER_BYTES + extended + data:
-        extra = file_bytes - HEADER_BYTES - extended - data
-        return HEADER_BYTES + extended, f"{extra} bytes after the picture were left out"
+    if file_bytes is not None and file_bytes > whole + extended:
+        return HEADER_BYTES + extended, f"{file_bytes - whole - extended} bytes after the picture were left out"
     return HEADER_BYTES + extended, None
 
 
-def _voxel_size(fields: NDArray[np.void]) -> tuple[float | None, str | None]:
+def _voxel_size(fields: np.void) -> tuple[float | None, str | None]:
     with np.errstate(all="ignore"):
         # six digits are what float32 keeps, so that 1.77 does not become 1.7700001
         x, y = (float(f"{fields['cella'][axis] / np.float64(fields[f'm{axis}']):.6g}") for axis in "xy")

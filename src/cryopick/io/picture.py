@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cryopick.errors import FileError
 from cryopick.types import FileKind
 
+AGAIN = "Copy it again, or make it again"  # the remedy for files that were not written or copied to their end
 RGB_WEIGHTS = (0.299, 0.587, 0.114)  # luminance of ITU-R BT.601
 
 

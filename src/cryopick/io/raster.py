@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.picture import Picture, to_grey
+from cryopick.io.picture import AGAIN, Picture, to_grey
 from cryopick.types import FileKind
 
 END_MARKS: dict[FileKind, bytes] = {"png": b"IEND\xaeB`\x82", "jpeg": b"\xff\xd9"}
@@ -18,10 +18,10 @@ def read_raster(path: Path, kind: FileKind) -> Picture:
     """Read a PNG or JPEG; OpenCV fills what is missing of a cut one with grey, so the end mark is looked for first."""
     content = np.fromfile(path, np.uint8)
     if END_MARKS[kind] not in content[-4096:].tobytes():
-        raise FileError(path, f"is cut: the end mark of a {kind.upper()} is missing", "Copy it again, or make it again")
+        raise FileError(path, f"is cut: the end mark of a {kind.upper()} is missing", AGAIN)
     channels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if channels is None:
-        raise FileError(path, f"is a damaged {kind.upper()}", "Copy it again, or make it again")
+        raise FileError(path, f"is a damaged {kind.upper()}", AGAIN)
     if channels.ndim == 3:
         channels = channels[:, :, [2, 1, 0, *range(3, channels.shape[2])]]  # OpenCV keeps blue first
     pixels, notes = to_grey(channels)

@@ -54,12 +54,12 @@ class MicrographSource:
         return replace(micrograph, optics_group=self.optics_group)
 
 
-def find_micrographs(inputs: Sequence[Path | str], *, pixel_size: float | None = None) -> list[MicrographSource]:
+def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
     """The micrographs that the inputs name, in their order, each once.
 
     Parameters
     ----------
-    inputs : each one of
+    inputs : one or several, each
         a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
         `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
@@ -75,7 +75,7 @@ def find_micrographs(inputs: Sequence[Path | str], *, pixel_size: float | None =
     """
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
-    for given in inputs:
+    for given in [inputs] if isinstance(inputs, Path | str) else inputs:
         for source in _with_pixel_size(list(_expand(str(given))), pixel_size, str(given)):
             sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
     _reject_shared_names(sources.values())

@@ -8,7 +8,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.picture import Picture, to_grey
+from cryopick.io.picture import AGAIN, Picture, to_grey
 
 EER_COMPRESSIONS = {65000, 65001, 65002}
 RESOLUTION_UNITS = {2: 2.54e8, 3: 1e8}  # Å in an inch, in a centimetre
@@ -41,7 +41,7 @@ def read_tiff(path: Path) -> Picture:
     except FileError:
         raise
     except Exception as error:  # tifffile and its decoders raise all kinds
-        raise FileError(path, f"is a cut or damaged TIFF ({error})", "Copy it again, or make it again") from error
+        raise FileError(path, f"is a cut or damaged TIFF ({error})", AGAIN) from error
     if np.iscomplexobj(channels):
         raise FileError(path, "holds complex numbers", "Give the real-space micrograph")
     pixels, colour_notes = to_grey(channels)

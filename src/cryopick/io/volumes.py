@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cryopick.errors import FileError
 from cryopick.io.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data
+from cryopick.io.picture import AGAIN
 
 
 def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
@@ -37,7 +38,7 @@ def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
         pixels, rows, sound = read_data(stream, header)
     if not sound:
         found = cut_or_damaged(rows, header.shape[0] * header.shape[1])
-        raise FileError(path, found, "Copy it again, or make it again")
+        raise FileError(path, found, AGAIN)
     if not np.isfinite(pixels.sum(dtype=np.float64)):
         raise FileError(path, "has NaN or infinite values", "Make it again; float16 overflows beyond 65504")
     return pixels, header
