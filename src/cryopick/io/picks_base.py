@@ -230,8 +230,8 @@ class OneFileEach(ABC):
 
 def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     """Row numbers of each name, names in the order in which they first occur, rows in theirs."""
-    numbers: dict[str, int] = {}
-    group = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), np.intp, len(names))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    group = np.fromiter(map(numbers.__getitem__, names), np.intp, len(names))
     rows = np.argsort(group, kind="stable")
     ends = np.cumsum(np.bincount(group, minlength=len(numbers)))
     return dict(zip(numbers, np.split(rows, ends[:-1]), strict=True)) if numbers else {}

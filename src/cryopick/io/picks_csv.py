@@ -69,8 +69,11 @@ class _Optional:
     def __init__(self, path: Path, columns: dict[str, list[str]], name: str) -> None:
         self._path, self._name = path, name
         values = columns.get(name, [])
-        self._given = np.array([bool(value.strip()) for value in values], bool)
-        self._numbers = parse_numbers(path, name, [value.strip() or "0" for value in values])
+        self._given = np.ones(len(values), bool)
+        if "" in values:
+            self._given = np.array([value != "" for value in values])
+            values = [value or "0" for value in values]
+        self._numbers = parse_numbers(path, name, values)
 
     def of(self, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
         """The numbers of a micrograph's rows, None where it has none. Raises `FileError` when some are missing."""

@@ -37,28 +37,36 @@ def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]
     The delimiter is the one of `delimiters` that occurs in the header. Lines without content are skipped. Raises `FileError`
     for an empty file and for a row with another number of values than the header has.
     """
-    lines = [line for line in read_text(path).replace("\r\n", "\n").split("\n") if line.strip()]
+    text = read_text(path).replace("\r\n", "\n")
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
     if not lines:
         raise FileError(path, "is empty", "A table of picks has at least a header line")
     delimiter = next((mark for mark in delimiters if mark in lines[0]), delimiters[0])
-    try:
-        header, *rows = csv.reader(lines, delimiter=delimiter)
-    except csv.Error as error:
-        raise FileError(path, f"is not a table ({error})", "Give a text file with a header line and a row a line") from None
-    names = [name.strip().lower() for name in header]
-    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(names)), None)
+    names = [name.strip().lower() for name in _cells(path, lines[:1], delimiter)[0]]
+    rows = lines[1:]
+    if '"' not in text and {line.count(delimiter) for line in rows} <= {len(names) - 1}:  # ten times as fast as csv.reader
+        cells = delimiter.join(rows).split(delimiter) if rows else []
+        return {name: cells[column :: len(names)] for column, name in enumerate(names)}
+    quoted = _cells(path, rows, delimiter)
+    wrong = next((number for number, row in enumerate(quoted, 1) if len(row) != len(names)), None)
     if wrong is not None:
         raise FileError(
-            path, f"row {wrong} has {len(rows[wrong - 1])} values where the header has {len(names)}", "Mend or remove that row"
+            path, f"row {wrong} has {len(quoted[wrong - 1])} values where the header has {len(names)}", "Mend or remove that row"
         )
-    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
-    return {name: list(values) for name, values in zip(names, columns, strict=True)}
+    return {name: [row[column] for row in quoted] for column, name in enumerate(names)}
 
 
 def first_of(columns: Iterable[str], wanted: Sequence[str]) -> str | None:
     """The first of the wanted names that is among the columns."""
     there = set(columns)
     return next((name for name in wanted if name in there), None)
+
+
+def _cells(path: Path, lines: list[str], delimiter: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(lines, delimiter=delimiter))
+    except csv.Error as error:
+        raise FileError(path, f"is not a table ({error})", "Give a text file with a header line and a row a line") from None
 
 
 def _is_finite(value: str) -> bool:
