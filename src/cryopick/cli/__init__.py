@@ -4,7 +4,7 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ["pick", "demo", "convert", "check", "evaluate", "denoise"]
+COMMANDS = ["pick", "demo", "convert", "check", "evaluate", "denoise", "simulate"]
 GROUPS = ["weights"]
 
 app = typer.Typer(

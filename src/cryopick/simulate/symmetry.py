@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,3 +77,13 @@ def _turn(axis: tuple[float, float, float], angle: float) -> NDArray[np.float64]
     x, y, z = np.array(axis) / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)
+
+
+def euler_angles(rotations: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Rot, tilt, psi (n, 3) in degrees, as RELION has them, of rotations (n, 3, 3) from a structure's to the picture's frame."""
+    from scipy.spatial.transform import Rotation
+
+    if len(rotations) == 0:
+        return np.zeros((0, 3))
+    angles = Rotation.from_matrix(rotations.transpose(0, 2, 1).astype(np.float64)).as_euler("ZYZ", degrees=True)
+    return np.asarray(angles, np.float64)

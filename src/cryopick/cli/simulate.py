@@ -1,0 +1,85 @@
+"""`cryopick simulate`: labelled micrographs without end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cryopick.simulate.dataset import Written
+
+GALLERY_SIZE = 24
+
+
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder to write; a new one, or one of an earlier `simulate`.")],
+    count: Annotated[int, typer.Option("-n", min=1, help="Number of micrographs.")] = 10,
+    size: Annotated[int, typer.Option(min=64, help="Their side in pixels.")] = 4096,
+    pixel_size: Annotated[float, typer.Option(min=0.1, help="Å per pixel.")] = 1.0,
+    structures: Annotated[str, typer.Option(help="Folder or file of models and maps, or `random`.")] = "random",
+    preset: Annotated[str, typer.Option(help="easy, typical, hard, carbon or training.")] = "typical",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. 'diameter=[100, 200]'.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same micrographs.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores unless given.")] = None,
+    gallery: Annotated[bool, typer.Option("--gallery", help="Only draw what the particles look like.")] = False,
+) -> None:
+    """Simulate micrographs and write them with their truth in CryoPPP's layout."""
+    from cryopick.distributed.threads import available_cores, one_thread_for_children
+
+    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    from functools import partial
+
+    from cryopick.config import load_preset, parse_words, resolve
+    from cryopick.distributed.pool import run_tasks
+    from cryopick.simulate import SimulationSettings
+    from cryopick.simulate.dataset import DatasetWriter, Recipe, finish_dataset
+
+    settings = resolve(SimulationSettings, load_preset("simulate", preset), parse_words(setting or []))
+    source = None if structures == "random" else Path(structures)
+    if gallery:
+        _draw_gallery(out / "gallery.png", source, seed=seed, diameter=settings.diameter)
+        return
+    _refuse_other_folders(out)
+    recipe = Recipe(seed, size, pixel_size, settings, source)
+    tasks = run_tasks(
+        range(count), partial(DatasetWriter, out, recipe), workers=min(workers or available_cores(), count), lost=_lost
+    )
+    written: list[Written] = []
+    with typer.progressbar(tasks, length=count, label="simulating") as results:
+        written.extend(results)
+    finish_dataset(out, written)
+    _tell(written, out)
+
+
+def _draw_gallery(path: Path, source: Path | None, *, seed: int, diameter: tuple[float, float]) -> None:
+    from cryopick.io.previews import write_png
+    from cryopick.simulate import random_structures
+    from cryopick.simulate.gallery import gallery
+    from cryopick.simulate.structure_files import read_structures
+
+    structures = random_structures(GALLERY_SIZE, seed=seed, diameter=diameter) if source is None else read_structures(source)
+    write_png(gallery(structures, seed=seed), path)
+    typer.echo(f"{len(structures)} structures: {path}")
+
+
+def _refuse_other_folders(out: Path) -> None:
+    from cryopick.errors import SettingError
+
+    ours = {"micrographs", "ground_truth", "contact_sheet.png", "gallery.png"}
+    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
+        raise SettingError(f"{out} holds something else; give another --out")
+
+
+def _lost(index: int, reason: str) -> "Written":
+    from cryopick.errors import CryopickError
+
+    raise CryopickError(f"micrograph {index} could not be simulated: {reason}; with less memory, give fewer --workers")
+
+
+def _tell(written: "list[Written]", out: Path) -> None:
+    particles = sum(len(one.truth) for one in written)
+    typer.echo(f"{len(written)} micrographs, {particles:,} particles: {out / 'micrographs'}")
+    typer.echo(f"the truth as CryoPPP CSV, STAR and COCO: {out / 'ground_truth'}")
+    typer.echo(f"to look at: {out / 'contact_sheet.png'}")

@@ -1,0 +1,82 @@
+"""Labelled micrographs in CryoPPP's folders: `micrographs`, and under `ground_truth` `particle_coordinates`, `false_positives`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryopick.errors import FileError
+from cryopick.io.micrographs import write_micrograph
+from cryopick.io.names import stem
+from cryopick.io.picks import read_picks, write_picks
+from cryopick.io.sources import MicrographSource, find_micrographs
+from cryopick.types import Micrograph, Picks
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledMicrograph:
+    """A micrograph that is known but not read, its particles, and places that look like particles and are none."""
+
+    source: MicrographSource
+    truth: Picks
+    false_positives: Picks
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """The folders of one data set, which need not exist yet."""
+
+    root: Path
+
+    @property
+    def micrographs(self) -> Path:
+        return self.root / "micrographs"
+
+    @property
+    def ground_truth(self) -> Path:
+        return self.root / "ground_truth"
+
+    @property
+    def coordinates(self) -> Path:
+        return self.ground_truth / "particle_coordinates"
+
+    @property
+    def false_positives(self) -> Path:
+        return self.ground_truth / "false_positives"
+
+    def write(self, micrograph: Micrograph, truth: Picks, false_positives: Picks) -> None:
+        """Write one micrograph as MRC, under its name, and a CSV of each kind of label, also where there is none."""
+        write_micrograph(self.micrographs / micrograph.name, micrograph.pixels, pixel_size=micrograph.pixel_size)
+        write_picks([truth], self.coordinates, format="cryoppp")
+        write_picks([false_positives], self.false_positives, format="cryoppp")
+
+
+def read_dataset(root: Path | str, *, pixel_size: float | None = None) -> list[LabelledMicrograph]:
+    """The micrographs of a data set that have a file of particles, sorted by name.
+
+    `pixel_size` in Å wins over the files' own. Raises `FileError` where no micrograph has one.
+    """
+    folder = DatasetFolder(Path(root))
+    for needed in (folder.micrographs, folder.coordinates):
+        if not needed.is_dir():
+            raise FileError(needed, "does not exist", "Give a folder with micrographs/ and ground_truth/particle_coordinates/")
+    sources = {stem(source.name): source for source in find_micrographs(folder.micrographs, pixel_size=pixel_size)}
+    truth = _labels(folder.coordinates, sources)
+    false_positives = _labels(folder.false_positives, sources)
+    if not truth:
+        raise FileError(folder.coordinates, "has no file named like a micrograph", "Name each CSV like its micrograph")
+    return [
+        LabelledMicrograph(sources[name], truth[name], false_positives.get(name, Picks(sources[name].name)))
+        for name in sorted(truth)
+    ]
+
+
+def _labels(folder: Path, sources: dict[str, MicrographSource]) -> dict[str, Picks]:
+    files = ((stem(path.name), path) for path in sorted(folder.glob("*.csv")))
+    return {
+        name: _one(read_picks(path, format="cryoppp", micrographs=[sources[name]])) for name, path in files if name in sources
+    }
+
+
+def _one(picks: Iterable[Picks]) -> Picks:
+    (only,) = picks
+    return only
