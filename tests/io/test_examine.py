@@ -75,10 +75,10 @@ def test_good_picks_have_facts_and_no_faults(tmp_path):
 
 def test_picks_off_their_micrograph_and_doubled_ones_are_faults(tmp_path):
     write_micrograph(tmp_path / "a.mrc", PICTURE)  # columns 0 to 4, rows 0 to 2
-    picks = star(tmp_path / "p.star", ["a.mrc 4 2", "a.mrc 2 4", "a.mrc 1 1", "a.mrc 1 1", "a.mrc -1 0"])
+    picks = star(tmp_path / "p.star", ["a.mrc 4 2", "a.mrc 4 1", "a.mrc 2 4", "a.mrc 1 1", "a.mrc 1 1", "a.mrc -1 0"])
     outside, doubled = faults(examine_picks(picks, micrographs=[MicrographSource(tmp_path / "a.mrc", "a.mrc")]))
-    assert "2 of 5 picks lie outside a.mrc (5 x 3 pixels)" in outside
-    assert "1 of 5 picks on a.mrc" in doubled
+    assert "2 of 6 picks lie outside a.mrc (5 x 3 pixels)" in outside
+    assert "1 of 6 picks on a.mrc" in doubled
 
 
 def test_without_the_micrographs_only_negative_picks_are_outside(tmp_path):
