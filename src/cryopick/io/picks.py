@@ -96,10 +96,15 @@ def write_picks(
     Raises `CryopickError` when the format needs shapes, pixel sizes or diameters that the picks lack.
     """
     path = Path(path)
-    name = format or SUFFIXES.get(path.suffix.lower())
-    if name is None:
+    FORMATS.get(format or format_of_name(path))().write(picks, path, Writing(box, downsample))
+
+
+def format_of_name(path: Path | str) -> str:
+    """The format that is written under a path's suffix when none is named. Raises `FileError` when the suffix tells none."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
         raise FileError(path, f"its suffix {path.suffix!r} tells no format", f"Name one of {', '.join(FORMATS.names)}")
-    FORMATS.get(name)().write(picks, path, Writing(box, downsample))
+    return SUFFIXES[path.suffix.lower()]
 
 
 def detect_format(path: Path | str) -> str:
