@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import shutil
 import struct
+import subprocess
 
 import mrcfile
 import numpy as np
@@ -228,3 +230,15 @@ def test_written_files_hold_no_time(tmp_path):
     content = (tmp_path / "m.mrc").read_bytes()
     assert content[224:].startswith(b"cryopick\0")
     assert content[232:1024] == bytes(792)
+
+
+@pytest.mark.skipif(shutil.which("relion_image_handler") is None, reason="RELION is not installed")
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "float32"])
+def test_relion_reads_what_is_written_and_its_files_are_read(tmp_path, dtype):
+    values = np.add.outer(np.arange(48) * 100, np.arange(64))
+    write_micrograph(tmp_path / "m.mrc", values.astype(dtype), pixel_size=1.77)
+    command = ["relion_image_handler", "--i", "m.mrc", "--o", "doubled.mrc", "--multiply_constant", "2"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    doubled = read_micrograph(tmp_path / "doubled.mrc")
+    assert doubled.pixels.tolist() == (2 * values).tolist()
+    assert doubled.pixel_size == 1.77

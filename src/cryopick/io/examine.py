@@ -65,7 +65,7 @@ def examine_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] |
         return Examination((fault,))
     count = sum(len(picks) for picks in all_picks)
     scores = [picks.scores for picks in all_picks if picks.scores is not None and len(picks)]
-    facts = {"format": name, "picks": f"{count} on {len(all_picks)} micrographs"}
+    facts = {"format": name, "picks": f"{count} on {len(all_picks)} micrograph{'' if len(all_picks) == 1 else 's'}"}
     if scores:
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, Path(path))]
