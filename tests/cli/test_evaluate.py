@@ -8,9 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cryopick.cli import app
+from cryopick.distributed.folder import RunFolder
+from cryopick.distributed.records import done, write_record
+from cryopick.distributed.settings import run_settings
 from cryopick.errors import CryopickError, NameMatchError, SettingError
 from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import write_picks
 from cryopick.types import Picks
 
 
@@ -123,10 +125,13 @@ def test_a_given_diameter_is_in_angstrom_when_the_pixel_size_is_given(found: Pat
     assert numbers(found, truth, "--diameter", "6.1")["pooled"]["true_positive"] == 1
 
 
-def test_the_output_folder_of_picking_is_read_by_its_flat_star(tmp_path: Path, truth: Path):
-    write_picks([Picks("micrographs/a.mrc", [[30, 30], [60, 31]], [0.9, 0.4])], tmp_path / "out" / "particles.star")
-    (tmp_path / "out" / "micrographs.csv").write_text("micrograph,picks\na,2\n")
-    assert numbers(tmp_path / "out", truth)["pooled"]["true_positive"] == 2
+def test_the_output_folder_of_picking_needs_no_micrographs_even_for_a_border(tmp_path: Path, truth: Path):
+    picks = Picks("micrographs/a.mrc", [[30, 30], [60, 31]], [0.9, 0.4], shape_hw=(100, 62))
+    folder = RunFolder(tmp_path / "out")
+    folder.prepare(run_settings(), overwrite=False)
+    write_record(done(picks, path="micrographs/a.mrc", seconds=1.0, files=[], notes=[]), folder.record("a"))
+    assert numbers(folder.path, truth)["pooled"]["true_positive"] == 2
+    assert numbers(folder.path, truth, "--border", "10")["pooled"]["true_positive"] == 1
 
 
 def test_tables_with_labels_and_sources_can_be_the_truth(tmp_path: Path, found: Path):

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from cryopick.evaluate.metrics import Evaluation
     from cryopick.evaluate.paper import PixelEvaluation, PixelScores
 
-PICK_RESULT = "particles.star"
 PIPED_WIDTH = 120
 
 
@@ -42,6 +41,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Say how good picks are: precision, recall and F1 over all micrographs that have a truth."""
+    from cryopick.distributed.results import is_run, run_picks
     from cryopick.errors import SettingError
     from cryopick.evaluate import evaluate_picks, evaluate_pixels
     from cryopick.io.picks import read_picks
@@ -51,9 +51,10 @@ def evaluate(
         raise SettingError("--plot draws the curves of one-to-one matching; leave out --protocol paper")
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
     particles = read_picks(truth, format=format_truth, micrographs=sources, pixel_size=pixel_size)
-    if (found / PICK_RESULT).is_file():
-        found = found / PICK_RESULT
-    picks = read_picks(found, format=format_found, micrographs=sources, pixel_size=pixel_size)
+    if is_run(found):
+        picks = run_picks(found)
+    else:
+        picks = read_picks(found, format=format_found, micrographs=sources, pixel_size=pixel_size)
     if protocol == "paper":
         _show_pixels(evaluate_pixels(picks, particles, diameter=diameter, border=border, threshold=threshold), json)
     else:
