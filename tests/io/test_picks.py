@@ -170,6 +170,20 @@ def test_shapes_come_from_the_micrographs_headers(tmp_path, rng, file):
     assert picks.pixel_size == (1.25 if ".mrc" in file else None)
 
 
+def test_a_micrograph_that_is_damaged_does_not_stop_picks_that_need_no_shape(tmp_path, caplog):
+    (tmp_path / "a.mrc").write_bytes(b"cut")
+    (tmp_path / "p.csv").write_text("x,y,micrograph\n1,2,a\n")
+    (picks,) = read_picks(tmp_path / "p.csv", micrographs=[Known("a.mrc", tmp_path / "a.mrc")])
+    assert (picks.xy.tolist(), picks.shape_hw) == ([[1, 2]], None)
+    assert "a.mrc" in caplog.text
+
+
+def test_picks_of_a_picture_of_another_size_are_an_error(tmp_path):
+    write_picks([Picks("a.jpg", [[10, 20]], None, 30.0, (100, 200))], tmp_path / "x.json")
+    with pytest.raises(CryopickError, match=r"a\.jpg has \(rows, columns\) \(100, 200\) there, but .* has \(300, 500\)"):
+        read_picks(tmp_path / "x.json", micrographs=micrographs(["a.mrc"]))
+
+
 def test_a_given_pixel_size_wins(tmp_path):
     write_picks([picks_of("a.mrc", [[1, 2]])], tmp_path / "p.star")
     assert read_picks(tmp_path / "p.star")[0].pixel_size == 1.5

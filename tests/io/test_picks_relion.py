@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import starfile
 
-from cryopick.errors import FileError
+from cryopick.errors import FileError, NameMatchError
 from cryopick.io.picks import detect_format, read_picks, write_picks
 from cryopick.io.picks_relion import coordinate_file, write_coordinates, write_index
 from cryopick.types import Micrograph, Picks
@@ -76,6 +76,30 @@ def test_a_job_of_relion_3_1_is_read_by_its_files(job):
         assert (picks.micrograph, len(picks)) == ("raw/a", 2)
     (picks,) = read_picks(job, micrographs=[Micrograph(np.zeros((960, 928), np.float32), None, "MotionCorr/job002/raw/a.mrc")])
     assert (picks.micrograph, picks.shape_hw) == ("MotionCorr/job002/raw/a.mrc", (960, 928))
+
+
+def test_a_folder_of_coordinate_files_alone_is_read(job):
+    assert detect_format(job / "raw") == "relion"
+    assert [picks.micrograph for picks in read_picks(job / "raw")] == ["a"]
+
+
+@pytest.mark.parametrize("index", ["manualpick.star", "coords_suffix_manualpick.star"])
+def test_manual_picks_are_read(tmp_path, monkeypatch, index):
+    folder = tmp_path / "ManualPick" / "job004"
+    (folder / "raw").mkdir(parents=True)
+    (folder / "raw" / "a_manualpick.star").write_text(COORDINATES)
+    text = INDEX.replace("AutoPick/job006/raw/a_autopick", "ManualPick/job004/raw/a_manualpick")
+    (folder / index).write_text(text if index == "manualpick.star" else "micrographs.star\n")
+    monkeypatch.chdir(tmp_path)
+    for path in (folder, folder / index):
+        assert detect_format(path) == "relion"
+        assert [len(picks) for picks in read_picks(path)] == [2]
+
+
+def test_two_micrographs_with_one_coordinate_file_are_an_error(tmp_path):
+    twins = [Picks("MotionCorr/job002/a.mrc", [[1, 2]]), Picks("MotionCorr/job003/a.mrc", [[3, 4]])]
+    with pytest.raises(NameMatchError, match=r"job002/a\.mrc and MotionCorr/job003/a\.mrc would both"):
+        write_picks(twins, tmp_path, format="relion")
 
 
 @pytest.mark.parametrize("suffix", ["_autopick", "_manualpick", "_pick", ""])

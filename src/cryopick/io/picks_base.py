@@ -93,7 +93,10 @@ class Reading:
         """
         source = self.known.find(written)
         if source is not None:
-            shape_hw, header_size = _shape_and_pixel_size(source, shape_hw)
+            actual, header_size = _shape_and_pixel_size(source)
+            if frame.unit == "px" and None not in (actual, shape_hw) and actual != shape_hw:
+                raise CryopickError(f"{path}: {written} has (rows, columns) {shape_hw} there, but {source.path} has {actual}")
+            shape_hw = actual or shape_hw
             pixel_size = pixel_size or source.pixel_size or header_size
         pixel_size = self.pixel_size or pixel_size
         if diameter_px is not None:
@@ -237,12 +240,16 @@ def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     return dict(zip(numbers, np.split(rows, ends[:-1]), strict=True)) if numbers else {}
 
 
-def _shape_and_pixel_size(source: Source, shape_hw: tuple[int, int] | None) -> tuple[tuple[int, int] | None, float | None]:
+def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float | None]:
     if isinstance(source, Micrograph):
         return source.shape_hw, source.pixel_size
     if source.path is None:
-        return shape_hw, None
-    return read_shape(source.path)
+        return None, None
+    try:
+        return read_shape(source.path)
+    except FileError as error:  # the picks may do without; where they do not, the frame says so
+        logger.warning("%s", error)
+        return None, None
 
 
 def _without(name: str, suffix: str) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from cryopick.coordinates import Frame, relion_rows
-from cryopick.errors import FileError
+from cryopick.errors import FileError, NameMatchError
 from cryopick.io.atomic import write_bytes, write_text
 from cryopick.io.names import stem
 from cryopick.io.picks_base import Glance, Reading, Writing, placed
@@ -21,29 +21,38 @@ FRAME = Frame(quantum=1.0)  # the extract job cuts decimals off, so they are rou
 
 SUFFIX = "_autopick.star"
 INDEX = "autopick.star"
-INDEX_3_1 = "coords_suffix_autopick.star"
+INDICES = (INDEX, "manualpick.star")
+PREFIX_3_1 = "coords_suffix"
+INDEX_3_1 = PREFIX_3_1 + SUFFIX
 
 _JOB_FOLDER = re.compile(r"^(?:.*?/)?[^/]+/job\d{3,}/")
 _COORDINATE_SUFFIX = re.compile(r"_(auto|manual)?picks?$")
 
 
 class RelionJob:
-    """A job folder, or its index, or the coordinate STAR of a single micrograph."""
+    """A job folder of automatic or manual picks, or its index, or the coordinate STAR of a single micrograph."""
 
     frame: ClassVar[Frame] = FRAME
 
     def recognises(self, glance: Glance) -> bool:
-        if INDEX in glance.entries or INDEX_3_1 in glance.entries:
-            return True
+        if glance.entries:
+            return any(name in INDICES or name.startswith(PREFIX_3_1) or name.endswith(SUFFIX) for name in glance.entries)
         lists_files = "_rlnMicrographCoordinates" in glance.head
         lists_points = "_rlnCoordinateX" in glance.head and "_rlnMicrographName" not in glance.head
-        return lists_files or lists_points or glance.path.name == INDEX_3_1
+        return lists_files or lists_points or glance.path.name.startswith(PREFIX_3_1)
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         return [_read_coordinates(file, name, reading) for name, file in _listed(path)]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
-        write_index([(each.micrograph, write_coordinates(each, path)) for each in picks], path)
+        names: dict[Path, str] = {}
+        for each in picks:
+            file = path / coordinate_file(each.micrograph)
+            if file in names:
+                both = f"{names[file]} and {each.micrograph}"
+                raise NameMatchError(f"{both} would both have their picks in {file}; write them to different folders")
+            names[write_coordinates(each, path)] = each.micrograph
+        write_index([(name, file) for file, name in names.items()], path)
 
 
 def write_coordinates(picks: Picks, job: Path) -> Path:
@@ -89,14 +98,15 @@ def write_index(names_and_files: Iterable[tuple[str, Path]], job: Path) -> None:
 
 def _listed(path: Path) -> Iterator[tuple[str, Path]]:
     """Names of micrographs and their coordinate files, from the job's index or by the files that are there."""
-    index = path / INDEX if path.is_dir() else path
-    if index.name == INDEX_3_1 or (path.is_dir() and not index.exists()):
-        job = index.parent
-        files = sorted(file for file in job.rglob(f"*{SUFFIX}") if file.name not in {INDEX, INDEX_3_1})
+    index = _index_of(path) if path.is_dir() else path
+    if index is None or index.name.startswith(PREFIX_3_1):
+        suffix = SUFFIX if index is None else index.name.removeprefix(PREFIX_3_1)
+        job = path if index is None else index.parent
+        files = sorted(file for file in job.rglob(f"*{suffix}") if not file.name.startswith(PREFIX_3_1))
         if not files:
-            raise FileError(job, f"holds no file that ends in {SUFFIX}", "Give the folder of an auto-pick job")
+            raise FileError(job, f"holds no file that ends in {suffix}", "Give the folder of a RELION job that picked particles")
         for file in files:
-            yield file.relative_to(job).as_posix().removesuffix(SUFFIX), file
+            yield file.relative_to(job).as_posix().removesuffix(suffix), file
         return
     table = next((table for table in read_star(index).values() if "rlnMicrographCoordinates" in table), None)
     if table is None:
@@ -104,6 +114,11 @@ def _listed(path: Path) -> Iterator[tuple[str, Path]]:
         return
     for name, written in zip(table.text("rlnMicrographName"), table.text("rlnMicrographCoordinates"), strict=True):
         yield name, _found(written, index)
+
+
+def _index_of(job: Path) -> Path | None:
+    indices = [job / name for name in INDICES if (job / name).is_file()]
+    return next(iter([*indices, *sorted(job.glob(f"{PREFIX_3_1}*.star"))]), None)
 
 
 def _found(written: str, index: Path) -> Path:
