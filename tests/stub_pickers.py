@@ -3,10 +3,13 @@
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
+from cryopick.config import resolve
 from cryopick.distributed.settings import RunSettings
 from cryopick.errors import CryopickError
 from cryopick.pickers.base import Picker
@@ -15,21 +18,35 @@ from cryopick.types import Micrograph, Picks
 SETTINGS = RunSettings(picker="stub", formats=["box", "csv"], seed=3)
 
 
-class StubPicker:
-    """Picks the seven brightest pixels, a third of a pixel off; scores and points have no short decimal form."""
+@dataclass(frozen=True)
+class StubSettings:
+    """How many picks, and on which micrographs to misbehave."""
 
-    def __init__(self, settings: RunSettings) -> None:
-        self.settings = settings.settings
+    count: int = 7
+    device: str = "cpu"
+    kill_on: str = ""
+    fail_on: str = ""
+    interrupt_on: str = ""
+
+
+class StubPicker:
+    """Picks the brightest pixels, a third of a pixel off; scores and points have no short decimal form."""
+
+    Settings: ClassVar[type[StubSettings]] = StubSettings
+
+    def __init__(self, settings: StubSettings) -> None:
+        self.settings = settings
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         time.sleep(float(os.environ.get("STUB_SLEEP", "0")))
-        if Path(micrograph.name).stem == self.settings.get("killer"):
+        stem = Path(micrograph.name).stem
+        if stem == self.settings.kill_on:
             os.kill(os.getpid(), signal.SIGKILL)
-        if Path(micrograph.name).stem == self.settings.get("faulty"):
+        if stem == self.settings.fail_on:
             raise ZeroDivisionError("no reason")
-        if Path(micrograph.name).stem == self.settings.get("interrupting"):
+        if stem == self.settings.interrupt_on:
             raise KeyboardInterrupt
-        brightest = np.argsort(-micrograph.pixels, axis=None, kind="stable")[: self.settings.get("count", 7)]
+        brightest = np.argsort(-micrograph.pixels, axis=None, kind="stable")[: self.settings.count]
         rows, columns = np.unravel_index(brightest, micrograph.shape_hw)
         scores = np.linspace(0.9, 0.1, 7, dtype=np.float32)[: len(brightest)]
         xy = np.stack([columns, rows], axis=1) + 1 / 3
@@ -38,7 +55,7 @@ class StubPicker:
 
 def build(settings: RunSettings) -> Picker:
     """The picker of a worker."""
-    return StubPicker(settings)
+    return StubPicker(resolve(StubSettings, settings.settings))
 
 
 def build_without_weights(settings: RunSettings) -> Picker:

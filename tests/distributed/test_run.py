@@ -181,7 +181,7 @@ def test_micrographs_that_fail_are_named_and_tried_again_by_the_next_run(microgr
     mixed = tmp_path / "mixed"
     shutil.copytree(micrographs, mixed)
     (mixed / "m05.mrc").write_bytes(b"")
-    result = run(mixed, tmp_path / "run", monkeypatch, with_settings(settings={"faulty": "m07"}), workers=workers)
+    result = run(mixed, tmp_path / "run", monkeypatch, with_settings(settings={"fail_on": "m07"}), workers=workers)
     (empty, faulty) = result.failed
     assert (empty.name, faulty.name, faulty.error) == ("m05.mrc", "m07.mrc", "ZeroDivisionError: no reason")
     assert "m05.mrc" in empty.error
@@ -190,13 +190,19 @@ def test_micrographs_that_fail_are_named_and_tried_again_by_the_next_run(microgr
     assert len(read_picks(tmp_path / "run" / OUT / "particles.star")) == 10
 
     shutil.copy(micrographs / "m05.mrc", mixed)
-    result = run(mixed, tmp_path / "run", monkeypatch, with_settings(settings={"faulty": "m07"}), workers=workers)
+    result = run(mixed, tmp_path / "run", monkeypatch, with_settings(settings={"fail_on": "m07"}), workers=workers)
     assert result.kept == 10
     assert [outcome.name for outcome in result.failed] == ["m07.mrc"]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_picker_that_cannot_be_made_ends_the_run(micrographs, tmp_path, monkeypatch, workers):
+    with pytest.raises(CryopickError, match="weights are missing"):
+        run(micrographs, tmp_path / "run", monkeypatch, build=stub_pickers.build_without_weights, workers=workers)
+
+
 def test_a_micrograph_that_kills_its_worker_fails_and_the_others_are_picked(micrographs, tmp_path, monkeypatch):
-    result = run(micrographs, tmp_path / "run", monkeypatch, with_settings(settings={"killer": "m02"}), workers=2)
+    result = run(micrographs, tmp_path / "run", monkeypatch, with_settings(settings={"kill_on": "m02"}), workers=2)
     (lost,) = result.failed
     assert lost.name == "m02.mrc"
     assert "signal 9" in lost.error
@@ -272,7 +278,7 @@ def test_a_micrograph_without_particles_is_a_result(micrographs, tmp_path, monke
     assert sum(len(picks) for picks in read_picks(tmp_path / "run" / OUT / "particles.star")) == 0
 
 
-def test_warnings_about_a_micrograph_go_to_the_table(micrographs, tmp_path, monkeypatch, caplog):
+def test_warnings_about_a_micrograph_go_to_the_table(micrographs, tmp_path):
     sources = find_micrographs([micrographs / "m00.mrc"], pixel_size=3.0)
     run_picking(sources, tmp_path / OUT, with_settings(pixel_size=3.0), build=stub_pickers.build)
     (row,) = table(tmp_path / OUT)

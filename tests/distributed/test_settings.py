@@ -6,6 +6,7 @@ import yaml
 
 from cryopick.distributed.settings import RunSettings, as_yaml, differences, run_settings
 from cryopick.errors import SettingError
+from cryopick.pickers import PICKERS
 
 
 def test_every_setting_of_the_picker_is_resolved_and_the_later_wins():
@@ -55,3 +56,24 @@ def test_another_version_of_cryopick_is_a_difference():
     text = as_yaml(RunSettings()).replace("cryopick: ", "cryopick: 9.")
     (difference,) = differences(text, RunSettings())
     assert difference.startswith("cryopick: 9.")
+
+
+@pytest.fixture
+def able_picker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picker that has a setting for the device."""
+    monkeypatch.setitem(PICKERS._entries, "stub", "stub_pickers:StubPicker")
+
+
+@pytest.mark.usefixtures("able_picker")
+@pytest.mark.parametrize(("device", "there", "chosen"), [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu")])
+def test_the_picker_is_told_the_device_that_was_chosen(monkeypatch, device, there, chosen):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    settings = run_settings("stub", device=device)
+    assert (settings.device, settings.settings["device"]) == (chosen, chosen)
+
+
+@pytest.mark.usefixtures("able_picker")
+def test_a_gpu_that_is_asked_for_and_absent_is_an_error(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SettingError, match="no CUDA device"):
+        run_settings("stub", device="cuda")

@@ -2,6 +2,8 @@
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -50,7 +52,9 @@ def pick(
     formats: Annotated[
         list[str] | None, typer.Option("--format", metavar="NAME", help="A further format beside RELION's; repeat.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores; 1 on a GPU]")
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA where the picker can use it.")
     ] = "auto",
@@ -85,9 +89,8 @@ def pick(
         previews=previews,
     )
     sources = find_micrographs(inputs, pixel_size=pixel_size)
-    result = run_with_progress(
-        sources, out, settings, workers=min(workers or available_cores(), len(sources)), overwrite=overwrite
-    )
+    crew = workers or (1 if settings.device == "cuda" else available_cores())
+    result = run_with_progress(sources, out, settings, workers=min(crew, len(sources)), overwrite=overwrite)
     _tell(result, out)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -98,13 +101,12 @@ def pick(
 def run_with_progress(
     sources: "list[MicrographSource]", out: Path, settings: "RunSettings", *, workers: int, overwrite: bool
 ) -> "RunResult":
-    """The run under a progress bar; SIGTERM, which clusters send before they kill, stops it as Ctrl-C does."""
+    """The run under a progress bar."""
     from cryopick.distributed.run import run_picking
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     place = "GPU (CUDA)" if settings.device == "cuda" else "CPU"
     typer.echo(f"{settings.picker} on the {place}, {_count(workers, 'worker')}, {_count(len(sources), 'micrograph')}")
-    with _progress_bar() as bar:
+    with _progress_bar() as bar, _stop_on_sigterm():
         task = bar.add_task("picking", total=len(sources), pace="")
         start, counts = time.monotonic(), []
 
@@ -122,6 +124,16 @@ def run_with_progress(
             on_start=lambda kept, total: bar.update(task, completed=kept),
             on_outcome=advance,
         )
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which clusters send some time before they kill, stop the run as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _progress_bar() -> "Progress":

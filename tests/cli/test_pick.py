@@ -1,0 +1,172 @@
+"""`cryopick pick` from micrographs to files, with the `log` picker."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from cryopick import cli
+from cryopick.evaluate import evaluate_picks
+from cryopick.io.micrographs import write_micrograph
+from cryopick.io.picks import read_picks
+from cryopick.pickers import PICKERS
+from cryopick.types import Picks
+
+DIAMETER_PX = 24
+PIXEL_SIZE = 3.0
+
+
+@pytest.fixture(scope="module")
+def truth() -> list[Picks]:
+    """Discs on a jittered grid, on three micrographs."""
+    rng = np.random.default_rng(11)
+    grid = np.stack(np.meshgrid(np.arange(40, 470, 50), np.arange(40, 350, 50)), axis=-1).reshape(-1, 2)
+    return [Picks(f"m{index}.mrc", grid + rng.uniform(-8, 8, grid.shape), pixel_size=PIXEL_SIZE) for index in range(3)]
+
+
+@pytest.fixture(scope="module")
+def micrographs(truth: list[Picks], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The discs, darker than noise of twice their contrast."""
+    folder = tmp_path_factory.mktemp("micrographs")
+    rng = np.random.default_rng(12)
+    y, x = np.mgrid[:384, :512]
+    for particles in truth:
+        pixels = rng.normal(0, 2, y.shape)
+        for centre_x, centre_y in particles.xy:
+            pixels -= np.hypot(x - centre_x, y - centre_y) < DIAMETER_PX / 2
+        write_micrograph(folder / particles.micrograph, pixels.astype(np.float32), pixel_size=PIXEL_SIZE)
+    return folder
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(cli.app, ["pick", *map(str, words), "--workers", "1"], catch_exceptions=False)
+
+
+def exit_code(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """Of the installed command, which also turns errors into codes."""
+    monkeypatch.setattr(sys, "argv", ["cryopick", "pick", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_particles_are_found_and_counted(micrographs, truth, tmp_path):
+    result = run(micrographs, "--out", tmp_path / "out", "--diameter", DIAMETER_PX * PIXEL_SIZE)
+    assert result.exit_code == 0
+    found = read_picks(tmp_path / "out" / "particles.star")
+    assert f"{sum(map(len, found))} particles on 3 micrographs" in result.output
+    assert evaluate_picks(found, truth, diameter=DIAMETER_PX * PIXEL_SIZE).f1 > 0.9
+
+
+def test_settings_reach_the_picker_and_the_record_of_the_run(micrographs, tmp_path):
+    options = [
+        "--set",
+        "spacing=0.9",
+        "--threshold",
+        "0.7",
+        "--diameter",
+        "72",
+        "--seed",
+        "5",
+        "--format",
+        "box",
+        "--no-previews",
+    ]
+    assert run(micrographs, "--out", tmp_path / "out", *options).exit_code == 0
+    content = yaml.safe_load((tmp_path / "out" / "run.yaml").read_text())["pick"]
+    assert (content["settings"]["spacing"], content["settings"]["threshold"]) == (0.9, 0.7)
+    assert (content["diameter"], content["seed"], content["previews"]) == (72.0, 5, False)
+    assert min(picks.scores.min() for picks in read_picks(tmp_path / "out" / "particles.star")) >= 0.7
+    assert len(list((tmp_path / "out" / "box").glob("*.box"))) == 3
+    assert not (tmp_path / "out" / "previews").exists()
+
+
+def test_an_unknown_diameter_is_estimated_and_told_for_each_micrograph(micrographs, tmp_path):
+    assert run(micrographs, "--out", tmp_path / "out").exit_code == 0
+    lines = (tmp_path / "out" / "micrographs.csv").read_text().splitlines()
+    column = lines[0].split(",").index("diameter")
+    assert all(48 < float(line.split(",")[column]) < 110 for line in lines[1:])
+
+
+def test_a_failed_micrograph_is_named_and_the_exit_code_is_1(micrographs, tmp_path):
+    (tmp_path / "bad.mrc").write_bytes(b"short")
+    result = run(micrographs, tmp_path / "bad.mrc", "--out", tmp_path / "out", "--diameter", 72)
+    assert result.exit_code == 1
+    assert "1 micrograph failed" in result.output
+    assert "bad.mrc: " in result.output
+    assert len(read_picks(tmp_path / "out" / "particles.star")) == 3
+
+
+def test_a_second_run_says_what_the_first_had_done(micrographs, tmp_path):
+    run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 72)
+    result = run(micrographs, "--out", tmp_path / "out", "--diameter", 72)
+    assert result.exit_code == 0
+    assert "3 micrographs, 1 of them by an earlier run" in result.output
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(micrographs, tmp_path, monkeypatch):
+    monkeypatch.setitem(PICKERS._entries, "stub", "stub_pickers:StubPicker")
+    result = run(micrographs, "--out", tmp_path / "out", "--picker", "stub", "--set", "interrupt_on=m1")
+    assert result.exit_code == 130
+    assert "goes on from here" in result.output
+    assert [picks.micrograph for picks in read_picks(tmp_path / "out" / "particles.star")] == ["m0.mrc"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--picker", "nope"], "no picker is called 'nope'"),
+        (["--set", "nope=1"], "no setting 'nope'"),
+        (["--set", "nope"], "write key=value"),
+        (["--format", "nope"], "'nope'"),
+        (["--device", "cuda"], "CPU only"),
+        (["--device", "nope"], "nope"),
+        (["--workers", "0"], "greater than"),
+    ],
+)
+def test_bad_usage_ends_with_2_and_leaves_nothing(micrographs, tmp_path, monkeypatch, capsys, options, message):
+    assert exit_code(monkeypatch, micrographs, "--out", tmp_path / "out", *options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_inputs_that_are_not_there_and_other_settings_end_with_2(micrographs, tmp_path, monkeypatch, capsys):
+    assert exit_code(monkeypatch, tmp_path / "absent", "--out", tmp_path / "out") == 2
+    run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 72)
+    assert exit_code(monkeypatch, micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 80) == 2
+    assert "diameter: 72.0 became 80.0" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_one_worker_computes_with_one_thread_whatever_the_environment_says(micrographs, tmp_path):
+    code = """if True:  # numpy must not be imported before the command runs
+        import os
+        from dataclasses import make_dataclass
+        from cryopick.cli import app
+        from cryopick.registry import Registry
+
+        class Counting:
+            Settings = make_dataclass("Settings", [], frozen=True)
+
+            def __init__(self, settings):
+                pass
+
+            def pick(self, micrograph, *, diameter=None):
+                import cv2, numpy
+                numpy.ones((500, 500)) @ numpy.ones((500, 500))
+                cv2.GaussianBlur(micrograph.pixels, (31, 31), 5)
+                raise RuntimeError(f"threads {len(os.listdir('/proc/self/task'))}, OpenCV {cv2.getNumThreads()}")
+
+        get = Registry.get
+        Registry.get = lambda self, name: Counting if self.kind == "picker" else get(self, name)
+        app()
+    """
+    words = ["pick", micrographs / "m0.mrc", "--out", tmp_path / "out", "--workers", "1"]
+    threads = {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"}
+    ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ | threads)
+    assert "threads 2, OpenCV 1" in ended.stderr  # the second one moves the progress bar
