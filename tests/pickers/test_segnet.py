@@ -135,7 +135,7 @@ def test_cleaning_leaves_a_good_micrograph_alone_and_mends_a_bad_one(rng):
     good = clean.stages(Micrograph(pixels)).picture
     np.testing.assert_array_equal(raw.stages(Micrograph(pixels)).picture, good)
     hot = pixels.copy()
-    hot[150, 300] = 1e5
+    hot[150, 300] = 1e6
     assert worst_error(clean.pick(Micrograph(hot))) < 6  # 4.2 of it is the shift that this network has not learnt
     assert len(raw.pick(Micrograph(hot))) < len(CENTRES)
     padded = np.pad(pixels, ((0, 0), (40, 0)), mode="edge")
@@ -161,6 +161,12 @@ def test_the_paper_preset_has_the_published_constants():
     assert (settings.threshold, settings.side) == (0.94, 1024)
 
 
+def test_the_economical_preset_asks_on_the_map_and_filters_early():
+    settings = resolve(SegnetSettings, load_preset("segnet", "economical"))
+    assert (settings.instances, settings.prompts, settings.rules) == ("sam", "map", "robust")
+    assert settings.masks == MaskSettings(early_stability=True)
+
+
 def test_maps_are_written_in_the_order_of_the_micrographs_rows(tmp_path):
     micrograph = Micrograph(bright_discs(), pixel_size=1.5, name="folder/mic.1.mrc", kind="mrc")
     SegnetPicker(SegnetSettings(denoised=True, side=200, maps=str(tmp_path)), network=Brightness()).pick(micrograph)
@@ -173,6 +179,17 @@ def test_maps_are_written_in_the_order_of_the_micrographs_rows(tmp_path):
             np.testing.assert_array_equal(mrc.data > middle, reduced > (127.5 if what != "denoised" else 125))
     figure = cv2.imread(str(tmp_path / "mic.1_panels.png"))
     assert (figure[..., 1].astype(int) - figure[..., 2] > 100).sum() > 100  # green circles
+
+
+def test_sixteen_bits_change_the_map_by_less_than_a_thousandth():
+    torch.manual_seed(0)
+    network = AttentionUNet(4, 3).eval()
+    micrograph = Micrograph(bright_discs())
+    exact, short = (
+        SegnetPicker(SegnetSettings(denoised=True, side=128, bfloat16=flag), network=network).stages(micrograph).probability
+        for flag in (False, True)
+    )
+    assert 0 < np.abs(exact - short).max() < 1e-3
 
 
 @pytest.fixture(scope="module")

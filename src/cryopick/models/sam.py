@@ -77,7 +77,7 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
     when `transformers` is not installed.
     """
     try:
-        from transformers import SamModel
+        from transformers import SamModel, utils
     except ImportError as error:
         raise CryopickError("Segment Anything needs more libraries: pip install 'cryopick[sam]'") from error
     path = Path(source).expanduser()
@@ -85,6 +85,8 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
         return Sam(_from_original(path).to(device))
     if not path.is_dir() and (path.is_absolute() or path.suffix or str(source).startswith(".")):
         raise FileError(path, "there is no such file or folder", REMEDY)
+    notices: Any = utils.logging
+    notices.disable_progress_bar()
     try:
         loaded: Any = SamModel.from_pretrained(
             str(path if path.is_dir() else source), output_loading_info=True, dtype=torch.float32

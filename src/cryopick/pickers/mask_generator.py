@@ -25,6 +25,7 @@ Points = NDArray[np.float64]
 
 _ENLARGED_AT_ONCE = 16
 _NEAR_EDGE = 20  # pixels
+_EARLY_MARGIN = 0.2  # stability scores of small masks are that coarse at the decoder's resolution
 
 
 class Segmenter(Protocol):
@@ -57,8 +58,8 @@ class MaskSettings:
     crop_overlap : overlap of the first layer's crops as a fraction of the picture's shorter side; halved with each layer.
     crop_grid_divisor : the grid has this many times fewer points a side in each further layer.
     smallest_region : holes and islands of fewer pixels are filled and removed; 0 leaves masks as they are.
-    early_stability : drop unstable masks at the decoder's resolution, before they are enlarged: much faster, and a mask near
-        the threshold may be decided otherwise.
+    early_stability : drop masks that are clearly unstable at the decoder's resolution, before they are enlarged; the others are
+        decided after it as ever.
     """
 
     grid: int = 32
@@ -141,14 +142,13 @@ def _good_masks(logits: Tensor, iou: Tensor, shape_hw: tuple[int, int], side: in
     logits, scores = logits.flatten(0, 1), iou.flatten()
     good = torch.nonzero(scores > settings.min_iou)[:, 0]
     if settings.early_stability:
-        good = good[_stability(logits[good], settings.stability_offset) >= settings.min_stability]
+        coarse = _stability(logits[good], settings.stability_offset)
+        good = good[coarse >= settings.min_stability - _EARLY_MARGIN]
     kept = []
     for few in torch.split(good, _ENLARGED_AT_ONCE):
         large = _enlarged(logits[few], shape_hw, side)
-        if not settings.early_stability:
-            stable = _stability(large, settings.stability_offset) >= settings.min_stability
-            few, large = few[stable], large[stable]
-        kept.append(_instances((large > 0).numpy(force=True), scores[few].numpy(force=True)))
+        stable = _stability(large, settings.stability_offset) >= settings.min_stability
+        kept.append(_instances((large[stable] > 0).numpy(force=True), scores[few[stable]].numpy(force=True)))
     return _concatenated(kept)
 
 

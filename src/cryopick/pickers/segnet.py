@@ -5,7 +5,7 @@ The paper route: the published stages, sizes and constants (preset ``paper``), f
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import cv2
 import numpy as np
@@ -61,6 +61,8 @@ class SegnetSettings:
         moves pictures by 3 and its masks stay, so that the published network puts its map right again.
     maps : folder where the denoised picture, the map, the instances and a figure of them are written for every micrograph.
     device : where the networks run.
+    bfloat16 : let the U-Net multiply in 16 bits: several times faster on GPUs and on CPUs made for it (AVX512-BF16, AMX), much
+        slower on others; the map changes by less than 0.001.
     denoise : settings of the denoising chain, the rows' order apart.
     masks : settings of the mask generator.
     """
@@ -82,6 +84,7 @@ class SegnetSettings:
     learnt_shift: tuple[float, float] = (3.0, 3.0)
     maps: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
+    bfloat16: bool = False
     denoise: DenoiseSettings = field(default_factory=DenoiseSettings)
     masks: MaskSettings = field(default_factory=MaskSettings)
 
@@ -152,9 +155,13 @@ class SegnetPicker:
 
     @torch.inference_mode()
     def _probability(self, picture: Grey) -> Map:
+        """The map of particles, the network's first, or the map of centres, its last; the published network has one."""
         values = torch.from_numpy(picture).to(self.settings.device, torch.float32)[None, None] / 255
-        logits = self._network(values)
-        return np.asarray(torch.sigmoid(logits)[0, 0].cpu().numpy(), np.float32)
+        with torch.autocast(self.settings.device, torch.bfloat16, enabled=self.settings.bfloat16):
+            logits = self._network(values.contiguous(memory_format=torch.channels_last))
+        maps = torch.sigmoid(logits.float())[0]
+        chosen = maps[-1] if self.settings.instances == "peaks" else maps[0]
+        return np.asarray(chosen.cpu().numpy(), np.float32)
 
     def _instances(self, probability: Map) -> Instances:
         settings = self.settings
@@ -186,7 +193,8 @@ def _load_network(settings: SegnetSettings) -> nn.Module:
     if settings.weights is None:
         published = ARCHITECTURES.get(ARCHITECTURE).published
         raise SettingError(f"the picker segnet needs the U-Net's weights. {published}. Name the file: --weights FILE")
-    return load(settings.weights, architecture=ARCHITECTURE, device=settings.device)
+    network: Any = load(settings.weights, architecture=ARCHITECTURE, device=settings.device)
+    return cast(nn.Module, network.to(memory_format=torch.channels_last))  # the same numbers, faster on CPUs
 
 
 def _load_segmenter(settings: SegnetSettings) -> Segmenter:
