@@ -38,6 +38,7 @@ class NameIndex:
 
     def __init__(self, known: Iterable[str]) -> None:
         self._known = dict.fromkeys(known)
+        self._spelling: dict[str, str] = {}
         self._by_key: list[dict[str, list[str]]] = []
         for key in _KEYS:
             table: dict[str, list[str]] = defaultdict(list)
@@ -55,6 +56,13 @@ class NameIndex:
             "Names may differ in folders, extension and CryoSPARC's UID only"
         )
 
+    def find_once(self, written: str) -> str:
+        """As `find`; raises `NameMatchError` also when another spelling has been found to mean the same name before."""
+        name = self.find(written)
+        if self._spelling.setdefault(name, written) != written:
+            raise NameMatchError(f"both {self._spelling[name]!r} and {written!r} fit the micrograph {name!r}; rename one of them")
+        return name
+
     def _nearest(self, written: str, fitting: list[str]) -> str:
         if len(fitting) == 1:
             return fitting[0]
@@ -71,13 +79,7 @@ def match_names(written: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     Raises `NameMatchError` when one fits none or several, and when two spellings mean the same known name.
     """
     index = NameIndex(known)
-    matched: dict[str, str] = {}
-    spelling: dict[str, str] = {}
-    for name in dict.fromkeys(written):
-        matched[name] = found = index.find(name)
-        if spelling.setdefault(found, name) != name:
-            raise NameMatchError(f"both {spelling[found]!r} and {name!r} fit the micrograph {found!r}; rename one of them")
-    return matched
+    return {name: index.find_once(name) for name in dict.fromkeys(written)}
 
 
 def _whole(name: str) -> str:

@@ -1,6 +1,5 @@
 """Picks from and to any program's files. A new format is a module here and a line in `FORMATS`."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -8,8 +7,6 @@ from cryopick.errors import FileError
 from cryopick.io.picks_base import Glance, KnownMicrographs, PickFormat, Reading, Source, Writing
 from cryopick.registry import Registry
 from cryopick.types import Picks, checked_pixel_size
-
-logger = logging.getLogger(__name__)
 
 FORMATS: Registry[type[PickFormat]] = Registry(
     "format of picks",

@@ -1,18 +1,20 @@
 """What a format of pick files is, what its reader may know beside the file, and what many formats share."""
 
 import logging
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cryopick.coordinates import Frame
 from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
-from cryopick.io.atomic import write_text
+from cryopick.io.atomic import atomic_path, write_text
 from cryopick.io.headers import read_shape
 from cryopick.io.names import NameIndex, stem
 from cryopick.types import Micrograph, Picks
@@ -20,6 +22,8 @@ from cryopick.types import Micrograph, Picks
 logger = logging.getLogger(__name__)
 
 HEAD_BYTES = 1 << 15
+
+_ENCODING, _ERRORS = "utf-8", "surrogateescape"
 
 
 class Source(Protocol):
@@ -39,22 +43,13 @@ class KnownMicrographs:
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._sources = {source.name: source for source in sources}
         self._index = NameIndex(self._sources)
-        self._spelling: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._sources)
 
     def find(self, written: str) -> Source | None:
         """The micrograph that a name means, None when no micrographs are known at all.
 
         Raises `NameMatchError` when the name fits none of them or several, and when another spelling meant the same one.
         """
-        if not self._sources:
-            return None
-        name = self._index.find(written)
-        if self._spelling.setdefault(name, written) != written:
-            raise NameMatchError(f"both {self._spelling[name]!r} and {written!r} fit the micrograph {name!r}; rename one of them")
-        return self._sources[name]
+        return self._sources[self._index.find_once(written)] if self._sources else None
 
 
 @dataclass(frozen=True)
@@ -143,6 +138,20 @@ def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArr
         return frame.from_image(picks.xy, shape_hw=picks.shape_hw, pixel_size=picks.pixel_size, box=box)
     except CryopickError as error:
         raise CryopickError(f"{picks.micrograph}: {error}") from None
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[TextIO]:
+    """A text file to write to that is there whole in the end or not at all; names keep bytes that are not UTF-8."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding=_ENCODING, errors=_ERRORS, newline="") as file:
+        yield file
+
+
+@contextmanager
+def spool(folder: Path) -> Iterator[TextIO]:
+    """A nameless file on the folder's disk, for rows that come before what has to stand above them."""
+    with tempfile.TemporaryFile("w+", encoding=_ENCODING, errors=_ERRORS, newline="", dir=folder) as file:
+        yield file
 
 
 @dataclass(frozen=True)

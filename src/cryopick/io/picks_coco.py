@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +11,7 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.atomic import atomic_path
-from cryopick.io.picks_base import Glance, Reading, Writing, placed
+from cryopick.io.picks_base import Glance, Reading, Writing, placed, spool, text_file
 from cryopick.io.table import parse_numbers, read_text
 from cryopick.types import Picks
 
@@ -43,19 +41,18 @@ class Coco:
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         images, count = [], 0
-        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as annotations:
+        with text_file(path) as file, spool(path.parent) as annotations:
             for image_id, each in enumerate(picks, 1):
                 images.append(_image(each, image_id))
                 for annotation in _annotations(each, image_id, count, writing):
                     annotations.write((",\n" if count else "") + json.dumps(annotation))
                     count += 1
+            file.write('{"categories": [{"id": 1, "name": "particle"}],\n"images": [\n')
+            file.write(",\n".join(map(json.dumps, images)))
+            file.write('\n],\n"annotations": [\n')
             annotations.seek(0)
-            with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-                file.write('{"categories": [{"id": 1, "name": "particle"}],\n"images": [\n')
-                file.write(",\n".join(map(json.dumps, images)))
-                file.write('\n],\n"annotations": [\n')
-                shutil.copyfileobj(annotations, file)
-                file.write("\n]}\n")
+            shutil.copyfileobj(annotations, file)
+            file.write("\n]}\n")
 
 
 def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], reading: Reading) -> Picks:

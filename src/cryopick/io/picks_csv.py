@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.atomic import atomic_path
 from cryopick.io.names import stem
-from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name
+from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name, text_file
 from cryopick.io.table import first_of, parse_numbers, read_delimited
 from cryopick.types import Picks
 
@@ -40,7 +39,7 @@ class Csv:
         return [picks for file in files for picks in _read_table(file, reading)]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
-        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with text_file(path) as file:
             file.write("micrograph,x,y,score,diameter\n")
             for each in picks:
                 file.write(_rows(each))

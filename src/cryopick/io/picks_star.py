@@ -1,8 +1,6 @@
 """RELION's flat STAR: one row a particle, with the micrograph's name; also what CryoSPARC imports."""
 
-import logging
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -13,15 +11,13 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
-from cryopick.io.atomic import atomic_path
 from cryopick.io.names import stem, without_uid
-from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name
-from cryopick.io.star import StarTable, loop_header, loop_rows, read_star, star_text
+from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.star import Column, StarTable, loop_header, loop_rows, read_star, star_text
 from cryopick.types import Picks
 
-logger = logging.getLogger(__name__)
-
 FRAME = Frame()
+_DECIMALS = 6
 NO_SCORE = -999.0  # what RELION writes for particles picked by hand
 
 _LABELS = ["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnOpticsGroup"]
@@ -61,19 +57,14 @@ class FlatStar:
         ]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
-        diameters: dict[float | None, set[float | None]] = {}
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as rows:
+        optics = _OpticsGroups()
+        with text_file(path) as file, spool(path.parent) as rows:
             for each in picks:
-                diameters.setdefault(each.pixel_size, set()).add(each.diameter)
                 if len(each):
-                    rows.write(self._rows(each, list(diameters).index(each.pixel_size) + 1))
+                    rows.write(self._rows(each, optics.number(each)))
+            file.write(optics.text() + loop_header("particles", _LABELS))
             rows.seek(0)
-            with (
-                atomic_path(path) as temporary,
-                temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-            ):
-                file.write(_optics_text(diameters) + loop_header("particles", _LABELS))
-                shutil.copyfileobj(rows, file)
+            shutil.copyfileobj(rows, file)
 
     def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
         """The frame of one micrograph's coordinates."""
@@ -142,19 +133,31 @@ def _first(values: NDArray[np.float64] | None, rows: NDArray[np.intp]) -> float 
     return None if value is None or not np.isfinite(value) else value
 
 
-def _optics_text(diameters: dict[float | None, set[float | None]]) -> str:
-    """The optics table for the pixel sizes, `""` where one is unknown: a table that leaves it out would be wrong."""
-    sizes = [size for size in diameters if size is not None]
-    if not sizes or None in diameters:
-        return ""
-    groups = list(range(1, len(sizes) + 1))
-    optics: dict[str, list[str] | list[int] | list[float]] = {
-        "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups],
-        "rlnOpticsGroup": groups,
-        "rlnMicrographPixelSize": sizes,
-    }
-    single = [next(iter(values)) for values in diameters.values() if len(values) == 1]
-    known = [value for value in single if value is not None]
-    if len(known) == len(sizes):
-        optics["rlnParticleDiameter"] = known
-    return star_text({"optics": optics}) + "\n"
+class _OpticsGroups:
+    """An optics group for each pixel size, numbered as they come."""
+
+    def __init__(self) -> None:
+        self._diameters: dict[float | None, set[float | None]] = {}
+        self._numbers: dict[float | None, int] = {}
+
+    def number(self, picks: Picks) -> int:
+        size = None if picks.pixel_size is None else round(picks.pixel_size, _DECIMALS)
+        self._diameters.setdefault(size, set()).add(picks.diameter)
+        return self._numbers.setdefault(size, len(self._numbers) + 1)
+
+    def text(self) -> str:
+        """The optics table, nothing where a pixel size is unknown: a table that leaves a group out would be wrong."""
+        sizes = [size for size in self._numbers if size is not None]
+        if not sizes or None in self._numbers:
+            return ""
+        groups = list(range(1, len(sizes) + 1))
+        optics: dict[str, Column] = {
+            "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups],
+            "rlnOpticsGroup": groups,
+            "rlnMicrographPixelSize": sizes,
+        }
+        single = [next(iter(values)) for values in self._diameters.values() if len(values) == 1]
+        known = [value for value in single if value is not None]
+        if len(known) == len(sizes):
+            optics["rlnParticleDiameter"] = known
+        return star_text({"optics": optics}) + "\n"

@@ -9,9 +9,8 @@ import numpy as np
 
 from cryopick.coordinates import Frame, PixelMap
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.atomic import atomic_path
 from cryopick.io.names import stem
-from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name
+from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name, text_file
 from cryopick.io.table import parse_numbers, read_delimited
 from cryopick.types import Picks
 
@@ -43,7 +42,7 @@ class Topaz:
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         shrink = _map(writing.downsample)
         scored: bool | None = None
-        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with text_file(path) as file:
             for each in picks:
                 if scored is None:
                     scored = each.scores is not None
