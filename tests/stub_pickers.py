@@ -26,7 +26,7 @@ class StubSettings:
     device: str = "cpu"
     kill_on: str = ""
     fail_on: str = ""
-    interrupt_on: str = ""
+    stop_on: str = ""
 
 
 class StubPicker:
@@ -44,8 +44,9 @@ class StubPicker:
             os.kill(os.getpid(), signal.SIGKILL)
         if stem == self.settings.fail_on:
             raise ZeroDivisionError("no reason")
-        if stem == self.settings.interrupt_on:
-            raise KeyboardInterrupt
+        if stem == self.settings.stop_on:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)  # the signal cuts it short
         brightest = np.argsort(-micrograph.pixels, axis=None, kind="stable")[: self.settings.count]
         rows, columns = np.unravel_index(brightest, micrograph.shape_hw)
         scores = np.linspace(0.9, 0.1, 7, dtype=np.float32)[: len(brightest)]

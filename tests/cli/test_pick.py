@@ -1,6 +1,7 @@
 """`cryopick pick` from micrographs to files, with the `log` picker."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,12 +110,13 @@ def test_a_second_run_says_what_the_first_had_done(micrographs, tmp_path):
     assert "3 micrographs, 1 of them by an earlier run" in result.output
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(micrographs, tmp_path, monkeypatch):
+def test_sigterm_ends_with_130_and_says_how_to_go_on(micrographs, tmp_path, monkeypatch):
     monkeypatch.setitem(PICKERS._entries, "stub", "stub_pickers:StubPicker")
-    result = run(micrographs, "--out", tmp_path / "out", "--picker", "stub", "--set", "interrupt_on=m1")
+    result = run(micrographs, "--out", tmp_path / "out", "--picker", "stub", "--set", "stop_on=m1")
     assert result.exit_code == 130
     assert "goes on from here" in result.output
     assert [picks.micrograph for picks in read_picks(tmp_path / "out" / "particles.star")] == ["m0.mrc"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize(

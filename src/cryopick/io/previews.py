@@ -23,6 +23,8 @@ LONGEST_SIDE = 1024
 UNKNOWN_RADIUS = 6  # preview pixels, where nobody knows the diameter
 FRACTION_BITS = 4
 CAPTION_HEIGHT = 28
+GREY_STEP = 8
+"""32 grey levels: in noise nobody sees the difference, and the PNG has less than half the bytes."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def _thumbnail(micrograph: Micrograph, longest_side: int) -> tuple[Picture, Pixe
     shrink = min(1.0, longest_side / max(height, width))
     new_height, new_width = max(1, round(height * shrink)), max(1, round(width * shrink))
     small = cv2.resize(micrograph.pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
-    return for_display(small.astype(np.float32, copy=False)), PixelMap.resize((width / new_width, height / new_height))
+    grey = for_display(small.astype(np.float32, copy=False)) // GREY_STEP * GREY_STEP + GREY_STEP // 2
+    return grey, PixelMap.resize((width / new_width, height / new_height))
 
 
 def _mark(picture: Picture, x: float, y: float, radius: float, mark: Marks) -> None:
