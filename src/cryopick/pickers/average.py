@@ -15,8 +15,11 @@ from cryopick.preprocess.resample import crop_to_scale
 Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 
-WIDTHS = 5
-"""Blob sizes tried between a particle's smallest and largest width."""
+WIDTHS = 6
+"""Blob sizes tried."""
+
+HOLLOW = 1.4
+"""Largest blob size tried over the diameter: a ring answers in its middle only to filters wider than itself."""
 
 ROUNDS = 2
 """Times that the average is made anew from what the last one found."""
@@ -51,12 +54,12 @@ class Match:
 def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: float) -> Match:
     """Find dark particles of `diameter` pixels in a picture, `spacing` pixels apart at least.
 
-    Of the Laplacian-of-Gaussian filters between `slenderness` times the diameter and the diameter, the one whose response is most
+    Of the Laplacian-of-Gaussian filters from `slenderness` to `HOLLOW` times the diameter, the one whose response is most
     lopsided gives the first blobs. The rotational average of the better half of them is correlated with the picture, and is
     made anew from what that finds.
     """
-    blobs = BlobFilter(pixels, int(np.ceil(diameter)))
-    response = max(map(blobs, np.geomspace(slenderness * diameter, diameter, WIDTHS)), key=asymmetry)
+    blobs = BlobFilter(pixels, int(np.ceil(HOLLOW * diameter)))
+    response = max(map(blobs, np.geomspace(slenderness * diameter, HOLLOW * diameter, WIDTHS)), key=asymmetry)
     particles = find_peaks(response, spacing=spacing, threshold=0.0).xy
     particles = particles[: (len(particles) + 1) // 2]
     correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))

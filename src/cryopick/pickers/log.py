@@ -11,6 +11,7 @@ from cryopick.errors import SettingError
 from cryopick.pickers.average import estimate_diameter, match_average
 from cryopick.pickers.base import Detections, to_picks
 from cryopick.pickers.correlate import usual_surroundings
+from cryopick.pickers.peaks import NOTHING
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph, Picks
@@ -73,9 +74,8 @@ class LogPicker:
         imaged, crop = strip_padding(micrograph.pixels)
         unit = micrograph.pixel_size or 1.0
         diameter_px = self._estimate(imaged, unit) if diameter is None else diameter / unit
-        none = Picks(micrograph.name, diameter=diameter, shape_hw=micrograph.shape_hw, pixel_size=micrograph.pixel_size)
         if diameter_px is None or diameter_px > min(imaged.shape):
-            return none
+            return to_picks(NOTHING, crop, micrograph, diameter=diameter)
         small, shrink = crop_to_scale(imaged, diameter_px / SPAN)
         found = self._search(self._dark(small), diameter_px / shrink.length)
         return to_picks(found, crop.then(shrink), micrograph, diameter=diameter_px * unit)

@@ -8,6 +8,8 @@ from scipy.spatial import cKDTree
 
 from cryopick.pickers.base import Detections
 
+NOTHING = Detections(np.zeros((0, 2)), np.zeros(0, np.float32))
+
 
 def find_peaks(score_map: NDArray[np.float32], *, spacing: float, threshold: float = -np.inf) -> Detections:
     """Local maxima above `threshold`, best first, none closer than `spacing` pixels to a better one.
@@ -17,7 +19,7 @@ def find_peaks(score_map: NDArray[np.float32], *, spacing: float, threshold: flo
     """
     score_map = np.ascontiguousarray(score_map, dtype=np.float32)
     if score_map.size == 0 or score_map.min() == score_map.max():
-        return Detections(np.zeros((0, 2)), np.zeros(0, np.float32))
+        return NOTHING
     highest = cv2.dilate(score_map, np.ones((3, 3), np.uint8))
     patches, count = ndimage.label((score_map >= highest) & (score_map > threshold), structure=np.ones((3, 3)))
     rows, columns = np.nonzero(patches)

@@ -40,7 +40,7 @@ def find_cut(heights: NDArray[np.float32], inverted: NDArray[np.float32]) -> Cut
     kept = np.arange(len(ordered), 0, -1)
     chance = len(inverted) - np.searchsorted(np.sort(inverted), ordered, side="left")
     good = (ordered >= start) & (chance + 1 <= FALSE_SHARE * kept)
-    at = ordered[good][0] if good.any() else np.nextafter(ordered[-1], np.inf)
+    at = ordered[good][0] if good.any() else ordered[-1] + gap / 10
     return Cut(float(max(at, start)), gap)
 
 

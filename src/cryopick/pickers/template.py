@@ -1,0 +1,130 @@
+"""The template picker: normalised correlation with references, turned in the plane (Roseman 2003)."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import inside
+from cryopick.errors import SettingError
+from cryopick.pickers.base import Detections, to_picks
+from cryopick.pickers.correlate import Correlator, disc, usual_surroundings
+from cryopick.pickers.peaks import NOTHING, find_peaks
+from cryopick.pickers.references import References, load_references, make_templates
+from cryopick.pickers.threshold import find_cut
+from cryopick.preprocess.padding import strip_padding
+from cryopick.preprocess.resample import crop_to_scale
+from cryopick.types import Micrograph, Picks
+
+log = logging.getLogger(__name__)
+Map = NDArray[np.float32]
+Contrast = Literal["dark", "light"]
+
+SPAN = 24
+"""Pixels across a particle in the picture that is searched."""
+
+MASK = 1.1
+"""Diameter of the mask over that of the particle."""
+
+
+@dataclass(frozen=True)
+class TemplateSettings:
+    """Settings of the `template` picker. Lengths are shares of the particle's diameter, angles in degrees.
+
+    Attributes
+    ----------
+    references : an MRC stack of class averages, or a map, which is projected.
+    reference_pixel_size : Å per pixel of the references; None for what their file says.
+    references_are : whether particles are lighter or darker than their surroundings in the references; class averages and maps
+        are light.
+    particles : the same of the micrographs.
+    angular_step : between the turns of one reference.
+    view_step : between the directions that a map is projected along.
+    threshold : lowest score of a pick; 0.5 is where each micrograph's peaks part into particles and chance.
+    spacing : closest that two picks may be.
+    border : closest that a pick may be to the edge of what was imaged.
+    contamination : picks are dropped whose surroundings are darker, lighter or rougher than those of the usual pick by more
+        than this many times its contrast.
+    """
+
+    references: str | None = None
+    reference_pixel_size: float | None = None
+    references_are: Contrast = "light"
+    particles: Contrast = "dark"
+    angular_step: float = 10.0
+    view_step: float = 30.0
+    threshold: float = 0.5
+    spacing: float = 0.6
+    border: float = 0.5
+    contamination: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.references:
+            raise SettingError("the template picker needs references: a stack of class averages or a map, references=FILE")
+        if not (0 < self.angular_step <= 360 and 0 < self.view_step <= 180):
+            raise SettingError("angular_step must be between 0 and 360 degrees, view_step between 0 and 180")
+        if self.spacing <= 0 or self.border < 0 or self.contamination <= 0:
+            raise SettingError("spacing and contamination must be positive and border must not be negative")
+
+
+class TemplatePicker:
+    """Picks what looks like one of the references, from any side in the plane.
+
+    The imaged part of the micrograph is Fourier-cropped until a particle spans `SPAN` pixels, the references with it. Each
+    pixel's score is its best correlation coefficient under a round mask, by any template.
+    """
+
+    Settings: ClassVar[type[TemplateSettings]] = TemplateSettings
+
+    def __init__(self, settings: TemplateSettings) -> None:
+        self.settings = settings
+        light = settings.references_are == "light"
+        references = load_references(Path(str(settings.references)), light=light, view_step=settings.view_step)
+        self.references = References(references.pictures, settings.reference_pixel_size or references.pixel_size)
+
+    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
+        """Picks of one micrograph; see `cryopick.pickers.base.Picker`. Without a diameter, that of the references counts."""
+        scale = self._scale(micrograph)
+        unit = micrograph.pixel_size or 1.0
+        diameter_px = self.references.diameter_px * scale if diameter is None else diameter / unit
+        imaged, crop = strip_padding(micrograph.pixels)
+        if diameter_px > min(imaged.shape):
+            return to_picks(NOTHING, crop, micrograph, diameter=diameter_px * unit)
+        small, shrink = crop_to_scale(imaged, diameter_px / SPAN)
+        small = small if self.settings.particles == "light" else -small
+        found = self._search(small, diameter_px / shrink.length, shrink.length / scale)
+        return to_picks(found, crop.then(shrink), micrograph, diameter=diameter_px * unit)
+
+    def _scale(self, micrograph: Micrograph) -> float:
+        """Micrograph pixels per reference pixel."""
+        theirs, ours = self.references.pixel_size, micrograph.pixel_size
+        if theirs is None and ours is None:
+            log.warning("%s: no pixel size is known; the references are taken to have the micrograph's", micrograph.name)
+            return 1.0
+        if theirs is None:
+            raise SettingError(f"{self.settings.references}: says no pixel size; give reference_pixel_size in Å")
+        if ours is None:
+            raise SettingError(
+                f"{micrograph.name}: the references have {theirs:g} Å pixels; give the micrograph's pixel size too"
+            )
+        return theirs / ours
+
+    def _search(self, pixels: Map, diameter: float, factor: float) -> Detections:
+        """Light particles of `diameter` pixels, with templates of `factor` reference pixels to a pixel."""
+        settings = self.settings
+        correlate = Correlator(pixels, disc(MASK * diameter / 2))
+        templates = make_templates(self.references, factor=factor, mask=correlate.mask, angular_step=settings.angular_step)
+        best, worst = (np.full(pixels.shape, fill, np.float32) for fill in (-1, 1))
+        for template in templates:
+            likeness = correlate(template)
+            np.maximum(best, likeness, out=best)
+            np.minimum(worst, likeness, out=worst)
+        peaks, chance = (find_peaks(values, spacing=settings.spacing * diameter) for values in (best, -worst))
+        cut = find_cut(peaks.scores, chance.scores)
+        scores = cut.scores(peaks.scores)
+        keep = (scores >= settings.threshold) & inside(peaks.xy, pixels.shape, border=settings.border * diameter)
+        keep &= usual_surroundings(correlate, peaks.xy, peaks.xy[peaks.scores >= cut.at], settings.contamination)
+        return Detections(peaks.xy[keep], scores[keep])
