@@ -126,10 +126,11 @@ def test_a_given_diameter_is_in_angstrom_when_the_pixel_size_is_given(found: Pat
 
 
 def test_the_output_folder_of_picking_needs_no_micrographs_even_for_a_border(tmp_path: Path, truth: Path):
-    picks = Picks("micrographs/a.mrc", [[30, 30], [60, 31]], [0.9, 0.4], shape_hw=(100, 62))
     folder = RunFolder(tmp_path / "out")
     folder.prepare(run_settings(), overwrite=False)
-    write_record(done(picks, path="micrographs/a.mrc", seconds=1.0, files=[], notes=[]), folder.record("a"))
+    for name, xy, scores in (("a", [[30, 30], [60, 31]], [0.9, 0.4]), ("b", [], [])):
+        picks = Picks(f"micrographs/{name}.mrc", np.reshape(xy, (-1, 2)), scores, shape_hw=(100, 62))
+        write_record(done(picks, path=f"micrographs/{name}.mrc", seconds=1.0, files=[], notes=[]), folder.record(name))
     assert numbers(folder.path, truth)["pooled"]["true_positive"] == 2
     assert numbers(folder.path, truth, "--border", "10")["pooled"]["true_positive"] == 1
 
