@@ -9,6 +9,7 @@ import starfile
 from cryopick.errors import FileError, NameMatchError
 from cryopick.io.picks import detect_format, read_picks, write_picks
 from cryopick.io.picks_relion import coordinate_file, write_coordinates, write_index
+from cryopick.io.sources import find_micrographs
 from cryopick.types import Micrograph, Picks
 
 COORDINATES = """
@@ -157,3 +158,12 @@ def test_tiff_rows_are_counted_from_the_last(tmp_path):
     (found,) = read_picks(tmp_path, micrographs=[Micrograph(np.zeros((100, 200), np.float32), None, "raw/a.tif")])
     assert found.xy.tolist() == [[5, 0], [6, 99]]
     assert found.scores is None
+
+
+def test_picks_that_relion_3_0_wrote_are_read(real_data):
+    folder = real_data / "ice_contaminant"
+    (picks,) = read_picks(folder / "Ucsf_stack_1142_DW_autopick.star")
+    assert (picks.micrograph, len(picks)) == ("Ucsf_stack_1142_DW", 45)
+    assert picks.xy[0].tolist() == [839.125024, 19.979167]
+    (picks,) = read_picks(folder, micrographs=find_micrographs([folder / "Ucsf_stack_1142_DW.mrc.gz"]))
+    assert (picks.micrograph, picks.shape_hw) == ("Ucsf_stack_1142_DW.mrc.gz", (927, 959))

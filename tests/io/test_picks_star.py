@@ -126,6 +126,17 @@ def test_the_diameter_comes_back_where_it_is_one_for_all(tmp_path):
     assert [picks.diameter for picks in read_picks(tmp_path / "two.star")] == [None, None]
 
 
+def test_micrographs_without_picks_and_float_noise_change_no_optics_group(tmp_path):
+    picks = [
+        Picks("a.mrc", [[1, 2]], None, 150.0, None, 1.77),
+        Picks("b.mrc"),
+        Picks("c.mrc", [[1, 2]], None, 150.0, None, float(np.float32(1.77))),
+    ]
+    write_picks(picks, tmp_path / "out.star")
+    assert len(starfile.read(tmp_path / "out.star")["optics"]) == 1
+    assert [(each.pixel_size, each.diameter) for each in read_picks(tmp_path / "out.star")] == [(1.77, 150)] * 2
+
+
 def test_without_pixel_sizes_there_is_no_optics_table(tmp_path):
     write_picks([Picks("a.mrc", [[1, 2]], None, 30.0), Picks("b.mrc", [[1, 2]], None, 150.0, None, 1.5)], tmp_path / "out.star")
     assert list(starfile.read(tmp_path / "out.star", always_dict=True)) == ["particles"]

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from cryosparc.dataset import Dataset
 
+from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.picks import detect_format, read_picks, write_picks
+from cryopick.io.sources import find_micrographs
 from cryopick.types import Picks
 
 # CryoSPARC
@@ -158,6 +160,14 @@ def test_a_table_without_x_and_y_says_what_it_has(tmp_path):
     (tmp_path / "a.csv").write_text("left,top\n1,2\n")
     with pytest.raises(FileError, match=r"no columns x and y \(only left, top\)"):
         read_picks(tmp_path / "a.csv", format="csv")
+
+
+def test_real_labels_lie_on_their_micrographs(real_data):
+    folder = real_data / "empiar10017"
+    truth = read_picks(folder / "truth", micrographs=find_micrographs([folder / "micrographs"]), pixel_size=1.77)
+    assert sum(map(len, truth)) == 5152
+    assert all(inside(picks.xy, picks.shape_hw, border=100).all() and picks.shape_hw == (4096, 4096) for picks in truth)
+    assert {picks.diameter_px for picks in truth} == {108}
 
 
 # COCO
