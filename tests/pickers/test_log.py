@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from pickers.discs import draw_discs, hits, scatter
 from scipy.spatial import cKDTree
 
 from cryopick.errors import SettingError
 from cryopick.pickers import picker
 from cryopick.pickers.log import LogPicker, LogSettings
 from cryopick.types import Micrograph
-from pickers.discs import draw_discs, hits, scatter
 
 SHAPE = (420, 560)
 DIAMETER = 36.0
@@ -90,7 +90,7 @@ def test_a_picture_twice_as_large_has_the_same_particles(rng, centres):
 def test_padding_has_no_picks(rng, centres, mode):
     padded = np.pad(draw_discs(rng, SHAPE, centres, DIAMETER, contrast=-1), ((40, 30), (60, 20)), mode=mode)
     picks = pick(padded)
-    assert hits(picks.xy, centres + (60, 40), 2) >= 39
+    assert hits(picks.xy, centres + np.array([60, 40]), 2) >= 39
     inner = (picks.xy >= (60, 40)) & (picks.xy < (60 + SHAPE[1], 40 + SHAPE[0]))
     assert inner.all()
 

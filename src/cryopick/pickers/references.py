@@ -100,7 +100,8 @@ def make_templates(references: References, *, factor: float, mask: Array, angula
         for angle in np.arange(0, 360, angular_step)
     ]
     weighted = [_normalised(template, mask) for template in templates]
-    return _distinct(np.array([template for template in weighted if template is not None], np.float32), mask)
+    sound = [template for template in weighted if template is not None]
+    return _distinct(np.array(sound, np.float32).reshape(-1, *mask.shape), mask)
 
 
 def _scaled(picture: Array, factor: float) -> tuple[Array, tuple[float, float]]:
@@ -128,7 +129,7 @@ def _normalised(template: Array, mask: Array) -> Array | None:
 
 
 def _distinct(templates: Array, mask: Array) -> Array:
-    flat = (templates * np.sqrt(mask / mask.sum())).reshape(len(templates), -1)
+    flat = (templates * np.sqrt(mask / mask.sum())).reshape(len(templates), mask.size)
     alike = flat @ flat.T > ALIKE
     kept: list[int] = []
     for index in range(len(flat)):

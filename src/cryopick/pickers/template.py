@@ -26,8 +26,8 @@ Contrast = Literal["dark", "light"]
 SPAN = 24
 """Pixels across a particle in the picture that is searched."""
 
-MASK = 1.1
-"""Diameter of the mask over that of the particle."""
+MASK = 1.3
+"""Diameter of the mask over that of the particle: some ice around it shows where it ends."""
 
 
 @dataclass(frozen=True)
