@@ -76,7 +76,8 @@ def test_the_list_has_the_users_weights_and_where_published_ones_are(published, 
     monkeypatch.setenv("CRYOPICK_WEIGHTS", str(tmp_path))
     output = run("list").output
     assert "mine  attention-unet width 2, levels 3, maps 1" in output
-    assert "https://github.com/jianlin-cheng/CryoSegNet" in output
+    for place in ("jianlin-cheng/CryoSegNet", "jianlin-cheng/CryoTransformer", "facebook/sam-vit-huge"):
+        assert place in output
 
 
 def test_verifying_tells_the_hash_and_refuses_another(published):

@@ -19,6 +19,7 @@ app = typer.Typer(help="List, show, convert and verify the weights of networks."
 def list_weights() -> None:
     """Print the weights that can be given by name, and where published ones are found."""
     from cryopick.models.architectures import ARCHITECTURES
+    from cryopick.models.sam import REMEDY as SAM_REMEDY
     from cryopick.models.weights import FOLDER_VARIABLE, available, read_card
 
     for name, path in available().items():
@@ -28,6 +29,7 @@ def list_weights() -> None:
     typer.echo(f"Further weights are looked for in the folder that {FOLDER_VARIABLE} names. Published ones, to be converted:")
     for name in ARCHITECTURES.names:
         typer.echo(f"  {name}: {ARCHITECTURES.get(name).published}")
+    typer.echo(f"Segment Anything needs no converting. {SAM_REMEDY}")
 
 
 @app.command()

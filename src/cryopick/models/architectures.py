@@ -41,5 +41,6 @@ ARCHITECTURES: Registry[Architecture] = Registry(
     "architecture",
     {
         "attention-unet": "cryopick.models.attention_unet:ARCHITECTURE",
+        "detr": "cryopick.models.detr_keys:ARCHITECTURE",
     },
 )

@@ -1,0 +1,41 @@
+"""CryoTransformer's checkpoint: the sizes that its keys and shapes tell."""
+
+import re
+
+from cryopick.models.architectures import Architecture, Settings, State
+from cryopick.models.detr import Detr
+
+DEPTH_OF_BLOCKS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
+
+
+def settings_of(state: State) -> Settings | None:
+    """What `Detr` is built with; None for another network's state dict.
+
+    The number of attention heads leaves no trace in shapes: it is the published 8 unless a card says otherwise.
+    """
+    queries = state.get("query_embed.weight")
+    feedforward = state.get("transformer.encoder.layers.0.linear1.weight")
+    blocks = _count(state, r"backbone\.0\.body\.layer3\.(\d+)\.")
+    depth = DEPTH_OF_BLOCKS.get((blocks, "backbone.0.body.layer3.0.conv3.weight" in state))
+    if queries is None or feedforward is None or depth is None:
+        return None
+    return {
+        "depth": depth,
+        "queries": queries.shape[0],
+        "width": queries.shape[1],
+        "feedforward": feedforward.shape[0],
+        "layers": _count(state, r"transformer\.encoder\.layers\.(\d+)\."),
+    }
+
+
+def _count(state: State, pattern: str) -> int:
+    """How many numbers a part's keys have."""
+    return len({found[1] for found in (re.match(pattern, key) for key in state) if found})
+
+
+ARCHITECTURE = Architecture(
+    build=Detr,
+    settings_of=settings_of,
+    published="CryoTransformer's weights are published with its program at https://github.com/jianlin-cheng/CryoTransformer",
+    licence="MIT",
+)
