@@ -99,6 +99,7 @@ class SegnetTask:
         total = torch.stack([w * part for w, part in zip(self.recipe.weights, parts.values(), strict=True)]).sum()
         return {"loss": total, **parts}
 
+    @torch.inference_mode()
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         centre = torch.cat([model(part.to(device))[:, 0].float().sigmoid().cpu() for part in torch.split(self.pictures, 8)])
         return best_f1(centre.numpy(), self.held_out, spacing=self.recipe.spacing)
