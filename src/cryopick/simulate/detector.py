@@ -7,9 +7,9 @@ from cryopick.simulate.settings import SimulationSettings
 
 
 def illumination(settings: SimulationSettings, count: int, shape_hw: tuple[int, int], rng: torch.Generator) -> torch.Tensor:
-    """Factor (b, h, w) on the dose: 1, or falling off by up to 40 % towards one side in some pictures."""
+    """Factor (b, h, w) on the dose: 1, or falling off by up to 25 % towards one side in some pictures."""
     field = torch.randn(count, 1, 3, 3, generator=rng, device=rng.device)
-    depth = 0.4 * torch.rand(count, generator=rng, device=rng.device)
+    depth = 0.25 * torch.rand(count, generator=rng, device=rng.device)
     depth = depth * (torch.rand(count, generator=rng, device=rng.device) < settings.falloff)
     smooth = interpolate(field, size=shape_hw, mode="bicubic", align_corners=True)[:, 0]
     smooth = smooth - smooth.amin((1, 2), keepdim=True)
@@ -56,5 +56,5 @@ def _gain(share: float, count: int, shape_hw: tuple[int, int], rng: torch.Genera
     lines = lines + torch.randn(count, height, 1, generator=rng, device=rng.device)
     blocks = torch.randn(count, 1, 8, 8, generator=rng, device=rng.device)
     blocks = interpolate(blocks, size=shape_hw, mode="nearest")[:, 0]
-    depth = 0.01 * torch.rand(count, 1, 1, generator=rng, device=rng.device)
+    depth = 0.006 * torch.rand(count, 1, 1, generator=rng, device=rng.device)
     return 1 + present * depth * (lines + blocks)

@@ -35,12 +35,14 @@ def expose(
     illumination: torch.Tensor,
     centres: torch.Tensor,
     image: torch.Tensor,
+    limits: tuple[float, float],
     rng: torch.Generator,
 ) -> Exposure:
     """Image particles' projected beads (b, h, w) in V·Å and solids through the microscope.
 
     The beads get their size `bead_sigma` (b,) Å here. Particles at `centres` (p, 2), in the pictures `image` (p,), decide the
-    contrast. `illumination` (b, h, w) multiplies the dose. Linear imaging; Poisson statistics.
+    contrast, as far as their potential is multiplied by a factor within `limits`. `illumination` (b, h, w) multiplies the dose.
+    Linear imaging; Poisson statistics.
     """
     shape_hw = (points.shape[1], points.shape[2])
     at = frequencies(shape_hw, conditions.pixel_size)
@@ -51,7 +53,7 @@ def expose(
     shot = noise_transfer(modulation, conditions.whiteness)
     ice = ice_spectrum(k).sqrt() * darkening
     signal = torch.fft.rfft2(points) * blur(bead_sigma, conditions.pixel_size, at) * darkening
-    strength = _strength(conditions, signal, ice, shot, at, shape_hw, centres, image)
+    strength = _strength(conditions, signal, ice, shot, at, shape_hw, centres, image).clamp(*limits)
     thickness = _ice_thickness(conditions, shape_hw)
     contrast = torch.fft.irfft2(signal, s=shape_hw) * strength[:, None, None]
     contrast += random_field(ice, shape_hw, conditions.pixel_size, rng) * thickness.sqrt()
@@ -106,7 +108,7 @@ def _strength(
     mean = torch.zeros(len(sigma), 2, device=sigma.device).index_add_(0, image, darkest) / number[:, None]
     strength = conditions.contrast * sigma / mean.amax(1).clamp(min=1e-9)
     occupied = torch.bincount(image, minlength=len(sigma)) > 0
-    return torch.where(occupied, strength.clamp(0.02, 20), NOMINAL_STRENGTH)
+    return torch.where(occupied, strength, NOMINAL_STRENGTH)
 
 
 def _mean_at(

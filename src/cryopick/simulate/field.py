@@ -101,6 +101,7 @@ def simulate_field(
         illumination=illumination(settings, count, padded, rng),
         centres=whole.xy + pad,
         image=whole.image,
+        limits=settings.strength,
         rng=rng,
     )
     border = borders(settings, count, shape_hw, rng)

@@ -20,6 +20,7 @@ class SimulationSettings:
     diameter : of random structures, Å, log-uniform.
     contrast : q, log-uniform: mean darkness of the particles within 0.2 D after the band filter, in the background's standard
         deviations.
+    strength : limits of the factor on the particles' potential that `contrast` asks for; real ones have about 0.45.
     amplitude_jitter : standard deviation of the particles' log contrast.
     coverage : area of the particles over that of the picture, log-uniform; as many as the spacing lets in.
     spacing : smallest distance of two centres in diameters.
@@ -51,6 +52,7 @@ class SimulationSettings:
     counting: Range = (0.0, 1.0)
     diameter: Range = (80.0, 1000.0)
     contrast: Range = (1.0, 4.0)
+    strength: Range = (0.02, 20.0)
     amplitude_jitter: float = 0.1
     coverage: Range = (0.02, 0.75)
     spacing: Range = (0.45, 1.02)

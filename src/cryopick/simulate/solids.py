@@ -13,6 +13,8 @@ COARSE = 1024
 """Outlines are worked out on at most this many points a side, smoothly, then enlarged and only then made sharp."""
 CARBON_POTENTIAL = 9.1
 """V, mean inner potential."""
+BLOB_PARTS = (1.0, 0.5, 0.4)
+"""Sizes of the ellipsoids that make a blob of contamination, of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +62,8 @@ def draw_solids(
     absorption += carbon * (carbon_thickness / _uniform(rng, count, 2500, 6000))[:, None, None]
     mask[carbon > 0.5] = 1
     layers = (
-        (2, _contamination(settings.contamination, conditions, shape_hw, rng), (1.5, 4.0), (3000.0, 6000.0), 0.3),
-        (3, _contamination(settings.crystalline, conditions, shape_hw, rng), (2.0, 6.0), (3000.0, 6000.0), 0.8),
+        (2, _contamination(settings.contamination, conditions, shape_hw, rng), (1.5, 4.0), (3000.0, 6000.0), 0.15),
+        (3, _contamination(settings.crystalline, conditions, shape_hw, rng), (2.0, 6.0), (3000.0, 6000.0), 0.5),
         (4, _gold(settings.gold, conditions, shape_hw, rng), (20.0, 30.0), (60.0, 200.0), 0.0),
     )
     for cover, blobs, volts, mean_free_path, roughness in layers:
@@ -95,16 +97,16 @@ def _carbon(
 
 
 def _contamination(rate: float, conditions: Conditions, shape_hw: tuple[int, int], rng: torch.Generator) -> _Blobs:
-    """Poisson numbers of heaps, of three ellipsoids each, 0.4 to 1.6 particle diameters across."""
-    parts = 3
+    """Poisson numbers of blobs 0.4 to 1.6 particle diameters across: an ellipsoid with two smaller ones on its rim."""
     image = _poisson_pictures(rate, conditions, rng)
+    share = torch.tensor(BLOB_PARTS, device=rng.device).repeat(len(image))
     base = _uniform(rng, len(image), 0.4, 1.6) * (conditions.diameter / conditions.pixel_size)[image] / 2
-    centre = _somewhere(len(image), shape_hw, rng)
-    image, base = image.repeat_interleave(parts), base.repeat_interleave(parts)
-    centre = centre.repeat_interleave(parts, 0) + 0.8 * base[:, None] * torch.randn(
-        len(image), 2, generator=rng, device=rng.device
-    )
-    axes = base[:, None] * torch.exp(0.3 * torch.randn(len(image), 2, generator=rng, device=rng.device))
+    centre = _somewhere(len(image), shape_hw, rng).repeat_interleave(len(BLOB_PARTS), 0)
+    image, base = image.repeat_interleave(len(BLOB_PARTS)), base.repeat_interleave(len(BLOB_PARTS))
+    shift = 0.6 * base[:, None] * torch.randn(len(image), 2, generator=rng, device=rng.device)
+    centre = torch.where((share < 1)[:, None], centre + shift, centre)
+    base = base * share
+    axes = base[:, None] * torch.exp(0.15 * torch.randn(len(image), 2, generator=rng, device=rng.device))
     turn = _uniform(rng, len(image), 0, math.pi)
     height = base * conditions.pixel_size[image] * _uniform(rng, len(image), 0.6, 1.4)
     return _Blobs(image, centre, axes, turn, height)
