@@ -79,6 +79,22 @@ def test_a_job_of_relion_3_1_is_read_by_its_files(job):
     assert (picks.micrograph, picks.shape_hw) == ("MotionCorr/job002/raw/a.mrc", (960, 928))
 
 
+@pytest.mark.parametrize(
+    "content", ["", "\n# version 30001\n\ndata_\n\nloop_ \n\n", "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n\n"]
+)
+def test_relion_found_nothing_on_a_micrograph(job, content):
+    # RELION 3.1 leaves an empty file; tables without labels or rows come from other versions.
+    (job / "raw" / "b_autopick.star").write_text(content)
+    assert [(picks.micrograph, len(picks)) for picks in read_picks(job, format="relion")] == [("raw/a", 2), ("raw/b", 0)]
+    assert len(read_picks(job / "raw" / "b_autopick.star")[0]) == 0
+
+
+def test_a_star_file_of_something_else_is_an_error(tmp_path):
+    (tmp_path / "a_autopick.star").write_text("data_micrographs\n\nloop_\n_rlnMicrographName\na.mrc\n")
+    with pytest.raises(FileError, match="has no table with _rlnCoordinateX"):
+        read_picks(tmp_path / "a_autopick.star")
+
+
 def test_a_folder_of_coordinate_files_alone_is_read(job):
     assert detect_format(job / "raw") == "relion"
     assert [picks.micrograph for picks in read_picks(job / "raw")] == ["a"]

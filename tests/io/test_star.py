@@ -108,7 +108,7 @@ def test_a_missing_column_is_named_with_those_there_are(star):
     [
         (b"", "no data block"),
         (b"# nothing\n", "no data block"),
-        (b"x y score\n1 2 3\n", "not a STAR file"),
+        (b"x y score\n1 2 3\n", r"not a STAR file, or a damaged one \(line 1:"),
         (bytes(range(256)), "not a STAR file"),
         (b"data_x\nloop_\n_a\n_b\n1 2 3\n", "Wrong number of values"),
     ],

@@ -38,7 +38,7 @@ class Source(Protocol):
 
 
 class KnownMicrographs:
-    """The micrographs that picks belong to: finds them by any spelling, and their shapes in their headers when asked."""
+    """The micrographs that picks belong to: finds them by any spelling of their names."""
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._sources = {source.name: source for source in sources}

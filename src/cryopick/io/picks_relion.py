@@ -15,6 +15,7 @@ from cryopick.io.names import stem
 from cryopick.io.picks_base import Glance, Reading, Writing, placed
 from cryopick.io.picks_star import NO_SCORE, coordinates, figures_of_merit, relion_frame
 from cryopick.io.star import read_star, star_text
+from cryopick.io.table import read_text
 from cryopick.types import Picks
 
 FRAME = Frame(quantum=1.0)  # the extract job cuts decimals off, so they are rounded before
@@ -25,6 +26,9 @@ INDICES = (INDEX, "manualpick.star")
 PREFIX_3_1 = "coords_suffix"
 INDEX_3_1 = PREFIX_3_1 + SUFFIX
 
+LISTING_LABEL = "_rlnMicrographCoordinates"
+
+_WITHOUT_LABELS_BYTES = 200
 _JOB_FOLDER = re.compile(r"^(?:.*?/)?[^/]+/job\d{3,}/")
 _COORDINATE_SUFFIX = re.compile(r"_(auto|manual)?picks?$")
 
@@ -37,9 +41,9 @@ class RelionJob:
     def recognises(self, glance: Glance) -> bool:
         if glance.entries:
             return any(name in INDICES or name.startswith(PREFIX_3_1) or name.endswith(SUFFIX) for name in glance.entries)
-        lists_files = "_rlnMicrographCoordinates" in glance.head
+        lists_files = LISTING_LABEL in glance.head
         lists_points = "_rlnCoordinateX" in glance.head and "_rlnMicrographName" not in glance.head
-        return lists_files or lists_points or glance.path.name.startswith(PREFIX_3_1)
+        return lists_files or lists_points or glance.path.name.startswith(PREFIX_3_1) or glance.path.name.endswith(SUFFIX)
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         return [_read_coordinates(file, name, reading) for name, file in _listed(path)]
@@ -108,10 +112,10 @@ def _listed(path: Path) -> Iterator[tuple[str, Path]]:
         for file in files:
             yield file.relative_to(job).as_posix().removesuffix(suffix), file
         return
-    table = next((table for table in read_star(index).values() if "rlnMicrographCoordinates" in table), None)
-    if table is None:
+    if LISTING_LABEL not in Glance.at(index).head:
         yield _COORDINATE_SUFFIX.sub("", index.stem), index
         return
+    table = next(table for table in read_star(index).values() if LISTING_LABEL.removeprefix("_") in table)
     for name, written in zip(table.text("rlnMicrographName"), table.text("rlnMicrographCoordinates"), strict=True):
         yield name, _found(written, index)
 
@@ -132,7 +136,9 @@ def _found(written: str, index: Path) -> Path:
 
 
 def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
+    if path.stat().st_size < _WITHOUT_LABELS_BYTES and "_rln" not in read_text(path):
+        return reading.picks(path, written, [], Frame())  # RELION leaves such files where it found nothing
     table = next((table for table in read_star(path).values() if "rlnCoordinateX" in table), None)
     if table is None:
-        return reading.picks(path, written, [], Frame())  # RELION leaves the labels out where it found nothing
+        raise FileError(path, "has no table with _rlnCoordinateX", "Give the coordinates that a RELION job wrote")
     return reading.picks(path, written, coordinates(table), relion_frame(FRAME, written, reading), scores=figures_of_merit(table))

@@ -77,7 +77,7 @@ def read_star(path: Path) -> dict[str, StarTable]:
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
     except (ValueError, RuntimeError) as error:
-        fault = str(error).removeprefix("string:")
+        fault = str(error).removeprefix("data:")
         raise FileError(path, f"is not a STAR file, or a damaged one (line {fault})", "Write it again") from None
     if len(document) == 0:
         raise FileError(path, "has no data block", "A STAR file has lines that begin with data_")
