@@ -110,6 +110,13 @@ def test_a_second_run_says_what_the_first_had_done(micrographs, tmp_path):
     assert "3 micrographs, 1 of them by an earlier run" in result.output
 
 
+def test_micrographs_of_an_earlier_run_that_are_not_given_again_are_left_out_and_said(micrographs, tmp_path):
+    run(micrographs, "--out", tmp_path / "out", "--diameter", 72)
+    result = run(micrographs / "m1.mrc", "--out", tmp_path / "out", "--diameter", 72)
+    assert "2 micrographs of earlier runs" in result.output
+    assert [picks.micrograph for picks in read_picks(tmp_path / "out" / "particles.star")] == ["m1.mrc"]
+
+
 def test_sigterm_ends_with_130_and_says_how_to_go_on(micrographs, tmp_path, monkeypatch):
     monkeypatch.setitem(PICKERS._entries, "stub", "stub_pickers:StubPicker")
     result = run(micrographs, "--out", tmp_path / "out", "--picker", "stub", "--set", "stop_on=m1")

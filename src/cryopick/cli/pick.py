@@ -154,6 +154,8 @@ def _tell(result: "RunResult", out: Path) -> None:
     picks = sum(outcome.picks for outcome in finished)
     earlier = f", {result.kept} of them by an earlier run" if result.kept else ""
     typer.echo(f"{_count(picks, 'particle')} on {_count(len(finished), 'micrograph')}{earlier}: {out / 'particles.star'}")
+    if result.left_out:
+        typer.echo(f"{_count(result.left_out, 'micrograph')} of earlier runs, not among these inputs, left out of the files")
     noted = sum(bool(outcome.notes) for outcome in finished)
     if noted:
         typer.echo(f"warnings about {_count(noted, 'micrograph')}: column notes of {out / 'micrographs.csv'}")

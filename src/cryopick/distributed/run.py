@@ -39,12 +39,14 @@ class RunResult:
     ----------
     outcomes : one for each micrograph, in the order of the input; those that were not reached are "pending".
     kept : how many of them an earlier run had finished.
+    left_out : how many other micrographs have records in the folder; the files leave them out.
     interrupted : whether Ctrl-C ended the run; its files are whole and hold what was finished.
     problems : formats that could not be written, and why.
     """
 
     outcomes: list[Outcome]
     kept: int
+    left_out: int
     interrupted: bool
     problems: list[str]
 
@@ -100,7 +102,8 @@ def run_picking(
     except KeyboardInterrupt:
         interrupted = True
     problems = assemble(folder, outcomes, settings)
-    return RunResult(list(outcomes.values()), len(tasks) - len(left), interrupted, problems)
+    left_out = sum(record.stem not in outcomes for record in folder.records.glob("*.json"))
+    return RunResult(list(outcomes.values()), len(tasks) - len(left), left_out, interrupted, problems)
 
 
 class PickOne:
