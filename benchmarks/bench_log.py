@@ -2,8 +2,8 @@
 
     python benchmarks/bench_log.py [--sizes 1024 2048 4096 8192] [--repeats 3] [--without-peer]
 
-Every run is a fresh process on one thread that makes its micrograph, discs of 108 pixels in noise, and measures the picking alone:
-CPU seconds, and the peak of resident memory above what was in use before, in copies of the micrograph. Medians are shown.
+Every run is a fresh process on one thread that makes its micrograph, discs of 108 pixels in noise, and measures the picking
+alone: CPU seconds, and the peak of resident memory above what was in use before, in copies of the micrograph. Medians are shown.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import time
 
 DIAMETER = 108
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def micrograph(size):
