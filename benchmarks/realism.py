@@ -40,11 +40,12 @@ RADII = np.linspace(0, 1.2, 25)
 
 @dataclass(frozen=True)
 class Likeness:
-    """A real data set and how to simulate one like it."""
+    """A real data set, the diameter in pixels that its labels give, and how to simulate one like it: Å, kDa."""
 
     folder: str
     pixel_size: float
     diameter_px: float
+    diameter: float
     size: tuple[int, int]
     border: int
     kind: str
@@ -62,6 +63,7 @@ LIKE = (
         "empiar10017",
         1.77,
         108,
+        190,
         (4096, 4096),
         140,
         "globular",
@@ -87,6 +89,7 @@ LIKE = (
         "empiar10146",
         1.5,
         77,
+        125,
         (1200, 1240),
         0,
         "cage",
@@ -222,9 +225,8 @@ def simulated(like: Likeness, count: int) -> list[Curves]:
 
 def _particle(like: Likeness, index: int) -> Structure:
     """Of twelve random particles of the right diameter and symmetry the one whose mass is nearest."""
-    size = like.diameter_px * like.pixel_size
     drawn = [
-        pseudo_protein(generator(index, "like", attempt), diameter=size, kind=like.kind, symmetry=like.symmetry)
+        pseudo_protein(generator(index, "like", attempt), diameter=like.diameter, kind=like.kind, symmetry=like.symmetry)
         for attempt in range(12)
     ]
     return min(drawn, key=lambda one: abs(np.log(one.mass_kda / like.mass_kda)))

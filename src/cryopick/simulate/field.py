@@ -39,7 +39,7 @@ class Field:
     electrons : float32 (b, h, w), counts per pixel.
     cover : int64 (b, h, w), 0 or a number of `COVER_NAMES`: what covers the pixel.
     particles : all of them, also those beyond the edges; `visibility` float32 (p,) is the share of each one's disc that is in the
-        picture and uncovered.
+        picture and uncovered, 0 where its centre is in a streaked border.
     filaments : their paths, in pixels.
     border : int64 (b, 4), widths of the streaked borders left, top, right, bottom.
     strength : float32 (b,), factor on the particles' potential that gave the wanted contrast.
@@ -121,12 +121,15 @@ def _with_border(cover: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
 
 
 def _visibility(particles: Particles, diameter_px: torch.Tensor, cover: torch.Tensor) -> torch.Tensor:
-    """Share (p,) of points spread evenly over each particle's disc that fall on bare ice in the picture."""
+    """Share (p,) of points spread evenly over each particle's disc that fall on bare ice in the picture.
+
+    0 where the innermost one, which is next to the centre, falls into a streaked border.
+    """
     _, height, width = cover.shape
-    step = torch.arange(VISIBLE_SAMPLES, device=cover.device) + 0.5
+    step = torch.arange(VISIBLE_SAMPLES, device=cover.device)
     radius, angle = (step / VISIBLE_SAMPLES).sqrt() / 2, step * 2.399963  # the golden angle: a sunflower's seeds
     spread = torch.stack([radius * angle.cos(), radius * angle.sin()], 1) * diameter_px[particles.image][:, None, None]
     column, row = (particles.xy[:, None] + spread).round().long().unbind(2)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    bare = cover[particles.image[:, None], row.clamp(0, height - 1), column.clamp(0, width - 1)] == 0
-    return (inside & bare).float().mean(1)
+    found = cover[particles.image[:, None], row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    return (inside & (found == 0)).float().mean(1) * (found[:, 0] != BORDER)
