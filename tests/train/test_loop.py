@@ -10,7 +10,7 @@ from torch import nn
 
 from cryopick.errors import SettingError
 from cryopick.randomness import generator
-from cryopick.train.loop import BEST, LAST, LOG, LoopSettings, Trainer, rate_factor
+from cryopick.train.loop import BEST, LAST, LOG, LoopSettings, Trainer, _moving_average, rate_factor
 
 Fabric = pytest.importorskip("lightning.fabric").Fabric
 SETTINGS = LoopSettings(steps=40, batch=16, learning_rate=0.05, weight_decay=0.0, warmup=4, ema=0.8, validate_every=10)
@@ -91,6 +91,14 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path):
     assert run.run() == 0.5
     assert run.step == 40
     assert torch.load(tmp_path / LAST, weights_only=True)["step"] == 40
+
+
+def test_the_average_forgets_the_first_weights_soon_and_then_decays_as_set():
+    # One weight, 0 at first and 1 ever after: decays 2/11, 3/12, then 0.3 leave 2/11 · 3/12 · 0.3 of the first value.
+    update, average = _moving_average(0.3), [torch.zeros(1)]
+    for count in (1, 2, 3):
+        update(average, [torch.ones(1)], count)
+    assert average[0].item() == pytest.approx(1 - 2 / 11 * 3 / 12 * 0.3)
 
 
 def test_rates_rise_then_follow_the_cosine_or_drop():

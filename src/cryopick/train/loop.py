@@ -15,12 +15,13 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from cryopick.errors import SettingError
 
 logger = logging.getLogger(__name__)
 Batch = Mapping[str, Tensor]
+Parameters = tuple[Tensor, ...] | list[Tensor]
 LAST, BEST, LOG = "last.ckpt", "best.pt", "metrics.csv"
 
 
@@ -34,7 +35,8 @@ class LoopSettings:
     batch : pictures a step, over all devices.
     learning_rate : of the parameter groups that name none of their own.
     schedule : after the warm-up: down to nothing along a cosine, a tenth from `drop_at` of the steps on, or constant.
-    ema : decay of the running average of the weights, which is what is validated and kept; None trains without.
+    ema : decay of the running average of the weights, which is what is validated and kept, reached step by step so that the
+        first weights are soon forgotten; None trains without.
     clip : largest norm of the gradient; None does not clip.
     precision : as Fabric names it.
     patience : validations without a better score after which the run stops; None never stops early.
@@ -112,7 +114,7 @@ class Trainer:
         self.schedule = LambdaLR(self.optimizer, lambda step: rate_factor(step, settings))
         self.average: AveragedModel | None = None
         if settings.ema is not None:
-            self.average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(task.model, multi_avg_fn=_moving_average(settings.ema))
         self.step, self.best, self.since_best = 0, -math.inf, 0
         if (out / LAST).exists():
             self._load()
@@ -234,6 +236,17 @@ class Trainer:
         torch.set_rng_state(state["torch_rng"].cpu())
         self._forget_rows_after(self.step)
         logger.info("continuing from step %d", self.step)
+
+
+def _moving_average(decay: float) -> Callable[[Parameters, Parameters, Tensor | int], None]:
+    """The update of an exponential average whose decay grows as (1 + n) / (10 + n) with the number of updates."""
+
+    @torch.no_grad()
+    def update(averages: Parameters, values: Parameters, count: Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averages, values, 1 - now)
+
+    return update
 
 
 def _replace(path: Path, state: Any) -> None:
