@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from cryopick import cli
 from cryopick.evaluate import evaluate_picks
-from cryopick.io.micrographs import write_micrograph
+from cryopick.io.micrographs import read_micrograph, write_micrograph
 from cryopick.io.picks import read_picks
 from cryopick.pickers import PICKERS
 from cryopick.types import Picks
@@ -101,6 +101,19 @@ def test_a_failed_micrograph_is_named_and_the_exit_code_is_1(micrographs, tmp_pa
     assert "1 micrograph failed" in result.output
     assert "bad.mrc: " in result.output
     assert len(read_picks(tmp_path / "out" / "particles.star")) == 3
+
+
+def test_a_truncated_micrograph_fails_and_is_picked_as_far_as_it_goes_on_request(micrographs, tmp_path):
+    whole = sorted(micrographs.glob("*.mrc"))[0]
+    short = tmp_path / "in" / "short.mrc"
+    short.parent.mkdir()
+    short.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    assert run(short, "--out", tmp_path / "strict", "--diameter", 72).exit_code == 1
+    assert run(short, "--out", tmp_path / "salvaged", "--diameter", 72, "--salvage").exit_code == 0
+    [picks] = read_picks(tmp_path / "salvaged" / "particles.star")
+    height = read_micrograph(whole).shape_hw[0]
+    assert len(picks) > 3
+    assert picks.xy[:, 1].max() < 0.75 * height
 
 
 def test_a_second_run_says_what_the_first_had_done(micrographs, tmp_path):

@@ -46,6 +46,7 @@ def pick(
         float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); estimated when not given.")
     ] = None,
     pixel_size: Annotated[float | None, typer.Option(help="Å per pixel, in place of the files' own.")] = None,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Pick what there is of truncated MRC files.")] = False,
     threshold: Annotated[
         float | None, typer.Option(help="Least score of a pick, from 0 to 1; the picker's own by default.")
     ] = None,
@@ -85,6 +86,7 @@ def pick(
         seed=seed,
         diameter=diameter,
         pixel_size=pixel_size,
+        salvage=salvage,
         formats=formats,
         previews=previews,
     )

@@ -118,7 +118,7 @@ class PickOne:
         start = time.perf_counter()
         with _warnings() as notes:
             try:
-                micrograph = task.source.read()
+                micrograph = task.source.read(salvage=self.settings.salvage)
                 picks = self.picker.pick(micrograph, diameter=self.settings.diameter)
                 preview = draw(micrograph, [Marks(picks)]) if self.settings.previews else None
             except Exception as error:

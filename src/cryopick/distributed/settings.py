@@ -32,6 +32,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     settings : every setting of the picker, as plain YAML values.
     diameter : Å, or pixels where the pixel size is unknown; None lets the picker estimate it for each micrograph.
     pixel_size : Å per pixel that replaces the files' own; None keeps those.
+    salvage : pick what there is of truncated micrographs instead of failing on them.
     seed : of all random numbers.
     device : where the picker computes.
     formats : names of pick formats to write beside RELION's.
@@ -43,6 +44,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     diameter: float | None = None
     pixel_size: float | None = None
+    salvage: bool = False
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
     formats: list[str] = []
@@ -59,6 +61,7 @@ def run_settings(
     seed: int = 0,
     diameter: float | None = None,
     pixel_size: float | None = None,
+    salvage: bool = False,
     formats: list[str] | None = None,
     previews: bool = True,
 ) -> RunSettings:
@@ -83,6 +86,7 @@ def run_settings(
         settings=msgspec.to_builtins(asdict(resolved)),
         diameter=diameter,
         pixel_size=pixel_size,
+        salvage=salvage,
         seed=seed,
         device=chosen,
         formats=[name for name in dict.fromkeys(formats or []) if name not in WRITTEN_ANYWAY],
