@@ -29,9 +29,9 @@ class Panel:
 
 
 def write_panels(panels: Sequence[Panel], shape_hw: tuple[int, int], path: Path) -> None:
-    """Write a figure as PNG, two panels a row, each showing the whole micrograph of `shape_hw`; whole or not at all.
+    """Write a figure as PNG or JPEG, by the suffix: two panels a row, each showing the whole micrograph of `shape_hw`.
 
-    Grey pictures span the middle 99 % of their values, from black to white.
+    Grey pictures span the middle 99 % of their values from black to white. The file is whole or not there.
     """
     from matplotlib.figure import Figure
 
@@ -42,7 +42,8 @@ def write_panels(panels: Sequence[Panel], shape_hw: tuple[int, int], path: Path)
         _draw(axes, panel)
         axes.set(title=panel.title, xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
     content = BytesIO()
-    figure.savefig(content, format="png", dpi=120, metadata={"Software": None})
+    png = path.suffix.lower() == ".png"
+    figure.savefig(content, format="png" if png else "jpeg", dpi=120, metadata={"Software": None} if png else None)
     write_bytes(path, content.getvalue())
 
 
@@ -51,7 +52,7 @@ def _draw(axes: Any, panel: Panel) -> None:
 
     rows, columns = panel.pixels.shape[:2]
     (left, top), (right, bottom) = panel.to_home.to_home([(-0.5, -0.5), (columns - 0.5, rows - 0.5)])
-    low, high = np.percentile(panel.pixels[:: max(1, rows // 1000)], (0.5, 99.5)) if panel.pixels.ndim == 2 else (None, None)
+    low, high = _grey_range(panel.pixels)
     axes.imshow(panel.pixels, cmap="gray", vmin=low, vmax=high, extent=(left, right, bottom, top), interpolation="antialiased")
     if panel.picks is not None and len(panel.picks):
         longer = max(abs(right - left), abs(bottom - top))
@@ -69,3 +70,11 @@ def _draw(axes: Any, panel: Panel) -> None:
                 linewidths=1.2,
             )
         )
+
+
+def _grey_range(pixels: NDArray[Any]) -> tuple[float, float] | tuple[None, None]:
+    """Values for black and white; all values where more than 99 % are one and the same, none for colours."""
+    if pixels.ndim == 3:
+        return None, None
+    low, high = np.percentile(pixels[:: max(1, len(pixels) // 1000)], (0.5, 99.5))
+    return (float(low), float(high)) if low < high else (float(pixels.min()), float(pixels.max()))

@@ -89,6 +89,22 @@ class SegnetSettings:
     masks: MaskSettings = field(default_factory=MaskSettings)
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What the network sees of a micrograph.
+
+    Attributes
+    ----------
+    picture : uint8 (h, w); a 255th of it is the network's input.
+    to_home : where its pixels lie in the micrograph.
+    map_to_home : where the pixels of the network's answer lie: elsewhere, when it has learnt to undo a shift.
+    """
+
+    picture: Grey
+    to_home: PixelMap
+    map_to_home: PixelMap
+
+
 class SegnetPicker:
     """Picks with an attention U-Net; see `SegnetSettings`.
 
@@ -114,13 +130,14 @@ class SegnetPicker:
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
         """All that was made on the way to the picks."""
-        picture, seen, home = self._prepare(micrograph)
-        probability = self._probability(picture)
+        diameter_px = _in_pixels(diameter, micrograph)
+        prepared = prepare(micrograph, self.settings, diameter_px=diameter_px)
+        probability, home = self._probability(prepared.picture), prepared.map_to_home
         if self.settings.instances == "peaks":
-            instances, detections, found_px = None, self._peaks(probability, home, micrograph, diameter), None
+            instances, detections, found_px = None, self._peaks(probability, home, diameter_px), None
         else:
             instances = self._instances(probability)
-            particles = self._particles(instances, probability.shape, home, _in_pixels(diameter, micrograph))
+            particles = self._particles(instances, probability.shape, home, diameter_px)
             kept = instances.where(particles.kept)
             xy = centres(kept.boxes) if self.settings.rules == "published" else kept.centroids
             detections = Detections(xy, np.clip(kept.scores, 0, 1))
@@ -128,44 +145,19 @@ class SegnetPicker:
         if diameter is None and found_px is not None:
             diameter = found_px * (micrograph.pixel_size or 1.0)
         picks = to_picks(detections, home, micrograph, diameter=diameter)
-        return Stages(picture, seen, probability, home, instances, picks)
-
-    def _prepare(self, micrograph: Micrograph) -> tuple[Grey, PixelMap, PixelMap]:
-        """What the network sees, where its pixels lie in the micrograph, and where the pixels of its answer lie."""
-        settings, pixels, to_home = self.settings, micrograph.pixels, PixelMap()
-        upside_down = micrograph.kind == "mrc"  # the published network was trained on MRC files upside down, on JPEGs as they are
-        if settings.denoised:
-            grey = _as_grey(pixels[::-1] if upside_down else pixels)
-            answer = PixelMap.flip_rows(len(pixels)) if upside_down else to_home
-            seen = answer
-        else:
-            if settings.clean:
-                pixels, to_home = strip_padding(pixels)
-                pixels = np.clip(pixels, *grey_window(pixels, settings.clip))
-            grey, change = denoise(pixels, replace(settings.denoise, flip_rows=upside_down))
-            seen = to_home.then(change)
-            shift_x, shift_y = settings.learnt_shift
-            answer = seen.then(PixelMap.crop(-shift_x, -shift_y))
-        side = settings.side
-        height, width = fitted_hw(grey.shape, side) if settings.aspect == "kept" else (side, side)
-        # The published programs resize so: bilinear without smoothing, rounded to whole grey values.
-        small = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-        fit = PixelMap.resize((grey.shape[1] / width, grey.shape[0] / height))
-        return small, seen.then(fit), answer.then(fit)
+        return Stages(prepared.picture, prepared.to_home, probability, home, instances, picks)
 
     @torch.inference_mode()
     def _probability(self, picture: Grey) -> Map:
-        """The map of particles, the network's first, or the map of centres, its last; the published network has one."""
+        """The network's first map; the published network has no other."""
         values = torch.from_numpy(picture).to(self.settings.device, torch.float32)[None, None] / 255
         with torch.autocast(self.settings.device, torch.bfloat16, enabled=self.settings.bfloat16):
             logits = self._network(values.contiguous(memory_format=torch.channels_last))
-        maps = torch.sigmoid(logits.float())[0]
-        chosen = maps[-1] if self.settings.instances == "peaks" else maps[0]
-        return np.asarray(chosen.cpu().numpy(), np.float32)
+        return np.asarray(torch.sigmoid(logits.float())[0, 0].cpu().numpy(), np.float32)
 
     def _instances(self, probability: Map) -> Instances:
         settings = self.settings
-        if self._segmenter is None:
+        if settings.instances == "watershed" or self._segmenter is None:
             return watershed(probability, level=settings.level, neck=settings.neck)
         points = prompts(probability, level=settings.level, neck=settings.neck) if settings.prompts == "map" else None
         return generate_masks(stretch(probability), self._segmenter, settings.masks, points=points)
@@ -183,10 +175,33 @@ class SegnetPicker:
             min_score=self.settings.threshold,
         )
 
-    def _peaks(self, centre_map: Map, home: PixelMap, micrograph: Micrograph, diameter: float | None) -> Detections:
-        diameter_px = _in_pixels(diameter, micrograph)
+    def _peaks(self, centre_map: Map, home: PixelMap, diameter_px: float | None) -> Detections:
         spacing = 10.0 if diameter_px is None else self.settings.spacing * diameter_px / home.length
         return find_peaks(centre_map, spacing=spacing, threshold=self.settings.threshold)
+
+
+def prepare(micrograph: Micrograph, settings: SegnetSettings, *, diameter_px: float | None = None) -> Prepared:
+    """Denoise and resize a micrograph for the network.
+
+    MRC files are turned upside down, because the published network was trained on them so; other files are taken as they are.
+    """
+    pixels, to_home, upside_down = micrograph.pixels, PixelMap(), micrograph.kind == "mrc"
+    if settings.denoised:
+        grey = _as_grey(pixels[::-1] if upside_down else pixels)
+        seen = answer = PixelMap.flip_rows(len(pixels)) if upside_down else to_home
+    else:
+        if settings.clean:
+            pixels, to_home = strip_padding(pixels)
+            pixels = np.clip(pixels, *grey_window(pixels, settings.clip))
+        grey, change = denoise(pixels, replace(settings.denoise.for_diameter(diameter_px), flip_rows=upside_down))
+        seen = to_home.then(change)
+        shift_x, shift_y = settings.learnt_shift
+        answer = seen.then(PixelMap.crop(-shift_x, -shift_y))
+    height, width = fitted_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
+    # The published programs resize so: bilinear without smoothing, rounded to whole grey values.
+    picture = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    fit = PixelMap.resize((grey.shape[1] / width, grey.shape[0] / height))
+    return Prepared(picture, seen.then(fit), answer.then(fit))
 
 
 def _load_network(settings: SegnetSettings) -> nn.Module:

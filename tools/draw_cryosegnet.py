@@ -1,0 +1,77 @@
+"""Draw the picture of ``docs/cryosegnet.md``: every stage on a simulated micrograph, with a network trained here for a minute.
+
+python tools/draw_cryosegnet.py
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cryopick.coordinates import PixelMap
+from cryopick.evaluate.matching import match_picks
+from cryopick.io.panels import Panel, write_panels
+from cryopick.models.attention_unet import AttentionUNet
+from cryopick.pickers.segnet import SegnetPicker, SegnetSettings, prepare
+from cryopick.pickers.stages import coloured, outlined
+from cryopick.simulate import simulate_micrograph
+from cryopick.simulate.micrograph import SimulatedMicrograph, load_settings
+from cryopick.train.segmentation_loss import segmentation_loss
+from cryopick.train.targets import disc_mask
+
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "cryosegnet-stages.jpg"
+SETTINGS = SegnetSettings(side=256, threshold=0.6)
+MICROGRAPHS, STEPS, BATCH = 24, 150, 4
+
+
+def main() -> None:
+    """Train, pick a micrograph that was not trained on, and draw what happened to it."""
+    torch.manual_seed(0)
+    network = AttentionUNet(8, 4)
+    train(network, [simulate(index) for index in range(MICROGRAPHS)])
+    example = simulate(MICROGRAPHS)
+    micrograph = example.micrograph
+    stages = SegnetPicker(SETTINGS, network=network.eval()).stages(micrograph)
+    match = match_picks(stages.picks, example.truth, radius=80.0)
+    error = np.median(match.distances)
+    print(f"{len(stages.picks)} picks, {len(match.pairs)} of {len(example.truth)} particles, median error {error:.1f} px")
+    panels = [
+        Panel("1. the micrograph", micrograph.pixels, PixelMap()),
+        Panel("2. denoised", stages.picture, stages.picture_to_home),
+        Panel("3. the U-Net's map", stages.probability, stages.to_home),
+        Panel("4. instances in the map", coloured(stages.labels), stages.to_home),
+        Panel("5. their outlines", outlined(stages.probability, stages.labels), stages.to_home),
+        Panel(f"6. {len(stages.picks)} picks", stages.picture, stages.picture_to_home, stages.picks),
+    ]
+    write_panels(panels, micrograph.shape_hw, PICTURE)
+
+
+def simulate(index: int) -> SimulatedMicrograph:
+    easy = replace(load_settings("easy"), diameter=(150.0, 170.0), coverage=(0.2, 0.35), spacing=(0.95, 1.0))
+    return simulate_micrograph(seed=7, index=index, size=1024, pixel_size=2.0, settings=easy)
+
+
+def train(network: nn.Module, examples: list[SimulatedMicrograph]) -> None:
+    """CryoSegNet's recipe, shortened: discs as targets, half cross-entropy and half Dice, Adam."""
+    pictures, targets = zip(*map(example_tensors, examples), strict=True)
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    rng = np.random.default_rng(0)
+    for _ in range(STEPS):
+        chosen = rng.choice(len(pictures), BATCH, replace=False)
+        loss = segmentation_loss(network(torch.stack([pictures[i] for i in chosen])), torch.stack([targets[i] for i in chosen]))
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+
+
+def example_tensors(example: SimulatedMicrograph) -> tuple[Tensor, Tensor]:
+    prepared = prepare(example.micrograph, SETTINGS)
+    shape_hw = (prepared.picture.shape[0], prepared.picture.shape[1])
+    mask = disc_mask(example.truth, shape_hw=shape_hw, to_home=prepared.map_to_home)
+    return torch.from_numpy(prepared.picture)[None].float() / 255, torch.from_numpy(mask)[None]
+
+
+if __name__ == "__main__":
+    main()
