@@ -5,8 +5,11 @@ python tools/draw_denoising.py
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from cryopick.coordinates import PixelMap
 from cryopick.io.panels import Panel, write_panels
@@ -24,7 +27,7 @@ def main() -> None:
     deconvolved, _ = stages.wiener(averaged, stages.gaussian_kernel())
     equalised = stages.equalise(stages.stretch(deconvolved))
     smooth, _ = stages.guided_filter(equalised, deconvolved)
-    pictures = {
+    pictures: dict[str, NDArray[Any]] = {
         "the micrograph": micrograph.pixels,
         "1, 2. blurred and stretched": stretched,
         "3. non-local means": averaged,
@@ -36,7 +39,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         whole = Path(folder) / "stages.png"
         write_panels(panels, micrograph.shape_hw, whole)
-        cv2.imwrite(str(PICTURE), cv2.imread(str(whole)), [cv2.IMWRITE_JPEG_QUALITY, 70])
+        cv2.imwrite(str(PICTURE), np.asarray(cv2.imread(str(whole))), [cv2.IMWRITE_JPEG_QUALITY, 70])
 
 
 if __name__ == "__main__":
