@@ -1,7 +1,7 @@
-"""Which boxes around masks are particles, and how large a particle is: the published rules, and rules that hold up better.
+"""Which instances in a map are particles, where, and how large a particle is: published rules, and rules that hold up better.
 
-Boxes are int (n, 4), first column, first row, last column, last row; their sides are counted as last minus first, as the
-published program counts them, in `published_rules`, and in whole pixels, one more, in `robust_rules`.
+Sides of boxes are counted as last minus first pixel in `published_rules`, as in the published program, and in whole pixels, one
+more, in `robust_rules`.
 """
 
 from dataclasses import dataclass
@@ -9,49 +9,53 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Boxes = NDArray[np.int64]
+from cryopick.pickers.instances import Instances
 
 NORMAL = 1.4826  # median absolute deviation to standard deviation of a normal distribution
+SLENDEREST = 2.0
+SMALLEST_REACH = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Particles:
-    """The boxes that are particles, as indices in the order given, and a particle's diameter in home pixels, None without any."""
+    """Instances that are particles.
+
+    Attributes
+    ----------
+    kept : their indices, in the order given.
+    xy : float64 (n, 2), their centres in pixels of the map.
+    diameter_px : of a particle, in home pixels; None where nothing tells.
+    """
 
     kept: NDArray[np.intp]
+    xy: NDArray[np.float64]
     diameter_px: float | None
 
 
-def centres(boxes: Boxes) -> NDArray[np.float64]:
-    """Middle of each box (n, 2) as x, y, as published."""
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
-
-
-def published_rules(
-    boxes: Boxes, predicted_iou: NDArray[np.float32], *, scale_xy: tuple[float, float], min_iou: float = 0.94
-) -> Particles:
+def published_rules(instances: Instances, *, scale_xy: tuple[float, float], min_iou: float = 0.94) -> Particles:
     """CryoSegNet's rules (supplementary algorithm S1, constants from its program), without its random duplicates.
 
     Masks count when their IoU is above `min_iou`. A box passes when both sides lie strictly between mode − th / 3 and mode + th;
     of equally frequent values the one met first is the mode. th is a fifth of the radius, which is half the diagonal of the box
     of the modes in *home* pixels (`scale_xy` of them per pixel of the map), though the sides are not: the tolerance grows with
-    the micrograph. The diameter is twice the radius, rounded down. Where no mask is good the published program stops; here
-    nothing is kept.
+    the micrograph. The diameter is twice the radius, rounded down, and the centre the box's middle. Where no mask is good the
+    published program stops; here nothing is kept.
     """
-    good = np.flatnonzero(predicted_iou > min_iou)
+    good = np.flatnonzero(instances.scores > min_iou)
     if not len(good):
-        return Particles(good, None)
-    sides = (boxes[:, 2:] - boxes[:, :2])[good]
+        return Particles(good, np.zeros((0, 2)), None)
+    boxes = instances.boxes[good]
+    sides = boxes[:, 2:] - boxes[:, :2]
     mode = np.array([_mode(sides[:, 0]), _mode(sides[:, 1])])
     radius = int(np.hypot(*(mode * scale_xy)) // 2)
     tolerance = 0.2 * radius
     passes = ((sides > mode - tolerance / 3) & (sides < mode + tolerance)).all(axis=1)
-    return Particles(good[passes], 2.0 * radius if radius else None)
+    middles = (boxes[passes, :2] + boxes[passes, 2:]) / 2
+    return Particles(good[passes], middles, 2.0 * radius if radius else None)
 
 
 def robust_rules(
-    boxes: Boxes,
-    scores: NDArray[np.float32],
+    instances: Instances,
     *,
     shape_hw: tuple[int, int],
     scale_xy: tuple[float, float],
@@ -59,30 +63,44 @@ def robust_rules(
     min_score: float = 0.5,
     tolerance: float = 0.35,
 ) -> Particles:
-    """Boxes about as large as a particle, everything in home pixels (`scale_xy` of them per pixel of the map).
+    """Instances about as large as a particle, all lengths in home pixels (`scale_xy` of them per pixel of the map).
 
-    The usual size is `diameter_px` where it is known, else the median of the mean sides of all candidates: boxes with a score of
+    The usual size is `diameter_px` where it is known, else the median of the mean sides of all candidates: those with a score of
     at least `min_score`, not cut by the edge of the map (`shape_hw`), and at most twice as long as wide. A candidate passes when
     its mean side is within `tolerance` times the usual size of it. Without a known diameter, three robust standard deviations
-    (from the median absolute deviation), but at least a tenth, take the place of a `tolerance` that is larger. Cut boxes tell
-    neither size nor centre, so they never pass. The diameter returned is the known one, or the median of those that passed.
+    (from the median absolute deviation), but at least a tenth, take the place of a `tolerance` that is larger. Its centre is its
+    centre of mass. An instance that the edge cuts passes when at least half of the usual size is left of each side that is cut
+    and the others are within `tolerance`; its centre is half the usual size from the end that is not cut.
     """
-    height, width = shape_hw
-    sides = (boxes[:, 2:] - boxes[:, :2] + 1) * np.asarray(scale_xy, np.float64)
-    cut = (boxes[:, :2] <= 0).any(axis=1) | (boxes[:, 2] >= width - 1) | (boxes[:, 3] >= height - 1)
-    candidates = np.flatnonzero((scores >= min_score) & ~cut & (sides.max(axis=1) <= 2 * sides.min(axis=1)))
-    if not len(candidates):
-        return Particles(candidates, diameter_px)
-    sizes = sides[candidates].mean(axis=1)
-    usual, reach = diameter_px, tolerance
+    scale, last = np.asarray(scale_xy, np.float64), (shape_hw[1] - 1, shape_hw[0] - 1)
+    sides = (instances.boxes[:, 2:] - instances.boxes[:, :2] + 1) * scale
+    first_cut, last_cut = instances.boxes[:, :2] <= 0, instances.boxes[:, 2:] >= last
+    cut = first_cut | last_cut
+    good = instances.scores >= min_score
+    candidate = good & ~cut.any(axis=1) & (sides.max(axis=1) <= SLENDEREST * sides.min(axis=1))
+    sizes = sides.mean(axis=1)
+    usual, reach = (diameter_px, tolerance) if diameter_px is not None else _usual(sizes[candidate], tolerance)
     if usual is None:
-        usual = float(np.median(sizes))
-        spread = NORMAL * float(np.median(np.abs(sizes - usual))) / usual
-        reach = min(tolerance, max(3 * spread, 0.1))
-    passes = np.abs(sizes - usual) <= reach * usual
-    if diameter_px is None and passes.any():
-        usual = float(np.median(sizes[passes]))
-    return Particles(candidates[passes], usual)
+        return Particles(np.zeros(0, np.intp), np.zeros((0, 2)), None)
+    whole = candidate & (np.abs(sizes - usual) <= reach * usual)
+    enough = (sides >= usual / 2) & (sides <= (1 + tolerance) * usual) & ~(first_cut & last_cut)
+    about = np.abs(sides - usual) <= tolerance * usual
+    passes = np.flatnonzero(whole | (good & cut.any(axis=1) & np.where(cut, enough, about).all(axis=1)))
+    half = usual / 2 / scale
+    xy = instances.where(passes).centroids
+    xy = np.where(first_cut[passes], instances.boxes[passes, 2:] + 0.5 - half, xy)
+    xy = np.where(last_cut[passes], instances.boxes[passes, :2] - 0.5 + half, xy)
+    found = diameter_px if diameter_px is not None or not whole.any() else float(np.median(sizes[whole]))
+    return Particles(passes, xy, found)
+
+
+def _usual(sizes: NDArray[np.float64], tolerance: float) -> tuple[float | None, float]:
+    """The median, and how far from it, as a part of it, sizes may lie."""
+    if not len(sizes):
+        return None, tolerance
+    median = float(np.median(sizes))
+    spread = NORMAL * float(np.median(np.abs(sizes - median))) / median
+    return median, min(tolerance, max(3 * spread, SMALLEST_REACH))
 
 
 def _mode(values: NDArray[np.int64]) -> int:

@@ -19,7 +19,7 @@ from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.sam import REMEDY, fitted_hw, load_sam
 from cryopick.models.weights import load
 from cryopick.pickers.base import Detections, to_picks
-from cryopick.pickers.box_rules import Particles, centres, published_rules, robust_rules
+from cryopick.pickers.box_rules import Particles, published_rules, robust_rules
 from cryopick.pickers.instances import NECK, Instances, prompts, watershed
 from cryopick.pickers.mask_generator import MaskSettings, Segmenter, generate_masks
 from cryopick.pickers.peaks import find_peaks
@@ -138,9 +138,7 @@ class SegnetPicker:
         else:
             instances = self._instances(probability)
             particles = self._particles(instances, probability.shape, home, diameter_px)
-            kept = instances.where(particles.kept)
-            xy = centres(kept.boxes) if self.settings.rules == "published" else kept.centroids
-            detections = Detections(xy, np.clip(kept.scores, 0, 1))
+            detections = Detections(particles.xy, np.clip(instances.scores[particles.kept], 0, 1))
             found_px = particles.diameter_px
         if diameter is None and found_px is not None:
             diameter = found_px * (micrograph.pixel_size or 1.0)
@@ -165,10 +163,9 @@ class SegnetPicker:
     def _particles(self, instances: Instances, shape_hw: tuple[int, int], home: PixelMap, diameter_px: float | None) -> Particles:
         scale_xy = (abs(home.scale[0]), abs(home.scale[1]))
         if self.settings.rules == "published":
-            return published_rules(instances.boxes, instances.scores, scale_xy=scale_xy, min_iou=self.settings.threshold)
+            return published_rules(instances, scale_xy=scale_xy, min_iou=self.settings.threshold)
         return robust_rules(
-            instances.boxes,
-            instances.scores,
+            instances,
             shape_hw=shape_hw,
             scale_xy=scale_xy,
             diameter_px=diameter_px,
