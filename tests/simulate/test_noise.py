@@ -11,6 +11,7 @@ from cryopick.simulate.noise import (
     ice_structure,
     modulation_transfer,
     noise_transfer,
+    poisson,
     random_field,
 )
 
@@ -69,3 +70,15 @@ def test_a_counting_detector_leaves_shot_noise_white():
     modulation = torch.tensor([[[1.0, 0.6, 0.3]], [[1.0, 0.6, 0.3]]])
     values = noise_transfer(modulation, torch.tensor([1.0, 0.0]))
     torch.testing.assert_close(values, torch.tensor([[[1.0, 1, 1]], [[1.0, 0.6, 0.3]]]))
+
+
+@pytest.mark.parametrize("expected", [0.02, 2.0, 8.5, 20.0, 3000.0])
+def test_counts_have_the_moments_of_poisson_numbers(expected):
+    counts = poisson(torch.full((1000, 1000), expected), torch.Generator().manual_seed(4)).double()
+    assert (counts >= 0).all()
+    # Standard errors of a million numbers: √λ/1000 of the mean, about 0.15 % of the variance (more for few counts), 0.25 % of
+    # the skewness 1/√λ.
+    assert counts.mean().item() == pytest.approx(expected, abs=5e-3 * expected**0.5)
+    assert counts.var().item() == pytest.approx(expected, rel=0.02)
+    skewness = ((counts - counts.mean()) ** 3).mean().item() / counts.std().item() ** 3
+    assert skewness == pytest.approx(expected**-0.5, abs=max(0.012, 0.02 * expected**-0.5))

@@ -1,4 +1,4 @@
-"""Labelled micrographs in CryoPPP's folders: `micrographs`, and under `ground_truth` `particle_coordinates`, `false_positives`."""
+"""Labelled micrographs in the folders of CryoPPP: `micrographs`, and under `ground_truth` the particles and false positives."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def read_dataset(root: Path | str, *, pixel_size: float | None = None) -> list[L
 
 
 def _labels(folder: Path, sources: dict[str, MicrographSource]) -> dict[str, Picks]:
-    files = ((stem(path.name), path) for path in sorted(folder.glob("*.csv")))
+    files = ((path.stem, path) for path in sorted(folder.glob("*.csv")))
     return {
         name: _one(read_picks(path, format="cryoppp", micrographs=[sources[name]])) for name, path in files if name in sources
     }

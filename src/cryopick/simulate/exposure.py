@@ -7,7 +7,7 @@ import torch
 
 from cryopick.simulate.conditions import Conditions
 from cryopick.simulate.ctf import Frequencies, frequencies, interaction_constant, transfer
-from cryopick.simulate.noise import carbon_spectrum, ice_spectrum, modulation_transfer, noise_transfer, random_field
+from cryopick.simulate.noise import carbon_spectrum, ice_spectrum, modulation_transfer, noise_transfer, poisson, random_field
 from cryopick.simulate.projection import blur
 from cryopick.simulate.solids import Solids
 
@@ -41,8 +41,8 @@ def expose(
     """Image particles' projected beads (b, h, w) in V·Å and solids through the microscope.
 
     The beads get their size `bead_sigma` (b,) Å here. Particles at `centres` (p, 2), in the pictures `image` (p,), decide the
-    contrast, as far as their potential is multiplied by a factor within `limits`. `illumination` (b, h, w) multiplies the dose.
-    Linear imaging; Poisson statistics.
+    contrast, as far as their potential is multiplied by a factor within `limits`. `illumination`, (b, h, w) or (b, 1, 1),
+    multiplies the dose. Linear imaging; Poisson statistics.
     """
     shape_hw = (points.shape[1], points.shape[2])
     at = frequencies(shape_hw, conditions.pixel_size)
@@ -64,7 +64,7 @@ def expose(
         contrast += film * solids.carbon * solids.carbon_thickness.sqrt()[:, None, None]
     passed = torch.exp(-solids.absorption - thickness / INELASTIC_LENGTH) * illumination
     expected = (1 + contrast).clamp(min=FAINTEST) * passed * (conditions.dose * conditions.pixel_size**2)[:, None, None]
-    surplus = torch.poisson(expected, generator=rng) - expected
+    surplus = poisson(expected, rng) - expected
     return Exposure(expected + torch.fft.irfft2(torch.fft.rfft2(surplus) * shot, s=shape_hw), strength)
 
 

@@ -10,6 +10,7 @@ WATER_POTENTIAL = 143.0
 CARBON_PER_CUBIC_ANGSTROM = 0.1
 CARBON_POTENTIAL = 91.0
 """V·Å³ an atom; the mean inner potential of the film is 9.1 V."""
+FEW_COUNTS = 8.0
 
 
 def ice_structure(k: torch.Tensor) -> torch.Tensor:
@@ -61,3 +62,15 @@ def noise_transfer(modulation: torch.Tensor, whiteness: torch.Tensor) -> torch.T
     """Factor on the shot noise's amplitude: 1 where a detector counts (`whiteness` 1), its modulation where it integrates (0)."""
     white = whiteness[:, None, None]
     return torch.sqrt(white + (1 - white) * modulation**2)
+
+
+def poisson(expected: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Counts with these expectations: exact below `FEW_COUNTS`, above it a normal number made as skew as a Poisson number.
+
+    That is several times as fast and has the same first three moments (Cornish and Fisher 1938), but is no whole number.
+    """
+    normal = torch.randn(expected.shape, generator=rng, device=expected.device)
+    counts = (expected + expected.sqrt() * normal + (normal**2 - 1) / 6).clamp_(min=0)
+    few = expected < FEW_COUNTS
+    counts[few] = torch.poisson(expected[few], generator=rng)
+    return counts
