@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from argparse import Namespace
 
 import numpy as np
@@ -110,6 +111,29 @@ def test_missing_surplus_and_misshapen_keys_are_named(tmp_path, state):
     assert "1 missing: d2.c1.conv.3.bias" in message
     assert "1 surplus: extra.weight" in message
     assert "1 of another shape: b1.conv.0.bias (7,) where (16,) is needed" in message
+
+
+def test_a_card_with_settings_that_the_network_does_not_have_is_refused(tmp_path, state):
+    path = tmp_path / "odd.safetensors"
+    for settings in ({"width": 2, "levels": 3, "colour": "red"}, {"width": 2, "levels": 30}):
+        weights.save(path, state, weights.Card("attention-unet", settings))
+        with pytest.raises(FileError, match="settings that cannot be"):
+            weights.load(path)
+
+
+def test_a_card_of_a_network_unknown_here_is_refused(tmp_path, state):
+    path = tmp_path / "new.safetensors"
+    weights.save(path, state, weights.Card("perceiver"))
+    with pytest.raises(FileError, match=r"perceiver.*Update"):
+        weights.load(path)
+
+
+@pytest.mark.parametrize("key", ["output.weight", "e1.conv.conv.3.weight", "d3.c1.conv.1.running_mean"])
+def test_whichever_tensor_is_missing_is_named(tmp_path, state, key):
+    del state[key]
+    torch.save(state, tmp_path / "unet.pth")
+    with pytest.raises(FileError, match=re.escape(f"1 missing: {key}")):
+        weights.load(tmp_path / "unet.pth")
 
 
 def test_a_network_is_untouched_by_weights_that_do_not_fit(state, tmp_path):

@@ -126,9 +126,9 @@ def settings_of(state: Mapping[str, Tensor]) -> Settings | None:
     """Width, levels and maps of the U-Net that a state dict belongs to; None when its keys are another network's."""
     first, last = state.get("e1.conv.conv.0.weight"), state.get("output.weight")
     levels = sum(f"d{level}.ag.Wg.0.weight" in state for level in LEVELS)
-    if first is None or last is None or levels == 0 or first.ndim != 4:
+    if first is None or levels == 0:
         return None
-    return {"width": first.shape[0], "levels": levels, "maps": last.shape[0]}
+    return {"width": first.shape[0], "levels": levels, "maps": 1 if last is None else last.shape[0]}
 
 
 ARCHITECTURE = Architecture(

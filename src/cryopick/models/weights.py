@@ -190,7 +190,10 @@ def verify(path: Path, *, sha256: str | None = None) -> Card:
 
 
 def _network(state: State, card: Card, path: Path) -> nn.Module:
-    model = ARCHITECTURES.get(card.architecture).build(**card.settings)
+    try:
+        model = ARCHITECTURES.get(card.architecture).build(**card.settings)
+    except (TypeError, SettingError) as error:
+        raise FileError(path, f"has a card with settings that cannot be ({error})", "Get the file again") from error
     fit(model, state, path)
     return model
 
