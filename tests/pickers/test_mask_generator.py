@@ -145,3 +145,57 @@ def test_of_overlapping_boxes_the_better_stays():
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 def test_boxes_of_one_pixel_do_not_suppress_each_other(overlap):
     assert len(suppress_boxes(np.array([[5, 5, 5, 5], [5, 5, 5, 5]]), np.array([1.0, 0.9]), overlap)) == 2
+
+
+class Noise:
+    """A segmenter that answers with smooth noise, and keeps what it was asked."""
+
+    side = 128
+
+    def __init__(self):
+        self.rng = np.random.default_rng(5)
+        self.parts, self.points, self.logits, self.iou = [], [], [], []
+
+    def encode(self, picture):
+        self.parts.append(picture)
+
+    def decode(self, code, points):
+        noise = self.rng.normal(0, 60, (len(points) * 3, 32, 32)).astype(np.float32)
+        smooth = np.stack([cv2.GaussianBlur(each, (0, 0), 4) for each in noise])
+        self.points.append(points)
+        self.logits.append(torch.from_numpy(smooth).reshape(len(points), 3, 32, 32))
+        self.iou.append(torch.from_numpy(self.rng.uniform(0.7, 1, (len(points), 3)).astype(np.float32)))
+        return self.logits[-1], self.iou[-1]
+
+
+def test_filters_and_boxes_are_those_of_transformers():
+    library = pytest.importorskip("transformers.models.sam.image_processing_pil_sam")
+    segmenter = Noise()
+    settings = MaskSettings(grid=6, batch=16, min_iou=0.88, min_stability=0.8, max_overlap=1.0)
+    found = generate_masks(np.zeros((128, 128), np.uint8), segmenter, settings)
+    logits, iou = torch.cat(segmenter.logits).flatten(0, 1), torch.cat(segmenter.iou).flatten()
+    large = torch.nn.functional.interpolate(logits[:, None], (128, 128), mode="bilinear", align_corners=False)[:, 0]
+    good = (iou > 0.88) & (library._compute_stability_score(large, 0.0, 1) >= 0.8)
+    boxes, scores = library._batched_mask_to_box(large[good] > 0), iou[good]
+    assert 5 < len(boxes) < 60
+    order = torch.argsort(-scores)
+    assert found.boxes.tolist() == boxes[order].tolist()
+    np.testing.assert_array_equal(found.scores, scores[order])
+
+
+@pytest.mark.parametrize("shape", [(120, 120), (90, 141)])
+def test_crops_and_their_grids_are_those_of_transformers(shape):
+    library = pytest.importorskip("transformers.models.sam.image_processing_pil_sam")
+    picture = np.arange(shape[0] * shape[1]).reshape(shape)
+    segmenter = Noise()
+    settings = MaskSettings(grid=4, crop_layers=2, crop_grid_divisor=2, min_iou=2.0)
+    generate_masks(picture, segmenter, settings)
+    boxes, layers = library._generate_per_layer_crops(2, 512 / 1500, shape)
+    assert len(boxes) == 1 + 4 + 16
+    for part, points, (left, top, right, bottom), layer in zip(segmenter.parts, segmenter.points, boxes, layers, strict=True):
+        np.testing.assert_array_equal(part, picture[top:bottom, left:right])
+        height, width = part.shape
+        expected = library._build_point_grid(4 // 2**layer).reshape(-1, 2) * (width, height)
+        # Fitting a part of `width` pixels into 128 keeps its edges, so a point at x lies at (x + ½) · 128 / width − ½.
+        factor = np.round(np.array([width, height]) * 128 / max(width, height)) / (width, height)
+        np.testing.assert_allclose(points, (expected + 0.5) * factor - 0.5, atol=1e-9)
