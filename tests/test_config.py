@@ -11,6 +11,7 @@ from cryopick.errors import SettingError
 @dataclass(frozen=True)
 class Inner:
     width: int = 8
+    depth: int = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ def test_later_layers_win_over_earlier_ones_and_over_defaults():
 
 def test_nested_settings_take_nested_mappings():
     assert resolve(Outer, {"inner": {"width": 16}}).inner == Inner(16)
+
+
+def test_nested_settings_are_merged_key_by_key():
+    assert resolve(Outer, {"inner": {"width": 4}}, {"inner": {"depth": 2}}) == Outer(inner=Inner(4, 2))
+
+
+def test_points_in_words_lead_into_nested_settings():
+    assert parse_words(["inner.width=4", "inner.depth=2", "radius=1"]) == {"inner": {"width": 4, "depth": 2}, "radius": 1}
 
 
 def test_words_are_read_as_yaml():

@@ -13,7 +13,8 @@ T = TypeVar("T")
 def resolve(settings: type[T], *layers: Mapping[str, Any]) -> T:
     """An instance of the dataclass `settings`; later layers win over earlier ones and over its defaults.
 
-    Raises `SettingError` that names an unknown key, or a value of the wrong type. Nested dataclasses take nested mappings.
+    Nested dataclasses take nested mappings, which are merged key by key. Raises `SettingError` that names an unknown key, or a
+    value of the wrong type.
     """
     import msgspec
 
@@ -24,7 +25,7 @@ def resolve(settings: type[T], *layers: Mapping[str, Any]) -> T:
         for key, value in layer.items():
             if key not in known:
                 raise SettingError(f"{settings.__name__} has no setting {key!r}; it has: {', '.join(known)}")
-            merged[key] = value
+            merged[key] = _merged(merged.get(key), value)
     try:
         return msgspec.convert(merged, settings)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
@@ -32,7 +33,7 @@ def resolve(settings: type[T], *layers: Mapping[str, Any]) -> T:
 
 
 def parse_words(words: Sequence[str]) -> dict[str, Any]:
-    """`["radius=0.2", "scales=[1, 2]"]` as a mapping; values are read as YAML."""
+    """`["radius=0.2", "loop.steps=100"]` as a mapping, nested at the points; values are read as YAML."""
     import yaml
 
     parsed: dict[str, Any] = {}
@@ -41,10 +42,20 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
         if not sign or not key:
             raise SettingError(f"{word!r} is not a setting; write key=value")
         try:
-            parsed[key.strip()] = yaml.safe_load(value)
+            nested = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise SettingError(f"{word!r}: the value cannot be read as YAML") from error
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        parsed = _merged(parsed, nested)
     return parsed
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """The new value over the old one; two mappings key by key."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
 
 
 def preset_names(kind: str) -> list[str]:

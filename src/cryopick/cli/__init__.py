@@ -4,7 +4,7 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ["pick", "demo", "convert", "check", "evaluate", "denoise", "simulate"]
+COMMANDS = ["pick", "demo", "convert", "check", "evaluate", "denoise", "simulate", "train"]
 GROUPS = ["weights"]
 
 app = typer.Typer(
