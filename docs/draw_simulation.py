@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from cryopick.io.previews import Marks, contact_sheet, draw, write_png
+from cryopick.io.previews import Marks, contact_sheet, draw
 from cryopick.simulate import SimulatedMicrograph, random_structures, simulate_micrograph
 from cryopick.simulate.gallery import gallery
 
@@ -24,19 +24,21 @@ def caption(found: SimulatedMicrograph) -> str:
 
 
 def write_jpeg(picture: np.ndarray, path: Path) -> None:
-    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 72])
+    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 58])
 
 
 def main() -> None:
     torch.set_num_threads(1)
     IMAGES.mkdir(exist_ok=True)
-    write_png(gallery(random_structures(24, seed=4, diameter=(90.0, 400.0)), side=80, views=3), IMAGES / "simulation-gallery.png")
+    write_jpeg(
+        gallery(random_structures(24, seed=4, diameter=(90.0, 400.0)), side=80, views=3), IMAGES / "simulation-gallery.jpg"
+    )
     typical = [simulate_micrograph(seed=1, index=index, size=SIDE, pixel_size=PIXEL_SIZE) for index in range(24)]
     write_jpeg(
         contact_sheet([preview(one) for one in typical], [caption(one) for one in typical], columns=6),
         IMAGES / "simulation-typical.jpg",
     )
-    rows = [simulate_micrograph(seed=2, index=1, size=SIDE, pixel_size=PIXEL_SIZE, preset=preset) for preset in PRESETS]
+    rows = [simulate_micrograph(seed=2, index=6, size=SIDE, pixel_size=PIXEL_SIZE, preset=preset) for preset in PRESETS]
     pictures = [preview(one) for one in rows] + [preview(one, marked=True) for one in rows]
     captions = [*PRESETS, *(f"{len(one.truth)} particles" for one in rows)]
     write_jpeg(contact_sheet(pictures, captions, columns=len(PRESETS)), IMAGES / "simulation-presets.jpg")

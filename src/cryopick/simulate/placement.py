@@ -59,7 +59,7 @@ def _close_pairs(xy: torch.Tensor, distance: torch.Tensor) -> tuple[torch.Tensor
         pairs = cKDTree(xy[0].cpu().numpy().astype(np.float64)).query_pairs(float(distance[0]), output_type="ndarray")
         earlier, later = torch.from_numpy(np.sort(pairs, axis=1)).to(xy.device).unbind(1)
         return earlier, later
-    apart = torch.linalg.vector_norm(xy[:, :, None] - xy[:, None], dim=3)
+    apart = torch.cdist(xy, xy, compute_mode="donot_use_mm_for_euclid_dist")
     close = torch.triu(apart < distance[:, None, None], diagonal=1)
     image, first, second = close.nonzero(as_tuple=True)
     return image * tries + first, image * tries + second

@@ -9,8 +9,8 @@ from torch.nn.functional import interpolate
 from cryopick.simulate.conditions import Conditions
 from cryopick.simulate.settings import SimulationSettings
 
-COARSE = 1024
-"""Outlines are worked out on at most this many points a side, smoothly, then enlarged and only then made sharp."""
+COARSE, FINEST = 1024, 2.0
+"""Outlines are worked out on at most this many points a side, at least so many pixels apart, then enlarged and made sharp."""
 CARBON_POTENTIAL = 9.1
 """V, mean inner potential."""
 BLOB_PARTS = (1.0, 0.5, 0.4)
@@ -152,7 +152,7 @@ def _rough(shape: tuple[int, int, int], cells: int, rng: torch.Generator) -> tor
 
 def _coarse_grid(shape_hw: tuple[int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Column and row (1, h', w') in pixels of the full picture at the points that `_enlarge` starts from."""
-    steps = [max(1.0, side / COARSE) for side in shape_hw]
+    steps = [max(FINEST, side / COARSE) for side in shape_hw]
     rows, columns = (
         (torch.arange(math.ceil(side / step), device=device) + 0.5) * (side / math.ceil(side / step)) - 0.5
         for side, step in zip(shape_hw, steps, strict=True)
