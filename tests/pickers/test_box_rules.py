@@ -119,6 +119,12 @@ def test_without_a_whole_particle_only_a_known_diameter_tells():
     assert robust_rules(cut, shape_hw=(300, 400), scale_xy=(1, 1), diameter_px=40).xy.tolist() == [[9.5, 129.5]]
 
 
+def test_however_mixed_the_sizes_are_only_those_within_the_tolerance_pass():
+    # Median 40, median deviation 13: three standard deviations would let all through, 0.35 × 40 = 14 does not.
+    found = robust_rules(filled(discs([20, 27, 40, 40, 53, 60], step=70)), shape_hw=(500, 500), scale_xy=(1, 1))
+    assert found.kept.tolist() == [1, 2, 3, 4]
+
+
 def test_low_scores_do_not_pass():
     found = robust_rules(filled(discs([30, 30]), [0.4, 0.6]), shape_hw=(400, 400), scale_xy=(1, 1), min_score=0.5)
     assert found.kept.tolist() == [1]

@@ -38,6 +38,13 @@ def test_a_long_particle_stays_one():
     assert parts(mask).max() == 1
 
 
+def test_of_three_discs_in_a_row_the_wide_neck_joins_and_the_narrow_one_parts():
+    # Necks: centres 16 apart √(1 − 0.4²) = 0.92 of the radius, 34 apart √(1 − 0.85²) = 0.53.
+    labels = parts(union((80, 160), (40, 40, 20), (56, 40, 20), (90, 40, 20)))
+    assert labels.max() == 2
+    assert labels[40, 40] == labels[40, 56] != labels[40, 90]
+
+
 def test_a_clump_of_seven_is_seven():
     angles = np.arange(6) * np.pi / 3
     ring = [(100 + 27 * np.cos(a), 100 + 27 * np.sin(a), 15) for a in angles]

@@ -122,6 +122,15 @@ def test_crops_find_what_the_whole_picture_is_too_coarse_for():
     assert len(cropped) == 2
 
 
+def test_of_the_same_mask_the_finer_one_from_a_crop_is_kept():
+    picture = picture_of_discs((512, 512), [(72, 75)], 21)
+    points = np.array([[72.0, 75.0]])
+    whole, crop = (generate_masks(part, ComponentSegmenter(), points=points) for part in (picture, picture[:343, :343]))
+    both = generate_masks(picture, ComponentSegmenter(), MaskSettings(crop_layers=1), points=points)
+    assert whole.boxes.tolist() != crop.boxes.tolist()
+    assert both.boxes.tolist() == crop.boxes.tolist()
+
+
 def test_small_regions_go_and_small_holes_are_filled():
     picture = picture_of_discs((256, 256), [(80, 80)], 40)
     cv2.circle(picture, (80, 80), 6, 0, -1)
