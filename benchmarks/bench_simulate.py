@@ -22,7 +22,7 @@ from cryopick.simulate import (
 )
 
 CASES = (  # side, diameter in Å, coverage of about 500 and 2,500 particles at 1 Å per pixel
-    (1024, 45.0, 0.55),
+    (1024, 38.0, 0.55),
     (4096, 90.0, 0.60),
 )
 

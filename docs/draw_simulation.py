@@ -24,7 +24,7 @@ def caption(found: SimulatedMicrograph) -> str:
 
 
 def write_jpeg(picture: np.ndarray, path: Path) -> None:
-    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 58])
+    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 54])
 
 
 def main() -> None:
