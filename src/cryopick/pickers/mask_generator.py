@@ -104,7 +104,7 @@ def generate_masks(
     return together
 
 
-def suppress_boxes(boxes: NDArray[np.int64], scores: NDArray[Any], max_overlap: float) -> NDArray[np.intp]:
+def suppress_boxes(boxes: NDArray[Any], scores: NDArray[Any], max_overlap: float) -> NDArray[np.intp]:
     """Indices of the boxes (n, 4) that overlap no better-scored kept one by an IoU above `max_overlap`, best first.
 
     The first of equal scores wins. Sides are last minus first pixel, as the published programs have them.
