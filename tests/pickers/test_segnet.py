@@ -9,10 +9,12 @@ import pytest
 import torch
 from component_segmenter import ComponentSegmenter
 from torch import nn
+from typer.testing import CliRunner
 
+from cryopick.cli import app
 from cryopick.config import load_preset, resolve
 from cryopick.errors import FileError, SettingError
-from cryopick.io.micrographs import read_micrograph
+from cryopick.io.micrographs import read_micrograph, write_micrograph
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, save
 from cryopick.pickers import picker
@@ -220,6 +222,17 @@ def run_chain(micrograph, tiny_weights, **changes):
     assert stages.picks.shape_hw == micrograph.shape_hw
     assert (np.diff(stages.picks.scores) <= 0).all()
     return stages
+
+
+def test_the_command_line_takes_weights_and_writes_maps(tiny_weights, tmp_path):
+    write_micrograph(tmp_path / "mic.png", bright_discs().astype(np.uint8))
+    command = ["pick", str(tmp_path / "mic.png"), "--out", str(tmp_path / "out"), "--picker", "segnet", "--preset", "economical"]
+    named = ["--weights", tiny_weights["weights"], "--sam", tiny_weights["sam"], "--denoised", "--maps", str(tmp_path / "maps")]
+    result = CliRunner().invoke(app, [*command, *named, "--set", "side=128", "--workers", "1", "--no-previews"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "particles.star").is_file()
+    seen = cv2.imread(str(tmp_path / "maps" / "mic_denoised.png"), cv2.IMREAD_GRAYSCALE)
+    np.testing.assert_array_equal(seen, cv2.resize(bright_discs().astype(np.uint8), (128, 96)))
 
 
 def test_the_whole_chain_runs_on_a_simulated_micrograph(tiny_weights):

@@ -13,7 +13,7 @@ from cryopick.pickers.instances import Instances
 
 NORMAL = 1.4826  # median absolute deviation to standard deviation of a normal distribution
 SLENDEREST = 2.0
-SMALLEST_REACH = 0.1
+SMALLEST_REACH = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def robust_rules(
     The usual size is `diameter_px` where it is known, else the median of the mean sides of all candidates: those with a score of
     at least `min_score`, not cut by the edge of the map (`shape_hw`), and at most twice as long as wide. A candidate passes when
     its mean side is within `tolerance` times the usual size of it. Without a known diameter, three robust standard deviations
-    (from the median absolute deviation), but at least a tenth, take the place of a `tolerance` that is larger. Its centre is its
+    (from the median absolute deviation), but at least a fifth, take the place of a `tolerance` that is larger. Its centre is its
     centre of mass. An instance that the edge cuts passes when at least half of the usual size is left of each side that is cut
     and the others are within `tolerance`; its centre is half the usual size from the end that is not cut.
     """
