@@ -42,20 +42,21 @@ WITH_BIAS = {
 }
 
 
-def original_names():
-    """Every name of the original release for a model of two encoder blocks and two decoder layers."""
+def original_names(blocks=2):
+    """Every name of the original release for a model of so many encoder blocks and two decoder layers."""
     names, paired = dict(PLAIN), dict(WITH_BIAS)
     for i in range(4):
         names[f"prompt_encoder.point_embeddings.{i}.weight"] = f"prompt_encoder.point_embed.{i}.weight"
         for original, ours in (("0", "proj_in"), ("1", "layers.0"), ("2", "proj_out")):
             hyper = f"mask_decoder.output_hypernetworks_mlps.{i}"
             paired[f"{hyper}.layers.{original}"] = f"{hyper}.{ours}"
-    for i in range(2):
+    for i in range(blocks):
         block, layer = f"image_encoder.blocks.{i}", f"vision_encoder.layers.{i}"
         for axis in "hw":
             names[f"{block}.attn.rel_pos_{axis}"] = f"{layer}.attn.rel_pos_{axis}"
         paired |= {f"{block}.{part}": f"{layer}.{part}" for part in ("attn.qkv", "attn.proj", "mlp.lin1", "mlp.lin2")}
         paired |= {f"{block}.norm{k}": f"{layer}.layer_norm{k}" for k in (1, 2)}
+    for i in range(2):
         layer = f"mask_decoder.transformer.layers.{i}"
         for attention in ("self_attn", "cross_attn_token_to_image", "cross_attn_image_to_token"):
             paired |= {f"{layer}.{attention}.{part}": f"{layer}.{attention}.{part}" for part in ATTENTION}
@@ -127,6 +128,17 @@ def test_the_sizes_are_read_from_the_shapes(tiny):
     for part, settings in read.items():
         truth = getattr(tiny.config, part)
         assert {key: getattr(truth, key) for key in settings} == settings
+
+
+def test_the_published_vit_b_has_the_configuration_that_transformers_gives_it():
+    with torch.device("meta"):
+        state = transformers.SamModel(transformers.SamConfig()).state_dict()
+    read = configuration({name: state[other] for name, other in original_names(blocks=12).items()})
+    published = {"hidden_size": 768, "num_attention_heads": 12, "window_size": 14, "global_attn_indexes": [2, 5, 8, 11]}
+    assert {key: read["vision_config"][key] for key in published} == published
+    whole = transformers.SamConfig(**read).to_dict()
+    assert whole == transformers.SamConfig().to_dict() | {"vision_config": whole["vision_config"]}
+    assert whole["vision_config"]["num_hidden_layers"] == 12
 
 
 def test_the_answer_is_that_of_the_library_on_a_picture_prepared_by_hand(tiny, original_file):
