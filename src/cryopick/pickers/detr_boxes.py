@@ -49,7 +49,8 @@ def select_boxes(
     With "own" scoring a box's score is its softmax probability of being a particle; it is kept above `threshold`, or, without
     one, above that `quantile` of all scores, as the paper has it. "published" repeats the released program: of the sigmoids of
     both columns together the n largest are sorted, the marks of those above the quantile choose boxes *in the order of the
-    queries*, and each box gets the score of its rank. Either way boxes that overlap a better one by an IoU above `max_overlap` go.
+    queries*, and each box gets the score of its rank. Either way a box that overlaps a better one by an IoU above `max_overlap`
+    goes.
     """
     if scoring == "published":
         scores = np.sort(1 / (1 + np.exp(-logits)), axis=None)[::-1][: len(logits)]
