@@ -40,12 +40,13 @@ RADII = np.linspace(0, 1.2, 25)
 
 @dataclass(frozen=True)
 class Likeness:
-    """A real data set, the diameter in pixels that its labels give, and how to simulate one like it: Å, kDa."""
+    """A real data set, the diameter in pixels that its labels give, and how to simulate one like it: Å, share labelled, kDa."""
 
     folder: str
     pixel_size: float
     diameter_px: float
     diameter: float
+    labelled: float
     size: tuple[int, int]
     border: int
     kind: str
@@ -64,6 +65,7 @@ LIKE = (
         1.77,
         108,
         190,
+        0.65,
         (4096, 4096),
         140,
         "globular",
@@ -73,14 +75,15 @@ LIKE = (
             PLAIN,
             voltages_kv=(300.0,),
             cs_mm=2.7,
-            defocus_um=(1.5, 3.5),
+            defocus_um=(2.5, 4.0),
+            amplitude_contrast=(0.03, 0.08),
             dose=(25.0, 25.0),
             coverage=(0.3, 0.4),
             dense=0.0,
             spacing=(0.5, 0.6),
             modulation=(0.1, 0.15),
             counting=(0.0, 0.1),
-            contrast=(1.6, 2.2),
+            contrast=(1.8, 2.4),
             strength=(0.1, 3.0),
         ),
         True,
@@ -90,6 +93,7 @@ LIKE = (
         1.5,
         77,
         125,
+        0.9,
         (1200, 1240),
         0,
         "cage",
@@ -103,7 +107,7 @@ LIKE = (
             coverage=(0.45, 0.6),
             dense=0.0,
             spacing=(0.75, 0.9),
-            contrast=(1.2, 1.5),
+            contrast=(1.3, 1.6),
             strength=(0.1, 3.0),
             modulation=(0.1, 0.3),
             counting=(0.0, 0.3),
@@ -212,7 +216,8 @@ def simulated(like: Likeness, count: int) -> list[Curves]:
             settings=like.settings,
             structures=FixedStructures([_particle(like, index)]),
         )
-        pixels, shown = one.micrograph.pixels, one.truth.xy
+        labelled = generator(index, "labelled").random(len(one.truth)) < like.labelled
+        pixels, shown = one.micrograph.pixels, one.truth.xy[labelled]
         if like.denoised:
             grey, to_home = denoise(pixels, DenoiseSettings(flip_rows=False))
             pixels, shown = grey, to_home.from_home(shown)

@@ -11,6 +11,7 @@ from cryopick.simulate.ctf import Optics
 from cryopick.simulate.settings import Range, SimulationSettings
 
 PREFERRED_TILT = math.radians(15)
+PHASE_PLATE = (math.radians(30), math.radians(120))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,50 +55,64 @@ def draw_conditions(
     device: torch.device | str = "cpu",
 ) -> Conditions:
     """Conditions of as many micrographs as there are pixel sizes (b,), all from the settings' ranges."""
-    count = len(pixel_size)
-
-    def uniform(limits: Range) -> NDArray[np.float64]:
-        return rng.uniform(*limits, count)
-
-    def chance(share: float) -> NDArray[np.bool_]:
-        return rng.random(count) < share
-
-    def tensor(values: NDArray[np.float64]) -> torch.Tensor:
-        return torch.as_tensor(np.asarray(values, np.float32), device=device)
-
-    dense = chance(settings.dense)
-    coverage = np.where(dense, uniform(settings.dense_coverage), log_uniform(rng, settings.coverage, count))
-    spacing = np.where(dense, uniform(settings.dense_spacing), uniform(settings.spacing))
-    phase_shift = np.where(chance(settings.phase_plate), rng.uniform(math.pi / 6, 2 * math.pi / 3, count), 0)
-    optics = Optics(
-        defocus=tensor(1e4 * uniform(settings.defocus_um)),
-        astigmatism=tensor(uniform(settings.astigmatism)),
-        azimuth=tensor(rng.uniform(0, math.pi, count)),
-        cs=torch.full((count,), 1e7 * settings.cs_mm, device=device),
-        amplitude_contrast=tensor(uniform(settings.amplitude_contrast)),
-        phase_shift=tensor(phase_shift),
-        b_factor=tensor(uniform(settings.b_factor)),
-        voltage=tensor(1e3 * rng.choice(settings.voltages_kv, count)),
-    )
+    draw = _Draw(rng, len(pixel_size), device)
+    dense = draw.chance(settings.dense)
+    coverage = np.where(dense, draw.uniform(settings.dense_coverage), draw.log_uniform(settings.coverage))
+    spacing = np.where(dense, draw.uniform(settings.dense_spacing), draw.uniform(settings.spacing))
     return Conditions(
-        optics,
-        pixel_size=tensor(pixel_size),
-        native=tensor(native),
-        diameter=tensor(diameter),
-        contrast=tensor(log_uniform(rng, settings.contrast, count)),
-        coverage=tensor(np.where(chance(settings.empty), 0, coverage)),
-        spacing=tensor(spacing),
-        clustering=tensor(np.where(chance(settings.clustered), uniform(settings.clustering), 0)),
-        preferred=tensor(np.where(chance(settings.preferred_view), PREFERRED_TILT, np.inf)),
-        dose=tensor(uniform(settings.dose) * uniform(settings.dqe0)),
-        ice=tensor(uniform(settings.ice)),
-        ice_tilt=tensor(uniform(settings.ice_tilt)),
-        ice_direction=tensor(rng.uniform(0, 2 * math.pi, count)),
-        modulation=tensor(uniform(settings.modulation)),
-        whiteness=tensor(uniform(settings.counting)),
+        _optics(settings, draw),
+        pixel_size=draw.tensor(pixel_size),
+        native=draw.tensor(native),
+        diameter=draw.tensor(diameter),
+        contrast=draw.tensor(draw.log_uniform(settings.contrast)),
+        coverage=draw.tensor(np.where(draw.chance(settings.empty), 0, coverage)),
+        spacing=draw.tensor(spacing),
+        clustering=draw.tensor(np.where(draw.chance(settings.clustered), draw.uniform(settings.clustering), 0)),
+        preferred=draw.tensor(np.where(draw.chance(settings.preferred_view), PREFERRED_TILT, np.inf)),
+        dose=draw.tensor(draw.uniform(settings.dose) * draw.uniform(settings.dqe0)),
+        ice=draw.tensor(draw.uniform(settings.ice)),
+        ice_tilt=draw.tensor(draw.uniform(settings.ice_tilt)),
+        ice_direction=draw.tensor(draw.uniform((0, 2 * math.pi))),
+        modulation=draw.tensor(draw.uniform(settings.modulation)),
+        whiteness=draw.tensor(draw.uniform(settings.counting)),
     )
 
 
 def log_uniform(rng: np.random.Generator, limits: Range, count: int) -> NDArray[np.float64]:
     """Numbers (count,) whose logarithm is uniform between the limits."""
     return np.asarray(np.exp(rng.uniform(math.log(limits[0]), math.log(limits[1]), count)))
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Draws for a batch of `count` micrographs, each a float64 or bool (count,)."""
+
+    rng: np.random.Generator
+    count: int
+    device: torch.device | str
+
+    def uniform(self, limits: Range) -> NDArray[np.float64]:
+        return self.rng.uniform(*limits, self.count)
+
+    def log_uniform(self, limits: Range) -> NDArray[np.float64]:
+        return log_uniform(self.rng, limits, self.count)
+
+    def chance(self, share: float) -> NDArray[np.bool_]:
+        return self.rng.random(self.count) < share
+
+    def tensor(self, values: NDArray[np.float64]) -> torch.Tensor:
+        return torch.as_tensor(np.asarray(values, np.float32), device=self.device)
+
+
+def _optics(settings: SimulationSettings, draw: _Draw) -> Optics:
+    with_plate = draw.chance(settings.phase_plate)
+    return Optics(
+        defocus=draw.tensor(1e4 * draw.uniform(settings.defocus_um)),
+        astigmatism=draw.tensor(draw.uniform(settings.astigmatism)),
+        azimuth=draw.tensor(draw.uniform((0, math.pi))),
+        cs=draw.tensor(np.full(draw.count, 1e7 * settings.cs_mm)),
+        amplitude_contrast=draw.tensor(draw.uniform(settings.amplitude_contrast)),
+        phase_shift=draw.tensor(np.where(with_plate, draw.uniform(PHASE_PLATE), 0)),
+        b_factor=draw.tensor(draw.uniform(settings.b_factor)),
+        voltage=draw.tensor(1e3 * draw.rng.choice(settings.voltages_kv, draw.count)),
+    )

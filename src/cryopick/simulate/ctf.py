@@ -37,9 +37,6 @@ class Optics:
     b_factor: torch.Tensor
     voltage: torch.Tensor
 
-    def to(self, device: torch.device | str) -> "Optics":
-        return Optics(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
-
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:

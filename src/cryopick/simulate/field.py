@@ -77,21 +77,7 @@ def simulate_field(
     allowed = (solids.carbon[inner] < 0.5) | anywhere[:, None, None]
     particles = draw_particles(conditions, settings, shape_hw=shape_hw, allowed=allowed, rng=rng)
     filaments = draw_filaments(settings.filaments, conditions, shape_hw=shape_hw, rng=rng)
-    points = project_particles(
-        beads.places,
-        beads.weights,
-        structure=structure[particles.image],
-        image=particles.image,
-        xy=particles.xy + pad,
-        rotation=particles.rotation,
-        amplitude=particles.amplitude,
-        cut=particles.cut,
-        pixel_size=conditions.pixel_size,
-        shape=(count, *padded),
-    )
-    if len(filaments.image):
-        xy, values, image = filament_points(filaments, conditions.pixel_size, rng)
-        scatter(points, xy + pad, values, image)
+    points = _project(particles, filaments, beads, structure, conditions.pixel_size, pad, padded, rng)
     whole = particles.where(particles.role == WHOLE)
     exposure = expose(
         conditions,
@@ -109,6 +95,35 @@ def simulate_field(
     electrons = spoil(streak(exposure.electrons[inner], border), settings, rng)
     visibility = _visibility(particles, conditions.diameter / conditions.pixel_size, cover)
     return Field(electrons, cover, particles, visibility, filaments, border, exposure.strength)
+
+
+def _project(
+    particles: Particles,
+    filaments: Filaments,
+    beads: Beads,
+    structure: torch.Tensor,
+    pixel_size: torch.Tensor,
+    pad: int,
+    padded: tuple[int, int],
+    rng: torch.Generator,
+) -> torch.Tensor:
+    """Projected points (b, h, w) of all protein in the padded pictures, in V·Å."""
+    points = project_particles(
+        beads.places,
+        beads.weights,
+        structure=structure[particles.image],
+        image=particles.image,
+        xy=particles.xy + pad,
+        rotation=particles.rotation,
+        amplitude=particles.amplitude,
+        cut=particles.cut,
+        pixel_size=pixel_size,
+        shape=(len(structure), *padded),
+    )
+    if len(filaments.image):
+        xy, values, image = filament_points(filaments, pixel_size, rng)
+        scatter(points, xy + pad, values, image)
+    return points
 
 
 def _with_border(cover: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:

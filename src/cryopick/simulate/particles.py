@@ -53,40 +53,37 @@ def draw_particles(
 ) -> Particles:
     """Whole particles by coverage, spacing and clustering, then fragments and aggregates anywhere."""
     size = conditions.diameter / conditions.pixel_size
-    margin = size / 2
-    area = (shape_hw[0] + 2 * margin) * (shape_hw[1] + 2 * margin)
+    area = (shape_hw[0] + size) * (shape_hw[1] + size)
     wanted = (conditions.coverage * area / (math.pi / 4 * size**2)).ceil().long()
-    spacing = conditions.spacing * size
-    xy, image = place(
+    whole = place(
         wanted,
-        distance=spacing,
-        margin=margin,
+        distance=conditions.spacing * size,
+        margin=size / 2,
         shape_hw=shape_hw,
         clustering=conditions.clustering,
         allowed=allowed,
         rng=rng,
     )
-    broken_xy, broken_image = _scattered(
-        settings.fragments * torch.rand(size.shape, generator=rng, device=rng.device) * wanted, shape_hw, rng
-    )
-    clump_xy, clump_image = _clumps(settings.aggregates, size, shape_hw, rng)
-    image = torch.cat([image, broken_image, clump_image])
-    count = len(image)
-    role = torch.full((count,), WHOLE, device=rng.device)
-    role[len(xy) :] = FRAGMENT
-    role[len(xy) + len(broken_xy) :] = AGGREGATE
-    normal = torch.nn.functional.normalize(torch.randn(count, 3, generator=rng, device=rng.device), dim=1)
-    offset = conditions.diameter[image] * (-0.1 * torch.rand(count, generator=rng, device=rng.device))
-    offset = torch.where(role == FRAGMENT, offset, torch.inf)
-    jitter = torch.exp(settings.amplitude_jitter * torch.randn(count, generator=rng, device=rng.device))
+    broken = settings.fragments * torch.rand(size.shape, generator=rng, device=rng.device) * wanted
+    groups = (whole, _scattered(broken, shape_hw, rng), _clumps(settings.aggregates, size, shape_hw, rng))
+    xy, image = (torch.cat(column) for column in zip(*groups, strict=True))
+    role = torch.cat([torch.full_like(group[1], role) for group, role in zip(groups, (WHOLE, FRAGMENT, AGGREGATE), strict=True)])
+    jitter = torch.randn(len(image), generator=rng, device=rng.device)
     return Particles(
         role,
         image,
-        torch.cat([xy, broken_xy, clump_xy]),
+        xy,
         _orientations(image, conditions.preferred, rng),
-        jitter,
-        torch.cat([normal, offset[:, None]], 1),
+        torch.exp(settings.amplitude_jitter * jitter),
+        _cuts(role, conditions.diameter[image], rng),
     )
+
+
+def _cuts(role: torch.Tensor, diameter: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Planes (p, 4) that leave fragments a little less than half of their beads, and the others all."""
+    normal = torch.nn.functional.normalize(torch.randn(len(role), 3, generator=rng, device=rng.device), dim=1)
+    offset = -0.1 * diameter * torch.rand(len(role), generator=rng, device=rng.device)
+    return torch.cat([normal, torch.where(role == FRAGMENT, offset, torch.inf)[:, None]], 1)
 
 
 def _orientations(image: torch.Tensor, preferred: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
