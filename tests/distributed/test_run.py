@@ -20,7 +20,7 @@ from stub_pickers import SETTINGS
 from cryopick.distributed.assembly import format_path
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.run import RunResult, run_picking
-from cryopick.distributed.settings import RunSettings
+from cryopick.distributed.settings import RunSettings, differences, run_settings
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.picks import FORMATS, read_picks
@@ -212,6 +212,13 @@ def test_a_micrograph_that_kills_its_worker_fails_and_the_others_are_picked(micr
     assert "signal 9" in lost.error
     assert "fewer workers" in lost.error
     assert sum(outcome.status == "done" for outcome in result.outcomes) == 11
+
+
+def test_settings_of_a_run_that_has_picked_nothing_can_be_corrected(tmp_path):
+    folder = RunFolder(tmp_path / "out")
+    folder.prepare(run_settings(diameter=100), overwrite=False)
+    folder.prepare(run_settings(diameter=120), overwrite=False)
+    assert differences(folder.settings.read_text(), run_settings(diameter=120)) == []
 
 
 def test_other_settings_are_refused_and_said(micrographs, reference, tmp_path, monkeypatch):

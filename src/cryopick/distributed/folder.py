@@ -52,7 +52,7 @@ class RunFolder:
         return path.relative_to(self.path).as_posix()
 
     def prepare(self, settings: RunSettings, *, overwrite: bool) -> None:
-        """Make the folder, or check that the run there had the same settings; afterwards it holds this run's ``run.yaml``.
+        """Make the folder, or check that what is picked there had the same settings; afterwards it holds this ``run.yaml``.
 
         Raises `SettingError` for a folder of another kind, and for other settings unless `overwrite`, which removes what
         cryopick wrote there and nothing else.
@@ -91,8 +91,8 @@ class RunFolder:
         return self.settings.is_file() and self.settings.read_text(encoding="utf-8", errors="replace").startswith(HEADER)
 
     def _join(self, settings: RunSettings, *, overwrite: bool) -> None:
-        changed = [] if overwrite else differences(self.settings.read_text(encoding="utf-8"), settings)
-        if changed:
+        changed = differences(self.settings.read_text(encoding="utf-8"), settings)
+        if changed and any(self.records.glob("*.json")) and not overwrite:
             raise SettingError(
                 f"{self.path} holds a run with other settings ({'; '.join(changed)}); "
                 "give the same, another --out, or --overwrite to start afresh"
