@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.atomic import atomic_path
+from cryopick.io.cryosparc import load_cs, number_column, text_column
 from cryopick.io.names import uid
 from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name
 from cryopick.types import Picks
@@ -19,7 +20,6 @@ FRAME = Frame(unit="fraction")
 
 _PATH, _SHAPE, _SIZE = "location/micrograph_path", "location/micrograph_shape", "location/micrograph_psize_A"
 _X, _Y, _SCORE = "location/center_x_frac", "location/center_y_frac", "pick_stats/ncc_score"
-_COMPRESSED = b"\x95CSDAT"
 
 
 class Cs:
@@ -35,23 +35,26 @@ class Cs:
         return glance.path.suffix.lower() == ".cs" and not glance.path.is_dir()
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
-        rows = _load(path)
-        points = np.stack([rows[_X], rows[_Y]], axis=1).astype(np.float64)
-        if not np.isfinite(points).all():
-            row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0]) + 1
-            raise FileError(path, f"row {row} has a place that is not a number", "Remove that pick and save the file again")
-        names = [name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name for name in rows[_PATH].tolist()]
+        rows = load_cs(path)
+        missing = [name for name in (_PATH, _X, _Y) if name not in _fields(rows)]
+        if missing:
+            remedy = "Give the picks of a CryoSPARC job; for extracted particles that is the passthrough file"
+            raise FileError(path, f"has no {', '.join(missing)}", remedy)
+        points = np.stack([_finite(path, rows, name) for name in (_X, _Y)], axis=1)
+        scores = _finite(path, rows, _SCORE) if _SCORE in _fields(rows) else None
+        shapes = number_column(path, rows, _SHAPE, width=2) if _SHAPE in _fields(rows) else None
+        sizes = number_column(path, rows, _SIZE) if _SIZE in _fields(rows) else None
         return [
             reading.picks(
                 path,
                 name,
                 points[group],
                 FRAME,
-                scores=rows[_SCORE][group] if _SCORE in _fields(rows) else None,
-                shape_hw=tuple(rows[_SHAPE][group[0]].astype(int).tolist()) if _SHAPE in _fields(rows) else None,
-                pixel_size=float(rows[_SIZE][group[0]]) or None if _SIZE in _fields(rows) else None,
+                scores=None if scores is None else scores[group],
+                shape_hw=None if shapes is None else (int(shapes[group[0], 0]), int(shapes[group[0], 1])),
+                pixel_size=None if sizes is None else float(sizes[group[0]]) or None,
             )
-            for name, group in split_by_name(names).items()
+            for name, group in split_by_name(text_column(path, rows, _PATH)).items()
         ]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
@@ -105,25 +108,12 @@ def _made_uid(name: bytes, number: int | None) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _load(path: Path) -> NDArray[np.void]:
-    try:
-        with path.open("rb") as file:
-            if file.read(len(_COMPRESSED)) == _COMPRESSED:
-                remedy = "Save it again with cryosparc-tools: Dataset.load(PATH).save(PATH)"
-                raise FileError(path, "is in CryoSPARC's compressed form", remedy)
-            file.seek(0)
-            rows = np.load(file, allow_pickle=False)
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
-    except (ValueError, EOFError) as error:
-        raise FileError(
-            path, f"is not a CryoSPARC dataset ({error})", "Give the .cs file of a picking or extraction job"
-        ) from None
-    missing = [name for name in (_PATH, _X, _Y) if name not in _fields(rows)]
-    if missing:
-        remedy = "Give the picks of a CryoSPARC job; for extracted particles that is the passthrough file"
-        raise FileError(path, f"has no {', '.join(missing)}", remedy)
-    return np.asarray(rows)
+def _finite(path: Path, rows: NDArray[np.void], name: str) -> NDArray[np.float64]:
+    values = number_column(path, rows, name).astype(np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+        raise FileError(path, f"row {row} has {name} {values[row - 1]}, not a number", "Remove that pick and save the file again")
+    return values
 
 
 def _fields(rows: NDArray[np.void]) -> tuple[str, ...]:
