@@ -167,7 +167,7 @@ def test_shapes_come_from_the_micrographs_headers(tmp_path, rng, file):
     (tmp_path / "p.csv").write_text("x,y,micrograph\n1,2,a\n")
     (picks,) = read_picks(tmp_path / "p.csv", micrographs=[Known(file, tmp_path / file, None)])
     assert picks.shape_hw == (30, 50)
-    assert picks.pixel_size == (1.25 if ".mrc" in file else None)
+    assert picks.pixel_size == (1.25 if ".mrc" in file or ".tif" in file else None)
 
 
 def test_a_micrograph_that_is_damaged_does_not_stop_picks_that_need_no_shape(tmp_path, caplog):
@@ -198,10 +198,18 @@ def test_a_shape_that_nobody_knows_is_asked_for_with_the_files_name(tmp_path):
 
 def test_two_micrographs_that_would_share_a_file_are_an_error(tmp_path):
     twins = [picks_of("x/a.mrc", [[1, 2]]), picks_of("y/a.mrc", [[1, 2]])]
-    with pytest.raises(NameMatchError, match=r"x/a\.mrc and y/a\.mrc would be written to one file"):
+    with pytest.raises(NameMatchError, match=r"x/a\.mrc and y/a\.mrc would both be written as a\.box"):
         write_picks(twins, tmp_path / "boxes", format="box")
-    with pytest.raises(NameMatchError, match=r"a\.mrc and b\.mrc would be written to one file"):
+    with pytest.raises(NameMatchError, match=r"a\.mrc and b\.mrc would both be written as a\.box"):
         write_picks([picks_of("a.mrc", [[1, 2]]), picks_of("b.mrc", [[1, 2]])], tmp_path / "a.box")
+
+
+@pytest.mark.parametrize("name", ["topaz", "cryosparc-star"])
+def test_two_micrographs_that_a_table_cannot_tell_apart_are_an_error(tmp_path, name):
+    twins = [picks_of("x/a.mrc", [[1, 2]], [0.5]), picks_of("y/a.mrc", [[3, 4]], [0.5])]
+    with pytest.raises(NameMatchError, match=r"x/a\.mrc and y/a\.mrc would both be written as a"):
+        write_picks(twins, tmp_path / OUT[name], format=name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_finished_is_not_begun(tmp_path):

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +173,24 @@ class Glance:
             raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
 
 
+class UniqueNames:
+    """Names as a format writes them, of which no two micrographs may share one: their picks would become one micrograph's."""
+
+    def __init__(self, path: Path, spell: Callable[[str], str]) -> None:
+        self._path = path
+        self._spell = spell
+        self._micrographs: dict[str, str] = {}
+
+    def add(self, micrograph: str) -> str:
+        """How a micrograph is named in the file. Raises `NameMatchError` where another one has that name already."""
+        name = self._spell(micrograph)
+        if name in self._micrographs:
+            both = f"{self._micrographs[name]} and {micrograph}"
+            raise NameMatchError(f"{self._path}: {both} would both be written as {name}; rename one, or write them apart")
+        self._micrographs[name] = micrograph
+        return name
+
+
 class PickFormat(Protocol):
     """One program's way to keep picks. A new one is a class in a module of its own and a line in `FORMATS`."""
 
@@ -229,15 +247,10 @@ class OneFileEach(ABC):
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         single = path.name.lower().endswith(self.suffix) and not path.is_dir()
-        written: dict[str, str] = {}
+        places = UniqueNames(path, lambda name: path.name if single else f"{stem(name)}{self.suffix}")
         for each in picks:
-            name = stem(each.micrograph)
-            other = next(iter(written.values()), None) if single else written.get(name)
-            if other is not None:
-                both = f"{other} and {each.micrograph}"
-                raise NameMatchError(f"{path}: {both} would be written to one file; give a folder, or rename one of them")
-            written[name] = each.micrograph
-            write_text(path if single else path / self.folder / f"{name}{self.suffix}", self.text(each, writing))
+            place = places.add(each.micrograph)
+            write_text(path if single else path / self.folder / place, self.text(each, writing))
 
 
 def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:

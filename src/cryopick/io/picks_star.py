@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
 from cryopick.io.names import stem, without_uid
-from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks_base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
 from cryopick.io.star import Column, StarTable, loop_header, loop_rows, read_star, star_text
 from cryopick.types import Picks
 
@@ -58,10 +58,11 @@ class FlatStar:
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         optics = _OpticsGroups()
+        names = UniqueNames(path, self.name_for)
         with text_file(path) as file, spool(path.parent) as rows:
             for each in picks:
                 if len(each):
-                    rows.write(self._rows(each, optics.number(each)))
+                    rows.write(self._rows(each, names.add(each.micrograph), optics.number(each)))
             file.write(optics.text() + loop_header("particles", _LABELS))
             rows.seek(0)
             shutil.copyfileobj(rows, file)
@@ -74,11 +75,10 @@ class FlatStar:
         """How the micrograph is named in the file."""
         return name
 
-    def _rows(self, picks: Picks, optics_group: int) -> str:
+    def _rows(self, picks: Picks, name: str, optics_group: int) -> str:
         points = placed(picks, self.frame_of(picks.micrograph))
-        names = [self.name_for(picks.micrograph)] * len(picks)
         scores = np.full(len(picks), NO_SCORE) if picks.scores is None else picks.scores
-        return loop_rows([names, points[:, 0], points[:, 1], scores, [optics_group] * len(picks)])
+        return loop_rows([[name] * len(picks), points[:, 0], points[:, 1], scores, [optics_group] * len(picks)])
 
 
 class CryosparcStar(FlatStar):

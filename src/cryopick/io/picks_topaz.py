@@ -10,7 +10,7 @@ import numpy as np
 from cryopick.coordinates import Frame, PixelMap
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.names import stem
-from cryopick.io.picks_base import Glance, Reading, Writing, placed, split_by_name, text_file
+from cryopick.io.picks_base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, text_file
 from cryopick.io.table import parse_numbers, read_delimited
 from cryopick.types import Picks
 
@@ -42,6 +42,7 @@ class Topaz:
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         shrink = _map(writing.downsample)
         scored: bool | None = None
+        names = UniqueNames(path, stem)
         with text_file(path) as file:
             for each in picks:
                 if scored is None:
@@ -51,7 +52,7 @@ class Topaz:
                     raise CryopickError(f"{each.micrograph}: some micrographs have scores and others none; write them apart")
                 points = placed(replace(each, xy=shrink.from_home(each.xy)), FRAME).astype(np.int64).tolist()
                 scores = [""] * len(each) if each.scores is None else [f"\t{score:.6f}" for score in each.scores.tolist()]
-                name = stem(each.micrograph)
+                name = names.add(each.micrograph)
                 file.write("".join(f"{name}\t{x}\t{y}{score}\n" for (x, y), score in zip(points, scores, strict=True)))
             if scored is None:
                 file.write(_header(True))
