@@ -11,11 +11,16 @@ from cryopick.io.micrographs import read_micrograph, write_micrograph
 @pytest.mark.parametrize("name", ["a.mrc", "a.tif", "a.png", "a.jpg"])
 def test_height_and_width_in_this_order(tmp_path, rng, name):
     write_micrograph(tmp_path / name, rng.integers(0, 255, (30, 501)).astype(np.uint8), pixel_size=1.25)
-    assert read_shape(tmp_path / name) == ((30, 501), 1.25 if name == "a.mrc" else None)
+    assert read_shape(tmp_path / name) == ((30, 501), 1.25 if name in {"a.mrc", "a.tif"} else None)
+
+
+def test_one_angstrom_in_an_mrc_header_is_as_unknown_as_it_is_when_the_micrograph_is_read(tmp_path, rng):
+    write_micrograph(tmp_path / "a.mrc", rng.normal(size=(30, 50)).astype(np.float32), pixel_size=1.0)
+    assert read_shape(tmp_path / "a.mrc")[1] is None is read_micrograph(tmp_path / "a.mrc").pixel_size
 
 
 def test_what_is_not_what_its_name_says_is_read_whole(tmp_path, rng):
-    for name, other in (("a.mrc", "a.tif"), ("b.png", "b.tif"), ("c.mrc", "c.jpg")):
+    for name, other in (("a.mrc", "a.tif"), ("b.png", "b.tif"), ("c.mrc", "c.jpg"), ("d.tif", "d.mrc")):
         write_micrograph(tmp_path / name, rng.integers(0, 255, (30, 50)).astype(np.uint8))
         (tmp_path / name).rename(tmp_path / other)
         assert read_shape(tmp_path / other)[0] == (30, 50)

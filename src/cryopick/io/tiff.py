@@ -37,7 +37,7 @@ def read_tiff(path: Path) -> Picture:
                 channels = np.moveaxis(channels, 0, -1)
             if channels.ndim not in {2, 3} or not channels.size:
                 raise ValueError(f"a picture of shape {channels.shape}")
-            pixel_size = _pixel_size(tiff)
+            pixel_size = tiff_pixel_size(tiff)
     except FileError:
         raise
     except Exception as error:  # tifffile and its decoders raise all kinds
@@ -79,7 +79,7 @@ def _reject_stacks(tiff: tifffile.TiffFile, path: Path) -> tuple[str, ...]:
     return (f"{len(others)} further pictures of other sizes were left out",) if others else ()
 
 
-def _pixel_size(tiff: tifffile.TiffFile) -> float | None:
+def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
     """Å per pixel from ImageJ's unit or the resolution tags; None when absent or meant for printing."""
     tags = tiff.pages.first.tags
     if "XResolution" not in tags:
