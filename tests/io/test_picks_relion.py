@@ -95,6 +95,16 @@ def test_a_star_file_of_something_else_is_an_error(tmp_path):
         read_picks(tmp_path / "a_autopick.star")
 
 
+def test_an_index_without_its_table_and_one_with_impossible_names_are_errors(tmp_path):
+    index = tmp_path / "autopick.star"
+    index.write_text("# _rlnMicrographCoordinates\ndata_x\n_y 1\n")
+    with pytest.raises(FileError, match="no table with _rlnMicrographCoordinates"):
+        read_picks(index)
+    index.write_text("data_\nloop_\n_rlnMicrographName\n_rlnMicrographCoordinates\na.mrc " + "a" * 5000 + "\n")
+    with pytest.raises(FileError, match="which is not there"):
+        read_picks(index)
+
+
 def test_a_folder_of_coordinate_files_alone_is_read(job):
     assert detect_format(job / "raw") == "relion"
     assert [picks.micrograph for picks in read_picks(job / "raw")] == ["a"]

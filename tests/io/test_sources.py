@@ -124,6 +124,28 @@ def test_a_list_is_relative_to_its_folder_or_to_the_current_one(tmp_path, monkey
     assert [source.path.resolve() for source in find_micrographs([listing])] == [b, a]
 
 
+def test_the_mark_that_windows_programs_begin_a_text_with_is_no_part_of_the_first_path(tmp_path):
+    touch(tmp_path / "a.mrc")
+    (tmp_path / "all.txt").write_bytes(b"\xef\xbb\xbfa.mrc\r\n")
+    assert names([tmp_path / "all.txt"]) == ["a.mrc"]
+
+
+def test_a_link_whose_target_is_missing_is_listed_so_that_it_fails_by_name(tmp_path):
+    touch(tmp_path / "a.mrc")
+    (tmp_path / "b.mrc").symlink_to(tmp_path / "nowhere.mrc")
+    (tmp_path / "c.mrc").symlink_to(tmp_path)
+    for given in (tmp_path, tmp_path / "*.mrc", [tmp_path / "a.mrc", tmp_path / "b.mrc"]):
+        assert names(given) == ["a.mrc", "b.mrc"]
+    with pytest.raises(FileError, match=r"b\.mrc: no such file"):
+        find_micrographs(tmp_path)[1].read()
+
+
+def test_a_name_that_no_file_system_takes_is_a_missing_micrograph(tmp_path):
+    (tmp_path / "all.txt").write_text("a" * 5000 + ".mrc\n")
+    with pytest.raises(FileError, match="are not there"):
+        find_micrographs(tmp_path / "all.txt")
+
+
 def test_relion_31_gives_names_groups_and_pixel_sizes_as_written(project):
     star = project / "CtfFind/job003/micrographs_ctf.star"
     star.write_text(STAR_31)
@@ -222,10 +244,26 @@ def test_a_mark_before_a_cryosparc_path_is_no_part_of_the_path(tmp_path):
     assert source.path == tmp_path / "J1/imported/a.mrc"
 
 
-@pytest.mark.parametrize("content", [b"text", b""])
+BROKEN_HEADER = b"\x93NUMPY\x01\x00\x08\x00{'descr\n"
+
+
+@pytest.mark.parametrize("content", [b"text", b"", b"PK\x03\x04 a zip", BROKEN_HEADER])
 def test_a_file_that_is_no_cs_is_refused(tmp_path, content):
     (tmp_path / "e.cs").write_bytes(content)
-    with pytest.raises(FileError, match=r"\.cs"):
+    with pytest.raises(FileError, match="not a CryoSPARC dataset"):
+        find_micrographs([tmp_path / "e.cs"])
+
+
+def test_compressed_exposures_are_named_as_such(tmp_path):
+    (tmp_path / "e.cs").write_bytes(b"\x95CSDAT and more")
+    with pytest.raises(FileError, match="compressed form"):
+        find_micrographs([tmp_path / "e.cs"])
+
+
+def test_a_cs_whose_names_are_numbers_is_refused(tmp_path):
+    with (tmp_path / "e.cs").open("wb") as stream:
+        np.save(stream, np.zeros(2, [("micrograph_blob/path", "f4")]))
+    with pytest.raises(FileError, match="micrograph_blob/path is no text"):
         find_micrographs([tmp_path / "e.cs"])
 
 

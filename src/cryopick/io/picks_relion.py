@@ -1,5 +1,6 @@
 """RELION's auto-pick job: a coordinate STAR for each micrograph and an index, as RELION 3.1, 4 and 5 look for them."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -115,7 +116,9 @@ def _listed(path: Path) -> Iterator[tuple[str, Path]]:
     if LISTING_LABEL not in Glance.at(index).head:
         yield _COORDINATE_SUFFIX.sub("", index.stem), index
         return
-    table = next(table for table in read_star(index).values() if LISTING_LABEL.removeprefix("_") in table)
+    table = next((table for table in read_star(index).values() if LISTING_LABEL.removeprefix("_") in table), None)
+    if table is None:
+        raise FileError(index, f"has no table with {LISTING_LABEL}", "Give the autopick.star that a RELION job wrote")
     for name, written in zip(table.text("rlnMicrographName"), table.text("rlnMicrographCoordinates"), strict=True):
         yield name, _found(written, index)
 
@@ -129,7 +132,7 @@ def _found(written: str, index: Path) -> Path:
     """A coordinate file as the index names it, or where it lies when the job has been moved."""
     parts = PurePosixPath(written).parts
     candidates = [Path(written), *(index.parent / PurePosixPath(*parts[start:]) for start in range(len(parts)))]
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)  # noqa: PTH113 - no name is too long
     if found is None:
         raise FileError(index, f"lists {written}, which is not there", "Read it in RELION's project folder, or mend the path")
     return found

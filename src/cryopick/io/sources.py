@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-import numpy as np
-
 from cryopick.errors import CryopickError, FileError
+from cryopick.io.cryosparc import load_cs, number_column, text_column
 from cryopick.io.micrographs import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
 from cryopick.io.star import StarTable, read_star
 from cryopick.types import Micrograph, checked_pixel_size
@@ -88,7 +87,7 @@ def _expand(given: str) -> Iterator[MicrographSource]:
         yield from _in_folder(path)
     elif not path.exists() and any(mark in given for mark in "*?["):
         yield from _matching(path)
-    elif not path.exists():
+    elif not path.exists() and not path.is_symlink():
         raise FileError(path, "no such file or folder", "Check the path, and that the disk it is on is mounted")
     elif path.suffix.lower() in LIST_SUFFIXES:
         yield from _in_list(path)
@@ -102,7 +101,7 @@ def _expand(given: str) -> Iterator[MicrographSource]:
 
 def _in_folder(folder: Path) -> Iterator[MicrographSource]:
     with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries if _is_listed(entry.name) and entry.is_file()}
+        names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
     names -= {name for name in names if _is_side_picture(name, names)}
     if not names:
         found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also packed)"
@@ -115,6 +114,11 @@ def _is_listed(name: str) -> bool:
     return not name.startswith(".") and split_name(name)[1].lower() in FOLDER_SUFFIXES
 
 
+def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
+    """A file, or a link whose target is missing: that one has to fail when its turn comes, not to vanish from the list."""
+    return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+
+
 def _is_side_picture(name: str, names: set[str]) -> bool:
     stem, _ = split_name(name)
     return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_PICTURES)
@@ -122,7 +126,7 @@ def _is_side_picture(name: str, names: set[str]) -> bool:
 
 def _matching(pattern: Path) -> Iterator[MicrographSource]:
     found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207 - takes absolute patterns
-    paths = [path for path in found if suffix_kind(path) and path.is_file()]
+    paths = [path for path in found if suffix_kind(path) and _may_be_read(path)]
     if not paths:
         raise FileError(pattern, "no micrograph matches this pattern", f"Known are {', '.join(SUFFIXES)}, also packed")
     for path in paths:
@@ -131,7 +135,7 @@ def _matching(pattern: Path) -> Iterator[MicrographSource]:
 
 def _in_list(path: Path) -> Iterator[MicrographSource]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(path, f"cannot be read as text ({error})", "A list has one path a line") from error
     names = [line for line in lines if line and not line.startswith("#")]
@@ -169,21 +173,16 @@ def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[i
 
 
 def _in_cs(path: Path) -> Iterator[MicrographSource]:
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise FileError(
-            path, f"is not a CryoSPARC .cs file ({error})", "Give the exposures .cs of a job, not its .csg"
-        ) from error
+    rows = load_cs(path)
     fields = rows.dtype.names or ()
     blob = next((blob for blob in CRYOSPARC_BLOBS if f"{blob}/path" in fields), None)
     if blob is None:
         raise FileError(path, "lists no micrographs (no field micrograph_blob/path)", "Give the .cs file of an exposures output")
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in rows[f"{blob}/path"].tolist()]
-    count = len(names)
-    sizes = rows[f"{blob}/psize_A"].tolist() if f"{blob}/psize_A" in fields else [0.0] * count
-    groups = rows["mscope_params/exp_group_id"].tolist() if "mscope_params/exp_group_id" in fields else [1] * count
-    uids = rows["uid"].tolist() if "uid" in fields else [None] * count
+    names = text_column(path, rows, f"{blob}/path")
+    sizes, groups, uids = (
+        number_column(path, rows, name).tolist() if name in fields else [absent] * len(names)
+        for name, absent in ((f"{blob}/psize_A", 0.0), ("mscope_params/exp_group_id", 1), ("uid", None))
+    )
     folder = _project_of(path, names, _folders_above(path))
     for name, size, group, uid in zip(names, sizes, groups, uids, strict=True):
         yield MicrographSource(folder / name.lstrip(">"), name, _known_size(size), group, uid)
@@ -200,7 +199,7 @@ def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
         raise FileError(path, "names no micrographs", "Give a file with at least one")
     tried = [name.lstrip(">") for name in names[:NAMES_TRIED]]
     for folder in folders:
-        if any((folder / name).exists() for name in tried):
+        if any(os.path.exists(folder / name) for name in tried):  # noqa: PTH110 - no name is too long
             return folder
     remedy = "Keep the file inside its project's folder, or run from the folder that its paths start from"
     raise FileError(path, f"names micrographs that are not there, for instance {tried[0]}", remedy)
