@@ -34,11 +34,15 @@ def check(
 
 
 def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, Examination]]":
+    from cryopick.distributed.results import is_run
     from cryopick.errors import CryopickError
     from cryopick.io.examine import Examination, examine_micrograph, examine_picks
     from cryopick.io.sources import find_micrographs
 
     path = Path(given)
+    if is_run(path):
+        yield given, _examine_run(path, known)
+        return
     holds_picks = _holds_picks(path)
     if holds_picks:
         yield given, examine_picks(path, micrographs=known)
@@ -52,6 +56,17 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
         return
     for source in sources:
         yield str(source.path), examine_micrograph(source.path)
+
+
+def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "Examination":
+    from cryopick.distributed.results import run_picks
+    from cryopick.errors import CryopickError
+    from cryopick.io.examine import Examination, judge_picks
+
+    try:
+        return judge_picks(run_picks(path, micrographs=known), path, "the output of cryopick pick")
+    except CryopickError as fault:
+        return Examination((fault,))
 
 
 def _holds_picks(path: Path) -> bool:

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A file of picks, or a folder with a file for each micrograph.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN", help="A file of picks, a folder with a file for each micrograph, or what `cryopick pick` wrote."
+        ),
+    ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file or folder; files that are there are replaced.")],
     from_format: Annotated[
         str | None, typer.Option("--from", metavar="FORMAT", help="Format of IN, when it cannot be told from the content.")
@@ -37,14 +42,15 @@ def convert(
     """
     from dataclasses import replace
 
-    from cryopick.io.picks import detect_format, format_of_name, read_picks, write_picks
+    from cryopick.distributed.results import is_run, read_picks_or_run
+    from cryopick.io.picks import detect_format, format_of_name, write_picks
     from cryopick.io.sources import find_micrographs
 
     to_format = to_format or format_of_name(target)
-    from_format = from_format or detect_format(source)
+    from_format = from_format or (None if is_run(source) else detect_format(source))
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
-    picks = read_picks(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
-    typer.echo(f"read {_counted(len(picks), sum(map(len, picks)))} from {source} ({from_format})")
+    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
+    typer.echo(f"read {_counted(len(picks), sum(map(len, picks)))} from {source} ({from_format or 'a run of cryopick'})")
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:

@@ -41,20 +41,16 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Say how good picks are: precision, recall and F1 over all micrographs that have a truth."""
-    from cryopick.distributed.results import is_run, run_picks
+    from cryopick.distributed.results import read_picks_or_run
     from cryopick.errors import SettingError
     from cryopick.evaluate import evaluate_picks, evaluate_pixels
-    from cryopick.io.picks import read_picks
     from cryopick.io.sources import find_micrographs
 
     if plot and protocol == "paper":
         raise SettingError("--plot draws the curves of one-to-one matching; leave out --protocol paper")
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
-    particles = read_picks(truth, format=format_truth, micrographs=sources, pixel_size=pixel_size)
-    if is_run(found):
-        picks = run_picks(found)
-    else:
-        picks = read_picks(found, format=format_found, micrographs=sources, pixel_size=pixel_size)
+    particles = read_picks_or_run(truth, format=format_truth, micrographs=sources, pixel_size=pixel_size)
+    picks = read_picks_or_run(found, format=format_found, micrographs=sources, pixel_size=pixel_size)
     if protocol == "paper":
         _show_pixels(evaluate_pixels(picks, particles, diameter=diameter, border=border, threshold=threshold), json)
     else:

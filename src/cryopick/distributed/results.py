@@ -1,11 +1,18 @@
 """What a run found, read back from its records: with the micrographs' shapes, which no flat STAR file holds."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
+from cryopick.coordinates import IMAGE_FRAME
 from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.records import read_record
-from cryopick.types import Picks
+from cryopick.distributed.records import Record, read_record
+from cryopick.errors import FileError
+from cryopick.io.picks import read_picks
+from cryopick.io.picks_base import KnownMicrographs, Reading, Source
+from cryopick.types import Picks, checked_pixel_size
 
 
 def is_run(path: Path) -> bool:
@@ -14,10 +21,53 @@ def is_run(path: Path) -> bool:
     return folder.settings.is_file() and folder.table.is_file()
 
 
-def run_picks(path: Path) -> list[Picks]:
-    """Picks of every finished micrograph of a run: those in its ``particles.star``, and those without any pick."""
+def run_picks(path: Path, *, micrographs: Sequence[Source] | None = None, pixel_size: float | None = None) -> list[Picks]:
+    """Picks of every finished micrograph of a run: those in its ``particles.star``, and those without any pick.
+
+    `micrographs` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
+    """
     folder = RunFolder(path)
-    with folder.table.open(encoding="utf-8", newline="") as table:
+    reading = Reading(KnownMicrographs(micrographs or ()), checked_pixel_size(pixel_size, str(path)))
+    with folder.table.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
         finished = {row["name"] for row in csv.DictReader(table) if row["status"] == "done"}
-    records = map(read_record, sorted(folder.records.glob("*.json")))
-    return [record.to_picks() for record in records if record.outcome.name in finished]
+    paths = sorted(folder.records.glob("*.json"))
+    records = ((path, _read(path)) for path in paths)
+    return [_picks(path, record, reading) for path, record in records if record.outcome.name in finished]
+
+
+def read_picks_or_run(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    micrographs: Sequence[Source] | None = None,
+    pixel_size: float | None = None,
+    downsample: float = 1.0,
+) -> list[Picks]:
+    """As `read_picks`, and where no format is named, also of a run's output folder."""
+    if format is None and is_run(path):
+        return run_picks(path, micrographs=micrographs, pixel_size=pixel_size)
+    return read_picks(path, format=format, micrographs=micrographs, pixel_size=pixel_size, downsample=downsample)
+
+
+def _read(path: Path) -> Record:
+    try:
+        return read_record(path)
+    except msgspec.DecodeError as error:
+        raise FileError(
+            path, f"is damaged ({error})", "Run the same `cryopick pick` again; it picks that micrograph anew"
+        ) from None
+
+
+def _picks(path: Path, record: Record, reading: Reading) -> Picks:
+    picks = record.to_picks()
+    return reading.picks(
+        path,
+        picks.micrograph,
+        picks.xy,
+        IMAGE_FRAME,
+        scores=picks.scores,
+        diameter=picks.diameter,
+        diameter_px=picks.diameter if picks.pixel_size is None else None,
+        shape_hw=picks.shape_hw,
+        pixel_size=picks.pixel_size,
+    )

@@ -63,12 +63,17 @@ def examine_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] |
         all_picks = read_picks(path, format=name, micrographs=micrographs)
     except CryopickError as fault:
         return Examination((fault,))
+    return judge_picks(all_picks, Path(path), name)
+
+
+def judge_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -> Examination:
+    """What there is to say about picks that were read from a path."""
     count = sum(len(picks) for picks in all_picks)
     scores = [picks.scores for picks in all_picks if picks.scores is not None and len(picks)]
-    facts = {"format": name, "picks": f"{count} on {len(all_picks)} micrograph{'' if len(all_picks) == 1 else 's'}"}
+    facts = {"format": format_name, "picks": f"{count} on {len(all_picks)} micrograph{'' if len(all_picks) == 1 else 's'}"}
     if scores:
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
-    faults = [fault for picks in all_picks for fault in _pick_faults(picks, Path(path))]
+    faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
     notes = () if count else ("no picks at all",)
     return Examination(tuple(faults), notes, facts)
 
