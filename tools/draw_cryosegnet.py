@@ -14,14 +14,16 @@ from cryopick.coordinates import PixelMap
 from cryopick.evaluate.matching import match_picks
 from cryopick.io.panels import Panel, write_panels
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.pickers.segnet import SegnetPicker, SegnetSettings, prepare
+from cryopick.pickers.segnet import SegnetPicker
+from cryopick.pickers.segnet_input import denoised
+from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.pickers.stages import coloured, outlined
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.micrograph import SimulatedMicrograph, load_settings
 from cryopick.train.segmentation_loss import segmentation_loss
 from cryopick.train.targets import disc_mask
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "cryosegnet-stages.jpg"
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "cryosegnet-stages.jpg"
 SETTINGS = SegnetSettings(side=256, threshold=0.6)
 MICROGRAPHS, STEPS, BATCH = 24, 150, 4
 
@@ -67,7 +69,7 @@ def train(network: nn.Module, examples: list[SimulatedMicrograph]) -> None:
 
 
 def example_tensors(example: SimulatedMicrograph) -> tuple[Tensor, Tensor]:
-    prepared = prepare(example.micrograph, SETTINGS)
+    prepared = denoised(example.micrograph, SETTINGS)
     shape_hw = (prepared.picture.shape[0], prepared.picture.shape[1])
     mask = disc_mask(example.truth, shape_hw=shape_hw, to_home=prepared.map_to_home)
     return torch.from_numpy(prepared.picture)[None].float() / 255, torch.from_numpy(mask)[None]

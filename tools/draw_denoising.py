@@ -16,7 +16,7 @@ from cryopick.io.panels import Panel, write_panels
 from cryopick.preprocess import denoise as stages
 from cryopick.simulate import simulate_micrograph
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "denoising-stages.jpg"
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "denoising-stages.jpg"
 
 
 def main() -> None:

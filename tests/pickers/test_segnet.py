@@ -19,7 +19,9 @@ from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, save
 from cryopick.pickers import picker
 from cryopick.pickers.mask_generator import MaskSettings
-from cryopick.pickers.segnet import SegnetPicker, SegnetSettings, prepare
+from cryopick.pickers.segnet import SegnetPicker
+from cryopick.pickers.segnet_input import denoised
+from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.preprocess.denoise import DenoiseSettings
 from cryopick.simulate import simulate_micrograph
 from cryopick.types import Micrograph
@@ -99,7 +101,7 @@ def test_the_shift_of_the_denoising_chain_is_undone(rng):
 
 
 def test_the_published_network_undoes_the_published_shift_itself(rng):
-    prepared = prepare(Micrograph(rng.normal(0, 1, (300, 400)), kind="mrc"), SegnetSettings(side=400))
+    prepared = denoised(Micrograph(rng.normal(0, 1, (300, 400)), kind="mrc"), SegnetSettings(side=400))
     # Row 0 of the map is the file's last row; pixel (0, 0) of the picture shows what was at (3, 3) of the flipped micrograph.
     assert prepared.map_to_home.to_home([[0, 0]]).tolist() == [[0, 299]]
     assert prepared.to_home.to_home([[0, 0]]).tolist() == [[3, 296]]
@@ -133,15 +135,15 @@ def test_a_micrograph_without_particles_gives_no_picks(instances):
 def test_cleaning_leaves_a_good_micrograph_alone_and_mends_a_bad_one(rng):
     pixels = bright_discs() + rng.normal(0, 60, (300, 400)).astype(np.float32)
     clean, raw = (SegnetPicker(SegnetSettings(side=200, clean=flag), network=Brightness()) for flag in (True, False))
-    as_it_is = prepare(Micrograph(pixels), raw.settings)
-    np.testing.assert_array_equal(prepare(Micrograph(pixels), clean.settings).picture, as_it_is.picture)
+    as_it_is = denoised(Micrograph(pixels), raw.settings)
+    np.testing.assert_array_equal(denoised(Micrograph(pixels), clean.settings).picture, as_it_is.picture)
     hot = pixels.copy()
     hot[150, 300] = 1e6
     assert worst_error(clean.pick(Micrograph(hot))) < 6  # 4.2 of it is the shift that this network has not learnt
     assert len(raw.pick(Micrograph(hot))) < len(CENTRES)
     padded = np.pad(pixels, ((0, 0), (40, 0)), mode="edge")
     picks = clean.pick(Micrograph(padded))
-    assert prepare(Micrograph(padded), clean.settings).map_to_home.shift[0] == pytest.approx(40, abs=2)
+    assert denoised(Micrograph(padded), clean.settings).map_to_home.shift[0] == pytest.approx(40, abs=2)
     assert (picks.xy[:, 0] > 40).all()
 
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.models.weights import read_card
-from cryopick.pickers.segnet_fast import FastPicker, FastSettings
+from cryopick.pickers import picker
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.crops import Crops
 from cryopick.train.recipes import calibrate
@@ -24,7 +24,8 @@ def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
     assert card is not None
     assert (card.settings, card.input["particle_px"]) == ({"width": 2, "levels": 2, "maps": 3}, 12.0)
     micrograph = simulate_micrograph(seed=1, size=512, pixel_size=3.0, preset="easy").micrograph
-    picks = FastPicker(FastSettings(str(tmp_path / "weights.safetensors"), threshold=0.0)).pick(micrograph, diameter=150)
+    settings = {"weights": str(tmp_path / "weights.safetensors"), "threshold": 0.0}
+    picks = picker("segnet", settings=settings).pick(micrograph, diameter=150)
     assert picks.diameter == 150
     assert ((picks.scores >= 0) & (picks.scores <= 1)).all()
 

@@ -12,7 +12,9 @@ from cryopick.io.micrographs import write_micrograph
 from cryopick.io.names import stem
 from cryopick.io.panels import Panel, write_panels
 from cryopick.io.previews import write_png
+from cryopick.pickers.base import to_picks
 from cryopick.pickers.instances import Instances
+from cryopick.pickers.peaks import NOTHING
 from cryopick.types import Micrograph, Picks
 
 
@@ -41,6 +43,13 @@ class Stages:
         shape_hw = (self.probability.shape[0], self.probability.shape[1])
         instances = np.zeros(shape_hw, np.int32) if self.instances is None else self.instances.labels(shape_hw)
         return instances.astype(np.uint16)
+
+
+def nothing_seen(micrograph: Micrograph, *, diameter: float | None) -> Stages:
+    """The stages of a micrograph that is too small, or has too little contrast, to be looked at: no picks."""
+    blank = np.zeros(micrograph.shape_hw, np.float32)
+    picks = to_picks(NOTHING, PixelMap(), micrograph, diameter=diameter)
+    return Stages(blank.astype(np.uint8), PixelMap(), blank, PixelMap(), None, picks)
 
 
 def write_stages(stages: Stages, micrograph: Micrograph, folder: Path) -> None:

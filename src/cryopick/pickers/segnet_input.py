@@ -1,0 +1,100 @@
+"""How a micrograph becomes the input of a U-Net: denoised as published, or scaled by the particle."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cryopick.coordinates import PixelMap
+from cryopick.models.contrast import local_standardise
+from cryopick.models.sam import fitted_hw
+from cryopick.pickers.average import estimate_diameter
+from cryopick.pickers.segnet_settings import SegnetSettings
+from cryopick.preprocess.denoise import denoise, grey_window, stretch
+from cryopick.preprocess.padding import strip_padding
+from cryopick.preprocess.resample import crop_to_scale
+from cryopick.types import Micrograph
+
+Grey = NDArray[np.uint8]
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What the network sees of a micrograph.
+
+    Attributes
+    ----------
+    picture : uint8 (h, w), to look at.
+    values : float32 (h, w), the network's input.
+    to_home : where the pixels of both lie in the micrograph.
+    map_to_home : where the pixels of the network's answer lie: elsewhere, when it has learnt to undo a shift.
+    diameter_px : of the particles in the micrograph's pixels; None when nobody knows.
+    """
+
+    picture: Grey
+    values: Map
+    to_home: PixelMap
+    map_to_home: PixelMap
+    diameter_px: float | None = None
+
+
+def denoised(micrograph: Micrograph, settings: SegnetSettings, *, diameter_px: float | None = None) -> Prepared:
+    """A micrograph denoised and resized as published; its grey values, divided by 255, are the network's input.
+
+    MRC files are turned upside down, because the published network was trained on them so; other files are taken as they are.
+    """
+    pixels, to_home, upside_down = micrograph.pixels, PixelMap(), micrograph.kind == "mrc"
+    if settings.denoised:
+        grey = _as_grey(pixels[::-1] if upside_down else pixels)
+        seen = answer = PixelMap.flip_rows(len(pixels)) if upside_down else to_home
+    else:
+        if settings.clean:
+            pixels, to_home = strip_padding(pixels)
+            pixels = np.clip(pixels, *grey_window(pixels, settings.clip))
+        grey, change = denoise(pixels, replace(settings.denoise.for_diameter(diameter_px), flip_rows=upside_down))
+        seen = to_home.then(change)
+        shift_x, shift_y = settings.learnt_shift
+        answer = seen.then(PixelMap.crop(-shift_x, -shift_y))
+    height, width = fitted_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
+    # The published programs resize so: bilinear without smoothing, rounded to whole grey values.
+    picture = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    fit = PixelMap.resize((grey.shape[1] / width, grey.shape[0] / height))
+    return Prepared(picture, picture.astype(np.float32) / np.float32(255), seen.then(fit), answer.then(fit), diameter_px)
+
+
+def scaled(
+    micrograph: Micrograph, settings: SegnetSettings, *, particle_px: float, diameter_px: float | None = None
+) -> Prepared | None:
+    """A micrograph Fourier-cropped until a particle spans `particle_px` pixels, and evened out around each of them.
+
+    Borders without data are left out. Without a diameter it is estimated from the micrograph; None when that cannot be done, or
+    when a particle is larger than the picture.
+    """
+    imaged, crop = strip_padding(micrograph.pixels)
+    dark = imaged if settings.particles == "dark" else -imaged
+    diameter_px = diameter_px or _estimated_diameter(dark)
+    if diameter_px is None or diameter_px > min(imaged.shape):
+        return None
+    small, shrink = crop_to_scale(dark, diameter_px / particle_px)
+    centred = torch.from_numpy(small - small.mean()).to(settings.device)[None, None]
+    scaled_to_one = centred / centred.std().clamp(min=1e-12)
+    values = local_standardise(scaled_to_one, diameter_px=diameter_px / shrink.length)[0, 0].cpu().numpy()
+    to_home = crop.then(shrink)
+    return Prepared(stretch(values), values, to_home, to_home, diameter_px)
+
+
+def _estimated_diameter(dark: Map) -> float | None:
+    side = min(dark.shape)
+    smallest, largest = max(16.0, side / 100), side / 6
+    if largest < smallest or dark.min() == dark.max():
+        return None
+    return estimate_diameter(dark, smallest=smallest, largest=largest, slenderness=0.55, spacing=0.6)
+
+
+def _as_grey(pixels: Map) -> Grey:
+    """Grey values as they are where they are such, 0 to 255; else stretched."""
+    low, high = float(pixels.min()), float(pixels.max())
+    return pixels.astype(np.uint8) if low >= 0 and 1 < high <= 255 else stretch(pixels)
