@@ -63,7 +63,7 @@ def test_the_format_can_be_named_where_the_content_does_not_tell(tmp_path, conve
 
 
 def test_the_help_names_every_format(convert):
-    listed = convert("--help").split("Formats:")[1].split("╭")[0]
+    listed = convert("--help").split("Formats:")[1].split("Arguments:")[0]
     assert [name for name in FORMATS.names if name not in listed] == []
     assert FORMATS.names
 

@@ -1,0 +1,36 @@
+"""What all commands share: quick and complete help, and errors in one line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cryopick.cli import main
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_is_printed_without_anything_that_takes_time_to_import():
+    code = "import sys; from cryopick.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    text, loaded = python(code).rsplit("\n", 2)[:2]
+    assert "convert" in text
+    assert not {"numpy", "torch", "rich", "yaml"} & set(loaded.split())
+
+
+def test_defaults_in_brackets_reach_the_reader():
+    assert "[default: log]" in python("from cryopick.cli import app; app(['pick', '--help'], standalone_mode=False)")
+
+
+@pytest.mark.parametrize("words", [["evaluate", "a.csv", "a.csv", "--plot", "a.csv/x.png"], ["convert", "a.csv", "a.csv/x.star"]])
+def test_a_path_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("micrograph,x,y,score,diameter\na,1,2,0.5,3\n")
+    monkeypatch.setattr(sys, "argv", ["cryopick", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cryopick: a.csv")
+    assert error.count("\n") == 1
