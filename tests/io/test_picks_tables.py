@@ -210,3 +210,28 @@ def test_damaged_coco_files_are_named(tmp_path, annotations):
     (tmp_path / "x.json").write_text(f'{{"images": [{{"id": 1, "file_name": "a.jpg"}}], "annotations": {annotations}}}')
     with pytest.raises(FileError, match=r"x\.json"):
         read_picks(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('"image_id": 2', "annotations of image 2, which is not among its images"),
+        ('"image_id": 1, "score": NaN', "pick 1 of a.mrc has a score that is not a number"),
+        ('"image_id": 1, "score": null', "pick 1 of a.mrc has a score that is not a number"),
+    ],
+)
+def test_coco_annotations_that_would_be_lost_or_mean_nothing_are_errors(tmp_path, change, said):
+    image = '{"id": 1, "file_name": "a.mrc", "height": 10, "width": 20}'
+    (tmp_path / "x.json").write_text(f'{{"images": [{image}], "annotations": [{{{change}, "bbox": [1, 2, 4, 4]}}]}}')
+    with pytest.raises(FileError, match=said):
+        read_picks(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"images": [{"id": 1, "file_name": "a", "height": Infinity, "width": 1}], "annotations": []}']
+)
+def test_json_that_is_absurd_is_an_error_of_its_file(tmp_path, text):
+    for name in ("coco", "eman2"):
+        (tmp_path / "x_info.json").write_text(text if name == "coco" else '{"boxes": ' + "[" * 100_000)
+        with pytest.raises(FileError, match=r"x_info\.json"):
+            read_picks(tmp_path / "x_info.json", format=name)

@@ -98,12 +98,16 @@ class Reading:
             diameter = diameter_px * (pixel_size or 1.0)
         elif pixel_size is None:
             diameter = None
+        values = None if scores is None else np.asarray(scores, np.float32)
+        if values is not None and not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+            raise FileError(path, f"pick {row} of {written} has a score that is not a number", "Mend or remove that pick")
         try:
             xy = np.zeros((0, 2))
             if len(points):
                 xy = frame.to_image(points, shape_hw=shape_hw, pixel_size=pixel_size, box=box)
             name = written if source is None else source.name
-            return Picks(name, xy, None if scores is None else np.asarray(scores, np.float32), diameter, shape_hw, pixel_size)
+            return Picks(name, xy, values, diameter, shape_hw, pixel_size)
         except CryopickError as error:
             raise CryopickError(f"{path}: picks of {written}: {error}") from None
 

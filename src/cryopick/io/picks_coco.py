@@ -34,8 +34,12 @@ class Coco:
             boxes: dict[Any, list[Any]] = defaultdict(list)
             for annotation in content["annotations"]:
                 boxes[annotation["image_id"]].append(annotation)
-            return [_read_image(path, image, boxes[image["id"]], reading) for image in content["images"]]
-        except (ValueError, TypeError, LookupError) as error:
+            images = [(image, boxes.pop(image["id"], [])) for image in content["images"]]
+            if boxes:
+                found = f"has annotations of image {next(iter(boxes))!r}, which is not among its images"
+                raise FileError(path, found, "Add the image, or remove its annotations")
+            return [_read_image(path, image, annotations, reading) for image, annotations in images]
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
             found = f"is not COCO JSON with images and annotations ({type(error).__name__}: {error})"
             raise FileError(path, found, "Give a file of annotations, or name another format") from None
 

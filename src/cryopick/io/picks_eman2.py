@@ -28,7 +28,7 @@ class Eman2Json(OneFileEach):
             info = json.loads(read_text(path))
             boxes = info.get("boxes", [])
             x, y = ([str(box[axis]) for box in boxes] for axis in (0, 1))
-        except (ValueError, AttributeError, TypeError, LookupError):
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
             raise FileError(path, 'is not JSON with "boxes": [[x, y, name], …]', "Export the boxes from EMAN2 again") from None
         points = zip(parse_numbers(path, "x", x), parse_numbers(path, "y", y), strict=True)
         return reading.picks(path, written, list(points), FRAME)
