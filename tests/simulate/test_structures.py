@@ -6,7 +6,7 @@ import pytest
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.simulate.pseudoproteins import KIND_SHARE, KINDS, RNA_CONTRAST, pseudo_protein
 from cryopick.simulate.sources import FixedStructures, RandomStructures, gather_beads
-from cryopick.simulate.structure_files import read_structure, read_structures
+from cryopick.simulate.structure_files import StructureFiles, read_structure, structure_paths
 from cryopick.simulate.structures import PROTEIN_MINUS_ICE, structure_from_mass
 from cryopick.simulate.symmetry import point_group
 
@@ -146,9 +146,20 @@ def test_a_map_becomes_a_bead_a_voxel(tmp_path):
     assert structure.mass_kda == pytest.approx(2 * 125 * 0.81 / 1000)
 
 
+def test_a_folder_gives_its_structures_and_reads_each_once(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    for name in ("a.pdb", "b.ent"):
+        (tmp_path / name).write_text(PDB)
+    assert [path.name for path in structure_paths(tmp_path)] == ["a.pdb", "b.ent"]
+    source, rng = StructureFiles(tmp_path), np.random.default_rng(1)
+    drawn = [source.draw(rng, (1.0, 2.0)) for _ in range(12)]
+    assert {one.name for one in drawn} == {"a", "b"}
+    assert len({id(one) for one in drawn}) == 2
+
+
 def test_files_that_are_no_structures_say_so(tmp_path):
     with pytest.raises(FileError, match="no structures"):
-        read_structures(tmp_path)
+        StructureFiles(tmp_path)
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(FileError, match="neither a model nor a map"):
         read_structure(tmp_path / "notes.txt")

@@ -57,9 +57,12 @@ def _draw_gallery(path: Path, source: Path | None, *, seed: int, diameter: tuple
     from cryopick.io.previews import write_png
     from cryopick.simulate import random_structures
     from cryopick.simulate.gallery import gallery
-    from cryopick.simulate.structure_files import read_structures
+    from cryopick.simulate.structure_files import read_structure, structure_paths
 
-    structures = random_structures(GALLERY_SIZE, seed=seed, diameter=diameter) if source is None else read_structures(source)
+    if source is None:
+        structures = random_structures(GALLERY_SIZE, seed=seed, diameter=diameter)
+    else:
+        structures = [read_structure(path) for path in structure_paths(source)]
     write_png(gallery(structures, seed=seed), path)
     typer.echo(f"{len(structures)} structures: {path}")
 

@@ -6,6 +6,7 @@ from cryopick.simulate.micrograph import Distractors, SimulatedMicrograph, load_
 from cryopick.simulate.pseudoproteins import pseudo_protein
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.simulate.sources import FixedStructures, RandomStructures, StructureSource
+from cryopick.simulate.structure_files import StructureFiles
 from cryopick.simulate.structures import Structure
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SimulationSettings",
     "Structure",
     "StructureBank",
+    "StructureFiles",
     "StructureSource",
     "load_settings",
     "pseudo_protein",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cryopick.simulate.micrograph import Distractors, SimulatedMicrograph, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
-from cryopick.simulate.sources import FixedStructures
+from cryopick.simulate.structure_files import StructureFiles
 from cryopick.simulate.symmetry import euler_angles
 from cryopick.types import Picks
 
@@ -49,10 +49,8 @@ class DatasetWriter:
     """Simulates and writes micrographs of a recipe by their numbers; makes one in each process that works on a data set."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
-        from cryopick.simulate.structure_files import read_structures
-
         self._folder, self._recipe = folder, recipe
-        self._structures = None if recipe.structures is None else FixedStructures(read_structures(recipe.structures))
+        self._structures = None if recipe.structures is None else StructureFiles(recipe.structures)
 
     def __call__(self, index: int) -> Written:
         """Write micrograph `index`, its labels and its map of covered pixels."""

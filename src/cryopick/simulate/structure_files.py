@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
+from cryopick.simulate.settings import Range
 from cryopick.simulate.structures import DALTON_PER_CUBIC_ANGSTROM, Structure, structure_from_mass
 
 if TYPE_CHECKING:
@@ -22,18 +23,33 @@ MAP_THRESHOLD = 0.3
 """Share of a map's 99.95th percentile above which a voxel belongs to the particle."""
 
 
-def read_structures(folder: Path | str) -> list[Structure]:
-    """The structures of all models and maps in a folder, or of one file, sorted by name.
+class StructureFiles:
+    """A source of structures from a folder of models and maps, or one file: each is read when it is first drawn, and kept.
 
-    Raises `FileError` when there is none, or for one that cannot be read.
+    Raises `FileError` for a folder without any, and when one that is drawn cannot be read.
     """
+
+    def __init__(self, folder: Path | str) -> None:
+        self._paths = structure_paths(folder)
+        self._read: dict[Path, Structure] = {}
+
+    def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        """One of the structures, at its own size."""
+        path = self._paths[int(rng.integers(len(self._paths)))]
+        if path not in self._read:
+            self._read[path] = read_structure(path)
+        return self._read[path]
+
+
+def structure_paths(folder: Path | str) -> list[Path]:
+    """The models and maps in a folder, sorted by name, or the one file given. Raises `FileError` when there is none."""
     folder = Path(folder)
     if folder.is_file():
-        return [read_structure(folder)]
+        return [folder]
     paths = [path for path in sorted(folder.glob("*")) if _suffix(path) in MODEL_SUFFIXES | MAP_SUFFIXES]
     if not paths:
         raise FileError(folder, "holds no structures", "Give a folder of .cif, .pdb, .mrc or .map files, also packed as .gz")
-    return [read_structure(path) for path in paths]
+    return paths
 
 
 def read_structure(path: Path | str) -> Structure:
