@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cryopick.distributed.records import done, file_stems, read_outcome, read_record, write_record
-from cryopick.errors import NameMatchError
+from cryopick.errors import NameMatchError, SettingError
 from cryopick.types import Picks
 
 
@@ -51,3 +51,12 @@ def test_micrographs_with_one_stem_get_files_of_different_names_that_others_do_n
 def test_micrographs_that_relion_gives_one_coordinate_file_are_refused(other):
     with pytest.raises(NameMatchError, match=r"raw/a_autopick\.star"):
         file_stems(["MotionCorr/job002/raw/a.mrc", other])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a\udcff.mrc", r"a\\udcff.mrc: this name is not UTF-8"), ("x" * 242, "is 1 bytes too long")]
+)
+def test_a_name_that_no_file_of_results_can_have_is_refused_before_the_run(name, said):
+    with pytest.raises(SettingError, match=said):
+        file_stems(["b.mrc", name])
+    assert file_stems(["x" * 241]) == ["x" * 241]

@@ -37,3 +37,10 @@ def test_what_a_killed_writer_leaves_is_found_and_nothing_else(tmp_path):
     with atomic_path(folder / "my.mic-1.star") as temporary:
         assert leftovers(tmp_path) == [temporary]
     assert leftovers(tmp_path) == []
+
+
+def test_the_longest_names_can_be_written_whatever_their_letters(tmp_path):
+    for name in ("粒" * 80 + "_autopick.star", "x" * 250 + ".star"):
+        assert 250 < len(name.encode()) <= 255
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"

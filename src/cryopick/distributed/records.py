@@ -10,13 +10,16 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from cryopick.errors import NameMatchError
+from cryopick.errors import NameMatchError, SettingError
 from cryopick.io.atomic import write_bytes
 from cryopick.io.names import stem
 from cryopick.io.picks_relion import coordinate_file
 from cryopick.types import Picks
 
 logger = logging.getLogger(__name__)
+LONGEST_FILE_NAME = 255
+"""Bytes, on all usual file systems."""
+
 Status = Literal["done", "failed", "pending"]
 
 
@@ -110,10 +113,12 @@ def file_stems(names: Sequence[str]) -> list[str]:
     """A file name without suffix for each micrograph's own files: its stem, with a hash of its whole name where two share one.
 
     Stems that differ in case alone count as the same, for file systems that think so. Raises `NameMatchError` when two
-    micrographs have one coordinate file in RELION's layout, which nothing can change.
+    micrographs have one coordinate file in RELION's layout, which nothing can change, and `SettingError` for a name that no
+    file of results can have or hold.
     """
     places: dict[PurePath, str] = {}
     for name in names:
+        _check_name(name)
         place = coordinate_file(name)
         if place in places:
             both = f"{places[place]} and {name}"
@@ -125,3 +130,18 @@ def file_stems(names: Sequence[str]) -> list[str]:
         short if shared[short.casefold()] == 1 else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         for short, name in zip(stems, names, strict=True)
     ]
+
+
+def _check_name(name: str) -> None:
+    try:
+        size = len(coordinate_file(name).name.encode())
+    except UnicodeEncodeError:
+        shown = name.encode("ascii", "backslashreplace").decode()
+        raise SettingError(
+            f"{shown}: this name is not UTF-8, as results must be; rename the micrograph or leave it out"
+        ) from None
+    if size > LONGEST_FILE_NAME:
+        excess = size - LONGEST_FILE_NAME
+        raise SettingError(
+            f"{name}: this name is {excess} bytes too long for files of results; rename the micrograph or leave it out"
+        )

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+NAME_KEPT = 40
+"""Characters of up to 4 bytes: a name that is as long as can be still gives one that can be."""
+
 _TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.[^.]*)?")
 
 
@@ -17,7 +20,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The folder is made when it is missing. The temporary name keeps the suffix, because image writers go by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:NAME_KEPT]}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
