@@ -156,6 +156,9 @@ def test_a_picture_smaller_than_a_particle_has_no_picks_whatever_is_on_it(rng):
         {"contamination": 0},
         {"diameter_range": [50, 20]},
         {"particles": "grey"},
+        {"threshold": 7},
+        {"threshold": float("nan")},
+        {"spacing": float("nan")},
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):

@@ -120,7 +120,15 @@ def test_constant_and_tiny_pictures_have_no_picks(reference, shape):
     assert len(template.pick(Micrograph(np.full(shape, 5.0)), diameter=30)) == 0
 
 
-@pytest.mark.parametrize("wrong", [{}, {"references": "x.mrcs", "angular_step": 0}, {"references": "x.mrcs", "spacing": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"references": "x.mrcs", "angular_step": 0},
+        {"references": "x.mrcs", "spacing": -1},
+        {"references": "x.mrcs", "threshold": 2},
+    ],
+)
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(SettingError):
         picker("template", settings=wrong)

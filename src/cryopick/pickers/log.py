@@ -50,7 +50,9 @@ class LogSettings:
     def __post_init__(self) -> None:
         if not 0 < self.slenderness <= 1:
             raise SettingError(f"slenderness is a width over a diameter, between 0 and 1, not {self.slenderness}")
-        if self.spacing <= 0 or self.border < 0 or self.contamination <= 0:
+        if not 0 <= self.threshold <= 1:
+            raise SettingError(f"the threshold is a score, between 0 and 1, not {self.threshold}")
+        if not (self.spacing > 0 and self.border >= 0 and self.contamination > 0):
             raise SettingError("spacing and contamination must be positive and border must not be negative")
         if self.diameter_range and not 0 < self.diameter_range[0] < self.diameter_range[1]:
             raise SettingError(f"diameter_range is the smallest and the largest diameter, not {self.diameter_range}")

@@ -66,7 +66,9 @@ class TemplateSettings:
             raise SettingError("the template picker needs references: a stack of class averages or a map, references=FILE")
         if not (0 < self.angular_step <= 360 and 0 < self.view_step <= 180):
             raise SettingError("angular_step must be between 0 and 360 degrees, view_step between 0 and 180")
-        if self.spacing <= 0 or self.border < 0 or self.contamination <= 0:
+        if not 0 <= self.threshold <= 1:
+            raise SettingError(f"the threshold is a score, between 0 and 1, not {self.threshold}")
+        if not (self.spacing > 0 and self.border >= 0 and self.contamination > 0):
             raise SettingError("spacing and contamination must be positive and border must not be negative")
 
 
