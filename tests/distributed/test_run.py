@@ -144,6 +144,16 @@ def test_finished_micrographs_are_not_picked_again(micrographs, reference, tmp_p
     assert files_of_picks(tmp_path / "reference" / OUT) == reference
 
 
+def test_a_file_of_the_same_name_in_another_folder_is_another_micrograph(micrographs, reference, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "m00.mrc").symlink_to(micrographs / "m00.mrc")
+    shutil.copy(micrographs / "m02.mrc", other / "m01.mrc")
+    assert run(other, tmp_path / "reference", monkeypatch).kept == 1
+    shutil.move(other, tmp_path / "moved")
+    assert run(tmp_path / "moved", tmp_path / "reference", monkeypatch).kept == 2
+
+
 def test_a_lost_preview_is_drawn_again(micrographs, reference, tmp_path, monkeypatch):
     (tmp_path / "reference" / OUT / "previews" / "m04.png").unlink()
     assert run(micrographs, tmp_path / "reference", monkeypatch).kept == 11

@@ -52,6 +52,12 @@ def test_only_what_decides_the_picks_counts_as_a_difference():
     assert differences(text, other) == ["settings.threshold: 0.25 became 0.5", "diameter: 190.0 became 180.0"]
 
 
+def test_salvage_may_be_asked_for_later_but_not_taken_back():
+    without, with_salvage = run_settings(), run_settings(salvage=True)
+    assert differences(as_yaml(without), with_salvage) == []
+    assert differences(as_yaml(with_salvage), without) == ["salvage: True became False"]
+
+
 def test_another_version_of_cryopick_is_a_difference():
     text = as_yaml(RunSettings()).replace("cryopick: ", "cryopick: 9.")
     (difference,) = differences(text, RunSettings())

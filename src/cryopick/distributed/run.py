@@ -140,11 +140,16 @@ def _earlier(task: Task, folder: RunFolder, settings: RunSettings) -> Outcome:
     """What an earlier run left for a micrograph: "done" only when all its files are there."""
     pending = Outcome(name=task.source.name, path=str(task.source.path))
     outcome = read_outcome(folder.record(task.stem))
-    if outcome is None or outcome.name != task.source.name:
+    if outcome is None or outcome.name != task.source.name or _is_another(Path(outcome.path), task.source.path):
         return pending
     files = [*outcome.files, *([folder.relative(folder.preview(task.stem))] if settings.previews else [])]
     whole = outcome.status == "failed" or all((folder.path / name).is_file() for name in files)
     return outcome if whole else pending
+
+
+def _is_another(picked: Path, given: Path) -> bool:
+    """Whether a file of the same name was picked, from another folder; one that is gone has been moved, as projects are."""
+    return picked != given and picked.exists() and given.exists() and not picked.samefile(given)
 
 
 def _lost(folder: RunFolder, task: Task, reason: str) -> tuple[str, Outcome]:

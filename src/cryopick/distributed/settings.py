@@ -109,12 +109,16 @@ def as_yaml(settings: RunSettings) -> str:
 
 
 def differences(old_text: str, settings: RunSettings) -> list[str]:
-    """What decides the picks and is not as in the text of a ``run.yaml``: `["picker.threshold: 0.2 became 0.3"]`."""
+    """What decides the picks and is not as in the text of a ``run.yaml``: `["picker.threshold: 0.2 became 0.3"]`.
+
+    To begin salvaging changes nothing on micrographs that are done, so that is no difference; to stop is one.
+    """
     import yaml
 
     old, new = yaml.safe_load(old_text) or {}, yaml.safe_load(as_yaml(settings))
     before, after = ({"cryopick": content.get("cryopick"), **_flat(content.get("pick") or {})} for content in (old, new))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in OUTPUT_ONLY]
+    changed = [key for key in changed if key != "salvage" or not settings.salvage]
     return [f"{key}: {before.get(key)} became {after.get(key)}" for key in changed]
 
 
