@@ -54,6 +54,11 @@ def test_folders_patterns_and_lists_are_checked_file_by_file(good, cut, tmp_path
         assert "2 checked, 1 with faults" in output
 
 
+def test_files_that_share_a_name_are_checked_all_the_same(good, tmp_path):
+    write_micrograph(tmp_path / "good.tif", PICTURE)
+    assert "2 checked, 0 with faults" in check(tmp_path)[1]
+
+
 def test_the_micrographs_of_a_star_file_are_checked(good, tmp_path):
     (tmp_path / "micrographs.star").write_text("data_micrographs\n\nloop_\n_rlnMicrographName\ngood.mrc\ngone.mrc\n")
     code, output = check(tmp_path / "micrographs.star")

@@ -37,7 +37,7 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
     from cryopick.distributed.results import is_run
     from cryopick.errors import CryopickError
     from cryopick.io.examine import Examination, examine_micrograph, examine_picks
-    from cryopick.io.sources import find_micrographs
+    from cryopick.io.sources import list_micrographs
 
     path = Path(given)
     if is_run(path):
@@ -49,7 +49,7 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
         if not path.is_dir():
             return
     try:
-        sources = find_micrographs([given])
+        sources = list_micrographs([given])
     except CryopickError as fault:
         if not holds_picks:
             yield given, Examination((fault,))

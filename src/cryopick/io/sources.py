@@ -72,12 +72,18 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     CryopickError
         For two files whose names differ by no more than the extension, because the results of one would overwrite the other's.
     """
+    found = list_micrographs(inputs, pixel_size=pixel_size)
+    _reject_shared_names(found)
+    return found
+
+
+def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+    """As `find_micrographs`, and two files may share a name: for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
     for given in [inputs] if isinstance(inputs, Path | str) else inputs:
         for source in _with_pixel_size(list(_expand(str(given))), pixel_size, str(given)):
             sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
-    _reject_shared_names(sources.values())
     return list(sources.values())
 
 
