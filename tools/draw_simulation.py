@@ -1,4 +1,7 @@
-"""Draws the pictures of `simulation.md`: python docs/draw_simulation.py"""
+"""Draw the pictures of ``docs/simulation.md``: structures, typical micrographs and presets.
+
+python tools/draw_simulation.py
+"""
 
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from cryopick.io.previews import Marks, contact_sheet, draw
 from cryopick.simulate import SimulatedMicrograph, random_structures, simulate_micrograph
 from cryopick.simulate.gallery import gallery
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIDE, PIXEL_SIZE, PREVIEW = 2048, 1.6, 224
 PRESETS = ("easy", "typical", "hard", "carbon")
 
