@@ -98,10 +98,7 @@ class Reading:
             diameter = diameter_px * (pixel_size or 1.0)
         elif pixel_size is None:
             diameter = None
-        values = None if scores is None else np.asarray(scores, np.float32)
-        if values is not None and not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
-            raise FileError(path, f"pick {row} of {written} has a score that is not a number", "Mend or remove that pick")
+        values = _finite_scores(path, written, scores)
         try:
             xy = np.zeros((0, 2))
             if len(points):
@@ -264,6 +261,16 @@ def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     rows = np.argsort(group, kind="stable")
     ends = np.cumsum(np.bincount(group, minlength=len(numbers)))
     return dict(zip(numbers, np.split(rows, ends[:-1]), strict=True)) if numbers else {}
+
+
+def _finite_scores(path: Path, written: str, scores: ArrayLike | None) -> NDArray[np.float32] | None:
+    if scores is None:
+        return None
+    values = np.asarray(scores, np.float32)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+        raise FileError(path, f"pick {row} of {written} has a score that is not a number", "Mend or remove that pick")
+    return values
 
 
 def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float | None]:
