@@ -140,6 +140,15 @@ def test_a_link_whose_target_is_missing_is_listed_so_that_it_fails_by_name(tmp_p
         find_micrographs(tmp_path)[1].read()
 
 
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(FileError, match=r"cannot be listed \(Permission denied\)"):
+        find_micrographs(tmp_path)
+
+
 def test_a_name_that_no_file_system_takes_is_a_missing_micrograph(tmp_path):
     (tmp_path / "all.txt").write_text("a" * 5000 + ".mrc\n")
     with pytest.raises(FileError, match="are not there"):

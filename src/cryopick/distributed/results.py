@@ -1,6 +1,7 @@
 """What a run found, read back from its records: with the micrographs' shapes, which no flat STAR file holds."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from cryopick.types import Picks, checked_pixel_size
 def is_run(path: Path) -> bool:
     """Whether this is the output folder of `cryopick pick`."""
     folder = RunFolder(path)
-    return folder.settings.is_file() and folder.table.is_file()
+    return os.path.isfile(folder.settings) and os.path.isfile(folder.table)  # noqa: PTH113 - False for closed folders too
 
 
 def run_picks(path: Path, *, micrographs: Sequence[Source] | None = None, pixel_size: float | None = None) -> list[Picks]:

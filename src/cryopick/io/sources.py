@@ -106,8 +106,11 @@ def _expand(given: str) -> Iterator[MicrographSource]:
 
 
 def _in_folder(folder: Path) -> Iterator[MicrographSource]:
-    with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
+    try:
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
+    except OSError as error:
+        raise FileError(folder, f"cannot be listed ({error.strerror})", "Ask its owner for permission (chmod +rx)") from None
     names -= {name for name in names if _is_side_picture(name, names)}
     if not names:
         found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also packed)"
