@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cryopick.coordinates import inside
 from cryopick.evaluate.matching import true_by_score
 from cryopick.models.contrast import local_standardise
 from cryopick.pickers.peaks import find_peaks
@@ -142,9 +143,8 @@ def discs(xy: Tensor, image: Tensor, radius: Tensor, shape: tuple[int, ...]) -> 
 def best_f1(centre: NDArray[np.float32], crops: Crops, *, spacing: float) -> dict[str, float]:
     """Best F1 over all thresholds on the peaks of centre maps (b, h, w); particles outside the crops do not count."""
     scores, true, wanted = [], [], 0
-    height, width = centre.shape[1:]
     xy, image, sizes = (values.cpu().numpy() for values in (crops.xy, crops.image, crops.diameter_px))
-    shown = ((xy >= 0) & (xy <= (width - 1, height - 1))).all(1)
+    shown = inside(xy, (centre.shape[1], centre.shape[2]))
     for index, picture in enumerate(centre):
         found = find_peaks(picture, spacing=spacing * float(sizes[index]), threshold=0.02)
         here = xy[shown & (image == index)]
