@@ -31,7 +31,7 @@ def pick(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results; one with an unfinished run is gone on with.")],
-    picker: Annotated[str | None, typer.Option(help="How to pick: log, template, …  [default: log]")] = None,
+    picker: Annotated[str | None, typer.Option(help="How to pick: log, template or segnet.  [default: log]")] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None,
     words: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")
@@ -45,13 +45,16 @@ def pick(
     diameter: Annotated[
         float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); estimated when not given.")
     ] = None,
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel, in place of the files' own.")] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Pick what there is of truncated MRC files.")] = False,
     threshold: Annotated[
         float | None, typer.Option(help="Least score of a pick, from 0 to 1; the picker's own by default.")
     ] = None,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", metavar="NAME", help="A further format beside RELION's; repeat.")
+        list[str] | None,
+        typer.Option(
+            "--format", metavar="NAME", help="A further format beside RELION's (`cryopick convert -h` lists them); repeat."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores; 1 on a GPU]")
