@@ -203,6 +203,8 @@ def test_micrographs_that_fail_are_named_and_tried_again_by_the_next_run(microgr
     rows = {row["name"]: row for row in table(tmp_path / "run" / OUT)}
     assert [name for name, row in rows.items() if row["status"] == "failed"] == ["m05.mrc", "m07.mrc"]
     assert len(read_picks(tmp_path / "run" / OUT / "particles.star")) == 10
+    index = (tmp_path / "run" / OUT / "relion" / "autopick.star").read_text()
+    assert [name for name in rows if name not in index] == ["m05.mrc", "m07.mrc"]
 
     shutil.copy(micrographs / "m05.mrc", mixed)
     result = run(mixed, tmp_path / "run", monkeypatch, with_settings(settings={"fail_on": "m07"}))

@@ -134,3 +134,13 @@ def test_written_files_hold_the_values_their_type_and_the_resolution(path, dtype
     assert values.dtype == stored
     assert values.tolist() == PICTURE.tolist()
     assert per_cm == pytest.approx((1e8 / 1.77, 1e8 / 1.77))
+
+
+def test_a_picture_that_memory_cannot_hold_is_named(tmp_path, monkeypatch):
+    def full(channels):
+        raise MemoryError("Unable to allocate 15 GiB")
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint8))
+    monkeypatch.setattr("cryopick.io.tiff.to_grey", full)
+    with pytest.raises(FileError, match=r"a\.tif: needs more memory than there is \(Unable to allocate 15 GiB\)"):
+        read_micrograph(tmp_path / "a.tif")

@@ -38,13 +38,16 @@ def read_tiff(path: Path) -> Picture:
             if channels.ndim not in {2, 3} or not channels.size:
                 raise ValueError(f"a picture of shape {channels.shape}")
             pixel_size = tiff_pixel_size(tiff)
+            if np.iscomplexobj(channels):
+                raise FileError(path, "holds complex numbers", "Give the real-space micrograph")
+            pixels, colour_notes = to_grey(channels)
     except FileError:
         raise
+    except MemoryError as error:
+        remedy = "Use fewer workers; or, if it should be small, copy it again: it is damaged then"
+        raise FileError(path, f"needs more memory than there is ({error})", remedy) from error
     except Exception as error:  # tifffile and its decoders raise all kinds
         raise FileError(path, f"is a cut or damaged TIFF ({error})", AGAIN) from error
-    if np.iscomplexobj(channels):
-        raise FileError(path, "holds complex numbers", "Give the real-space micrograph")
-    pixels, colour_notes = to_grey(channels)
     stored = f"TIFF, {channels.dtype.newbyteorder('=').name}, compression {tifffile.COMPRESSION(page.compression).name.lower()}"
     return Picture(pixels, "tiff", stored, pixel_size, (*notes, *colour_notes))
 
