@@ -80,6 +80,15 @@ def test_the_list_has_the_users_weights_and_where_published_ones_are(published, 
         assert place in output
 
 
+def test_a_damaged_file_does_not_hide_the_others_from_the_list(published, tmp_path, monkeypatch):
+    run("convert", published, tmp_path / "mine.safetensors")
+    (tmp_path / "a_broken.safetensors").write_bytes(b"cut")
+    monkeypatch.setenv("CRYOPICK_WEIGHTS", str(tmp_path))
+    output = run("list").output
+    assert "a_broken  unusable" in output
+    assert "mine  attention-unet" in output
+
+
 def test_verifying_tells_the_hash_and_refuses_another(published):
     assert file_sha256(published) in run("verify", published).output
     with pytest.raises(FileError, match=file_sha256(published)):

@@ -190,6 +190,15 @@ def test_what_is_no_segment_anything_says_where_to_find_it(tmp_path, name):
     assert error.value.path == tmp_path / name
 
 
+@pytest.mark.parametrize("place", ["sam", "models/sam", "models/more/sam", "~/no/sam", "facebook/"])
+def test_a_folder_that_is_not_there_is_not_sought_in_the_network(tmp_path, monkeypatch, place):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(transformers.SamModel, "from_pretrained", lambda *_, **__: pytest.fail("the network was asked"))
+    with pytest.raises(FileError, match="there is no such file or folder"):
+        load_sam(place)
+
+
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"not a checkpoint")
     with pytest.raises(FileError, match=r"a\.pth"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pickle
 import re
 from argparse import Namespace
 
@@ -153,6 +154,23 @@ def test_a_file_cut_short_is_called_damaged(tmp_path, state, saved, name, keep):
     path = tmp_path / name
     path.write_bytes((saved if path.suffix == ".safetensors" else whole).read_bytes()[:keep])
     with pytest.raises(FileError, match="cut short"):
+        weights.load(path)
+
+
+@pytest.mark.parametrize("content", [b"these are no weights", pickle.dumps({"a": [1, 2]}, protocol=4)])
+def test_what_is_no_checkpoint_is_told_so_without_the_unpicklers_words(tmp_path, content, recwarn):
+    path = tmp_path / "unet.pth"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="is no checkpoint of tensors alone"):
+        weights.load(path)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("card", ["[]", "3", "{"])
+def test_a_card_that_is_none_is_refused(tmp_path, state, card):
+    path = tmp_path / "odd.safetensors"
+    save_file(state, path, metadata={weights.CARD_KEY: card})
+    with pytest.raises(FileError, match="a card that cannot be read"):
         weights.load(path)
 
 

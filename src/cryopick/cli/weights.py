@@ -18,12 +18,17 @@ app = typer.Typer(help="List, show, convert and verify the weights of networks."
 @app.command("list")
 def list_weights() -> None:
     """Print the weights that can be given by name, and where published ones are found."""
+    from cryopick.errors import FileError
     from cryopick.models.architectures import ARCHITECTURES
     from cryopick.models.sam import REMEDY as SAM_REMEDY
     from cryopick.models.weights import FOLDER_VARIABLE, available, read_card
 
     for name, path in available().items():
-        card = read_card(path)
+        try:
+            card = read_card(path)
+        except FileError as error:  # one damaged file must not hide the others
+            typer.echo(f"{name}  unusable: {error}")
+            continue
         kind = f"{card.architecture} {_in_words(card.settings)}" if card else "without a card"
         typer.echo(f"{name}  {kind}  {path.stat().st_size / 1e6:.1f} MB  {path}")
     typer.echo(f"Further weights are looked for in the folder that {FOLDER_VARIABLE} names. Published ones, to be converted:")

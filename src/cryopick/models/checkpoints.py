@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import warnings
 import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
@@ -70,7 +71,8 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
 
 def _read_pickle(path: Path) -> Any:
     # Training programs keep their command line beside the weights: an inert bag of plain values, and the only class let in.
-    with torch.serialization.safe_globals([Namespace]):
+    with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused in our own words
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         except Exception as error:  # what garbage raises in an unpickler is anybody's guess
@@ -93,7 +95,15 @@ def _only_tensors(path: Path, content: Any) -> State:
 
 
 def _damaged(path: Path, error: Exception) -> FileError:
-    reason = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0][:100]
+    from safetensors import SafetensorError
+
+    if not path.stat().st_size:
+        return FileError(path, "is empty (0 bytes)", "It was cut short: copy or download it again")
+    if not isinstance(error, OSError | RuntimeError | SafetensorError):  # the unpickler's, whose words say nothing to people
+        return FileError(
+            path, "is no checkpoint of tensors alone, or cut short", "Copy or download it again, or ask for a .safetensors file"
+        )
+    reason = str(error).partition("\n")[0][:100]
     return FileError(
         path, f"cannot be read as weights ({reason or type(error).__name__})", "It may be cut short: copy or download it again"
     )

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from cryopick.errors import CryopickError, FileError
 from cryopick.models import sam_keys
-from cryopick.models.checkpoints import read_state
+from cryopick.models.checkpoints import PICKLES, read_state
 from cryopick.models.weights import fit
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
     path = Path(source).expanduser()
     if path.is_file():
         return Sam(_from_original(path).to(device))
-    if not path.is_dir() and (path.is_absolute() or path.suffix or str(source).startswith(".")):
+    if not path.is_dir() and not _may_be_id(str(source)):
         raise FileError(path, "there is no such file or folder", REMEDY)
     notices: Any = utils.logging
     notices.disable_progress_bar()
@@ -98,6 +98,13 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
         keys = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
         raise FileError(path, f"lacks {len(keys)} of Segment Anything's tensors: {', '.join(keys[:5])}", REMEDY)
     return Sam(model.to(device))
+
+
+def _may_be_id(source: str) -> bool:
+    """Whether words that name no file or folder may be an owner and a model there; the network is asked about no others."""
+    owner, _, model = source.partition("/")
+    named = bool(owner and model) and "/" not in model and Path(model).suffix not in PICKLES
+    return named and not Path(owner).expanduser().exists()
 
 
 def _from_original(path: Path) -> Any:

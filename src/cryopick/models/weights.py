@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -205,8 +206,8 @@ def _check_hash(path: Path, sha256: str | None) -> None:
 
 def _parse_card(path: Path, text: str) -> Card:
     try:
-        card = resolve(Card, json.loads(text))
-    except (json.JSONDecodeError, SettingError) as error:
+        card = resolve(Card, msgspec.json.decode(text, type=dict[str, Any]))
+    except (msgspec.DecodeError, SettingError) as error:
         raise FileError(
             path, f"has a card that cannot be read ({error})", "Convert the weights again with this version"
         ) from error

@@ -74,7 +74,7 @@ def write_stages(stages: Stages, micrograph: Micrograph, folder: Path) -> None:
         Panel("Micrograph", micrograph.pixels, PixelMap()),
         Panel("Denoised", stages.picture, stages.picture_to_home),
         Panel("Probability and masks", outlined(stages.probability, stages.labels), stages.to_home),
-        Panel(f"{len(stages.picks)} picks", stages.picture, stages.picture_to_home, stages.picks),
+        Panel(f"{len(stages.picks)} pick{'s' * (len(stages.picks) != 1)}", stages.picture, stages.picture_to_home, stages.picks),
     ]
     write_panels(panels, micrograph.shape_hw, folder / f"{stem(micrograph.name)}_panels.png")
 
