@@ -83,7 +83,7 @@ def test_picks_off_their_micrograph_and_doubled_ones_are_faults(tmp_path):
 
 def test_without_the_micrographs_only_negative_picks_are_outside(tmp_path):
     (outside,) = faults(examine_picks(star(tmp_path / "p.star", ["a.mrc 4000 2", "a.mrc -1 0"])))
-    assert "1 of 2 picks" in outside
+    assert "1 of 2 picks lie outside a.mrc (left of its first column or above its first row)" in outside
 
 
 def test_names_that_fit_no_micrograph_are_a_fault(tmp_path):

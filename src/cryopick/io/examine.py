@@ -84,7 +84,7 @@ def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:
         outside = int(np.count_nonzero(~inside(picks.xy, picks.shape_hw)))
         size = f"{picks.shape_hw[1]} x {picks.shape_hw[0]} pixels"
     else:
-        outside, size = int(np.count_nonzero((picks.xy < 0).any(axis=1))), "its corner"
+        outside, size = int(np.count_nonzero((picks.xy < 0).any(axis=1))), "left of its first column or above its first row"
     if outside:
         found = f"{outside} of {len(picks)} picks lie outside {picks.micrograph} ({size})"
         faults.append(
