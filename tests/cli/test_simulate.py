@@ -55,6 +55,8 @@ def test_the_truth_is_the_same_in_every_form(made):
     assert [len(picks) for picks in star] == [len(picks) for picks in coco]
     for ours, theirs in zip(star, coco, strict=True):
         np.testing.assert_allclose(ours.xy, theirs.xy, atol=1.0)
+        assert ours.pixel_size == pytest.approx(5)
+        assert ours.diameter_px == pytest.approx(theirs.diameter_px, abs=0.51)  # COCO's boxes are whole pixels
 
 
 def test_everything_drawn_is_in_a_table(made):
@@ -102,3 +104,13 @@ def test_wrong_settings_and_foreign_folders_are_refused(tmp_path):
     for words in (["--out", str(tmp_path)], ["--out", str(tmp_path / "new"), "--preset", "nice"]):
         with pytest.raises(SettingError):
             CliRunner().invoke(app, ["simulate", *words], catch_exceptions=False)
+
+
+def test_micrographs_of_another_run_are_not_mixed_with_this_ones(tmp_path):
+    folder = simulate(tmp_path / "set", "-n", "2", "--workers", "1", *SMALL)
+    for words in (["-n", "1", *SMALL], ["-n", "2", *SMALL, "--seed", "4"]):
+        with pytest.raises(SettingError, match=r"sim_3_00000[01]\.mrc"):
+            CliRunner().invoke(app, ["simulate", "--out", str(folder), *words], catch_exceptions=False)
+    (folder / "micrographs" / ".sim_3_000000-abcdefgh.mrc").touch()  # what a killed run leaves
+    simulate(folder, "-n", "3", "--workers", "1", *SMALL)
+    assert len(read_star(folder / "ground_truth" / "micrographs.star")["micrographs"].text("rlnMicrographName")) == 3

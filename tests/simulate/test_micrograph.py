@@ -11,6 +11,7 @@ from cryopick.errors import SettingError
 from cryopick.simulate import (
     COVER_NAMES,
     FixedStructures,
+    SimulationSettings,
     Structure,
     load_settings,
     pseudo_protein,
@@ -190,6 +191,29 @@ def test_electrons_are_those_of_the_dose():
 def test_every_preset_makes_a_micrograph(preset):
     found = simulate_micrograph(seed=1, size=320, pixel_size=3.0, preset=preset)
     assert found.micrograph.pixels.std() > 0
+
+
+def test_a_given_structure_needs_no_room_for_random_ones():
+    found = simulate_micrograph(seed=1, size=96, pixel_size=1.0, settings=EASY, structures=FixedStructures([ball(20.0)]))
+    assert len(found.truth) > 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dose": (-3.0, -2.0)},
+        {"coverage": (0.0, 0.5)},
+        {"diameter": (300.0, 100.0)},
+        {"empty": 7.0},
+        {"modulation": (0.0, 0.5)},
+        {"ice_tilt": (0.0, 2.0)},
+        {"voltages_kv": ()},
+        {"aggregates": -1.0},
+    ],
+)
+def test_settings_that_no_formula_bears_are_refused_by_name(wrong):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        SimulationSettings(**wrong)
 
 
 def test_a_picture_without_room_is_refused():

@@ -160,6 +160,8 @@ def test_a_folder_gives_its_structures_and_reads_each_once(tmp_path):
 def test_files_that_are_no_structures_say_so(tmp_path):
     with pytest.raises(FileError, match="no structures"):
         StructureFiles(tmp_path)
+    with pytest.raises(FileError, match="no such file or folder"):
+        StructureFiles(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(FileError, match="neither a model nor a map"):
         read_structure(tmp_path / "notes.txt")

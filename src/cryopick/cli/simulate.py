@@ -35,13 +35,14 @@ def simulate(
     from cryopick.distributed.pool import run_tasks
     from cryopick.simulate import SimulationSettings
     from cryopick.simulate.dataset import DatasetWriter, Recipe, finish_dataset
+    from cryopick.simulate.micrograph import micrograph_name
 
     settings = resolve(SimulationSettings, load_preset("simulate", preset), parse_words(setting or []))
     source = None if structures == "random" else Path(structures)
     if gallery:
         _draw_gallery(out / "gallery.png", source, seed=seed, diameter=settings.diameter)
         return
-    _refuse_other_folders(out)
+    _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
     recipe = Recipe(seed, size, pixel_size, settings, source)
     tasks = run_tasks(
         range(count), partial(DatasetWriter, out, recipe), workers=min(workers or available_cores(), count), lost=_lost
@@ -67,12 +68,19 @@ def _draw_gallery(path: Path, source: Path | None, *, seed: int, diameter: tuple
     typer.echo(f"{len(structures)} structures: {path}")
 
 
-def _refuse_other_folders(out: Path) -> None:
+def _refuse_other_folders(out: Path, names: set[str]) -> None:
+    """Raises `SettingError` where `out` holds other things than data sets have, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
 
     ours = {"micrographs", "ground_truth", "contact_sheet.png", "gallery.png"}
     if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
         raise SettingError(f"{out} holds something else; give another --out")
+    others = sorted({path.name for path in (out / "micrographs").glob("[!.]*.mrc")} - names)
+    if others:
+        raise SettingError(
+            f"{out} holds {others[0]}{f' and {len(others) - 1} more' if others[1:] else ''}, which this run would not write nor "
+            "list; give another --out, or remove the folder"
+        )
 
 
 def _lost(index: int, reason: str) -> "Written":

@@ -109,7 +109,7 @@ def _false_positives(found: SimulatedMicrograph) -> Picks:
 
 
 def _particle_table(written: Sequence[Written]) -> dict[str, Any]:
-    """A row a particle: place, orientation and defocus under RELION's labels, and how much of it can be seen."""
+    """A row a particle: place, size, orientation and defocus under RELION's labels, and how much of it can be seen."""
     counts = [len(one.truth) for one in written]
 
     def of_micrograph(key: str) -> NDArray[np.float64]:
@@ -122,6 +122,8 @@ def _particle_table(written: Sequence[Written]) -> dict[str, Any]:
         "rlnMicrographName": [one.name for one in written for _ in range(len(one.truth))],
         "rlnCoordinateX": xy[:, 0],
         "rlnCoordinateY": xy[:, 1],
+        "rlnMicrographPixelSize": of_micrograph("pixel_size"),
+        "rlnParticleDiameter": of_micrograph("diameter"),
         "rlnAngleRot": angles[:, 0],
         "rlnAngleTilt": angles[:, 1],
         "rlnAnglePsi": angles[:, 2],

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
-from cryopick.errors import SettingError
 from cryopick.randomness import generator
 from cryopick.simulate.conditions import Conditions, draw_conditions
 from cryopick.simulate.field import Field, simulate_field
@@ -89,7 +88,7 @@ def simulate_micrograph(
 
     Raises
     ------
-    SettingError : no such preset, or a picture too small to hold a particle.
+    SettingError : no such preset, or a picture too small to hold a random particle.
     """
     shape_hw = (size, size) if isinstance(size, int) else size
     settings = settings or load_settings(preset)
@@ -113,7 +112,12 @@ def simulate_micrograph(
         shape_hw=shape_hw,
         rng=torch_rng,
     )
-    return _describe(picture, conditions, structure, name=f"sim_{seed}_{index:06d}.mrc")
+    return _describe(picture, conditions, structure, name=micrograph_name(seed, index))
+
+
+def micrograph_name(seed: int, index: int) -> str:
+    """What micrograph number `index` of a seed's series is called."""
+    return f"sim_{seed}_{index:06d}.mrc"
 
 
 def load_settings(preset: str) -> SimulationSettings:
@@ -124,14 +128,9 @@ def load_settings(preset: str) -> SimulationSettings:
 
 
 def _diameters(limits: Range, shape_hw: tuple[int, int], pixel_size: float) -> Range:
-    """The part of the range whose particles are more than a few pixels and less than a quarter of the picture."""
+    """The part of the range whose particles are more than a few pixels and less than a quarter of the picture; may be empty."""
     low = max(limits[0], SMALLEST_DIAMETER_PX * pixel_size)
     high = min(limits[1], LARGEST_DIAMETER_SHARE * min(shape_hw) * pixel_size)
-    if low > high:
-        raise SettingError(
-            f"a picture of {shape_hw[1]} × {shape_hw[0]} pixels of {pixel_size} Å has no room for particles of "
-            f"{limits[0]:g} to {limits[1]:g} Å; change its size, the pixel size or the diameters"
-        )
     return low, high
 
 

@@ -1,8 +1,26 @@
 """What a simulated micrograph may look like: the ranges that its properties are drawn from."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+
+from cryopick.errors import SettingError
 
 Range = tuple[float, float]
+
+SHARES = (
+    *("phase_plate", "counting", "amplitude_contrast", "ice_tilt", "dense", "empty", "clustered", "preferred_view"),
+    *("carbon", "avoid_carbon", "gold", "filaments", "fragments", "falloff", "hot_pixels", "gain_residue", "border", "inverted"),
+)
+LIMITS: dict[str, Range] = {
+    **dict.fromkeys(SHARES, (0.0, 1.0)),
+    **dict.fromkeys(("dqe0", "modulation"), (0.01, 1.0)),
+    **dict.fromkeys(("contrast", "coverage"), (1e-4, math.inf)),
+    "voltages_kv": (10.0, 10_000.0),
+    "defocus_um": (-math.inf, math.inf),
+    "dose": (0.01, math.inf),
+    "diameter": (1.0, math.inf),
+}
+"""Lowest and highest value that the formulas bear; 0 and none for settings that are not named."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +94,13 @@ class SimulationSettings:
     gain_residue: float = 0.1
     border: float = 0.4
     inverted: float = 0.05
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            low, high = LIMITS.get(field.name, (0.0, math.inf))
+            if not numbers or not all(low <= number <= high for number in numbers):
+                raise SettingError(f"{field.name} is {value}; it must be at least {low:g} and at most {high:g}")
+            if field.name != "voltages_kv" and numbers[0] > numbers[-1]:
+                raise SettingError(f"{field.name} is {value}; write the lower number first")

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from cryopick.errors import SettingError
 from cryopick.simulate.conditions import log_uniform
 from cryopick.simulate.field import Beads
 from cryopick.simulate.pseudoproteins import pseudo_protein
@@ -20,14 +21,19 @@ class StructureSource(Protocol):
     """Gives the structure of a micrograph."""
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
-        """One structure; `diameter` in Å limits those whose size is free."""
+        """One structure; `diameter`, lowest and highest in Å, limits those whose size is free."""
         ...
 
 
 class RandomStructures:
-    """A new pseudo-protein each time, of log-uniform diameter."""
+    """A new pseudo-protein each time, of log-uniform diameter. Raises `SettingError` where no diameter is left."""
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        if diameter[0] > diameter[1]:
+            raise SettingError(
+                f"the micrograph has no room for a particle: the smallest that is wanted and can be seen has {diameter[0]:g} Å, "
+                f"the largest that is wanted and fits in {diameter[1]:g} Å; change its size, its pixel size or the diameters"
+            )
         return pseudo_protein(rng, diameter=float(log_uniform(rng, diameter, 1)[0]))
 
 

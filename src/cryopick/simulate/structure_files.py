@@ -46,6 +46,8 @@ def structure_paths(folder: Path | str) -> list[Path]:
     folder = Path(folder)
     if folder.is_file():
         return [folder]
+    if not folder.exists():
+        raise FileError(folder, "no such file or folder", "Check the path, or write `random`")
     paths = [path for path in sorted(folder.glob("*")) if _suffix(path) in MODEL_SUFFIXES | MAP_SUFFIXES]
     if not paths:
         raise FileError(folder, "holds no structures", "Give a folder of .cif, .pdb, .mrc or .map files, also packed as .gz")
