@@ -64,6 +64,7 @@ class Picks:
     diameter : particle diameter in Å when `pixel_size` is known, else in pixels; None when unknown.
     shape_hw : the micrograph's shape, needed to flip rows or to read fractions; None when unknown.
     pixel_size : Å per pixel, or None.
+    optics_group : number of the micrograph's group in a RELION STAR file, 1 when there is none.
     """
 
     micrograph: str
@@ -72,6 +73,7 @@ class Picks:
     diameter: float | None = None
     shape_hw: tuple[int, int] | None = None
     pixel_size: float | None = None
+    optics_group: int = 1
 
     def __post_init__(self) -> None:
         xy = np.array(self.xy, dtype=np.float64).reshape(-1, 2)

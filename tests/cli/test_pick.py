@@ -15,6 +15,7 @@ from cryopick import cli
 from cryopick.evaluate import evaluate_picks
 from cryopick.io.micrographs import read_micrograph, write_micrograph
 from cryopick.io.picks import read_picks
+from cryopick.io.star import star_text
 from cryopick.pickers import PICKERS
 from cryopick.types import Picks
 
@@ -192,3 +193,13 @@ def test_one_worker_computes_with_one_thread_whatever_the_environment_says(micro
     threads = {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"}
     ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ | threads)
     assert "threads 2, OpenCV 1" in ended.stderr  # the second one moves the progress bar
+
+
+def test_names_and_optics_groups_of_relions_list_are_kept(micrographs, tmp_path):
+    listed = {"rlnMicrographName": ["raw/m0.mrc", "raw/m1.mrc"], "rlnOpticsGroup": [1, 2]}
+    optics = {"rlnOpticsGroupName": ["day1", "day2"], "rlnOpticsGroup": [1, 2], "rlnMicrographPixelSize": [PIXEL_SIZE] * 2}
+    (tmp_path / "raw").symlink_to(micrographs)
+    (tmp_path / "micrographs.star").write_text(star_text({"optics": optics, "micrographs": listed}))
+    assert run(tmp_path / "micrographs.star", "--out", tmp_path / "out", "--diameter", 72).exit_code == 0
+    picks = read_picks(tmp_path / "out" / "particles.star")
+    assert [(one.micrograph, one.optics_group) for one in picks] == [("raw/m0.mrc", 1), ("raw/m1.mrc", 2)]

@@ -117,6 +117,19 @@ def test_starfile_reads_ours_with_decimals_kept(tmp_path):
     assert tables["optics"]["rlnParticleDiameter"].tolist() == [150, 150]
 
 
+def test_optics_groups_keep_their_numbers_and_come_back(tmp_path):
+    picks = [
+        Picks("a.mrc", [[1, 2]], None, 150.0, None, 1.5, optics_group=3),
+        Picks("b.mrc", [[1, 2]], None, 150.0, None, 0.75, optics_group=1),
+    ]
+    write_picks(picks, tmp_path / "out.star")
+    optics = starfile.read(tmp_path / "out.star")["optics"]
+    assert optics["rlnOpticsGroup"].tolist() == [1, 3]
+    assert optics["rlnMicrographPixelSize"].tolist() == [0.75, 1.5]
+    back = read_picks(tmp_path / "out.star")
+    assert [(one.micrograph, one.optics_group, one.pixel_size) for one in back] == [("a.mrc", 3, 1.5), ("b.mrc", 1, 0.75)]
+
+
 def test_the_diameter_comes_back_where_it_is_one_for_all(tmp_path):
     one = [Picks("a.mrc", [[1, 2]], None, 150.0, None, 1.5), Picks("b.mrc", [[1, 2]], None, 150.0, None, 1.5)]
     write_picks(one, tmp_path / "one.star")

@@ -43,8 +43,10 @@ class FlatStar:
         points = coordinates(table)
         scores = figures_of_merit(table)
         pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
-        return [
-            reading.picks(
+        groups = table.numbers("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
+        found = []
+        for name, rows in split_by_name(table.text("rlnMicrographName")).items():
+            picks = reading.picks(
                 path,
                 name,
                 points[rows],
@@ -53,8 +55,8 @@ class FlatStar:
                 diameter=_first(diameters, rows),
                 pixel_size=_first(pixel_sizes, rows),
             )
-            for name, rows in split_by_name(table.text("rlnMicrographName")).items()
-        ]
+            found.append(replace(picks, optics_group=int(_first(groups, rows) or 1)))
+        return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         optics = _OpticsGroups()
@@ -134,29 +136,33 @@ def _first(values: NDArray[np.float64] | None, rows: NDArray[np.intp]) -> float 
 
 
 class _OpticsGroups:
-    """An optics group for each pixel size, numbered as they come."""
+    """The picks' own optics groups. One that has several pixel sizes keeps its number for the first; the others get free ones."""
 
     def __init__(self) -> None:
-        self._diameters: dict[float | None, set[float | None]] = {}
-        self._numbers: dict[float | None, int] = {}
+        self._diameters: dict[int, set[float | None]] = {}
+        self._numbers: dict[tuple[int, float | None], int] = {}
 
     def number(self, picks: Picks) -> int:
         size = None if picks.pixel_size is None else round(picks.pixel_size, _DECIMALS)
-        self._diameters.setdefault(size, set()).add(picks.diameter)
-        return self._numbers.setdefault(size, len(self._numbers) + 1)
+        key = (picks.optics_group, size)
+        if key not in self._numbers:
+            taken = set(self._numbers.values())
+            self._numbers[key] = max(taken) + 1 if picks.optics_group in taken else picks.optics_group
+        self._diameters.setdefault(self._numbers[key], set()).add(picks.diameter)
+        return self._numbers[key]
 
     def text(self) -> str:
         """The optics table, nothing where a pixel size is unknown: a table that leaves a group out would be wrong."""
-        sizes = [size for size in self._numbers if size is not None]
-        if not sizes or None in self._numbers:
+        numbered = sorted((number, size) for (_, size), number in self._numbers.items() if size is not None)
+        if not numbered or len(numbered) < len(self._numbers):
             return ""
-        groups = list(range(1, len(sizes) + 1))
+        groups, sizes = [number for number, _ in numbered], [size for _, size in numbered]
         optics: dict[str, Column] = {
             "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups],
             "rlnOpticsGroup": groups,
             "rlnMicrographPixelSize": sizes,
         }
-        single = [next(iter(values)) for values in self._diameters.values() if len(values) == 1]
+        single = [next(iter(self._diameters[group])) for group in groups if len(self._diameters[group]) == 1]
         known = [value for value in single if value is not None]
         if len(known) == len(sizes):
             optics["rlnParticleDiameter"] = known
