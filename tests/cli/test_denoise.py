@@ -78,3 +78,12 @@ def test_a_diameter_is_refused_where_it_would_do_nothing(micrograph, tmp_path):
     result = run(micrograph, "--out", tmp_path / "out", "--diameter", 100)
     assert result.exit_code == 2
     assert "robust" in result.output
+
+
+def test_a_diameter_of_nothing_is_bad_usage(micrograph, tmp_path):
+    assert run(micrograph, "--out", tmp_path / "out", "--mode", "robust", "--diameter", -5).exit_code == 2
+
+
+def test_a_file_cannot_be_the_folder(micrograph):
+    with pytest.raises(FileExistsError):
+        run(micrograph, "--out", micrograph, "--workers", 1)

@@ -156,6 +156,15 @@ def test_missing_weights_say_where_they_are_published():
         picker("segnet", settings={"weights": "/nowhere/unet.pth"})
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("side", {"side": 0}), ("clip", {"clip": -1.0}), ("batch", {"masks": {"batch": 0}}), ("grid", {"masks": {"grid": 0}})],
+)
+def test_a_setting_that_cannot_work_is_named(name, wrong):
+    with pytest.raises(SettingError, match=name):
+        resolve(SegnetSettings, wrong)
+
+
 def test_the_paper_preset_has_the_published_constants():
     settings = resolve(SegnetSettings, load_preset("segnet", "paper"))
     assert settings.masks == MaskSettings(32, 64, 0.88, 0.95, 1.0, 0.7, 0)

@@ -242,7 +242,16 @@ def test_the_faithful_preset_is_the_default_and_every_preset_loads():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kernel_size": 8}, {"nlm_patch": 0}, {"blur_size": -1}, {"guided_size": 0}, {"noise_to_signal": 0.0}]
+    "wrong",
+    [
+        {"kernel_size": 8},
+        {"nlm_patch": 0},
+        {"blur_size": -1},
+        {"guided_size": 0},
+        {"noise_to_signal": 0.0},
+        {"clip": 0.0},
+        {"blur_sigma": -1.0},
+    ],
 )
 def test_a_setting_that_cannot_work_is_named(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):

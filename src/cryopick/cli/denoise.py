@@ -82,9 +82,12 @@ def denoise(
 
     if diameter is not None and mode == "faithful":
         raise typer.BadParameter("the published chain knows no diameter; leave it out, or use --mode robust")
+    if diameter is not None and diameter <= 0:
+        raise typer.BadParameter(f"a diameter of {diameter:g} cannot be; give a positive number, or leave it out")
     job = Job(out, f".{format}", resolve(DenoiseSettings, load_preset("denoise", mode)), diameter)
     sources = find_micrographs(inputs, pixel_size=pixel_size)
     _check_targets(job, sources)
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be a folder ends the run here, not micrograph by micrograph
     tasks = run_tasks(sources, partial(_same, job), workers=min(workers or available_cores(), len(sources)), lost=_lost)
     _tell(list(tasks), out)
 

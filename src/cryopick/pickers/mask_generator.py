@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cryopick.coordinates import PixelMap, inside
+from cryopick.errors import SettingError
 from cryopick.models.sam import fitted_hw
 from cryopick.pickers.instances import NONE, Instances
 
@@ -73,6 +74,14 @@ class MaskSettings:
     crop_grid_divisor: int = 1
     smallest_region: int = 0
     early_stability: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("grid", "batch", "crop_grid_divisor"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("crop_layers", "smallest_region"):
+            if getattr(self, name) < 0:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be at least 0")
 
 
 def generate_masks(

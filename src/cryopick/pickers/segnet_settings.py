@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cryopick.errors import SettingError
 from cryopick.pickers.instances import NECK
 from cryopick.pickers.mask_generator import MaskSettings
 from cryopick.preprocess.denoise import DenoiseSettings
@@ -67,3 +68,10 @@ class SegnetSettings:
     bfloat16: bool = False
     denoise: DenoiseSettings = field(default_factory=DenoiseSettings)
     masks: MaskSettings = field(default_factory=MaskSettings)
+
+    def __post_init__(self) -> None:
+        if self.side < 1:
+            raise SettingError(f"side is {self.side}; it must be at least 1 pixel")
+        for name in ("clip", "spacing"):
+            if getattr(self, name) <= 0:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be above 0")

@@ -64,7 +64,7 @@ class DenoiseSettings:
         for name in ("blur_size", "nlm_patch", "nlm_search", "kernel_size"):
             if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be an odd number of pixels, with one in the middle")
-        for name in (
+        positive = (
             "nlm_strength",
             "kernel_sigma",
             "noise_to_signal",
@@ -72,9 +72,13 @@ class DenoiseSettings:
             "clahe_tiles",
             "guided_size",
             "guided_epsilon",
-        ):
-            if getattr(self, name) <= 0:
-                raise SettingError(f"{name} is {getattr(self, name)}; it must be above 0")
+        )
+        for name in (*positive, "clip", "designed_for"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise SettingError(f"{name} is {value}; it must be above 0")
+        if self.blur_sigma < 0:
+            raise SettingError(f"blur_sigma is {self.blur_sigma}; it must be 0, for OpenCV's own, or more")
 
     def for_diameter(self, diameter_px: float | None) -> "DenoiseSettings":
         """These settings with the blur, the kernel and the guided window in proportion to a particle's diameter in pixels.
