@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from cryopick.errors import SettingError
+from cryopick.io.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
 Batch = Mapping[str, Tensor]
@@ -250,8 +251,6 @@ def _moving_average(decay: float) -> Callable[[Parameters, Parameters, Tensor | 
 
 
 def _replace(path: Path, state: Any) -> None:
-    """Save beside the target and rename, so that a kill leaves the old checkpoint or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".part")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    """Save so that a kill leaves the old checkpoint or the new one."""
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
