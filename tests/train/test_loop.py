@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cryopick.errors import SettingError
+from cryopick.errors import FileError, SettingError
 from cryopick.randomness import generator
 from cryopick.train.loop import BEST, LAST, LOG, LoopSettings, Trainer, _moving_average, rate_factor
 
@@ -83,6 +83,17 @@ def test_a_row_written_just_before_the_kill_is_not_doubled(tmp_path):
         log.write("50,0,0,0,0\n")
     trainer(tmp_path)
     assert (tmp_path / LOG).read_text() == rows
+
+
+def test_a_run_with_another_network_or_a_damaged_checkpoint_is_not_gone_on_with(tmp_path):
+    trainer(tmp_path).run()
+    other = Fit()
+    other.model = nn.Linear(2, 7)
+    with pytest.raises(FileError, match="other settings"):
+        trainer(tmp_path, other)
+    (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:300])
+    with pytest.raises(FileError, match="damaged"):
+        trainer(tmp_path)
 
 
 def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path):

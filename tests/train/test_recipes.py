@@ -6,11 +6,12 @@ import torch
 from typer.testing import CliRunner
 
 from cryopick.cli import app
+from cryopick.errors import SettingError
 from cryopick.models.weights import read_card
 from cryopick.pickers import picker
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.crops import Crops
-from cryopick.train.recipes import calibrate
+from cryopick.train.recipes import SegnetTraining, calibrate
 
 pytest.importorskip("lightning.fabric")
 SMALL = ["width=2", "levels=2", "structures=2", "held_out_structures=2", "held_out_crops=2", "accelerator=cpu", "recipe.crop=48"]
@@ -28,6 +29,18 @@ def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
     picks = picker("segnet", settings=settings).pick(micrograph, diameter=150)
     assert picks.diameter == 150
     assert ((picks.scores >= 0) & (picks.scores <= 1)).all()
+
+
+@pytest.mark.parametrize("wrong", [{"structures": 0}, {"held_out_crops": 0}, {"particle_px": -1.0}])
+def test_settings_that_cannot_train_are_refused_by_name(wrong):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        SegnetTraining(**wrong)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_cuda_device_is_told():
+    with pytest.raises(SettingError, match="no CUDA"):
+        SegnetTraining(accelerator="cuda")
 
 
 def test_scores_are_calibrated_to_the_share_that_is_right():

@@ -16,7 +16,6 @@ LIMITS: dict[str, Range] = {
     **dict.fromkeys(("dqe0", "modulation"), (0.01, 1.0)),
     **dict.fromkeys(("contrast", "coverage"), (1e-4, math.inf)),
     "voltages_kv": (10.0, 10_000.0),
-    "defocus_um": (-math.inf, math.inf),
     "dose": (0.01, math.inf),
     "diameter": (1.0, math.inf),
 }

@@ -7,6 +7,7 @@ processes that read data cannot change the result.
 import csv
 import logging
 import math
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from cryopick.errors import SettingError
+from cryopick.errors import FileError, SettingError
 from cryopick.io.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -227,12 +228,18 @@ class Trainer:
         self.fabric.barrier()
 
     def _load(self) -> None:
-        state = torch.load(self.out / LAST, map_location=self.fabric.device, weights_only=True)
-        self.task.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        path = self.out / LAST
+        try:
+            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            self.task.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+        except (RuntimeError, ValueError, TypeError, LookupError, EOFError, pickle.UnpicklingError) as error:
+            raise FileError(
+                path, "is damaged, or of a run with other settings", "Give another folder, or those settings again"
+            ) from error
         self.step, self.best, self.since_best = state["step"], state["best"], state["since_best"]
         torch.set_rng_state(state["torch_rng"].cpu())
         self._forget_rows_after(self.step)

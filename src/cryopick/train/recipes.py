@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from cryopick import __version__
+from cryopick.errors import SettingError
 from cryopick.evaluate.matching import true_by_score
 from cryopick.io.atomic import atomic_path
 from cryopick.models.attention_unet import AttentionUNet
@@ -35,6 +36,7 @@ class SegnetTraining:
     width, levels : of the attention-gated U-Net.
     particle_px : the diameter in pixels that pickers scale particles to.
     structures : number of random proteins to learn from. `held_out_structures`, `held_out_crops` : others, to validate on.
+    accelerator, devices : what to train on, as Fabric names it, and how many of them.
     """
 
     width: int = 16
@@ -47,6 +49,15 @@ class SegnetTraining:
     devices: int = 1
     recipe: SegnetRecipe = field(default_factory=SegnetRecipe)
     loop: LoopSettings = field(default_factory=LoopSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("structures", "held_out_structures", "held_out_crops", "devices"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.particle_px <= 0:
+            raise SettingError(f"particle_px must be above 0, not {self.particle_px}")
+        if self.accelerator == "cuda" and not torch.cuda.is_available():
+            raise SettingError("accelerator is cuda, but this machine has no CUDA; write accelerator=auto")
 
 
 def train_segnet(
