@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryopick.coordinates import Frame
+from cryopick.coordinates import Frame, PixelMap
 from cryopick.pickers.mask_generator import suppress_boxes
 
 Values = NDArray[np.float64]
@@ -66,7 +66,8 @@ def select_boxes(
 def published_rows(boxes: Boxes, height: int) -> Values:
     """x, y and score (n, 3) as the released program writes them: whole-pixel corners, rows counted from the last."""
     whole = Boxes(np.trunc(boxes.corners), boxes.scores)
-    return np.column_stack([whole.centres[:, 0], height - whole.centres[:, 1], boxes.scores])
+    flipped = PixelMap.flip_rows(height + 1)  # its y is height − y, a row more than there is
+    return np.column_stack([flipped.to_home(whole.centres), boxes.scores])
 
 
 def _corners(boxes: Values, shape_hw: tuple[int, int]) -> Values:

@@ -97,8 +97,10 @@ def generate_masks(
     for layer, crop in _crops(picture.shape, settings):
         left, top, right, bottom = crop
         part = picture[top:bottom, left:right]
-        own = _grid(part.shape, settings.grid // settings.crop_grid_divisor**layer) if points is None else points - (left, top)
-        if points is not None:
+        if points is None:
+            own = _grid(part.shape, settings.grid // settings.crop_grid_divisor**layer)
+        else:
+            own = PixelMap.crop(left, top).from_home(points)
             own = own[inside(own, part.shape)]
         masks = _masks_of_crop(part, segmenter, own, settings)
         masks = Instances(masks.boxes + np.array([left, top, left, top]), masks.scores, masks.bitmaps)
