@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import SettingError
-from cryopick.simulate.structures import DALTON_PER_CUBIC_ANGSTROM, Structure, structure_from_mass
+from cryopick.simulate.structures import DALTON_PER_CUBIC_ANGSTROM, NUCLEIC_CONTRAST, Structure, structure_from_mass
 from cryopick.simulate.symmetry import GROUPS, point_group
 
 Array = NDArray[np.float32]
@@ -28,7 +28,6 @@ KIND_SHARE = {
     "rod": 0.06,
     "disc": 0.05,
 }
-RNA_CONTRAST = 1.5
 
 
 def pseudo_protein(
@@ -141,7 +140,7 @@ def _rna(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, 
     density = _lobes(points, group, rng, count=int(rng.integers(3, 7)))
     depth = points @ _direction(rng) if len(group) == 1 else np.linalg.norm(points, axis=1) - 0.5
     rna = depth < rng.uniform(-0.1, 0.3)
-    return density, np.where(rna, RNA_CONTRAST, 1.0).astype(np.float32)
+    return density, np.where(rna, NUCLEIC_CONTRAST, 1.0).astype(np.float32)
 
 
 Shape = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]

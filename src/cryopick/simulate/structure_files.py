@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cryopick.errors import FileError
 from cryopick.simulate.settings import Range
-from cryopick.simulate.structures import DALTON_PER_CUBIC_ANGSTROM, Structure, structure_from_mass
+from cryopick.simulate.structures import DALTON_PER_CUBIC_ANGSTROM, NUCLEIC_CONTRAST, Structure, structure_from_mass
 
 if TYPE_CHECKING:
     import gemmi
@@ -17,7 +17,6 @@ MODEL_SUFFIXES = {".cif", ".mmcif", ".pdb", ".ent"}
 MAP_SUFFIXES = {".mrc", ".map"}
 RESIDUE_SIGMA = 2.6
 """Å: half the side of a cube with an average residue's volume."""
-NUCLEIC_CONTRAST = 1.5
 WATER_MASS = 18.015
 MAP_THRESHOLD = 0.3
 """Share of a map's 99.95th percentile above which a voxel belongs to the particle."""

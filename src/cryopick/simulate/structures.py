@@ -10,6 +10,8 @@ from cryopick.errors import CryopickError
 PROTEIN_MINUS_ICE = 3.0
 """V, mean inner potential of protein above that of vitreous ice."""
 DALTON_PER_CUBIC_ANGSTROM = 0.81
+NUCLEIC_CONTRAST = 1.5
+"""Potential of nucleic acid above ice, in that of protein."""
 
 
 @dataclass(frozen=True, eq=False)
