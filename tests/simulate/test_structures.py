@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cryopick.errors import CryopickError, FileError, SettingError
-from cryopick.simulate.pseudoproteins import KIND_SHARE, KINDS, RNA_CONTRAST, pseudo_protein
+from cryopick.simulate.pseudoproteins import KIND_SHARE, KINDS, pseudo_protein
 from cryopick.simulate.sources import FixedStructures, RandomStructures, gather_beads
 from cryopick.simulate.structure_files import StructureFiles, read_structure, structure_paths
-from cryopick.simulate.structures import PROTEIN_MINUS_ICE, structure_from_mass
+from cryopick.simulate.structures import NUCLEIC_CONTRAST, PROTEIN_MINUS_ICE, structure_from_mass
 from cryopick.simulate.symmetry import point_group
 
 
@@ -26,7 +26,7 @@ def test_every_kind_has_the_mass_asked_for(kind, rng):
     assert structure.mass_kda == pytest.approx(450, rel=1e-4)
     # 1 Da fills 1/0.81 Å³; proteins are 3 V above ice, nucleic acid up to 1.5 times that, a micelle less.
     charge = structure.weights.sum() / (450_000 / 0.81 * PROTEIN_MINUS_ICE)
-    assert 0.6 <= charge <= RNA_CONTRAST
+    assert 0.6 <= charge <= NUCLEIC_CONTRAST
 
 
 @pytest.mark.parametrize("symmetry", ["C3", "D2", "D7", "T", "O", "I"])
