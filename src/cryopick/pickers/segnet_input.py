@@ -44,13 +44,15 @@ class Prepared:
 def denoised(micrograph: Micrograph, settings: SegnetSettings, *, diameter_px: float | None = None) -> Prepared:
     """A micrograph denoised and resized as published; its grey values, divided by 255, are the network's input.
 
-    MRC files are turned upside down, because the published network was trained on them so; other files are taken as they are.
+    MRC files are turned upside down, because the published network was trained on them so; other files are taken as they are,
+    and so are denoised ones of any kind: `learnt_shift` is undone along the rows in which the chain saw them.
     """
-    pixels, to_home, upside_down = micrograph.pixels, PixelMap(), micrograph.kind == "mrc"
+    pixels, to_home = micrograph.pixels, PixelMap()
     if settings.denoised:
-        grey = _as_grey(pixels[::-1] if upside_down else pixels)
-        seen = answer = PixelMap.flip_rows(len(pixels)) if upside_down else to_home
+        grey = _as_grey(pixels)
+        seen = answer = to_home
     else:
+        upside_down = micrograph.kind == "mrc"
         if settings.clean:
             pixels, to_home = strip_padding(pixels)
             pixels = np.clip(pixels, *grey_window(pixels, settings.clip))
