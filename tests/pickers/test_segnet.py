@@ -169,7 +169,7 @@ def test_cleaning_leaves_a_good_micrograph_alone_and_mends_a_bad_one(rng):
 
 def test_missing_weights_say_where_they_are_published():
     with pytest.raises(SettingError, match=r"github\.com/jianlin-cheng/CryoSegNet.*--weights"):
-        picker("segnet")
+        picker("segnet", preset="paper")
     with pytest.raises(SettingError, match=r"--sam.*sam_vit_h_4b8939.*instances=watershed"):
         SegnetPicker(SegnetSettings(instances="sam"), network=Brightness())
     with pytest.raises(FileError, match="nowhere"):

@@ -18,7 +18,7 @@ class SegnetSettings:
 
     Attributes
     ----------
-    weights : file, or name, of the U-Net's weights.
+    weights : file, or name, of the U-Net's weights; the package's own are called "segnet".
     sam : Segment Anything's weights, for `instances: sam`: an id, a folder or a ``.pth`` file.
     instances : how the map is parted: by Segment Anything, by a watershed, or, for a network trained on centres, by its peaks;
         "auto" for peaks where the map is one of centres, else a watershed.
@@ -47,7 +47,7 @@ class SegnetSettings:
     masks : settings of the mask generator.
     """
 
-    weights: str | None = None
+    weights: str | None = "segnet"
     sam: str | None = None
     instances: Literal["auto", "sam", "watershed", "peaks"] = "auto"
     prompts: Literal["grid", "map"] = "map"

@@ -1,0 +1,29 @@
+"""The weights in the package are whole, say what they are, and pick."""
+
+from cryopick.evaluate import evaluate_picks
+from cryopick.models.weights import available, verify
+from cryopick.pickers import picker
+from cryopick.randomness import generator
+from cryopick.simulate import FixedStructures, pseudo_protein, simulate_micrograph
+
+LARGEST = 16 * 2**20
+
+
+def test_the_card_tells_what_was_seen_and_the_tensors_are_the_cards():
+    path = available()["segnet"]
+    card = verify(path)
+    assert path.stat().st_size < LARGEST
+    assert card.tensors_sha256
+    assert card.licence == "MIT"
+    assert card.source.startswith("cryopick train segnet")
+    assert card.data["seen"]
+    assert {"particle_px", "calibration"} <= set(card.input)
+
+
+def test_particles_of_a_protein_never_seen_are_found():
+    protein = FixedStructures([pseudo_protein(generator(2024, "unseen"), diameter=180.0)])
+    made = simulate_micrograph(seed=2024, size=1024, pixel_size=3.0, preset="easy", structures=protein)
+    picks = picker("segnet").pick(made.micrograph, diameter=180)
+    evaluation = evaluate_picks([picks], [made.truth], diameter=180.0, border=30)
+    assert len(made.truth) > 30
+    assert evaluation.f1 > 0.9
