@@ -41,8 +41,6 @@ class SegnetSettings:
         moves pictures by 3 and its masks stay, so that the published network puts its map right again.
     maps : folder where the denoised picture, the map, the instances and a figure of them are written for every micrograph.
     device : where the networks run.
-    bfloat16 : let the U-Net multiply in 16 bits: several times faster on GPUs and on CPUs made for it (AVX512-BF16, AMX), much
-        slower on others; the map changes by about 0.001, least where the network is sure.
     denoise : settings of the denoising chain, the rows' order apart.
     masks : settings of the mask generator.
     """
@@ -65,7 +63,6 @@ class SegnetSettings:
     learnt_shift: tuple[float, float] = (3.0, 3.0)
     maps: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
-    bfloat16: bool = False
     denoise: DenoiseSettings = field(default_factory=DenoiseSettings)
     masks: MaskSettings = field(default_factory=MaskSettings)
 
