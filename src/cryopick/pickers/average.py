@@ -74,13 +74,22 @@ def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: 
     return Match(peaks, cut, particles, float(surplus) * diameter**2 / pixels.size, correlator)
 
 
-def estimate_diameter(pixels: Map, *, smallest: float, largest: float, slenderness: float, spacing: float) -> float | None:
+def estimate_diameter(
+    pixels: Map, *, limits: tuple[float, float] | None = None, slenderness: float = 0.55, spacing: float = 0.6
+) -> float | None:
     """Diameter in pixels of the dark particles of a picture, between two limits; None where nothing is found.
+
+    The limits are 1/100 (but 16 pixels at least) and 1/6 of the shorter side unless given. A picture that is too small for them,
+    or has no contrast, gives None.
 
     Particles of every size on a ladder of steps of √2 are looked for, `spacing` diameters apart. Those that explain most of the
     picture's variance are averaged, and the edge of the average gives the diameter. For longish particles it is nearer to
     their width than to their length.
     """
+    side = min(pixels.shape)
+    smallest, largest = limits or (max(16, side / 100), side / 6)
+    if largest < smallest or pixels.min() == pixels.max():
+        return None
     best, diameter = 0.0, None
     for size in smallest * np.sqrt(2.0) ** np.arange(int(2 * np.log2(largest / smallest)) + 1):
         small, to_home = crop_to_scale(pixels, size / LADDER_SPAN)

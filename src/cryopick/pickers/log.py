@@ -84,14 +84,10 @@ class LogPicker:
 
     def _estimate(self, imaged: Map, unit: float) -> float | None:
         """The diameter in pixels; None for a picture that is too small or has no contrast."""
-        side = min(imaged.shape)
-        smallest, largest = self.settings.diameter_range or (unit * max(16, side / 100), unit * side / 6)
-        if largest < smallest or imaged.min() == imaged.max():
-            return None
+        limits = self.settings.diameter_range
         return estimate_diameter(
             self._dark(imaged),
-            smallest=smallest / unit,
-            largest=largest / unit,
+            limits=None if limits is None else (limits[0] / unit, limits[1] / unit),
             slenderness=self.settings.slenderness,
             spacing=self.settings.spacing,
         )

@@ -77,7 +77,7 @@ def scaled(
     """
     imaged, crop = strip_padding(micrograph.pixels)
     dark = imaged if settings.particles == "dark" else -imaged
-    diameter_px = diameter_px or _estimated_diameter(dark)
+    diameter_px = diameter_px or estimate_diameter(dark)
     if diameter_px is None or diameter_px > min(imaged.shape):
         return None
     small, shrink = crop_to_scale(dark, diameter_px / particle_px)
@@ -86,14 +86,6 @@ def scaled(
     values = local_standardise(scaled_to_one, diameter_px=diameter_px / shrink.length)[0, 0].cpu().numpy()
     to_home = crop.then(shrink)
     return Prepared(stretch(values), values, to_home, to_home, diameter_px)
-
-
-def _estimated_diameter(dark: Map) -> float | None:
-    side = min(dark.shape)
-    smallest, largest = max(16.0, side / 100), side / 6
-    if largest < smallest or dark.min() == dark.max():
-        return None
-    return estimate_diameter(dark, smallest=smallest, largest=largest, slenderness=0.55, spacing=0.6)
 
 
 def _as_grey(pixels: Map) -> Grey:
