@@ -12,19 +12,19 @@ from scipy.optimize import minimize
 
 from cryopick import __version__
 from cryopick.errors import SettingError
-from cryopick.evaluate.matching import true_by_score
 from cryopick.io.atomic import atomic_path
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, save
-from cryopick.pickers.peaks import find_peaks
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.train.loop import BEST, LoopSettings, Trainer
-from cryopick.train.segnet import MAPS, SegnetRecipe, SegnetTask, SimulatedCrops
+from cryopick.train.segnet import MAPS, SegnetRecipe, SegnetTask, SimulatedCrops, judged_peaks
 
 WEIGHTS = "weights.safetensors"
 RARE = (-3.0, -1.0, -2.0)
 """First logits of the three maps: most pixels are no centre, many no particle, few junk."""
+FAINTEST = -5.0
+"""Logit below which peaks are not calibrated."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def calibrate(model: torch.nn.Module, pictures: torch.Tensor, crops: Crops, *, s
     """
     with torch.inference_mode():
         logits = torch.cat([model(part)[:, 0].float() for part in torch.split(pictures, 8)]).numpy()
-    heights, right = _peaks(logits, crops, spacing)
+    heights, right = judged_peaks(logits, crops, spacing=spacing, threshold=FAINTEST)
     if right.all() or not right.any():  # nothing to tell apart; also where there are no peaks
         return 1.0, 0.0
 
@@ -104,18 +104,6 @@ def calibrate(model: torch.nn.Module, pictures: torch.Tensor, crops: Crops, *, s
 
     slope, offset = minimize(loss, (1.0, 0.0)).x
     return float(slope), float(offset)
-
-
-def _peaks(logits: NDArray[np.float32], crops: Crops, spacing: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Heights (n,) of all peaks above a logit of −5, and which of them are particles."""
-    heights, right = [np.zeros(0, np.float32)], [np.zeros(0, bool)]
-    xy, image = crops.xy.cpu().numpy(), crops.image.cpu().numpy()
-    for index, picture in enumerate(logits):
-        size = float(crops.diameter_px[index])
-        found = find_peaks(picture, spacing=spacing * size, threshold=-5.0)
-        heights.append(found.scores)
-        right.append(true_by_score(found.xy, xy[image == index], found.scores, radius_px=size / 2))
-    return np.concatenate(heights), np.concatenate(right)
 
 
 def _held_out(settings: SegnetTraining) -> Crops:

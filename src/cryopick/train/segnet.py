@@ -142,18 +142,31 @@ def discs(xy: Tensor, image: Tensor, radius: Tensor, shape: tuple[int, ...]) -> 
 
 def best_f1(centre: NDArray[np.float32], crops: Crops, *, spacing: float) -> dict[str, float]:
     """Best F1 over all thresholds on the peaks of centre maps (b, h, w); particles outside the crops do not count."""
-    scores, true, wanted = [], [], 0
+    shown = inside(crops.xy.cpu().numpy(), (centre.shape[1], centre.shape[2]))
+    scores, true = judged_peaks(centre, crops, spacing=spacing, threshold=0.02, among=shown)
+    if len(scores) == 0:
+        return {"score": 0.0, "threshold": 1.0}
+    order = np.argsort(-scores, kind="stable")
+    hits = true[order].cumsum()
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(int(shown.sum()), 1))
+    best = int(f1.argmax())
+    return {"score": float(f1[best]), "threshold": float(scores[order][best])}
+
+
+def judged_peaks(
+    maps: NDArray[np.float32], crops: Crops, *, spacing: float, threshold: float, among: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Heights (n,) of all peaks of maps (b, h, w) above a threshold, and which of them are particles.
+
+    `spacing` in diameters; right is within half a diameter, one to one. `among` (p,) says which of the crops' particles count,
+    all unless given.
+    """
+    heights, right = [np.zeros(0, np.float32)], [np.zeros(0, bool)]
     xy, image, sizes = (values.cpu().numpy() for values in (crops.xy, crops.image, crops.diameter_px))
-    shown = inside(xy, (centre.shape[1], centre.shape[2]))
-    for index, picture in enumerate(centre):
-        found = find_peaks(picture, spacing=spacing * float(sizes[index]), threshold=0.02)
-        here = xy[shown & (image == index)]
-        wanted += len(here)
-        scores.append(found.scores)
-        true.append(true_by_score(found.xy, here, found.scores, radius_px=float(sizes[index]) / 2))
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    hits = np.concatenate(true)[order].cumsum()
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(wanted, 1))
-    best = int(f1.argmax()) if len(f1) else 0
-    threshold = float(np.concatenate(scores)[order][best]) if len(f1) else 1.0
-    return {"score": float(f1[best]) if len(f1) else 0.0, "threshold": threshold}
+    counted = np.ones(len(xy), bool) if among is None else among
+    for index, picture in enumerate(maps):
+        size = float(sizes[index])
+        found = find_peaks(picture, spacing=spacing * size, threshold=threshold)
+        heights.append(found.scores)
+        right.append(true_by_score(found.xy, xy[counted & (image == index)], found.scores, radius_px=size / 2))
+    return np.concatenate(heights), np.concatenate(right)
