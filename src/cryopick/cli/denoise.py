@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryopick.cli.arguments import Inputs
+
 if TYPE_CHECKING:
     from cryopick.coordinates import PixelMap
     from cryopick.io.sources import MicrographSource
@@ -53,14 +55,7 @@ class Job:
 
 
 def denoise(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Micrographs, folders, patterns, lists, a RELION micrographs.star, or a CryoSPARC exposures .cs.",
-            show_default=False,
-        ),
-    ],
+    inputs: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the denoised micrographs.")],
     format: Annotated[Literal["mrc", "tiff", "png", "jpg"], typer.Option(help="What to write.")] = "mrc",
     mode: Annotated[

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryopick.cli.arguments import Inputs
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -22,14 +24,7 @@ INTERRUPTED = 130
 
 
 def pick(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Micrographs, folders, patterns, lists, a RELION micrographs.star, or a CryoSPARC exposures .cs.",
-            show_default=False,
-        ),
-    ],
+    inputs: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the results; one with an unfinished run is gone on with.")],
     picker: Annotated[str | None, typer.Option(help="How to pick: log, template or segnet.  [default: log]")] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None,
