@@ -72,10 +72,6 @@ class MrcHeader:
         return self.shape[2] * self.dtype.itemsize
 
     @property
-    def data_bytes(self) -> int:
-        return self.shape[0] * self.shape[1] * self.row_bytes
-
-    @property
     def stored(self) -> str:
         order = "big-endian " if self.dtype.byteorder == ">" else ""
         return f"MRC mode {self.mode} ({order}{self.dtype.newbyteorder('=').name})"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import PixelMap
 from cryopick.io.atomic import write_bytes
-from cryopick.preprocess.bandpass import for_display
+from cryopick.preprocess.display import for_display
 from cryopick.types import Micrograph, Picks
 
 Picture = NDArray[np.uint8]

@@ -1,0 +1,27 @@
+"""What people see of a micrograph."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+
+DISPLAY_BLUR = 1.0 / 600
+"""Deviation of the Gaussian that previews are smoothed with, as a share of the longest side."""
+
+
+def for_display(pixels: Pixels) -> NDArray[np.uint8]:
+    """The picture as grey values for the eye: a little smoothed, the half per cent at each end clipped.
+
+    A constant picture becomes middle grey.
+    """
+    deviation = max(pixels.shape) * DISPLAY_BLUR
+    whole = np.ascontiguousarray(pixels, dtype=np.float32)
+    smooth: Pixels = np.asarray(cv2.GaussianBlur(whole, (0, 0), deviation, borderType=cv2.BORDER_REFLECT), np.float32)
+    sample = smooth[:: 1 + smooth.shape[0] // 1024, :: 1 + smooth.shape[1] // 1024]
+    low, high = np.percentile(sample, [0.5, 99.5])
+    if high <= low:
+        return np.full(pixels.shape, 128, np.uint8)
+    smooth -= float(low)
+    smooth *= float(255 / (high - low))
+    return np.clip(np.rint(smooth, out=smooth), 0, 255, out=smooth).astype(np.uint8)
