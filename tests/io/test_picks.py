@@ -150,6 +150,21 @@ def test_names_that_fit_no_micrograph_are_an_error(tmp_path):
         read_picks(tmp_path / "p.txt", micrographs=micrographs(["a.mrc"]))
 
 
+@pytest.mark.parametrize("kind", ["cryoppp", "csv"])
+def test_names_that_fit_no_micrograph_are_left_out_and_told_where_that_is_asked_for(tmp_path, kind):
+    # CryoPPP counts rows from the last one, so that points on an unknown micrograph cannot be converted at all.
+    known = Known("b.mrc", tmp_path / "b.mrc", None)
+    write_micrograph(known.path, np.zeros((30, 50), np.float32))
+    head = "X-Coordinate,Y-Coordinate" if kind == "cryoppp" else "x,y"
+    for name in ("a", "b"):
+        (tmp_path / "picks" / f"{name}.csv").parent.mkdir(exist_ok=True)
+        (tmp_path / "picks" / f"{name}.csv").write_text(f"{head}\n1,2\n")
+    unknown: set[str] = set()
+    (picks,) = read_picks(tmp_path / "picks", micrographs=[known], unknown=unknown)
+    assert (picks.micrograph, unknown) == ("b.mrc", {"a"})
+    assert picks.xy.tolist() == [[1.0, 27.0 if kind == "cryoppp" else 2.0]]
+
+
 def test_two_names_in_a_file_that_mean_one_micrograph_are_an_error(tmp_path):
     (tmp_path / "p.txt").write_text("image_name\tx_coord\ty_coord\na\t1\t2\na.mrc\t1\t2\n")
     with pytest.raises(NameMatchError, match=r"both 'a' and 'a\.mrc'"):

@@ -56,6 +56,10 @@ class NameIndex:
             "Names may differ in folders, extension and CryoSPARC's UID only"
         )
 
+    def fits(self, written: str) -> bool:
+        """Whether `written` means one of the known names, or several."""
+        return any(key(written) in table for key, table in zip(_KEYS, self._by_key, strict=True))
+
     def find_once(self, written: str) -> str:
         """As `find`; raises `NameMatchError` also when another spelling has been found to mean the same name before."""
         name = self.find(written)

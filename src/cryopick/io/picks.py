@@ -43,6 +43,7 @@ def read_picks(
     *,
     format: str | None = None,  # noqa: A002
     micrographs: Sequence[Source] | None = None,
+    unknown: set[str] | None = None,
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
@@ -53,6 +54,7 @@ def read_picks(
     format : a name in `FORMATS`; told from the content when None.
     micrographs : those that the picks belong to. Names are then matched with theirs and come back as theirs, and shapes
         and pixel sizes that the file lacks are taken from them.
+    unknown : where given, names that fit none of the micrographs are added to it, and their picks left out.
     pixel_size : Å per pixel; wins over what the file and the micrographs say.
     downsample : for Topaz, by how much the micrographs it saw had been reduced.
 
@@ -61,7 +63,7 @@ def read_picks(
     FileError
         For a file that is no file of picks or has a bad row.
     NameMatchError
-        For a name that fits none or several of the micrographs.
+        For a name that fits several of the micrographs, or none unless `unknown` takes it.
     CryopickError
         When the micrographs' shapes or pixel sizes are needed and nobody tells them.
     """
@@ -69,8 +71,9 @@ def read_picks(
     chosen = FORMATS.get(detect_format(path) if format is None else format)()
     if not path.exists():
         raise FileError(path, "does not exist", "Check the path")
-    known = KnownMicrographs(micrographs or ())
-    return chosen.read(path, Reading(known, checked_pixel_size(pixel_size, str(path)), downsample))
+    known = KnownMicrographs(micrographs or (), unknown=unknown)
+    found = chosen.read(path, Reading(known, checked_pixel_size(pixel_size, str(path)), downsample))
+    return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
 
 
 def write_picks(

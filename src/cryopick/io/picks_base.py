@@ -38,18 +38,27 @@ class Source(Protocol):
 
 
 class KnownMicrographs:
-    """The micrographs that picks belong to: finds them by any spelling of their names."""
+    """The micrographs that picks belong to: finds them by any spelling of their names.
 
-    def __init__(self, sources: Iterable[Source] = ()) -> None:
+    `unknown` collects the names that fit none of them; without it such a name is an error.
+    """
+
+    def __init__(self, sources: Iterable[Source] = (), *, unknown: set[str] | None = None) -> None:
         self._sources = {source.name: source for source in sources}
         self._index = NameIndex(self._sources)
+        self.unknown = unknown
 
     def find(self, written: str) -> Source | None:
-        """The micrograph that a name means, None when no micrographs are known at all.
+        """The micrograph that a name means, None when no micrographs are known at all, or the name is collected.
 
         Raises `NameMatchError` when the name fits none of them or several, and when another spelling meant the same one.
         """
-        return self._sources[self._index.find_once(written)] if self._sources else None
+        if not self._sources:
+            return None
+        if self.unknown is not None and not self._index.fits(written):
+            self.unknown.add(written)
+            return None
+        return self._sources[self._index.find_once(written)]
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ class Reading:
         the file's own.
         """
         source = self.known.find(written)
+        if self.known.unknown is not None and written in self.known.unknown:
+            return Picks(written)  # without its micrograph the points may not be convertible, and nobody wants them
         if source is not None:
             actual, header_size = _shape_and_pixel_size(source)
             if frame.unit == "px" and None not in (actual, shape_hw) and actual != shape_hw:
