@@ -100,7 +100,14 @@ class SegnetPicker:
     def _prepare(self, micrograph: Micrograph, diameter_px: float | None) -> Prepared | None:
         if self._trained.particle_px is None:
             return denoised(micrograph, self.settings, diameter_px=diameter_px)
-        return scaled(micrograph, self.settings, particle_px=self._trained.particle_px, diameter_px=diameter_px)
+        settings, particle_px = self.settings, self._trained.particle_px
+        return scaled(
+            micrograph,
+            particle_px=particle_px,
+            diameter_px=diameter_px,
+            particles=settings.particles,
+            device=settings.device,
+        )
 
     @torch.inference_mode()
     def _probability(self, values: Map) -> Map:

@@ -1,6 +1,7 @@
 """How a micrograph becomes the input of a U-Net: denoised as published, or scaled by the particle."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,8 +12,9 @@ from cryopick.coordinates import PixelMap
 from cryopick.models.contrast import local_standardise
 from cryopick.models.sam import fitted_hw
 from cryopick.pickers.average import estimate_diameter
+from cryopick.pickers.published_chain import PublishedChain, chain_picture
 from cryopick.pickers.segnet_settings import SegnetSettings
-from cryopick.preprocess.denoise import denoise, grey_window, stretch
+from cryopick.preprocess.denoise import stretch
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph
@@ -44,22 +46,11 @@ class Prepared:
 def denoised(micrograph: Micrograph, settings: SegnetSettings, *, diameter_px: float | None = None) -> Prepared:
     """A micrograph denoised and resized as published; its grey values, divided by 255, are the network's input.
 
-    MRC files are turned upside down, because the published network was trained on them so; other files are taken as they are,
-    and so are denoised ones of any kind: `learnt_shift` is undone along the rows in which the chain saw them.
+    See `chain_picture` for the rows' order.
     """
-    pixels, to_home = micrograph.pixels, PixelMap()
-    if settings.denoised:
-        grey = _as_grey(pixels)
-        seen = answer = to_home
-    else:
-        upside_down = micrograph.kind == "mrc"
-        if settings.clean:
-            pixels, to_home = strip_padding(pixels)
-            pixels = np.clip(pixels, *grey_window(pixels, settings.clip))
-        grey, change = denoise(pixels, replace(settings.denoise.for_diameter(diameter_px), flip_rows=upside_down))
-        seen = to_home.then(change)
-        shift_x, shift_y = settings.learnt_shift
-        answer = seen.then(PixelMap.crop(-shift_x, -shift_y))
+    chain = PublishedChain(settings.denoised, settings.clean, settings.clip, settings.learnt_shift, settings.denoise)
+    shown = chain_picture(micrograph, chain, diameter_px=diameter_px)
+    grey, seen, answer = shown.grey, shown.to_home, shown.answer_to_home
     height, width = fitted_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
     # The published programs resize so: bilinear without smoothing, rounded to whole grey values.
     picture = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -68,7 +59,12 @@ def denoised(micrograph: Micrograph, settings: SegnetSettings, *, diameter_px: f
 
 
 def scaled(
-    micrograph: Micrograph, settings: SegnetSettings, *, particle_px: float, diameter_px: float | None = None
+    micrograph: Micrograph,
+    *,
+    particle_px: float,
+    diameter_px: float | None = None,
+    particles: Literal["dark", "light"] = "dark",
+    device: str = "cpu",
 ) -> Prepared | None:
     """A micrograph Fourier-cropped until a particle spans `particle_px` pixels, and evened out around each of them.
 
@@ -76,19 +72,13 @@ def scaled(
     when a particle is larger than the picture.
     """
     imaged, crop = strip_padding(micrograph.pixels)
-    dark = imaged if settings.particles == "dark" else -imaged
+    dark = imaged if particles == "dark" else -imaged
     diameter_px = diameter_px or estimate_diameter(dark)
     if diameter_px is None or diameter_px > min(imaged.shape):
         return None
     small, shrink = crop_to_scale(dark, diameter_px / particle_px)
-    centred = torch.from_numpy(small - small.mean()).to(settings.device)[None, None]
+    centred = torch.from_numpy(small - small.mean()).to(device)[None, None]
     scaled_to_one = centred / centred.std().clamp(min=1e-12)
     values = local_standardise(scaled_to_one, diameter_px=diameter_px / shrink.length)[0, 0].cpu().numpy()
     to_home = crop.then(shrink)
     return Prepared(stretch(values), values, to_home, to_home, diameter_px)
-
-
-def _as_grey(pixels: Map) -> Grey:
-    """Grey values as they are where they are such, 0 to 255; else stretched."""
-    low, high = float(pixels.min()), float(pixels.max())
-    return pixels.astype(np.uint8) if low >= 0 and 1 < high <= 255 else stretch(pixels)

@@ -46,6 +46,13 @@ def augment(pictures: Tensor, targets: Tensor, *, settings: Augmentation, genera
     Where a border becomes streaks the targets become zero: nothing is to be found there.
     """
     pictures, targets = _turn(pictures, targets, generator)
+    return change_look(pictures, targets, settings=settings, generator=generator)
+
+
+def change_look(
+    pictures: Tensor, targets: Tensor, *, settings: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The same without turning and flipping, for targets that are not maps alone."""
     pictures = _smooth(pictures, settings, generator)
     pictures = _shade(pictures, settings, generator)
     return _streak(pictures, targets, settings, generator)

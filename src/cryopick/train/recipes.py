@@ -5,10 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from cryopick import __version__
 from cryopick.errors import SettingError
@@ -17,6 +14,7 @@ from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, save
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
+from cryopick.train.calibration import fit_line
 from cryopick.train.loop import BEST, LoopSettings, Trainer
 from cryopick.train.segnet import MAPS, SegnetRecipe, SegnetTask, SimulatedCrops, judged_peaks
 
@@ -88,22 +86,11 @@ def train_segnet(
 
 
 def calibrate(model: torch.nn.Module, pictures: torch.Tensor, crops: Crops, *, spacing: float) -> tuple[float, float]:
-    """Slope and offset of a centre's logit after which, of the peaks with score s, about a share s is right (Platt 1999).
-
-    Without both right and wrong peaks scores stay as they are.
-    """
+    """Slope and offset of a centre's logit, see `fit_line`."""
     with torch.inference_mode():
         logits = torch.cat([model(part)[:, 0].float() for part in torch.split(pictures, 8)]).numpy()
     heights, right = judged_peaks(logits, crops, spacing=spacing, threshold=FAINTEST)
-    if right.all() or not right.any():  # nothing to tell apart; also where there are no peaks
-        return 1.0, 0.0
-
-    def loss(line: NDArray[np.float64]) -> float:
-        said = line[0] * heights + line[1]
-        return float(np.mean(np.logaddexp(0, said) - right * said))
-
-    slope, offset = minimize(loss, (1.0, 0.0)).x
-    return float(slope), float(offset)
+    return fit_line(heights, right)
 
 
 def _held_out(settings: SegnetTraining) -> Crops:

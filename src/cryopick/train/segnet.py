@@ -1,6 +1,6 @@
 """What the fast route's network learns: from simulated crops to a map of centres, one of whole particles, and one of junk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from cryopick.coordinates import inside
 from cryopick.evaluate.matching import true_by_score
 from cryopick.models.contrast import local_standardise
+from cryopick.pickers.base import Detections
 from cryopick.pickers.peaks import find_peaks
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, StructureBank, simulate_crops
@@ -143,12 +144,16 @@ def discs(xy: Tensor, image: Tensor, radius: Tensor, shape: tuple[int, ...]) -> 
 def best_f1(centre: NDArray[np.float32], crops: Crops, *, spacing: float) -> dict[str, float]:
     """Best F1 over all thresholds on the peaks of centre maps (b, h, w); particles outside the crops do not count."""
     shown = inside(crops.xy.cpu().numpy(), (centre.shape[1], centre.shape[2]))
-    scores, true = judged_peaks(centre, crops, spacing=spacing, threshold=0.02, among=shown)
+    return best_of(*judged_peaks(centre, crops, spacing=spacing, threshold=0.02, among=shown), total=int(shown.sum()))
+
+
+def best_of(scores: NDArray[np.float32], true: NDArray[np.bool_], *, total: int) -> dict[str, float]:
+    """Best F1 over all thresholds, and the threshold, of picks that are right or wrong; `total` particles were to be found."""
     if len(scores) == 0:
         return {"score": 0.0, "threshold": 1.0}
     order = np.argsort(-scores, kind="stable")
     hits = true[order].cumsum()
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(int(shown.sum()), 1))
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(total, 1))
     best = int(f1.argmax())
     return {"score": float(f1[best]), "threshold": float(scores[order][best])}
 
@@ -158,15 +163,25 @@ def judged_peaks(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Heights (n,) of all peaks of maps (b, h, w) above a threshold, and which of them are particles.
 
-    `spacing` in diameters; right is within half a diameter, one to one. `among` (p,) says which of the crops' particles count,
-    all unless given.
+    `spacing` in diameters; else as `judged`.
+    """
+    sizes = crops.diameter_px.tolist()
+    peaks = [find_peaks(each, spacing=spacing * size, threshold=threshold) for each, size in zip(maps, sizes, strict=True)]
+    return judged(peaks, crops, among=among)
+
+
+def judged(
+    detections: Sequence[Detections], crops: Crops, *, among: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Scores (n,) of the detections in all crops, and which of them are particles.
+
+    Right is within half a diameter, one to one. `among` (p,) says which of the crops' particles count, all unless given.
     """
     heights, right = [np.zeros(0, np.float32)], [np.zeros(0, bool)]
     xy, image, sizes = (values.cpu().numpy() for values in (crops.xy, crops.image, crops.diameter_px))
     counted = np.ones(len(xy), bool) if among is None else among
-    for index, picture in enumerate(maps):
+    for index, found in enumerate(detections):
         size = float(sizes[index])
-        found = find_peaks(picture, spacing=spacing * size, threshold=threshold)
         heights.append(found.scores)
         right.append(true_by_score(found.xy, xy[counted & (image == index)], found.scores, radius_px=size / 2))
     return np.concatenate(heights), np.concatenate(right)
