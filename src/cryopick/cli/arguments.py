@@ -1,8 +1,16 @@
-"""Arguments that several commands take."""
+"""Arguments that several commands take, alone and in groups."""
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from cryopick.distributed.settings import RunSettings
 
 Inputs = Annotated[
     list[str],
@@ -12,3 +20,91 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start afresh: remove what cryopick wrote in the folder.")]
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command for typer, of whose parameters each dataclass is taken apart: one option a field, annotated as parameters are."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for parameter in signature(command).parameters.values():
+        if parameter.name in groups:
+            parameters += _parameters(groups[parameter.name])
+        else:
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[parameter.name]))
+
+    @wraps(command)
+    def grouped(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    grouped.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    grouped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return grouped
+
+
+def _parameters(group: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name])
+        for field in fields(group)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickOptions:
+    """All that decides the picks and what is written of them."""
+
+    picker: Annotated[str | None, typer.Option(help="How to pick: log, template or segnet.  [default: log]")] = None
+    preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None
+    words: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")] = (
+        None
+    )
+    weights: Annotated[str | None, typer.Option(help="File or name of the network's weights.")] = None
+    sam: Annotated[str | None, typer.Option(help="Segment Anything's weights: a folder, a file, or a Hugging Face id.")] = None
+    denoised: Annotated[
+        bool, typer.Option("--denoised", help="The micrographs have been through `cryopick denoise` or the like.")
+    ] = False
+    maps: Annotated[Path | None, typer.Option(help="Folder for what the network saw and made of it, as MRC and PNG.")] = None
+    diameter: Annotated[
+        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); estimated when not given.")
+    ] = None
+    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None
+    salvage: Annotated[bool, typer.Option("--salvage", help="Pick what there is of truncated MRC files.")] = False
+    threshold: Annotated[float | None, typer.Option(help="Least score of a pick, from 0 to 1; the picker's own by default.")] = (
+        None
+    )
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", metavar="NAME", help="A further format beside RELION's (`cryopick convert -h` lists them); repeat."
+        ),
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA where the picker can use it.")
+    ] = "auto"
+    seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0
+    previews: Annotated[bool, typer.Option(help="Draw a PNG with circles for each micrograph.")] = True
+
+    def run_settings(self) -> "RunSettings":
+        """The settings of the run, checked; raises `SettingError`."""
+        from cryopick.config import parse_words
+        from cryopick.distributed.settings import DEFAULT_PICKER, run_settings
+
+        maps = None if self.maps is None else str(self.maps)
+        named = {"weights": self.weights, "sam": self.sam, "denoised": self.denoised or None, "maps": maps}
+        return run_settings(
+            self.picker or DEFAULT_PICKER,
+            preset=self.preset,
+            settings={**parse_words(self.words or []), **{key: value for key, value in named.items() if value is not None}},
+            threshold=self.threshold,
+            device=self.device,
+            seed=self.seed,
+            diameter=self.diameter,
+            pixel_size=self.pixel_size,
+            salvage=self.salvage,
+            formats=self.formats,
+            previews=self.previews,
+        )

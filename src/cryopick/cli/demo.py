@@ -28,7 +28,7 @@ def demo(
     from cryopick.distributed.threads import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.pick import run_with_progress
+    from cryopick.cli.running import run_with_progress
     from cryopick.distributed.settings import run_settings
     from cryopick.evaluate import evaluate_picks
     from cryopick.io.picks import read_picks, write_picks

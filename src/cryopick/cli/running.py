@@ -1,0 +1,106 @@
+"""A run as the terminal shows it: a progress bar while it goes on, what there is and what failed when it has ended."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from cryopick.distributed.records import Outcome
+    from cryopick.distributed.run import RunResult
+    from cryopick.distributed.settings import RunSettings
+    from cryopick.io.sources import MicrographSource
+
+NAMED_FAILURES = 20
+INTERRUPTED = 130
+
+
+def run_with_progress(
+    sources: "list[MicrographSource]", out: Path, settings: "RunSettings", *, workers: int, overwrite: bool
+) -> "RunResult":
+    """The run under a progress bar."""
+    from cryopick.distributed.run import run_picking
+
+    place = "GPU (CUDA)" if settings.device == "cuda" else "CPU"
+    typer.echo(f"{settings.picker} on the {place}, {counted(workers, 'worker')}, {counted(len(sources), 'micrograph')}")
+    with _progress_bar() as bar, stop_on_sigterm():
+        task = bar.add_task("picking", total=len(sources), pace="")
+        start, counts = time.monotonic(), []
+
+        def advance(outcome: "Outcome") -> None:
+            counts.append(outcome.picks)
+            pace = f"{len(counts) / (time.monotonic() - start):.2f}/s, {sum(counts) / len(counts):,.0f} picks each"
+            bar.update(task, advance=1, pace=pace)
+
+        return run_picking(
+            sources,
+            out,
+            settings,
+            workers=workers,
+            overwrite=overwrite,
+            on_start=lambda kept, total: bar.update(task, completed=kept),
+            on_outcome=advance,
+        )
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which clusters send some time before they kill, stop the run as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _progress_bar() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+
+
+def tell(result: "RunResult", out: Path) -> None:
+    """Say what there is now, and name what failed."""
+    finished = [outcome for outcome in result.outcomes if outcome.status == "done"]
+    picks = sum(outcome.picks for outcome in finished)
+    earlier = f", {result.kept} of them by an earlier run" if result.kept else ""
+    typer.echo(f"{counted(picks, 'particle')} on {counted(len(finished), 'micrograph')}{earlier}: {out / 'particles.star'}")
+    if result.left_out:
+        typer.echo(f"{counted(result.left_out, 'micrograph')} of earlier runs, not among these inputs, left out of the files")
+    noted = sum(bool(outcome.notes) for outcome in finished)
+    if noted:
+        typer.echo(f"warnings about {counted(noted, 'micrograph')}: column notes of {out / 'micrographs.csv'}")
+    for problem in result.problems:
+        typer.echo(f"format {problem}", err=True)
+    if result.failed:
+        typer.echo(f"{counted(len(result.failed), 'micrograph')} failed; the same command tries again:", err=True)
+    for outcome in result.failed[:NAMED_FAILURES]:
+        typer.echo(f"  {outcome.name}: {outcome.error}", err=True)
+    if len(result.failed) > NAMED_FAILURES:
+        typer.echo(f"  and {len(result.failed) - NAMED_FAILURES} more: {out / 'micrographs.csv'}", err=True)
+    if result.interrupted:
+        typer.echo("stopped; the same command goes on from here", err=True)
+
+
+def exit_code(result: "RunResult") -> int:
+    """What the command ends with."""
+    if result.interrupted:
+        return INTERRUPTED
+    return 1 if result.failed or result.problems else 0
+
+
+def counted(number: int, thing: str) -> str:
+    """`1,234 micrographs`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
