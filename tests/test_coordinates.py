@@ -55,6 +55,15 @@ def test_the_last_row_is_the_first_when_flipped():
     assert PixelMap.flip_rows(10).to_home([[4, 0], [4, 9]]).tolist() == [[4, 9], [4, 0]]
 
 
+def test_the_last_column_is_the_first_when_mirrored():
+    assert PixelMap.flip_columns(10).to_home([[0, 4], [9, 4]]).tolist() == [[9, 4], [0, 4]]
+
+
+def test_a_pixels_centre_lies_half_a_pixel_from_its_edges():
+    # The only pixel of a picture spans 0 to 1 counted from the edges; its centre is the image frame's (0, 0).
+    assert PixelMap.from_edges().to_home([[0, 0], [0.5, 0.5], [1, 1]]).tolist() == [[-0.5, -0.5], [0, 0], [0.5, 0.5]]
+
+
 def test_a_tile_of_a_binned_picture():
     # Pixel 3 of a tile that starts at block 10 is block 13: pixels 26 and 27, centre 26.5.
     binned_tile = PixelMap.resize((2, 2)).then(PixelMap.crop(10, 20))

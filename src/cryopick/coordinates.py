@@ -75,6 +75,16 @@ class PixelMap:
         """The picture upside down: `y = height − 1 − y`."""
         return PixelMap((1.0, -1.0), (0.0, height - 1.0))
 
+    @staticmethod
+    def flip_columns(width: int) -> "PixelMap":
+        """The picture mirrored left to right: `x = width − 1 − x`."""
+        return PixelMap((-1.0, 1.0), (width - 1.0, 0.0))
+
+    @staticmethod
+    def from_edges() -> "PixelMap":
+        """Points counted from the picture's outer edges, where the first pixel spans 0 to 1: boxes fit such numbers."""
+        return PixelMap(shift=(-0.5, -0.5))
+
 
 @dataclass(frozen=True)
 class Frame:
