@@ -40,6 +40,7 @@ class Architecture:
 ARCHITECTURES: Registry[Architecture] = Registry(
     "architecture",
     {
+        "anchor-detr": "cryopick.models.anchor_detr:ARCHITECTURE",
         "attention-unet": "cryopick.models.attention_unet:ARCHITECTURE",
         "detr": "cryopick.models.detr_keys:ARCHITECTURE",
     },

@@ -13,6 +13,7 @@ PICKERS: Registry[PickerClass] = Registry(
         "log": "cryopick.pickers.log:LogPicker",
         "segnet": "cryopick.pickers.segnet:SegnetPicker",
         "template": "cryopick.pickers.template:TemplatePicker",
+        "transformer": "cryopick.pickers.transformer:TransformerPicker",
     },
 )
 

@@ -1,0 +1,182 @@
+"""CryoTransformer's picker (Dhakal et al. 2024): a transformer's boxes around particles.
+
+On the paper route (a published network, or one of its kind) in one look at the denoised micrograph; on the tiled route (weights
+that `cryopick train` made) at a fixed particle size, tile by tile, so that no number of queries limits what is found.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cryopick.config import resolve
+from cryopick.coordinates import PixelMap, inside
+from cryopick.errors import SettingError
+from cryopick.models.anchor_detr import ANCHOR
+from cryopick.models.weights import Card, find, load, read_card
+from cryopick.pickers.base import Detections, Picker, to_picks
+from cryopick.pickers.peaks import suppress
+from cryopick.pickers.segnet_input import scaled
+from cryopick.pickers.transformer_paper import InputSize, PaperRoute, PaperSettings
+from cryopick.preprocess.tiles import Tile, tiles
+from cryopick.types import Micrograph, Picks
+
+TILED, PAPER = "anchor-detr", "detr"
+THRESHOLD = 0.5
+FAINTEST = -5.0
+"""Logit below which no box is looked at."""
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class TransformerSettings:
+    """Settings of the picker; the weights decide the route.
+
+    Attributes
+    ----------
+    weights : file, or name, of the network's weights; the package's own are called "transformer".
+    threshold : smallest score of a box. None is 0.5 on the tiled route; on the paper route it keeps all above a quantile.
+    spacing : of two boxes whose centres are less than this many diameters apart the less sure one goes; on the tiled route.
+    particles : whether protein is darker or lighter than ice; on the tiled route.
+    device : where the network runs.
+    paper : settings of the paper route alone.
+    """
+
+    weights: str = "transformer"
+    threshold: float | None = None
+    spacing: float = 0.45
+    particles: Literal["dark", "light"] = "dark"
+    device: Literal["cpu", "cuda"] = "cpu"
+    paper: PaperSettings = field(default_factory=PaperSettings)
+
+    def __post_init__(self) -> None:
+        if self.spacing < 0:
+            raise SettingError(f"spacing is {self.spacing}; it must be at least 0")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the weights of the tiled route say in their card about their input and answer.
+
+    Attributes
+    ----------
+    particle_px : the diameter in pixels that particles must have.
+    tile : side of what the network looks at, in pixels. `margin` : how much of it is left to the neighbours, on each side.
+    calibration : slope and offset of the logits after which they are those of probabilities.
+    """
+
+    particle_px: float = 12.0
+    tile: int = 96
+    margin: int = 8
+    calibration: tuple[float, float] = (1.0, 0.0)
+
+
+class TransformerPicker:
+    """Picks with a transformer; see `TransformerSettings`.
+
+    Raises `SettingError` for settings, and `FileError` for weights, that cannot be used.
+    """
+
+    Settings: ClassVar[type[TransformerSettings]] = TransformerSettings
+
+    def __init__(self, settings: TransformerSettings, /) -> None:
+        self.settings = settings
+        path = find(settings.weights, architecture=PAPER)
+        card = read_card(path) or Card(PAPER)
+        device = settings.device
+        self.route: Picker
+        if card.architecture == TILED:
+            network = load(path, architecture=TILED, device=device)
+            self.route = TiledRoute(network, settings, trained=resolve(Trained, card.input))
+        else:
+            size = resolve(InputSize, _known(card.input, "short_side", "long_side"))
+            network = load(path, architecture=PAPER, device=device)
+            self.route = PaperRoute(network, settings.paper, size=size, threshold=settings.threshold, device=device)
+
+    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
+        """See `Picker.pick`. Without a diameter it is the median of the boxes' sides."""
+        return self.route.pick(micrograph, diameter=diameter)
+
+
+class TiledRoute:
+    """Picks with an `AnchorDetr` in evaluation mode, on the settings' device."""
+
+    def __init__(self, network: nn.Module, settings: TransformerSettings, *, trained: Trained | None = None) -> None:
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.settings, self.trained = settings, trained or Trained()
+
+    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
+        settings, trained, pixel_size = self.settings, self.trained, micrograph.pixel_size or 1.0
+        prepared = scaled(
+            micrograph,
+            particle_px=trained.particle_px,
+            diameter_px=None if diameter is None else diameter / pixel_size,
+            particles=settings.particles,
+            device=settings.device,
+        )
+        if prepared is None or prepared.diameter_px is None:
+            return to_picks(Detections(np.zeros((0, 2)), np.zeros(0, np.float32)), PixelMap(), micrograph, diameter=diameter)
+        spacing = settings.spacing * prepared.diameter_px / prepared.to_home.length
+        found = find_particles(self.network, prepared.values, trained, spacing=spacing, device=settings.device)
+        slope, offset = trained.calibration
+        scores = (1 / (1 + np.exp(-(slope * found.logits + offset)))).astype(np.float32)
+        sure = scores >= (THRESHOLD if settings.threshold is None else settings.threshold)
+        if diameter is None:
+            sides = found.sides[sure] if sure.any() else np.array([trained.particle_px])
+            diameter = float(np.median(sides)) * prepared.to_home.length * pixel_size
+        return to_picks(Detections(found.xy[sure], scores[sure]), prepared.to_home, micrograph, diameter=diameter)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Boxes in a picture, surest first: centres float64 (n, 2), sides and logits float32 (n,)."""
+
+    xy: NDArray[np.float64]
+    sides: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def find_particles(
+    network: nn.Module,
+    values: NDArray[np.float32],
+    trained: Trained,
+    *,
+    spacing: float,
+    device: torch.device | str = "cpu",
+) -> Found:
+    """The boxes of an `AnchorDetr` in a picture (h, w) of any size, none closer than `spacing` pixels to a surer one.
+
+    Every tile keeps the boxes whose centres lie in the part that it answers for.
+    """
+    height, width = values.shape
+    short = [-side % ANCHOR if side < trained.tile else 0 for side in (height, width)]
+    picture = torch.from_numpy(np.pad(values, ((0, short[0]), (0, short[1])))).to(device)
+    parts = list(tiles((picture.shape[0], picture.shape[1]), size=trained.tile, overlap=2 * trained.margin))
+    boxes = [np.zeros((0, 4))]
+    for first in range(0, len(parts), AT_ONCE):
+        batch = parts[first : first + AT_ONCE]
+        said = network(torch.stack([picture[part.rows, part.columns] for part in batch])[:, None])
+        answers = torch.cat((said.boxes[-1], said.logits[-1][..., None]), dim=-1)
+        boxes += [_own(part, answer) for part, answer in zip(batch, answers, strict=True)]
+    xy, sides, logits = np.split(np.concatenate(boxes), (2, 3), axis=1)
+    on = np.flatnonzero(inside(xy, (height, width), border=-0.5))
+    kept = on[suppress(xy[on], logits[on, 0].astype(np.float32), spacing)]
+    return Found(xy[kept], sides[kept, 0].astype(np.float32), logits[kept, 0].astype(np.float32))
+
+
+def _own(tile: Tile, answer: Tensor) -> NDArray[np.float64]:
+    """Of a tile's boxes (N, 4) as x, y, side and logit those that are its own, in the picture's pixels."""
+    boxes: NDArray[np.float64] = answer[answer[:, 3] > FAINTEST].double().cpu().numpy()
+    boxes[:, :2] = PixelMap.crop(tile.columns.start, tile.rows.start).to_home(boxes[:, :2])
+    from_edges = PixelMap.from_edges().from_home(boxes[:, :2])
+    first = (tile.own_columns.start, tile.own_rows.start)
+    end = (tile.own_columns.stop, tile.own_rows.stop)
+    return boxes[((from_edges >= first) & (from_edges < end)).all(axis=1)]
+
+
+def _known(told: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: told[name] for name in names if name in told}
