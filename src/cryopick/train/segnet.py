@@ -91,11 +91,18 @@ class SegnetTask:
         return [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """See `Task.losses`. Where the batch has `known` (b, 3, h, w), a map counts only where it is 1."""
         logits, maps = model(batch["pictures"]).float(), batch["maps"]
         parts = {}
         for index, name in enumerate(MAPS):
             weight = logits.new_tensor(self.recipe.positive_weight if name == "centre" else 1.0)
             said, wanted = logits[:, index], maps[:, index]
+            if "known" in batch:
+                counts = batch["known"][:, index] > 0
+                said, wanted = said[counts], wanted[counts]
+                if said.numel() == 0:
+                    parts[name] = said.sum()
+                    continue
             entropy = F.binary_cross_entropy_with_logits(said, wanted, pos_weight=weight)
             parts[name] = (entropy + dice_loss(said, wanted)) / 2
         total = torch.stack([w * part for w, part in zip(self.recipe.weights, parts.values(), strict=True)]).sum()
