@@ -5,7 +5,7 @@ from importlib import import_module
 import typer
 
 COMMANDS = ["pick", "demo", "convert", "check", "evaluate", "denoise", "simulate", "train"]
-GROUPS = ["weights"]
+GROUPS = ["dataset", "weights"]
 
 app = typer.Typer(
     help="Pick protein particles in cryo-EM micrographs.",
