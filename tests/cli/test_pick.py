@@ -140,9 +140,24 @@ def test_sigterm_ends_with_130_and_says_how_to_go_on(micrographs, tmp_path, monk
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs, tmp_path):
+    words = [micrographs, "--out", tmp_path / "out", "--diameter", 72, "--no-previews"]
+    first = run(*words, "--shard", "1/2")
+    assert first.exit_code == 0
+    assert "2 micrographs: the last shard writes" in first.output
+    early = run(*words, "--assemble")
+    assert early.exit_code == 1
+    assert "1 micrograph not picked yet" in early.output
+    assert f"particles on 1 micrograph: {tmp_path / 'out' / 'particles.star'}" in run(*words, "--shard", "2/2").output
+    assert len(read_picks(tmp_path / "out" / "particles.star")) == 3
+    assert "3 micrographs" in run(*words, "--assemble").output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--shard", "3/2"], "no shard 3/2"),
+        (["--shard", "1/2", "--overwrite"], "one of --shard"),
         (["--picker", "nope"], "no picker is called 'nope'"),
         (["--set", "nope=1"], "no setting 'nope'"),
         (["--set", "nope"], "write key=value"),

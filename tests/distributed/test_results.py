@@ -24,7 +24,7 @@ def picked(tmp_path):
     for name, xy in (("job/a.tif", [[30, 10], [60, 20]]), ("job/b.mrc", [])):
         picks = Picks(name, xy, [0.75] * len(xy), 40.0, SHAPE, 2.0)
         write_record(done(picks, path=name, seconds=1.0, files=[], notes=[]), folder.record(name[4]))
-    assemble(folder, {name: read_record(folder.record(name)).outcome for name in "ab"}, run_settings())
+    assemble(folder, [(name, read_record(folder.record(name)).outcome) for name in "ab"], run_settings())
     return folder.path
 
 

@@ -47,9 +47,10 @@ def run(folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch, settings: Ru
 
 
 def files_of_picks(out: Path) -> dict[str, bytes]:
-    """Every file but the records and the table, which hold times."""
+    """Every file but the locks, the records and the table, which hold times."""
     files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(("records/m", "micrographs.csv"))}
+    without = ("records/m", "micrographs.csv", ".")
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(without)}
 
 
 def table(out: Path) -> list[dict[str, str]]:
@@ -228,8 +229,9 @@ def test_a_micrograph_that_kills_its_worker_fails_and_the_others_are_picked(micr
 
 def test_settings_of_a_run_that_has_picked_nothing_can_be_corrected(tmp_path):
     folder = RunFolder(tmp_path / "out")
-    folder.prepare(run_settings(diameter=100), overwrite=False)
-    folder.prepare(run_settings(diameter=120), overwrite=False)
+    for diameter in (100, 120):
+        with folder.in_use():
+            folder.prepare(run_settings(diameter=diameter))
     assert differences(folder.settings.read_text(), run_settings(diameter=120)) == []
 
 

@@ -16,6 +16,12 @@ def pick(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores; 1 on a GPU]")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Pick the I-th of N parts; give the N runs the same command and folder.")
+    ] = None,
+    assemble: Annotated[
+        bool, typer.Option("--assemble", help="Pick nothing; write the files about all micrographs from what shards have picked.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Find the particles of micrographs and write them for RELION and other programs.
@@ -26,11 +32,19 @@ def pick(
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
     from cryopick.cli.running import exit_code, run_with_progress, tell
+    from cryopick.distributed.run import assemble_run
+    from cryopick.distributed.shards import Shard
     from cryopick.io.sources import find_micrographs
 
+    if sum([shard is not None, assemble, overwrite]) > 1:
+        raise typer.BadParameter("give one of --shard, --assemble and --overwrite; to start shards afresh, remove the folder")
     settings = how.run_settings()
+    part = None if shard is None else Shard.parse(shard)
     sources = find_micrographs(inputs, pixel_size=how.pixel_size)
-    crew = workers or (1 if settings.device == "cuda" else available_cores())
-    result = run_with_progress(sources, out, settings, workers=min(crew, len(sources)), overwrite=overwrite)
+    if assemble:
+        result = assemble_run(sources, out, settings)
+    else:
+        crew = min(workers or (1 if settings.device == "cuda" else available_cores()), len(sources))
+        result = run_with_progress(sources, out, settings, workers=crew, overwrite=overwrite, shard=part)
     tell(result, out)
     raise typer.Exit(exit_code(result))

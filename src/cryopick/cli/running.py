@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cryopick.distributed.records import Outcome
     from cryopick.distributed.run import RunResult
     from cryopick.distributed.settings import RunSettings
+    from cryopick.distributed.shards import Shard
     from cryopick.io.sources import MicrographSource
 
 NAMED_FAILURES = 20
@@ -22,13 +23,20 @@ INTERRUPTED = 130
 
 
 def run_with_progress(
-    sources: "list[MicrographSource]", out: Path, settings: "RunSettings", *, workers: int, overwrite: bool
+    sources: "list[MicrographSource]",
+    out: Path,
+    settings: "RunSettings",
+    *,
+    workers: int,
+    overwrite: bool = False,
+    shard: "Shard | None" = None,
 ) -> "RunResult":
     """The run under a progress bar."""
     from cryopick.distributed.run import run_picking
 
     place = "GPU (CUDA)" if settings.device == "cuda" else "CPU"
-    typer.echo(f"{settings.picker} on the {place}, {counted(workers, 'worker')}, {counted(len(sources), 'micrograph')}")
+    part = "" if shard is None else f", shard {shard.number} of {shard.count}"
+    typer.echo(f"{settings.picker} on the {place}, {counted(workers, 'worker')}, {counted(len(sources), 'micrograph')}{part}")
     with _progress_bar() as bar, stop_on_sigterm():
         task = bar.add_task("picking", total=len(sources), pace="")
         start, counts = time.monotonic(), []
@@ -44,7 +52,8 @@ def run_with_progress(
             settings,
             workers=workers,
             overwrite=overwrite,
-            on_start=lambda kept, total: bar.update(task, completed=kept),
+            shard=shard,
+            on_start=lambda kept, total: bar.update(task, completed=kept, total=total),
             on_outcome=advance,
         )
 
@@ -76,7 +85,11 @@ def tell(result: "RunResult", out: Path) -> None:
     finished = [outcome for outcome in result.outcomes if outcome.status == "done"]
     picks = sum(outcome.picks for outcome in finished)
     earlier = f", {result.kept} of them by an earlier run" if result.kept else ""
-    typer.echo(f"{counted(picks, 'particle')} on {counted(len(finished), 'micrograph')}{earlier}: {out / 'particles.star'}")
+    place = out / "particles.star" if result.assembled else "the last shard writes the files about all micrographs"
+    typer.echo(f"{counted(picks, 'particle')} on {counted(len(finished), 'micrograph')}{earlier}: {place}")
+    waiting = sum(outcome.status == "pending" for outcome in result.outcomes)
+    if waiting and not result.interrupted:
+        typer.echo(f"{counted(waiting, 'micrograph')} not picked yet", err=True)
     if result.left_out:
         typer.echo(f"{counted(result.left_out, 'micrograph')} of earlier runs, not among these inputs, left out of the files")
     noted = sum(bool(outcome.notes) for outcome in finished)
@@ -98,7 +111,8 @@ def exit_code(result: "RunResult") -> int:
     """What the command ends with."""
     if result.interrupted:
         return INTERRUPTED
-    return 1 if result.failed or result.problems else 0
+    finished = all(outcome.status == "done" for outcome in result.outcomes)
+    return 0 if finished and not result.problems else 1
 
 
 def counted(number: int, thing: str) -> str:

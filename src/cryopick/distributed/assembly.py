@@ -1,16 +1,15 @@
 """The files about all micrographs of a run, put together from the records of each, in the order of the input."""
 
 import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.records import Outcome, read_record
 from cryopick.distributed.settings import RunSettings
 from cryopick.errors import CryopickError
-from cryopick.io.atomic import write_text
 from cryopick.io.picks import write_picks
+from cryopick.io.picks_base import text_file
 from cryopick.io.picks_relion import INDEX, INDEX_3_1, coordinate_file, write_index
 from cryopick.types import Picks
 
@@ -18,16 +17,15 @@ COLUMNS = ["name", "path", "picks", "seconds", "diameter", "pixel_size", "status
 SINGLE_FILES = {"cryosparc-star": ".star", "cs": ".cs", "topaz": ".txt", "csv": ".csv", "coco": ".json"}
 
 
-def assemble(folder: RunFolder, outcomes: Mapping[str, Outcome], settings: RunSettings) -> list[str]:
+def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], settings: RunSettings) -> list[str]:
     """Write ``particles.star``, RELION's index, ``micrographs.csv`` and the further formats.
 
-    `outcomes` are by the stem of their records, of which one at a time is in memory. A format that cannot hold these picks is
-    left out and told in the result; the others are written.
+    `outcomes` come with the stems of their records; one outcome and the picks of one micrograph at a time are in memory. A
+    format that cannot hold these picks is left out and told in the result; the others are written.
     """
-    finished = {stem: outcome.name for stem, outcome in outcomes.items() if outcome.status == "done"}
     with folder.writing():
         folder.note_assembled(folder.particles, folder.table, folder.relion / INDEX, folder.relion / INDEX_3_1)
-        write_text(folder.table, _table(outcomes))
+        finished = _write_table(folder.table, outcomes)
         write_picks(_picks(folder, finished), folder.particles, format="star")
         write_index([(name, folder.relion / coordinate_file(name)) for name in finished.values()], folder.relion)
         return [problem for name in settings.formats for problem in _write_format(folder, name, finished)]
@@ -55,11 +53,15 @@ def _picks(folder: RunFolder, finished: Mapping[str, str]) -> Iterator[Picks]:
     return (read_record(folder.record(stem)).to_picks() for stem in finished)
 
 
-def _table(outcomes: Mapping[str, Outcome]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for outcome in outcomes.values():
-        row = {name: getattr(outcome, name) for name in COLUMNS}
-        table.writerow((row | {"seconds": f"{outcome.seconds:.3f}", "notes": "; ".join(outcome.notes)}).values())
-    return text.getvalue()
+def _write_table(path: Path, outcomes: Iterable[tuple[str, Outcome]]) -> dict[str, str]:
+    """The names of the finished micrographs, by stem."""
+    finished = {}
+    with text_file(path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for stem, outcome in outcomes:
+            row = {name: getattr(outcome, name) for name in COLUMNS}
+            table.writerow((row | {"seconds": f"{outcome.seconds:.3f}", "notes": "; ".join(outcome.notes)}).values())
+            if outcome.status == "done":
+                finished[stem] = outcome.name
+    return finished

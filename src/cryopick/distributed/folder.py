@@ -1,10 +1,11 @@
 """The output folder of a run: where everything lies, whether this run may write there, and what a fresh start removes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryopick.distributed.lock import LockedError, locked
 from cryopick.distributed.records import read_outcome
 from cryopick.distributed.settings import HEADER, RunSettings, as_yaml, differences
 from cryopick.errors import FileError, SettingError
@@ -51,20 +52,35 @@ class RunFolder:
     def relative(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix()
 
-    def prepare(self, settings: RunSettings, *, overwrite: bool) -> None:
-        """Make the folder, or check that what is picked there had the same settings; afterwards it holds this ``run.yaml``.
+    @contextmanager
+    def in_use(self, *, shared: bool = False) -> Iterator[None]:
+        """Make the folder and keep other runs out of it; with `shared`, all that do not share it.
 
-        Raises `SettingError` for a folder of another kind, and for other settings unless `overwrite`, which removes what
-        cryopick wrote there and nothing else.
+        Raises `SettingError` for a folder that holds something else, which is not touched, and when another run is at work.
         """
         with self.writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            if self._is_run():
-                self._join(settings, overwrite=overwrite)
-            elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+            visible = any(not entry.name.startswith(".") for entry in self.path.iterdir())
+            if visible and not self._is_run():  # in this order: a shard that starts now writes its settings first
                 raise SettingError(
                     f"{self.path} holds files but no run of cryopick; nothing there is touched, give another --out"
                 )
+        with self._locked(".run.lock", shared=shared):
+            yield
+
+    def one_at_a_time(self) -> AbstractContextManager[None]:
+        """Wait until no other of the runs that share the folder does what only one may do."""
+        return self._locked(".files.lock", wait=True)
+
+    def prepare(self, settings: RunSettings, *, overwrite: bool = False, shared: bool = False) -> None:
+        """Check that what is picked in the folder had the same settings; afterwards it holds this ``run.yaml``.
+
+        Call it with the folder `in_use`. Raises `SettingError` for other settings unless `overwrite`, which removes what
+        cryopick wrote there and nothing else.
+        """
+        with self.writing():
+            if self._is_run():
+                self._join(settings, overwrite=overwrite, shared=shared)
             write_text(self.settings, as_yaml(settings))
 
     def assembled(self) -> set[Path]:
@@ -90,15 +106,28 @@ class RunFolder:
     def _is_run(self) -> bool:
         return self.settings.is_file() and self.settings.read_text(encoding="utf-8", errors="replace").startswith(HEADER)
 
-    def _join(self, settings: RunSettings, *, overwrite: bool) -> None:
+    @contextmanager
+    def _locked(self, name: str, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+        with ExitStack() as held:
+            try:
+                with self.writing():
+                    held.enter_context(locked(self.path / name, shared=shared, wait=wait))
+            except LockedError:
+                raise SettingError(
+                    f"{self.path} is in use by another run; wait for its end, give another --out, or make all runs shards"
+                ) from None
+            yield
+
+    def _join(self, settings: RunSettings, *, overwrite: bool, shared: bool) -> None:
         changed = differences(self.settings.read_text(encoding="utf-8"), settings)
-        if changed and any(self.records.glob("*.json")) and not overwrite:
+        if changed and not overwrite and (shared or any(self.records.glob("*.json"))):
             raise SettingError(
                 f"{self.path} holds a run with other settings ({'; '.join(changed)}); "
                 "give the same, another --out, or --overwrite to start afresh"
             )
-        for path in leftovers(self.path):  # half-written files of a run that was killed
-            path.unlink(missing_ok=True)
+        if not shared:  # half-written files of a run that was killed
+            for path in leftovers(self.path):
+                path.unlink(missing_ok=True)
         if overwrite:
             self._clear()
 

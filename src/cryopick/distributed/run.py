@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, Record, done, file_stems, read_outcome, write_record
 from cryopick.distributed.settings import RunSettings, build_picker
+from cryopick.distributed.shards import Shard
 from cryopick.errors import CryopickError
 from cryopick.io.picks_relion import write_coordinates
 from cryopick.io.previews import Marks, draw, write_png
@@ -42,6 +43,7 @@ class RunResult:
     left_out : how many other micrographs have records in the folder; the files leave them out.
     interrupted : whether Ctrl-C ended the run; its files are whole and hold what was finished.
     problems : formats that could not be written, and why.
+    assembled : whether the files about all micrographs were written, which shards leave to the last of them.
     """
 
     outcomes: list[Outcome]
@@ -49,6 +51,7 @@ class RunResult:
     left_out: int
     interrupted: bool
     problems: list[str]
+    assembled: bool = True
 
     @property
     def failed(self) -> list[Outcome]:
@@ -62,48 +65,63 @@ def run_picking(
     *,
     workers: int = 1,
     overwrite: bool = False,
+    shard: Shard | None = None,
     build: Build = build_picker,
     on_start: Callable[[int, int], None] = lambda kept, total: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> RunResult:
     """Pick every micrograph that has no finished record in `out`, then write the files about all of them.
 
-    The bytes of all files of picks depend on the sources and the settings alone: not on `workers`, nor on how often the run was
-    stopped. A micrograph that cannot be read or picked is recorded as failed and tried again by the next run.
+    The bytes of all files of picks depend on the sources and the settings alone: not on `workers` or shards, nor on how often
+    the run was stopped. A micrograph that cannot be read or picked is recorded as failed and tried again by the next run.
 
     Parameters
     ----------
     workers : processes; one is this process itself.
     overwrite : remove first what an earlier run wrote.
+    shard : pick this part of the sources only, beside runs of the other parts; the last one writes the files about all.
     build : makes the picker, once in each worker; pickled by reference.
     on_start, on_outcome : told how many micrographs are finished already and how many there are, then each outcome as it comes.
 
     Raises
     ------
     SettingError
-        When `out` holds something else, or a run with other settings.
+        When `out` holds something else, a run with other settings, or one that is at work and is no other shard.
     FileError
         When `out` cannot be written.
     """
-    folder = RunFolder(out)
-    stems = file_stems([source.name for source in sources])
-    tasks = [Task(source, stem) for source, stem in zip(sources, stems, strict=True)]
-    folder.prepare(settings, overwrite=overwrite)
-    outcomes = {task.stem: _earlier(task, folder, settings) for task in tasks}
-    left = [task for task in tasks if outcomes[task.stem].status != "done"]
-    on_start(len(tasks) - len(left), len(tasks))
-    interrupted = False
-    results = run_tasks(left, partial(PickOne, folder, settings, build), workers=workers, lost=partial(_lost, folder))
-    try:
-        with closing(results):
-            for stem, outcome in results:
-                outcomes[stem] = outcome
-                on_outcome(outcome)
-    except KeyboardInterrupt:
-        interrupted = True
-    problems = assemble(folder, outcomes, settings)
-    left_out = sum(record.stem not in outcomes for record in folder.records.glob("*.json"))
-    return RunResult(list(outcomes.values()), len(tasks) - len(left), left_out, interrupted, problems)
+    folder, tasks = RunFolder(out), _tasks(sources)
+    with folder.in_use(shared=shard is not None):
+        with folder.one_at_a_time():
+            folder.prepare(settings, overwrite=overwrite, shared=shard is not None)
+        mine = tasks if shard is None else shard.share(tasks)
+        outcomes = {task.stem: _earlier(task, folder, settings) for task in mine}
+        left = [task for task in mine if outcomes[task.stem].status != "done"]
+        on_start(len(mine) - len(left), len(mine))
+        interrupted = False
+        results = run_tasks(left, partial(PickOne, folder, settings, build), workers=workers, lost=partial(_lost, folder))
+        try:
+            with closing(results):
+                for stem, outcome in results:
+                    outcomes[stem] = outcome
+                    on_outcome(outcome)
+        except KeyboardInterrupt:
+            interrupted = True
+        last = shard is None or _all_recorded(tasks, folder)
+        problems = _assemble(folder, tasks, settings, known=outcomes) if last else []
+        left_out = _others(tasks, folder) if last else 0
+        return RunResult(list(outcomes.values()), len(mine) - len(left), left_out, interrupted, problems, assembled=last)
+
+
+def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSettings) -> RunResult:
+    """Write the files about all micrographs from what shards have picked, without picking; raises as `run_picking` does."""
+    folder, tasks = RunFolder(out), _tasks(sources)
+    with folder.in_use():
+        folder.prepare(settings)
+        outcomes = {task.stem: _earlier(task, folder, settings) for task in tasks}
+        problems = _assemble(folder, tasks, settings, known=outcomes)
+        kept = sum(outcome.status == "done" for outcome in outcomes.values())
+        return RunResult(list(outcomes.values()), kept, _others(tasks, folder), False, problems)
 
 
 class PickOne:
@@ -134,6 +152,29 @@ class PickOne:
             record = done(picks, path=str(task.source.path), seconds=time.perf_counter() - start, files=names, notes=notes)
             write_record(record, self.folder.record(task.stem))
         return task.stem, record.outcome
+
+
+def _tasks(sources: Sequence[MicrographSource]) -> list[Task]:
+    stems = file_stems([source.name for source in sources])
+    return [Task(source, stem) for source, stem in zip(sources, stems, strict=True)]
+
+
+def _assemble(folder: RunFolder, tasks: list[Task], settings: RunSettings, *, known: Mapping[str, Outcome]) -> list[str]:
+    """The files about all micrographs; outcomes that are not `known` are read from their records."""
+    outcomes = ((task.stem, known.get(task.stem) or _earlier(task, folder, settings)) for task in tasks)
+    with folder.one_at_a_time():
+        return assemble(folder, outcomes, settings)
+
+
+def _all_recorded(tasks: list[Task], folder: RunFolder) -> bool:
+    """Whether each micrograph has been picked or has failed, by whichever shard."""
+    return {f"{task.stem}.json" for task in tasks} <= {path.name for path in folder.records.glob("*.json")}
+
+
+def _others(tasks: list[Task], folder: RunFolder) -> int:
+    """How many micrographs beside these have records."""
+    stems = {task.stem for task in tasks}
+    return sum(record.stem not in stems for record in folder.records.glob("*.json"))
 
 
 def _earlier(task: Task, folder: RunFolder, settings: RunSettings) -> Outcome:
