@@ -10,10 +10,13 @@ from torch import nn
 
 from cryopick.errors import FileError, SettingError
 from cryopick.randomness import generator
-from cryopick.train.loop import BEST, LAST, LOG, LoopSettings, Trainer, _moving_average, rate_factor
+from cryopick.train.logbook import LOG, read_table
+from cryopick.train.loop import BEST, LAST, LoopSettings, Trainer, _moving_average, rate_factor
 
 Fabric = pytest.importorskip("lightning.fabric").Fabric
-SETTINGS = LoopSettings(steps=40, batch=16, learning_rate=0.05, weight_decay=0.0, warmup=4, ema=0.8, validate_every=10)
+SETTINGS = LoopSettings(
+    steps=40, batch=16, learning_rate=0.05, weight_decay=0.0, warmup=4, ema=0.8, validate_every=20, tensorboard=False
+)
 
 
 class KilledError(Exception):
@@ -77,12 +80,16 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_log(tmp_path):
 
 
 def test_a_row_written_just_before_the_kill_is_not_doubled(tmp_path):
-    trainer(tmp_path).run(on_step=None)
-    rows = (tmp_path / LOG).read_text()
+    def kill_at_27(step, _):
+        if step == 27:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        trainer(tmp_path).run(on_step=kill_at_27)
     with (tmp_path / LOG).open("a") as log:
-        log.write("50,0,0,0,0\n")
-    trainer(tmp_path)
-    assert (tmp_path / LOG).read_text() == rows
+        log.write("40,0.05,1,1,-1\n60,0.0")
+    trainer(tmp_path).run()
+    assert read_table(tmp_path / LOG)["step"] == [20, 40]
 
 
 def test_a_run_with_another_network_or_a_damaged_checkpoint_is_not_gone_on_with(tmp_path):
@@ -97,11 +104,19 @@ def test_a_run_with_another_network_or_a_damaged_checkpoint_is_not_gone_on_with(
 
 
 def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path):
-    settings = LoopSettings(steps=100, batch=4, validate_every=10, patience=2)
+    settings = LoopSettings(steps=100, batch=4, validate_every=10, patience=2, tensorboard=False)
     run = trainer(tmp_path, Fit(scores=[0.1, 0.5, 0.4, 0.3, 0.9]), settings)
     assert run.run() == 0.5
     assert run.step == 40
     assert torch.load(tmp_path / LAST, weights_only=True)["step"] == 40
+
+
+def test_a_run_that_patience_ended_stays_ended(tmp_path):
+    settings = LoopSettings(steps=100, batch=4, validate_every=10, patience=1, tensorboard=False)
+    trainer(tmp_path, Fit(scores=[0.5, 0.4]), settings).run()
+    again = trainer(tmp_path, Fit(scores=[]), settings)
+    assert again.out_of_patience()
+    assert again.run() == 0.5
 
 
 def test_the_average_forgets_the_first_weights_soon_and_then_decays_as_set():

@@ -1,10 +1,11 @@
 """The training loop, once for every model: Lightning Fabric, EMA, warm-up, checkpoints that resume exactly.
 
-A batch depends on its step alone (see `Data`), so a run that was killed goes on as if nothing had happened, and the number of
-processes that read data cannot change the result.
+A batch, and dropout, depend on the step alone (see `Data`), so a run that was killed goes on as if nothing had happened.
+
+Several processes, one for each device, share each batch; their gradients are averaged, so that their weights, the optimiser's
+state and the average are the same on all of them and only the first one validates and writes.
 """
 
-import csv
 import logging
 import math
 import pickle
@@ -20,11 +21,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from cryopick.errors import FileError, SettingError
 from cryopick.io.atomic import atomic_path
+from cryopick.randomness import generator
+from cryopick.train.logbook import Logbook
 
 logger = logging.getLogger(__name__)
 Batch = Mapping[str, Tensor]
 Parameters = tuple[Tensor, ...] | list[Tensor]
-LAST, BEST, LOG = "last.ckpt", "best.pt", "metrics.csv"
+LAST, BEST = "last.ckpt", "best.pt"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class LoopSettings:
     clip : largest norm of the gradient; None does not clip.
     precision : as Fabric names it.
     patience : validations without a better score after which the run stops; None never stops early.
+    tensorboard : whether events are written for TensorBoard.
     """
 
     steps: int = 20_000
@@ -56,6 +60,7 @@ class LoopSettings:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     validate_every: int = 1000
     patience: int | None = None
+    tensorboard: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,7 +73,10 @@ class Data(Protocol):
     """Where batches come from."""
 
     def batches(self, first: int, last: int, *, count: int, rank: int, world: int) -> Iterator[Batch]:
-        """The share of process `rank` of `world` in the batches of steps first … last − 1; `count` pictures a step in all."""
+        """The share of process `rank` of `world` in the batches of steps first … last − 1; `count` pictures a step in all.
+
+        Shares do not overlap and are of one size: `count` is a multiple of `world`.
+        """
         ...
 
 
@@ -106,11 +114,17 @@ class Trainer:
     """One run: the state that a checkpoint holds, and the steps that advance it.
 
     `fabric` is a launched `lightning.fabric.Fabric`; `out` gets `last.ckpt`, `best.pt` (the bare state dict of the best weights)
-    and `metrics.csv`. A `last.ckpt` that is there already is continued from.
+    and what a `Logbook` writes. A `last.ckpt` that is there already is continued from.
     """
 
     def __init__(self, task: Task, data: Data, settings: LoopSettings, *, fabric: Any, out: Path) -> None:
         self.task, self.data, self.settings, self.fabric, self.out = task, data, settings, fabric, out
+        if settings.batch % fabric.world_size:
+            raise SettingError(
+                f"batch is {settings.batch}; it must be a multiple of the {fabric.world_size} processes that share it"
+            )
+        if fabric.world_size > 1 and fabric.device.type == "cuda":  # statistics of the whole batch; there are none for CPUs
+            task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # type: ignore[no-untyped-call]
         optimizer = torch.optim.AdamW(task.parameter_groups(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.model, self.optimizer = fabric.setup(task.model, optimizer)
         self.schedule = LambdaLR(self.optimizer, lambda step: rate_factor(step, settings))
@@ -121,9 +135,19 @@ class Trainer:
         if (out / LAST).exists():
             self._load()
 
+    def out_of_patience(self) -> bool:
+        """Whether the last validations were no better, so that the run has stopped early or is about to."""
+        return self.settings.patience is not None and self.since_best >= self.settings.patience
+
     def run(self, *, on_step: Callable[[int, Mapping[str, float]], None] | None = None) -> float:
-        """Train to the last step, or until patience is out; returns the best validation score."""
+        """Train to the last step, or until patience is out; returns the best validation score.
+
+        `on_step` is called on the first process only.
+        """
         settings, fabric = self.settings, self.fabric
+        if self.out_of_patience() or self.step >= settings.steps:
+            return self.best
+        logbook = Logbook(self.out, step=self.step, tensorboard=settings.tensorboard) if fabric.is_global_zero else None
         batches = self.data.batches(
             self.step, settings.steps, count=settings.batch, rank=fabric.global_rank, world=fabric.world_size
         )
@@ -133,25 +157,31 @@ class Trainer:
             losses = self._advance(fabric.to_device(batch))
             totals = {name: totals.get(name, 0.0) + value for name, value in losses.items()}
             counted += 1
-            if on_step is not None:
-                on_step(self.step, losses)
+            if logbook is not None:
+                logbook.note_step(self.step, losses)
+                if on_step is not None:
+                    on_step(self.step, losses)
             if self.step % settings.validate_every == 0 or self.step == settings.steps:
-                self._validate({name: total / counted for name, total in totals.items()})
+                self._validate({name: total / counted for name, total in totals.items()}, logbook)
                 totals, counted = {}, 0
-                if settings.patience is not None and self.since_best >= settings.patience:
+                if self.out_of_patience():
                     logger.info("no better score for %d validations: stopped at step %d", self.since_best, self.step)
                     break
+        if logbook is not None:
+            logbook.close()
         return self.best
 
     def _advance(self, batch: Batch) -> dict[str, float]:
+        """One step; gives back the losses' means over all processes."""
+        # Of the step alone, so that a resumed run draws the same; of the process, so that no two drop the same.
+        torch.manual_seed(int(generator(self.settings.seed, "step", self.step, self.fabric.global_rank).integers(2**62)))
         self.model.train()
         with self.fabric.autocast():
             losses = self.task.losses(self.model, batch)
-        if not torch.isfinite(losses["loss"]):
+        means = self._over_processes(losses)
+        if not math.isfinite(means["loss"]):
             rate = self.settings.learning_rate
-            raise SettingError(
-                f"the loss is {losses['loss'].item()} at step {self.step}; lower learning_rate ({rate}) or set clip"
-            )
+            raise SettingError(f"the loss is {means['loss']} at step {self.step}; lower learning_rate ({rate}) or set clip")
         self.optimizer.zero_grad()
         self.fabric.backward(losses["loss"])
         if self.settings.clip is not None:
@@ -161,9 +191,13 @@ class Trainer:
         if self.average is not None:
             self.average.update_parameters(self.task.model)
         self.step += 1
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return means
 
-    def _validate(self, losses: Mapping[str, float]) -> None:
+    def _over_processes(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        values = torch.stack([value.detach().float() for value in losses.values()])
+        return dict(zip(losses, self.fabric.all_reduce(values, reduce_op="mean").tolist(), strict=True))
+
+    def _validate(self, losses: Mapping[str, float], logbook: Logbook | None) -> None:
         """Validate and write the log and both checkpoints; processes other than the first wait for its score."""
         scores = {"score": 0.0}
         if self.fabric.is_global_zero:
@@ -175,11 +209,10 @@ class Trainer:
         better = score > self.best
         self.best = max(score, self.best)
         self.since_best = 0 if better else self.since_best + 1
-        if self.fabric.is_global_zero:
+        if logbook is not None:
             if better:
                 _replace(self.out / BEST, self._kept().state_dict())
-            rate = float(self.schedule.get_last_lr()[0])
-            self._append({"step": self.step, "learning_rate": rate, **losses, **scores})
+            logbook.note_validation(self.step, float(self.schedule.get_last_lr()[0]), losses, scores)
         self._save()
 
     def _kept(self) -> nn.Module:
@@ -192,23 +225,6 @@ class Trainer:
             buffer.copy_(own[name])
         return kept
 
-    def _append(self, row: Mapping[str, float]) -> None:
-        path = self.out / LOG
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
-
-    def _forget_rows_after(self, step: int) -> None:
-        """A kill between the log and the checkpoint leaves a row that is about to be written again."""
-        path = self.out / LOG
-        if not self.fabric.is_global_zero or not path.exists():
-            return
-        header, *rows = path.read_text().splitlines(keepends=True)
-        path.write_text(header + "".join(row for row in rows if int(row.split(",")[0]) <= step))
-
     def _state(self) -> dict[str, Any]:
         return {
             "model": self.task.model.state_dict(),
@@ -218,7 +234,6 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "since_best": self.since_best,
-            "torch_rng": torch.get_rng_state(),
         }
 
     def _save(self) -> None:
@@ -241,8 +256,6 @@ class Trainer:
                 path, "is damaged, or of a run with other settings", "Give another folder, or those settings again"
             ) from error
         self.step, self.best, self.since_best = state["step"], state["best"], state["since_best"]
-        torch.set_rng_state(state["torch_rng"].cpu())
-        self._forget_rows_after(self.step)
         logger.info("continuing from step %d", self.step)
 
 
