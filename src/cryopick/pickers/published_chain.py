@@ -19,7 +19,6 @@ class PublishedChain:
 
     Attributes
     ----------
-    denoised : the micrograph has been through the denoising chain already; its grey values are taken as they are.
     clean : before denoising, leave padded borders out and clip grey values at `clip` standard deviations; most micrographs have
         neither, and are not changed by this.
     clip : see `clean`.
@@ -28,7 +27,6 @@ class PublishedChain:
     denoise : settings of the denoising chain, the rows' order apart.
     """
 
-    denoised: bool = False
     clean: bool = True
     clip: float = 8.0
     learnt_shift: tuple[float, float] = (3.0, 3.0)
@@ -44,13 +42,16 @@ class ChainPicture:
     answer_to_home: PixelMap
 
 
-def chain_picture(micrograph: Micrograph, chain: PublishedChain, *, diameter_px: float | None = None) -> ChainPicture:
+def chain_picture(
+    micrograph: Micrograph, chain: PublishedChain, *, denoised: bool = False, diameter_px: float | None = None
+) -> ChainPicture:
     """A micrograph as the published programs show it to their networks, at its own size.
 
     MRC files are turned upside down, because the published networks were trained on them so; other files are taken as they are,
-    and so are denoised ones of any kind: `learnt_shift` is undone along the rows in which the chain saw them.
+    and so are `denoised` ones of any kind, whose grey values are kept: `learnt_shift` is undone along the rows in which the chain
+    saw them.
     """
-    if chain.denoised:
+    if denoised:
         return ChainPicture(_as_grey(micrograph.pixels), PixelMap(), PixelMap())
     pixels, to_home = micrograph.pixels, PixelMap()
     if chain.clean:

@@ -48,8 +48,8 @@ def denoised(micrograph: Micrograph, settings: SegnetSettings, *, diameter_px: f
 
     See `chain_picture` for the rows' order.
     """
-    chain = PublishedChain(settings.denoised, settings.clean, settings.clip, settings.learnt_shift, settings.denoise)
-    shown = chain_picture(micrograph, chain, diameter_px=diameter_px)
+    chain = PublishedChain(settings.clean, settings.clip, settings.learnt_shift, settings.denoise)
+    shown = chain_picture(micrograph, chain, denoised=settings.denoised, diameter_px=diameter_px)
     grey, seen, answer = shown.grey, shown.to_home, shown.answer_to_home
     height, width = fitted_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
     # The published programs resize so: bilinear without smoothing, rounded to whole grey values.

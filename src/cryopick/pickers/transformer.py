@@ -16,6 +16,7 @@ from cryopick.config import resolve
 from cryopick.coordinates import PixelMap, inside
 from cryopick.errors import SettingError
 from cryopick.models.anchor_detr import ANCHOR
+from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.weights import Card, find, load, read_card
 from cryopick.pickers.base import Detections, Picker, to_picks
 from cryopick.pickers.peaks import suppress
@@ -38,6 +39,7 @@ class TransformerSettings:
     Attributes
     ----------
     weights : file, or name, of the network's weights; the package's own are called "transformer".
+    denoised : micrographs have been through the denoising chain already; on the paper route.
     threshold : smallest score of a box. None is 0.5 on the tiled route; on the paper route it keeps all above a quantile.
     spacing : of two boxes whose centres are less than this many diameters apart the less sure one goes; on the tiled route.
     particles : whether protein is darker or lighter than ice; on the tiled route.
@@ -45,7 +47,8 @@ class TransformerSettings:
     paper : settings of the paper route alone.
     """
 
-    weights: str = "transformer"
+    weights: str | None = "transformer"
+    denoised: bool = False
     threshold: float | None = None
     spacing: float = 0.45
     particles: Literal["dark", "light"] = "dark"
@@ -84,6 +87,9 @@ class TransformerPicker:
 
     def __init__(self, settings: TransformerSettings, /) -> None:
         self.settings = settings
+        if settings.weights is None:
+            published = ARCHITECTURES.get(PAPER).published
+            raise SettingError(f"the published transformer needs its weights. {published}. Name the file: --weights FILE")
         path = find(settings.weights, architecture=PAPER)
         card = read_card(path) or Card(PAPER)
         device = settings.device
@@ -94,7 +100,8 @@ class TransformerPicker:
         else:
             size = resolve(InputSize, _known(card.input, "short_side", "long_side"))
             network = load(path, architecture=PAPER, device=device)
-            self.route = PaperRoute(network, settings.paper, size=size, threshold=settings.threshold, device=device)
+            threshold, denoised = settings.threshold, settings.denoised
+            self.route = PaperRoute(network, settings.paper, size=size, threshold=threshold, denoised=denoised, device=device)
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. Without a diameter it is the median of the boxes' sides."""

@@ -64,6 +64,7 @@ class PaperRoute:
     ----------
     network : in evaluation mode, on `device`.
     threshold : smallest score of a box; None keeps all above `settings.quantile` of the picture's scores.
+    denoised : micrographs have been through the denoising chain already.
     """
 
     def __init__(
@@ -73,15 +74,17 @@ class PaperRoute:
         *,
         size: InputSize | None = None,
         threshold: float | None = None,
+        denoised: bool = False,
         device: str = "cpu",
     ) -> None:
-        self.network, self.settings, self.threshold, self.device = network, settings, threshold, device
+        self.network, self.settings, self.device = network, settings, device
         self.size = size or InputSize()
+        self.threshold, self.denoised = threshold, denoised
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. Without a diameter it is the median side of the boxes that are kept."""
         diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
-        shown = chain_picture(micrograph, self.settings.chain, diameter_px=diameter_px)
+        shown = chain_picture(micrograph, self.settings.chain, denoised=self.denoised, diameter_px=diameter_px)
         boxes = self.boxes(shown.grey)
         to_home = shown.answer_to_home.then(PixelMap.from_edges())
         if diameter is None and boxes.diameter_px is not None:
