@@ -1,13 +1,19 @@
 """`cryopick train`: weights from simulated micrographs."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from cryopick.models.weights import Card
+
 
 def train(
-    model: Annotated[Literal["segnet"], typer.Argument(metavar="MODEL", help="What to train: segnet.")],
+    model: Annotated[
+        Literal["segnet", "transformer"], typer.Argument(metavar="MODEL", help="What to train: segnet or transformer.")
+    ],
     data: Annotated[Literal["simulate"], typer.Argument(metavar="DATA", help="What to learn from: simulate.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; one with an unfinished run is gone on with.")],
     words: Annotated[
@@ -22,13 +28,19 @@ def train(
 
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.train.recipes import WEIGHTS, SegnetTraining, train_segnet
+    from cryopick.train.transformer_recipe import TransformerTraining, train_transformer
 
-    settings = resolve(SegnetTraining, load_preset(f"train-{model}", preset), parse_words(words or []))
+    recipes: dict[str, tuple[type[Any], Callable[..., Card]]] = {
+        "segnet": (SegnetTraining, train_segnet),
+        "transformer": (TransformerTraining, train_transformer),
+    }
+    kind, run = recipes[model]
+    settings = resolve(kind, load_preset(f"train-{model}", preset), parse_words(words or []))
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), TextColumn("left"))
     with Progress(*columns) as bar:
         task = bar.add_task("training", total=settings.loop.steps, loss="")
         start = time.monotonic()
-        card = train_segnet(
+        card = run(
             settings, out, on_step=lambda step, losses: bar.update(task, completed=step, loss=f"loss {losses['loss']:.3f}")
         )
     minutes = (time.monotonic() - start) / 60
