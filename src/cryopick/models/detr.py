@@ -6,7 +6,7 @@ fractions of the unpadded picture's width and height.
 
 import itertools
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,11 @@ from cryopick.models.resnet import Depth, ResNet
 PARTICLE, NO_OBJECT = 0, 1
 
 
-@dataclass(frozen=True)
-class DetrOutput:
+class DetrOutput(NamedTuple):
     """What the last decoder layer says: logits (B, N, 2), columns `PARTICLE` and `NO_OBJECT`, and boxes (B, N, 4).
 
-    `auxiliary` holds the same pair for each layer before it, first layer first.
+    `auxiliary` holds the same pair for each layer before it, first layer first. A tuple, so that training on several devices can
+    take it apart.
     """
 
     logits: Tensor
