@@ -78,3 +78,9 @@ def test_a_worker_that_cannot_start_ends_the_run():
 def test_an_exception_of_a_task_is_raised_here(workers):
     with pytest.raises(ValueError, match="task 0"):
         list(run_tasks([0], stub_pool.start_raising, workers=workers, lost=no_loss))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_wait_where_there_is_no_task_at_the_moment(workers):
+    tasks = [None, 1, None, None, 2, 3, None]
+    assert sorted(run_tasks(tasks, stub_pool.start_double, workers=workers, lost=no_loss)) == [2, 4, 6]

@@ -3,10 +3,10 @@
 import logging
 import multiprocessing
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
@@ -20,10 +20,12 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 News = Literal["ready", "result", "raised", "died"]
 ATTEMPTS = 2
+PAUSE = 0.5
+"""Seconds after which tasks are asked for again, where there are none at the moment."""
 
 
 def run_tasks(
-    tasks: Iterable[Task],
+    tasks: Iterable[Task | None],
     start: Callable[[], Callable[[Task], Result]],
     *,
     workers: int,
@@ -33,20 +35,23 @@ def run_tasks(
 
     Each worker is a fresh process (spawned, hence safe with torch and CUDA; `start` and the tasks are pickled) that calls
     `start` once and what that returns for each task; with `workers=1` all happens in this process. A task is drawn from `tasks`
-    when a worker is free for it. A task whose worker dies is tried once more; when that worker dies too, its result is
-    `lost(task, reason)`. An exception from `start` or from a task ends the run and is raised here. Closing the iterator kills
-    the workers.
+    when a worker is free for it; None says that there is none at the moment, and they are asked again a little later. A task
+    whose worker dies is tried once more; when that worker dies too, its result is `lost(task, reason)`. An exception from
+    `start` or from a task ends the run and is raised here. Closing the iterator kills the workers.
     """
     one_thread_for_children()
     if workers > 1:
         yield from _Crew(tasks, start, lost).run(workers)
         return
-    remaining = iter(tasks)
-    for first in remaining:
-        work = start()
-        one_thread()
-        yield work(first)
-        yield from map(work, remaining)
+    work = None
+    for task in tasks:
+        if task is None:
+            time.sleep(PAUSE)
+            continue
+        if work is None:
+            work = start()
+            one_thread()
+        yield work(task)
 
 
 class _Worker(Generic[Task]):
@@ -55,6 +60,7 @@ class _Worker(Generic[Task]):
     def __init__(self, start: Callable[[], Callable[[Task], Any]]) -> None:
         self.task: Task | None = None
         self.attempt = 0
+        self.reserved: tuple[Task, int] | None = None
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, start), daemon=True)
@@ -82,46 +88,82 @@ class _Worker(Generic[Task]):
 
 class _Crew(Generic[Task, Result]):
     def __init__(
-        self, tasks: Iterable[Task], start: Callable[[], Callable[[Task], Result]], lost: Callable[[Task, str], Result]
+        self,
+        tasks: Iterable[Task | None],
+        start: Callable[[], Callable[[Task], Result]],
+        lost: Callable[[Task, str], Result],
     ) -> None:
         self.tasks = iter(tasks)
+        self.exhausted = False
         self.again: deque[tuple[Task, int]] = deque()
         self.start = start
         self.lost = lost
         self.workers: dict[Connection[Any, Any], _Worker[Task]] = {}
+        self.idle: list[_Worker[Task]] = []
 
     def run(self, workers: int) -> Iterator[Result]:
         try:
-            self.again.extend((task, 0) for task in islice(self.tasks, workers))
-            for _ in range(len(self.again)):
-                self.hire()
-            while self.workers:
-                for connection in wait(list(self.workers)):
-                    worker = self.workers[connection]  # type: ignore[index]
-                    kind, content = worker.news()
-                    if kind == "raised":
-                        raise content
-                    if kind == "died":
-                        yield from self.replace(worker, content)
-                        continue
-                    if kind == "result":
-                        yield content
-                    self.occupy(worker)
+            while True:
+                self.employ(workers)
+                if self.exhausted and not self.workers:
+                    return
+                some_free = self.idle or len(self.workers) < workers
+                for connection in wait(list(self.workers), timeout=PAUSE if some_free and not self.exhausted else None):
+                    yield from self.hear(self.workers[connection])  # type: ignore[index]
         finally:
             for worker in self.workers.values():
                 worker.process.kill()
             for worker in self.workers.values():
                 worker.process.join()
 
-    def hire(self) -> None:
+    def employ(self, workers: int) -> None:
+        """Give tasks to those that are idle, and hire for the tasks that are left; when there will be none, let all idle go."""
+        idle, self.idle = self.idle, []
+        for worker in idle:
+            self.occupy(worker)
+        while not self.idle and len(self.workers) < workers and (following := self.draw()):
+            self.hire(following)
+
+    def draw(self) -> tuple[Task, int] | None:
+        """The next task and how often it was tried; None when there is none, now or ever."""
+        if self.again:
+            return self.again.popleft()
+        if self.exhausted:
+            return None
+        try:
+            task = next(self.tasks)
+        except StopIteration:
+            self.exhausted = True
+            return None
+        return None if task is None else (task, 0)
+
+    def hear(self, worker: _Worker[Task]) -> Iterator[Result]:
+        """What a worker says: its result, after which it gets its next task, or its end."""
+        kind, content = worker.news()
+        if kind == "raised":
+            raise content
+        if kind == "died":
+            yield from self.replace(worker, content)
+            return
+        if kind == "result":
+            yield content
+        self.occupy(worker)
+
+    def hire(self, reserved: tuple[Task, int] | None = None) -> None:
+        """Start a worker, who takes the task that is reserved for it once it is ready."""
         worker: _Worker[Task] = _Worker(self.start)
+        worker.reserved = reserved
         self.workers[worker.connection] = worker
 
     def occupy(self, worker: _Worker[Task]) -> None:
-        """Hand the next task to a free worker, or let it go when there is none."""
-        following = self.again.popleft() if self.again else next(((task, 0) for task in self.tasks), None)
+        """Hand the next task to a free worker, or let it go when there will be none."""
+        following, worker.reserved = worker.reserved or self.draw(), None
         if following is not None:
             worker.give(following[0], following[1] + 1)
+            return
+        worker.task = None
+        if not self.exhausted:
+            self.idle.append(worker)
             return
         del self.workers[worker.connection]
         worker.connection.close()  # it reads the end of the pipe and ends
@@ -131,6 +173,9 @@ class _Crew(Generic[Task, Result]):
         """A new worker for one that died, and its task put back, or given up after the last attempt."""
         del self.workers[worker.connection]
         worker.connection.close()
+        if worker in self.idle:  # a task that comes hires another
+            self.idle.remove(worker)
+            return
         if worker.task is None:
             raise CryopickError(f"a worker process {cause} while it started")
         if worker.attempt < ATTEMPTS:

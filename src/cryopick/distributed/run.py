@@ -1,9 +1,7 @@
 """Pick many micrographs into one output folder, so that a run that was stopped at any moment goes on where it was."""
 
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,25 +9,11 @@ from pathlib import Path
 from cryopick.distributed.assembly import assemble
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.pool import run_tasks
-from cryopick.distributed.records import Outcome, Record, done, file_stems, read_outcome, write_record
+from cryopick.distributed.records import Outcome, file_stems, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.shards import Shard
-from cryopick.errors import CryopickError
-from cryopick.io.picks_relion import write_coordinates
-from cryopick.io.previews import Marks, draw, write_png
+from cryopick.distributed.work import Build, PickOne, Task, lost
 from cryopick.io.sources import MicrographSource
-from cryopick.pickers.base import Picker
-
-logger = logging.getLogger(__name__)
-Build = Callable[[RunSettings], Picker]
-
-
-@dataclass(frozen=True)
-class Task:
-    """A micrograph to pick, and the stem of the files that it leaves."""
-
-    source: MicrographSource
-    stem: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +83,7 @@ def run_picking(
         left = [task for task in mine if outcomes[task.stem].status != "done"]
         on_start(len(mine) - len(left), len(mine))
         interrupted = False
-        results = run_tasks(left, partial(PickOne, folder, settings, build), workers=workers, lost=partial(_lost, folder))
+        results = run_tasks(left, partial(PickOne, folder, settings, build), workers=workers, lost=partial(lost, folder))
         try:
             with closing(results):
                 for stem, outcome in results:
@@ -122,36 +106,6 @@ def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSe
         problems = _assemble(folder, tasks, settings, known=outcomes)
         kept = sum(outcome.status == "done" for outcome in outcomes.values())
         return RunResult(list(outcomes.values()), kept, _others(tasks, folder), False, problems)
-
-
-class PickOne:
-    """Picks one micrograph after another, and writes what belongs to each alone: its record last."""
-
-    def __init__(self, folder: RunFolder, settings: RunSettings, build: Build) -> None:
-        self.folder = folder
-        self.settings = settings
-        self.picker = build(settings)
-
-    def __call__(self, task: Task) -> tuple[str, Outcome]:
-        start = time.perf_counter()
-        with _warnings() as notes:
-            try:
-                micrograph = task.source.read(salvage=self.settings.salvage)
-                picks = self.picker.pick(micrograph, diameter=self.settings.diameter)
-                preview = draw(micrograph, [Marks(picks)]) if self.settings.previews else None
-            except Exception as error:
-                logger.debug("%s failed", task.source.name, exc_info=True)
-                message = str(error) if isinstance(error, CryopickError) else f"{type(error).__name__}: {error}"
-                return _failed(task, message, self.folder, seconds=time.perf_counter() - start)
-        with self.folder.writing():
-            files = [write_coordinates(picks, self.folder.relion)]
-            if preview is not None:
-                files.append(self.folder.preview(task.stem))
-                write_png(preview, files[-1])
-            names = [self.folder.relative(file) for file in files]
-            record = done(picks, path=str(task.source.path), seconds=time.perf_counter() - start, files=names, notes=notes)
-            write_record(record, self.folder.record(task.stem))
-        return task.stem, record.outcome
 
 
 def _tasks(sources: Sequence[MicrographSource]) -> list[Task]:
@@ -191,30 +145,3 @@ def _earlier(task: Task, folder: RunFolder, settings: RunSettings) -> Outcome:
 def _is_another(picked: Path, given: Path) -> bool:
     """Whether a file of the same name was picked, from another folder; one that is gone has been moved, as projects are."""
     return picked != given and picked.exists() and given.exists() and not picked.samefile(given)
-
-
-def _lost(folder: RunFolder, task: Task, reason: str) -> tuple[str, Outcome]:
-    return _failed(task, reason, folder, seconds=0.0)
-
-
-def _failed(task: Task, error: str, folder: RunFolder, *, seconds: float) -> tuple[str, Outcome]:
-    outcome = Outcome(name=task.source.name, path=str(task.source.path), status="failed", error=error, seconds=seconds)
-    with folder.writing():
-        write_record(Record(outcome), folder.record(task.stem))
-    return task.stem, outcome
-
-
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """Collect what the package warns of, instead of showing it 20,000 times."""
-    notes: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
-    package = logging.getLogger("cryopick")
-    propagate, package.propagate = package.propagate, False
-    package.addHandler(handler)
-    try:
-        yield notes
-    finally:
-        package.removeHandler(handler)
-        package.propagate = propagate
