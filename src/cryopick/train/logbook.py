@@ -118,28 +118,42 @@ def _event_writer(folder: Path, step: int) -> "SummaryWriter":
     return SummaryWriter(log_dir=str(folder), purge_step=step + 1 if step else None)
 
 
-def record_run(folder: Path, settings: Mapping[str, Any], *, begun: bool) -> None:
-    """Write ``run.yaml``: the version, the settings of a run as plain values, and the libraries'.
+def record_run(folder: Path, settings: Mapping[str, Any], *, begun: bool, first: bool = True) -> None:
+    """Write ``run.yaml``: the version, the settings of a run, and the libraries'; `first` says that this process is to write.
 
     `begun` says that the folder holds a run that is to be gone on with. Raises `SettingError` that names each setting in which
     that one differs.
     """
     import yaml
 
-    path = folder / RUN
-    content = {"cryopick": __version__, "train": dict(settings)}
-    if begun and path.is_file():
-        old = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        changed = _differences(
-            {"cryopick": old.get("cryopick"), **(old.get("train") or {})}, {"cryopick": __version__, **settings}
-        )
+    plain = _plain(settings)
+    if begun and (folder / RUN).is_file():
+        changed = _differences(_recorded(folder / RUN), {"cryopick": __version__, **plain})
         if changed:
             raise SettingError(
                 f"{folder} holds a training with other settings ({'; '.join(changed)}); give the same, or another --out"
             )
-    versions = {"python": python_version(), **{library: version(library) for library in LIBRARIES}}
-    text = yaml.safe_dump({**content, "versions": versions}, sort_keys=False, allow_unicode=True)
-    write_text(path, HEADER + text)
+    if first:
+        versions = {"python": python_version(), **{library: version(library) for library in LIBRARIES}}
+        content = {"cryopick": __version__, "train": plain, "versions": versions}
+        write_text(folder / RUN, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return {"cryopick": old["cryopick"], **old["train"]}
+    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
+        raise FileError(path, "is not the record of a training", "Give another --out") from error
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as YAML has them: no tuples, no paths."""
+    import msgspec
+
+    return dict(msgspec.to_builtins(settings, enc_hook=str))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -1,23 +1,22 @@
 """The compact transformer's whole training, from settings to a file of weights with its card."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from cryopick import __version__
 from cryopick.errors import SettingError
-from cryopick.io.atomic import atomic_path
 from cryopick.models.anchor_detr import ANCHOR, AnchorDetr
-from cryopick.models.weights import Card, save
+from cryopick.models.weights import Card
 from cryopick.pickers.transformer import TILED, Trained
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.train.calibration import fit_line
 from cryopick.train.launch import Accelerator, launch
-from cryopick.train.loop import BEST, LoopSettings, Trainer
-from cryopick.train.recipes import WEIGHTS
+from cryopick.train.loop import LoopSettings
+from cryopick.train.training import Recipe, Training
 from cryopick.train.transformer import SimulatedBoxes, TransformerRecipe, TransformerTask
 
 
@@ -36,7 +35,7 @@ class TransformerTraining:
 
     width: int = 128
     encoder: int = 2
-    decoder: int = 3
+    decoder: int = 2
     particle_px: float = 12.0
     margin: int = 8
     structures: int = 2000
@@ -70,27 +69,22 @@ class TransformerTraining:
         return 2 * (self.recipe.crop - self.margin)
 
 
-def train_transformer(
-    settings: TransformerTraining, out: Path, *, on_step: Callable[[int, Mapping[str, float]], None] | None = None
-) -> Card:
-    """Train on simulated crops and write ``weights.safetensors``; gives back its card. A run that `out` holds is gone on with."""
+def prepare_transformer(settings: TransformerTraining, out: Path) -> Training:
+    """A training on simulated crops; a run that `out` holds is gone on with."""
     seed = settings.loop.seed
     fabric = launch(accelerator=settings.accelerator, devices=settings.devices, precision=settings.loop.precision)
-    out.mkdir(parents=True, exist_ok=True)
     bank = structure_bank(random_structures(settings.structures, seed=seed), device=fabric.device)
     torch.manual_seed(seed)
-    sizes = {"width": settings.width, "encoder": settings.encoder, "decoder": settings.decoder}
-    model = AnchorDetr(settings.particle_px, **sizes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = AnchorDetr(settings.particle_px, width=settings.width, encoder=settings.encoder, decoder=settings.decoder)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = TransformerTask(model, settings.recipe, _held_out(settings), settings.trained)
     data = SimulatedBoxes(bank, settings.recipe, seed=seed)
-    best = Trainer(task, data, settings.loop, fabric=fabric, out=out).run(on_step=on_step)
-    model.load_state_dict(torch.load(out / BEST, map_location="cpu", weights_only=True))
-    logits, right, _ = task.judge(model.cpu().eval(), torch.device("cpu"))
-    card = _card(settings, sizes, best, fit_line(logits, right))
-    if fabric.is_global_zero:
-        with atomic_path(out / WEIGHTS) as path:
-            card = save(path, model.state_dict(), card, half=True)
-    return card
+
+    def describe(model: nn.Module, best: float) -> Card:
+        logits, right, _ = task.judge(model, torch.device("cpu"))
+        return _card(settings, best, fit_line(logits, right))
+
+    return Training(task, data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
 
 
 def _held_out(settings: TransformerTraining) -> Crops:
@@ -107,11 +101,11 @@ def _held_out(settings: TransformerTraining) -> Crops:
     )
 
 
-def _card(settings: TransformerTraining, sizes: dict[str, int], best: float, calibration: tuple[float, float]) -> Card:
+def _card(settings: TransformerTraining, best: float, calibration: tuple[float, float]) -> Card:
     trained = Trained(settings.particle_px, settings.recipe.crop, settings.margin, calibration)
     return Card(
         TILED,
-        {"particle_px": settings.particle_px, **sizes},
+        {name: getattr(settings, name) for name in ("particle_px", "width", "encoder", "decoder")},
         source=f"cryopick {__version__} train transformer simulate",
         licence="MIT",
         input=asdict(trained),
@@ -119,3 +113,6 @@ def _card(settings: TransformerTraining, sizes: dict[str, int], best: float, cal
         metrics={"f1_held_out": round(best, 4)},
         notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; recipe {asdict(settings.recipe)}",
     )
+
+
+TRANSFORMER = Recipe(TransformerTraining, prepare_transformer)
