@@ -16,14 +16,16 @@ from cryopick.models.detr_keys import settings_of
 def test_the_published_sizes_are_read_off_the_published_keys(golden):
     entries = json.loads((golden / "cryotransformer_detr_keys.json").read_text())["state_dict"]
     state = {entry["key"]: torch.empty(entry["shape"], device="meta") for entry in entries}
-    assert settings_of(state) == {"depth": 152, "queries": 600, "width": 256, "feedforward": 2048, "layers": 6}
+    sizes = {"queries": 600, "width": 256, "feedforward": 2048, "layers": 6}
+    assert settings_of(state) == {"depth": 152, "backbone_width": 64, **sizes}
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])
 def test_every_depth_is_told_from_the_others(depth):
     with torch.device("meta"):
-        state = Detr(depth, queries=5, width=16, heads=8, feedforward=24, layers=2).state_dict()
-    assert settings_of(state) == {"depth": depth, "queries": 5, "width": 16, "feedforward": 24, "layers": 2}
+        state = Detr(depth, backbone_width=4, queries=5, width=16, heads=8, feedforward=24, layers=2).state_dict()
+    sizes = {"queries": 5, "width": 16, "feedforward": 24, "layers": 2}
+    assert settings_of(state) == {"depth": depth, "backbone_width": 4, **sizes}
 
 
 def test_another_networks_state_dict_is_not_taken_for_a_detr():

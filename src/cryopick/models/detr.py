@@ -34,7 +34,7 @@ class Detr(nn.Module):
 
     Parameters
     ----------
-    depth : of the ResNet backbone.
+    depth, backbone_width : of the `ResNet`.
     queries : number of boxes that are predicted, and so the most particles that one picture can have.
     width : channels of the transformer; a multiple of 4 and of `heads`.
     layers : of the encoder, and as many of the decoder.
@@ -44,6 +44,7 @@ class Detr(nn.Module):
         self,
         depth: Depth = 152,
         *,
+        backbone_width: int = 64,
         queries: int = 600,
         width: int = 256,
         heads: int = 8,
@@ -56,7 +57,7 @@ class Detr(nn.Module):
         self.class_embed = nn.Linear(width, 2)
         self.bbox_embed = Perceptron(width, width, 4, layers=3)
         self.query_embed = nn.Embedding(queries, width)
-        backbone = Backbone(depth)
+        backbone = Backbone(depth, backbone_width)
         self.backbone = nn.ModuleList([backbone])
         self.input_proj = nn.Conv2d(backbone.body.channels, width, 1)
 
@@ -75,9 +76,9 @@ class Detr(nn.Module):
 class Backbone(nn.Module):
     """Holds the ResNet under the name that the published checkpoint gives it."""
 
-    def __init__(self, depth: Depth) -> None:
+    def __init__(self, depth: Depth, width: int) -> None:
         super().__init__()
-        self.body = ResNet(depth)
+        self.body = ResNet(depth, width=width)
 
     def forward(self, pictures: Tensor) -> Tensor:
         features: Tensor = self.body(pictures)

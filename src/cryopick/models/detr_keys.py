@@ -17,10 +17,12 @@ def settings_of(state: State) -> Settings | None:
     feedforward = state.get("transformer.encoder.layers.0.linear1.weight")
     blocks = _count(state, r"backbone\.0\.body\.layer3\.(\d+)\.")
     depth = DEPTH_OF_BLOCKS.get((blocks, "backbone.0.body.layer3.0.conv3.weight" in state))
-    if queries is None or feedforward is None or depth is None:
+    first = state.get("backbone.0.body.conv1.weight")
+    if queries is None or feedforward is None or depth is None or first is None:
         return None
     return {
         "depth": depth,
+        "backbone_width": first.shape[0],
         "queries": queries.shape[0],
         "width": queries.shape[1],
         "feedforward": feedforward.shape[0],

@@ -84,20 +84,23 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Pictures (B, 3, H, W) to features (B, `channels`, ⌈H/32⌉, ⌈W/32⌉) of the last stage."""
+    """Pictures (B, 3, H, W) to features (B, `channels`, ⌈H/32⌉, ⌈W/32⌉) of the last stage.
 
-    def __init__(self, depth: Depth = 152) -> None:
+    `width` is the channels of the first convolution, 64 as published; each stage after the first doubles them.
+    """
+
+    def __init__(self, depth: Depth = 152, *, width: int = 64) -> None:
         super().__init__()
         block = BasicBlock if depth < 50 else Bottleneck
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = FrozenBatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = FrozenBatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         counts = _BLOCKS[depth]
-        self.layer1 = _stage(block, 64, 64, counts[0], 1)
-        self.layer2 = _stage(block, 64 * block.expansion, 128, counts[1], 2)
-        self.layer3 = _stage(block, 128 * block.expansion, 256, counts[2], 2)
-        self.layer4 = _stage(block, 256 * block.expansion, 512, counts[3], 2)
-        self.channels = 512 * block.expansion
+        self.layer1 = _stage(block, width, width, counts[0], 1)
+        self.layer2 = _stage(block, width * block.expansion, 2 * width, counts[1], 2)
+        self.layer3 = _stage(block, 2 * width * block.expansion, 4 * width, counts[2], 2)
+        self.layer4 = _stage(block, 4 * width * block.expansion, 8 * width, counts[3], 2)
+        self.channels = 8 * width * block.expansion
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
