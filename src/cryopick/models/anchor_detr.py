@@ -64,7 +64,7 @@ class AnchorDetr(nn.Module):
         heads: int = 4,
         feedforward: int = 256,
         encoder: int = 2,
-        decoder: int = 3,
+        decoder: int = 2,
         channels: tuple[int, int, int, int] = (24, 32, 64, 128),
     ) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class AnchorDetr(nn.Module):
         self.fine = nn.Conv2d(channels[2], width, 1)
         self.coarse = nn.Conv2d(channels[3], width, 1)
         self.encoder = nn.ModuleList([EncoderLayer(width, heads, feedforward) for _ in range(encoder)])
-        self.fuse = Residual(width, width)
+        self.fuse = _convolution(width, width, 3)
         self.maps = nn.Conv2d(width, MAPS * CELL**2, 1)
         self.ask = nn.Conv2d(width, width, ANCHOR // CELL, ANCHOR // CELL)
         self.decoder = nn.ModuleList([DecoderLayer(width, heads, feedforward) for _ in range(decoder)])
@@ -149,11 +149,7 @@ class Features(nn.Module):
     def __init__(self, channels: tuple[int, int, int, int]) -> None:
         super().__init__()
         full, half, quarter, eighth = channels
-        self.stem = nn.Sequential(
-            *(nn.Conv2d(1, full, 5, 1, 2, bias=False), nn.BatchNorm2d(full), nn.ReLU()),
-            *(nn.Conv2d(full, half, 3, 2, 1, bias=False), nn.BatchNorm2d(half), nn.ReLU()),
-            Residual(half, half),
-        )
+        self.stem = nn.Sequential(_convolution(1, full, 5), _convolution(full, half, 3, stride=2), Residual(half, half))
         self.quarter = nn.Sequential(Residual(half, quarter, 2), Residual(quarter, quarter))
         self.eighth = nn.Sequential(Residual(quarter, eighth, 2), Residual(eighth, eighth))
 
@@ -167,7 +163,7 @@ class Residual(nn.Module):
 
     def __init__(self, before: int, after: int, stride: int = 1) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+        self.first = _convolution(before, after, 3, stride=stride)
         self.second = nn.Sequential(nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after))
         same = before == after and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride)
@@ -242,6 +238,11 @@ class DecoderLayer(nn.Module):
         state = state + self.across(self.norms[1](state), at, memory, places)
         result: Tensor = state + self.perceptron(self.norms[2](state))
         return result
+
+
+def _convolution(before: int, after: int, size: int, *, stride: int = 1) -> nn.Sequential:
+    kernel = nn.Conv2d(before, after, size, stride, size // 2, bias=False)
+    return nn.Sequential(kernel, nn.BatchNorm2d(after), nn.ReLU())
 
 
 def _perceptron(before: int, hidden: int, after: int) -> nn.Sequential:
