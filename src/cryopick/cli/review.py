@@ -1,0 +1,103 @@
+"""`cryopick review`: look at picks in the browser and correct them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cryopick.review.compare import Comparison
+    from cryopick.review.session import Review
+
+
+def review(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What `cryopick pick` wrote, or a folder of micrographs.", show_default=False)
+    ],
+    picks: Annotated[
+        Path | None, typer.Option(help="Picks of any format, or a run; else the run's own or those in DIR, or none at all.")
+    ] = None,
+    micrographs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="INPUT", help="The micrographs, where DIR does not have or name them; repeat."),
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Picks or a run to hold against those under review, as before and after.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="To listen on; 0 takes a free one.")] = 0,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT", help="Open no page; write the reviewed picks in this format into DIR/review; repeat."),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Open no page; write the reviewed micrographs into DIR/review/labels to learn from.")
+    ] = False,
+    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
+    diameter: Annotated[
+        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); wins over the picks' own.")
+    ] = None,
+) -> None:
+    """Look at picks in the browser and correct them; what is corrected goes to DIR/review, the originals stay.
+
+    Every edit is saved when it is made. Stop with Ctrl-C and start again at any time.
+    """
+    from cryopick.review.opening import open_subjects, review_folder
+    from cryopick.review.session import Review
+
+    opened = open_subjects(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
+    if opened.unknown:
+        typer.echo(f"cryopick: picks of {len(opened.unknown)} other micrographs are left out: {opened.unknown[0]}, …", err=True)
+    with Review(opened.subjects, review_folder(folder)) as session:
+        if session.not_here:
+            typer.echo(f"cryopick: edits of {len(session.not_here)} micrographs that are not here are kept aside", err=True)
+        if export or labels:
+            _write(session, folder, export or [], labels=labels)
+        else:
+            _serve(session, folder, _comparison(session, compare), port)
+
+
+def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
+    from cryopick.review.compare import Comparison
+    from cryopick.review.opening import read_known_picks
+
+    if path is None:
+        return None
+    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
+    return Comparison.of(session, found, title=str(path))
+
+
+def _write(session: "Review", folder: Path, formats: list[str], *, labels: bool) -> None:
+    from cryopick.review.export import training_commands, write_labels, write_result
+
+    for name in formats:
+        typer.echo(f"wrote {write_result(session, name)}")
+    if labels:
+        written = write_labels(session)
+        typer.echo(f"wrote {written.folder}: {written.particles:,} particles on {written.micrographs:,} reviewed micrographs")
+        typer.echo("\n".join(["learn from them, pick again, compare:", *training_commands(session, folder)]))
+
+
+def _serve(session: "Review", folder: Path, comparison: "Comparison | None", port: int) -> None:
+    import secrets
+    from contextlib import suppress
+
+    from cryopick.review.export import write_result
+    from cryopick.review.server import Server, listen, serve
+
+    token = secrets.token_urlsafe(32)
+    listener = listen(port)
+    _tell_address(listener.getsockname()[1], token, "compare" if comparison else "")
+    with suppress(KeyboardInterrupt):
+        serve(Server(session, folder, comparison).app(token), listener)
+    if session.number:
+        typer.echo(f"\nwrote {write_result(session)} (the journal beside it keeps every edit)")
+
+
+def _tell_address(port: int, token: str, page: str) -> None:
+    import getpass
+    import socket
+
+    typer.echo(f"open   http://127.0.0.1:{port}/{page}?token={token}")
+    typer.echo("from a laptop, first run there and leave open:")
+    typer.echo(f"       ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}")
+    typer.echo("stop with Ctrl-C; every edit is saved when it is made")

@@ -1,0 +1,197 @@
+"""The web server behind the page: what there is to see, and where edits arrive. It listens on this machine alone."""
+
+import json
+import math
+import socket
+from collections.abc import Callable
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from cryopick.errors import CryopickError
+from cryopick.review.answers import changes, detail, overview
+from cryopick.review.compare import Comparison
+from cryopick.review.edits import decode_request
+from cryopick.review.export import training_commands, write_labels, write_result
+from cryopick.review.guard import Guard
+from cryopick.review.pyramid import Pyramid, PyramidCache, View, build, build_denoised, tile
+from cryopick.review.session import ConflictError, Review
+
+HOST = "127.0.0.1"
+CACHE_BYTES = 512 << 20
+LARGEST_BODY = 4 << 20
+WIDEST_BLUR = 200.0
+"""Pixels; a wider Gaussian leaves nothing to see."""
+
+
+class Server:
+    """The answers to all requests about one review.
+
+    Parameters
+    ----------
+    reviewed : the folder that was given, for titles and commands.
+    comparison : picks of another run to hold against the review's, None where there are none.
+    """
+
+    def __init__(self, review: Review, reviewed: Path, comparison: Comparison | None = None) -> None:
+        self._review = review
+        self._reviewed = reviewed
+        self._comparison = comparison
+        self._pyramids = PyramidCache(CACHE_BYTES)
+        self._static = as_file(files("cryopick.review").joinpath("static")).__enter__()
+
+    def app(self, token: str) -> Guard:
+        """The ASGI application, which answers those who know the token."""
+        routes = [
+            Route("/", self._page("index.html")),
+            Route("/compare", self._page("compare.html")),
+            Mount("/static", StaticFiles(directory=self._static)),
+            Route("/api/overview", self._overview),
+            Route("/api/changes", self._changes),
+            Route("/api/micrographs/{index:int}", self._detail),
+            Route("/api/micrographs/{index:int}/edits", self._edit, methods=["POST"]),
+            Route("/api/export", self._export, methods=["POST"]),
+            Route("/api/labels", self._labels, methods=["POST"]),
+            Route("/api/comparison", self._compare),
+            Route("/api/comparison/{index:int}", self._compare_one),
+            Route("/tiles/{index:int}/{view:str}/{level:int}/{column:int}/{row:int}.jpg", self._tile),
+        ]
+        errors: dict[Any, Callable[..., Response]] = {CryopickError: _told, OSError: _disk, msgspec.DecodeError: _told}
+        return Guard(Starlette(routes=routes, exception_handlers=errors), token)
+
+    def _page(self, name: str) -> Callable[[Request], Response]:
+        def page(request: Request) -> Response:
+            return FileResponse(self._static / name, headers={"Cache-Control": "no-store"})
+
+        return page
+
+    def _overview(self, request: Request) -> Response:
+        return JSONResponse(overview(self._review, str(self._reviewed)) | {"compare": self._comparison is not None})
+
+    def _changes(self, request: Request) -> Response:
+        return JSONResponse(changes(self._review, _whole(request, "after")))
+
+    def _detail(self, request: Request) -> Response:
+        return JSONResponse(detail(self._review, self._index(request)))
+
+    async def _edit(self, request: Request) -> Response:
+        index, body = self._index(request), await _body(request)
+        return await run_in_threadpool(self._submit, index, body)
+
+    def _submit(self, index: int, body: bytes) -> Response:
+        try:
+            self._review.submit(index, decode_request(body))
+        except ConflictError as error:
+            return JSONResponse({"error": str(error), "now": detail(self._review, index)}, 409)
+        return JSONResponse(detail(self._review, index))
+
+    async def _export(self, request: Request) -> Response:
+        try:
+            name = str(json.loads(await _body(request))["format"])
+        except (ValueError, LookupError, TypeError):
+            raise HTTPException(400, "name a format") from None
+        return JSONResponse({"path": str(await run_in_threadpool(write_result, self._review, name))})
+
+    def _labels(self, request: Request) -> Response:
+        labels = write_labels(self._review)
+        commands = training_commands(self._review, self._reviewed)
+        return JSONResponse({"micrographs": labels.micrographs, "particles": labels.particles, "commands": commands})
+
+    def _compare(self, request: Request) -> Response:
+        comparison = self._compared()
+        rows = [comparison.row(index) for index in range(len(self._review.subjects))]
+        return JSONResponse({"title": comparison.title, "rows": rows, "totals": comparison.totals()})
+
+    def _compare_one(self, request: Request) -> Response:
+        return JSONResponse(self._compared().detail(self._index(request)))
+
+    def _tile(self, request: Request) -> Response:
+        index, place = self._index(request), request.path_params
+        view: View = "denoised" if place["view"] == "denoised" else "plain"
+        pyramid = self._pyramids.get((index, view), lambda: self._built(index, view))
+        picture = tile(pyramid, place["level"], place["column"], place["row"], blur=_blur(request))
+        if picture is None:
+            raise HTTPException(404, "no such tile")
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    def _built(self, index: int, view: View) -> Pyramid:
+        subject = self._review.subjects[index]
+        micrograph = subject.source.read(salvage=True)
+        if view == "denoised":
+            return build_denoised(micrograph, diameter_px=subject.picks.diameter_px)
+        return build(micrograph)
+
+    def _index(self, request: Request) -> int:
+        index: int = request.path_params["index"]
+        if index >= len(self._review.subjects):
+            raise HTTPException(404, "no such micrograph")
+        return index
+
+    def _compared(self) -> Comparison:
+        if self._comparison is None:
+            raise HTTPException(404, "nothing to compare with; start with --compare")
+        return self._comparison
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on this machine alone; port 0 takes a free one. Raises `OSError` for one that is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(app: Guard, listener: socket.socket) -> None:
+    """Answer until Ctrl-C or SIGTERM."""
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise HTTPException(413, "too long")
+    return bytes(body)
+
+
+def _whole(request: Request, name: str) -> int:
+    try:
+        return int(request.query_params.get(name, "0"))
+    except ValueError:
+        raise HTTPException(400, f"{name} is not a whole number") from None
+
+
+def _blur(request: Request) -> float:
+    try:
+        blur = float(request.query_params.get("blur", "0"))
+    except ValueError:
+        blur = math.nan
+    if not 0 <= blur <= WIDEST_BLUR:
+        raise HTTPException(400, f"blur must lie between 0 and {WIDEST_BLUR:g} pixels")
+    return blur
+
+
+def _told(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+def _disk(request: Request, error: Exception) -> Response:
+    where = f"{getattr(error, 'filename', None) or 'the disk'}"
+    return JSONResponse({"error": f"not saved: {where}: {getattr(error, 'strerror', None) or error}"}, 507)
