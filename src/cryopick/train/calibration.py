@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 
-def fit_line(logits: NDArray[np.float32], right: NDArray[np.bool_]) -> tuple[float, float]:
+def fit_line(logits: NDArray[np.floating], right: NDArray[np.bool_] | NDArray[np.floating]) -> tuple[float, float]:
     """Slope and offset after which the logits' sigmoid is the chance of being right (Platt 1999).
 
-    Without both right and wrong ones logits stay as they are.
+    `right` may itself be chances. Where all are equally right logits stay as they are.
     """
-    if right.all() or not right.any():  # nothing to tell apart; also where there are none
+    if len(right) == 0 or right.min() == right.max():
         return 1.0, 0.0
 
     def loss(line: NDArray[np.float64]) -> float:

@@ -192,7 +192,7 @@ def _pictures(
     if not all(path.exists() for path in paths):
         micrograph = one.source.read()
         for path, size in zip(paths, diameters_px, strict=True):
-            diameter_px = one.truth.diameter_px
+            diameter_px = one.truth.diameter_px or 0.0
             prepared = scaled(micrograph, particle_px=size, diameter_px=diameter_px, particles=particles)
             if prepared is None:
                 raise CryopickError(f"a particle of {diameter_px:.0f} pixels is larger than the picture")

@@ -76,13 +76,14 @@ class SimulatedCrops:
 class SegnetTask:
     """The attention-gated U-Net with three maps, and crops held out to validate on.
 
-    The score is the best F1 over all thresholds of one-to-one matching within half a diameter on the held-out crops.
+    The score is the best F1 over all thresholds of one-to-one matching within half a diameter on the held-out crops. `pictures`
+    (b, 1, h, w) are these as the network sees them, where they are not simulated.
     """
 
-    def __init__(self, model: nn.Module, recipe: SegnetRecipe, held_out: Crops) -> None:
+    def __init__(self, model: nn.Module, recipe: SegnetRecipe, held_out: Crops, *, pictures: Tensor | None = None) -> None:
         self.model, self.recipe = model, recipe
         self.held_out = held_out
-        self.pictures = standardised(held_out)
+        self.pictures = standardised(held_out) if pictures is None else pictures
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Weight decay for what multiplies the signal, none for biases and normalisation."""
