@@ -153,7 +153,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Values as YAML has them: no tuples, no paths."""
     import msgspec
 
-    return dict(msgspec.to_builtins(settings, enc_hook=str))
+    return dict(msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str)))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
