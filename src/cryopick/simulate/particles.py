@@ -80,9 +80,9 @@ def draw_particles(
 
 
 def _cuts(role: torch.Tensor, diameter: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Planes (p, 4) that leave fragments a little less than half of their beads, and the others all."""
+    """Planes (p, 4) that leave fragments from little to half of their beads, and the others all."""
     normal = torch.nn.functional.normalize(torch.randn(len(role), 3, generator=rng, device=rng.device), dim=1)
-    offset = -0.1 * diameter * torch.rand(len(role), generator=rng, device=rng.device)
+    offset = -0.35 * diameter * torch.rand(len(role), generator=rng, device=rng.device)
     return torch.cat([normal, torch.where(role == FRAGMENT, offset, torch.inf)[:, None]], 1)
 
 

@@ -86,7 +86,7 @@ class SimulationSettings:
     crystalline: float = 0.15
     gold: float = 0.2
     filaments: float = 0.1
-    fragments: float = 0.33
+    fragments: float = 1.0
     aggregates: float = 0.5
     falloff: float = 0.3
     hot_pixels: float = 0.1

@@ -18,9 +18,11 @@ class Augmentation:
     ----------
     gain : factor, log-uniform. `offset` : deviation of an added constant.
     blur : pixels, on every picture.
-    smooth_rate, smooth, saturation : share of the pictures that are given the look of the published denoising chain (a strong
-        blur, and grey values that saturate at so many deviations), and the ranges of both.
-    noise_rate, noise : share with added white noise, and the range of its deviation.
+    smooth_rate, smooth, saturation, evened, region : share of the pictures that are given the look of the published denoising
+        chain: a strong blur, grey values that saturate at so many deviations, and contrast that is evened out, wholly at 1 and
+        not at all at 0, over regions of some pixels; and the ranges of these.
+    noise_rate, noise, grain : share with added noise, and the ranges of its deviation and of the blur that makes it, in pixels:
+        noise as coarse as particles is what thin dirt and uneven ice look like.
     gradient_rate, gradient : share with a linear gradient, and the range of its size from edge to edge.
     border_rate, border : share whose outermost rows or columns are streaks, and the range of their width, as a share of the
         picture.
@@ -29,11 +31,14 @@ class Augmentation:
     gain: Range = (0.67, 1.5)
     offset: float = 0.15
     blur: Range = (0.0, 1.0)
-    smooth_rate: float = 0.25
-    smooth: Range = (1.0, 2.2)
-    saturation: Range = (1.5, 4.0)
-    noise_rate: float = 0.3
-    noise: Range = (0.0, 0.3)
+    smooth_rate: float = 0.4
+    smooth: Range = (0.4, 2.2)
+    saturation: Range = (1.5, 5.0)
+    evened: Range = (0.0, 1.0)
+    region: Range = (8.0, 24.0)
+    noise_rate: float = 0.5
+    noise: Range = (0.0, 0.6)
+    grain: Range = (0.0, 3.0)
     gradient_rate: float = 0.2
     gradient: Range = (0.0, 1.5)
     border_rate: float = 0.15
@@ -81,10 +86,13 @@ def _smooth(pictures: Tensor, settings: Augmentation, generator: torch.Generator
     chain = _chosen(settings.smooth_rate, count, generator, device)
     light, strong = (_uniform(bounds, count, generator, device) for bounds in (settings.blur, settings.smooth))
     blurred = gaussian_blur(pictures, torch.where(chain, strong, light).flatten())
-    deviation = blurred.std(dim=(2, 3), keepdim=True).clamp(min=1e-6)
-    blurred = torch.where(chain, blurred / deviation, blurred)
+    contrast = (
+        gaussian_blur(blurred.square(), _uniform(settings.region, count, generator, device).flatten()).clamp(min=1e-3).sqrt()
+    )
+    even = blurred / contrast ** _uniform(settings.evened, count, generator, device)
+    even = even / even.std(dim=(2, 3), keepdim=True).clamp(min=1e-6)
     ceiling = _uniform(settings.saturation, count, generator, device)
-    return torch.where(chain, ceiling * torch.tanh(blurred / ceiling), blurred)
+    return torch.where(chain, ceiling * torch.tanh(even / ceiling), blurred)
 
 
 def _shade(pictures: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
@@ -94,12 +102,14 @@ def _shade(pictures: Tensor, settings: Augmentation, generator: torch.Generator)
     pictures = pictures * _uniform((low, high), count, generator, device).exp()
     pictures = pictures + settings.offset * torch.randn(count, 1, 1, 1, generator=generator, device=device)
     white = torch.randn(pictures.shape, generator=generator, device=device)
+    coarse = gaussian_blur(white, _uniform(settings.grain, count, generator, device).flatten())
+    noise = coarse / coarse.std(dim=(2, 3), keepdim=True)
     amount = _uniform(settings.noise, count, generator, device) * _chosen(settings.noise_rate, count, generator, device)
     direction = _uniform((0.0, 2 * torch.pi), count, generator, device)
     y = torch.linspace(-0.5, 0.5, height, device=device)[:, None]
     x = torch.linspace(-0.5, 0.5, width, device=device)
     slope = _uniform(settings.gradient, count, generator, device) * _chosen(settings.gradient_rate, count, generator, device)
-    return pictures + amount * white + slope * (x * direction.cos() + y * direction.sin())
+    return pictures + amount * noise + slope * (x * direction.cos() + y * direction.sin())
 
 
 def _streak(pictures: Tensor, targets: Tensor, settings: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
