@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryopick.distributed.lock import LockedError, locked
-from cryopick.distributed.records import read_outcome
+from cryopick.distributed.records import Outcome, read_outcome
 from cryopick.distributed.settings import HEADER, RunSettings, as_yaml, differences
 from cryopick.errors import FileError, SettingError
 from cryopick.io.atomic import leftovers, write_text
@@ -48,6 +48,14 @@ class RunFolder:
 
     def preview(self, stem: str) -> Path:
         return self.path / "previews" / f"{stem}.png"
+
+    def glimpse(self, stem: str) -> Path:
+        return self.path / "glimpses" / f"{stem}.npz"
+
+    def holds(self, stem: str, outcome: Outcome, *, previews: bool) -> bool:
+        """Whether all files of a finished micrograph are there."""
+        files = [self.path / name for name in outcome.files] + ([self.preview(stem)] if previews else [])
+        return all(file.is_file() for file in files)
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix()

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Literal
 
@@ -120,7 +120,7 @@ def file_stems(names: Sequence[str]) -> list[str]:
     """
     places: dict[PurePath, str] = {}
     for name in names:
-        _check_name(name)
+        check_name(name)
         place = coordinate_file(name)
         if place in places:
             both = f"{places[place]} and {name}"
@@ -128,13 +128,22 @@ def file_stems(names: Sequence[str]) -> list[str]:
         places[place] = name
     stems = [stem(name) for name in names]
     shared = Counter(short.casefold() for short in stems)
-    return [
-        short if shared[short.casefold()] == 1 else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        for short, name in zip(stems, names, strict=True)
-    ]
+    return [short if shared[short.casefold()] == 1 else _with_hash(short, name) for short, name in zip(stems, names, strict=True)]
 
 
-def _check_name(name: str) -> None:
+def free_stem(name: str, taken: Mapping[str, str]) -> str:
+    """As one of `file_stems`, for a micrograph that comes after those whose stems are `taken` (case folded, with their names)."""
+    check_name(name)
+    short = stem(name)
+    return short if taken.get(short.casefold(), name) == name else _with_hash(short, name)
+
+
+def _with_hash(short: str, name: str) -> str:
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def check_name(name: str) -> None:
+    """Raises `SettingError` for a name that no file of results can have or hold."""
     try:
         size = len(coordinate_file(name).name.encode())
     except UnicodeEncodeError:

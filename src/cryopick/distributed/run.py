@@ -137,8 +137,7 @@ def _earlier(task: Task, folder: RunFolder, settings: RunSettings) -> Outcome:
     outcome = read_outcome(folder.record(task.stem))
     if outcome is None or outcome.name != task.source.name or _is_another(Path(outcome.path), task.source.path):
         return pending
-    files = [*outcome.files, *([folder.relative(folder.preview(task.stem))] if settings.previews else [])]
-    whole = outcome.status == "failed" or all((folder.path / name).is_file() for name in files)
+    whole = outcome.status == "failed" or folder.holds(task.stem, outcome, previews=settings.previews)
     return outcome if whole else pending
 
 

@@ -1,0 +1,103 @@
+"""`cryopick watch`: pick micrographs as they come from the microscope."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cryopick.cli.arguments import PickOptions, with_groups
+
+if TYPE_CHECKING:
+    from cryopick.distributed.records import Outcome
+    from cryopick.distributed.watch import Status
+
+TELL_SECONDS = 60.0
+
+
+@with_groups
+def watch(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="The folder that micrographs come into, or a pattern in quotes ('raw/**/*.mrc'), or a list that grows.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; one of an earlier watch or run is gone on with.")],
+    how: PickOptions,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores; 1 on a GPU]")
+    ] = None,
+    settle: Annotated[float, typer.Option(min=0, help="A file is whole that has not changed for so many seconds.")] = 10.0,
+    poll: Annotated[float, typer.Option(min=0.1, help="Seconds between two listings of the folder.")] = 5.0,
+    refresh: Annotated[float, typer.Option(min=0, help="Seconds between two writings of particles.star and the like.")] = 30.0,
+    until_idle: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="End when nothing new has come for so long.  [default: never]")
+    ] = None,
+) -> None:
+    """Pick each micrograph as soon as it is completely written, until Ctrl-C or SIGTERM.
+
+    Run the same command again to go on: nothing is lost, and nothing is picked twice.
+    """
+    from cryopick.distributed.threads import available_cores, one_thread_for_children
+
+    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    from cryopick.cli.running import counted, stop_on_sigterm
+    from cryopick.distributed.watch import Pace, watch_folder
+
+    settings = how.run_settings()
+    crew = workers or (1 if settings.device == "cuda" else available_cores())
+    typer.echo(f"{settings.picker} with {counted(crew, 'worker')} watches {', '.join(inputs)}; end with Ctrl-C")
+    journal = _Journal()
+    with stop_on_sigterm():
+        status = watch_folder(
+            inputs,
+            out,
+            settings,
+            workers=crew,
+            pace=Pace(settle=settle, poll=poll, refresh=refresh, until_idle=until_idle),
+            on_status=journal.status,
+            on_outcome=journal.outcome,
+        )
+    typer.echo(f"ended: {_counts(status)}: {out / 'particles.star'}")
+    raise typer.Exit(1 if status.failed else 0)
+
+
+class _Journal:
+    """Lines with the time: where it stands now and then, failures and troubles at once and once."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.behind = False
+        self.counts = ""
+        self.when = 0.0
+
+    def status(self, status: "Status") -> None:
+        if status.trouble and status.trouble != self.trouble:
+            _say(status.trouble, err=True)
+        self.trouble = status.trouble
+        counts = _counts(status)
+        is_time = counts != self.counts and time.monotonic() - self.when >= TELL_SECONDS
+        if is_time or status.behind != self.behind:
+            _say(counts + (_lateness(status) if status.behind else ""), err=status.behind)
+            self.counts, self.behind, self.when = counts, status.behind, time.monotonic()
+
+    def outcome(self, outcome: "Outcome") -> None:
+        if outcome.status == "failed":
+            _say(f"{outcome.name} failed: {outcome.error}", err=True)
+
+
+def _counts(status: "Status") -> str:
+    parts = {"failed": status.failed, "waiting": status.waiting, "being written": status.settling}
+    return ", ".join([f"{status.done:,} picked", *(f"{number:,} {name}" for name, number in parts.items() if number)])
+
+
+def _lateness(status: "Status") -> str:
+    pace = f"{status.came} came and {status.went} were picked in the last ten minutes"
+    return f". BEHIND: the oldest has waited for {status.late / 60:.0f} minutes; {pace}. Give more --workers or another picker"
+
+
+def _say(text: str, *, err: bool) -> None:
+    typer.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", err=err)

@@ -1,0 +1,287 @@
+"""Pick the micrographs of a folder as they come, for as long as the microscope runs."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from cryopick.distributed.arrivals import Arrivals
+from cryopick.distributed.assembly import assemble
+from cryopick.distributed.folder import RunFolder
+from cryopick.distributed.pool import run_tasks
+from cryopick.distributed.records import Outcome, check_name, free_stem, read_outcome
+from cryopick.distributed.settings import RunSettings, build_picker
+from cryopick.distributed.work import Build, PickOne, Task, lost
+from cryopick.errors import CryopickError, SettingError
+from cryopick.io.picks_relion import coordinate_file
+from cryopick.io.sources import MicrographSource, list_micrographs
+
+logger = logging.getLogger(__name__)
+SHARE = 10
+"""Listing the folder, and writing the joint files, each take one part in so many of the time, however long they take."""
+RATE_SECONDS = 600.0
+LATE_SECONDS = 120.0
+"""A micrograph that has been whole for so long and is in no worker's hands shows that picking falls behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often a watch does what; all in seconds.
+
+    Attributes
+    ----------
+    settle : a file is whole when it has not changed for so long, and has the length that its header says.
+    poll : between two listings of the folder.
+    refresh : between two writings of the files about all micrographs.
+    until_idle : end when nothing has come and nothing was to do for so long; None to go on for ever.
+    """
+
+    settle: float = 10.0
+    poll: float = 5.0
+    refresh: float = 30.0
+    until_idle: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Where a watch stands.
+
+    Attributes
+    ----------
+    done, failed : micrographs, those of earlier watches among them.
+    waiting : micrographs that are whole and in no worker's hands yet.
+    settling : files that are being written.
+    late : seconds that the oldest of those waiting has waited.
+    came, went : how many came and were picked within the last ten minutes.
+    trouble : why the folder cannot be listed or one of its files has to be left out; "" when all is well.
+    """
+
+    done: int
+    failed: int
+    waiting: int
+    settling: int
+    late: float
+    came: int
+    went: int
+    trouble: str
+
+    @property
+    def behind(self) -> bool:
+        return self.late > LATE_SECONDS
+
+
+def watch_folder(
+    inputs: Sequence[str],
+    out: Path,
+    settings: RunSettings,
+    *,
+    workers: int = 1,
+    pace: Pace | None = None,
+    build: Build = build_picker,
+    on_status: Callable[[Status], None] = lambda status: None,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+) -> Status:
+    """Pick every micrograph that the inputs name, now or later, once it is completely written, until Ctrl-C.
+
+    What is in `out` is what `run_picking` leaves for the same micrographs, and a reader finds each file whole at any time. A
+    later watch, or `run_picking`, goes on from there. One name is one micrograph: a file that is done is not picked again. One
+    that failed is tried again when it changes. Memory holds some names for each micrograph, nothing else.
+
+    Parameters
+    ----------
+    inputs : as for `find_micrographs`, listed again and again; nothing need be there yet.
+    on_status : told at each listing of the folder.
+
+    Raises
+    ------
+    SettingError
+        When `out` holds something else, a run with other settings, or one that is at work.
+    FileError
+        When `out` cannot be written.
+    """
+    folder = RunFolder(out)
+    with folder.in_use():
+        folder.prepare(settings)
+        watch = _Watch(folder, settings, inputs, pace or Pace(), on_status)
+        results = run_tasks(watch.tasks(), partial(PickOne, folder, settings, build), workers=workers, lost=partial(lost, folder))
+        try:
+            with closing(results):
+                for stem, outcome in results:
+                    watch.take(stem, outcome)
+                    on_outcome(outcome)
+                    watch.look_after()
+        except KeyboardInterrupt:
+            pass
+        watch.write_files()
+        return watch.status()
+
+
+@dataclass
+class _Entry:
+    """What is remembered of a micrograph that has a record."""
+
+    stem: str
+    path: str
+    failed: bool
+
+
+@dataclass
+class _Due:
+    """Something to do every so often, and never for more than its share of the time."""
+
+    seconds: float
+    next: float = field(default_factory=time.monotonic)
+
+    def take(self) -> bool:
+        return time.monotonic() >= self.next
+
+    def took(self, start: float) -> None:
+        now = time.monotonic()
+        self.next = now + max(self.seconds, SHARE * (now - start))
+
+
+class _Watch:
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: RunSettings,
+        inputs: Sequence[str],
+        pace: Pace,
+        on_status: Callable[[Status], None],
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.inputs = inputs
+        self.pace = pace
+        self.on_status = on_status
+        self.entries = _entries(folder, settings)
+        self.places = {str(coordinate_file(name)): entry.path for name, entry in self.entries.items()}
+        self.stems = {entry.stem.casefold(): name for name, entry in self.entries.items()}
+        taken = [name for name, entry in self.entries.items() if not entry.failed]
+        self.arrivals = Arrivals(self.find, settle=pace.settle, taken=taken)
+        self.queue: deque[tuple[MicrographSource, float]] = deque()
+        self.in_hand: dict[str, MicrographSource] = {}
+        self.came: deque[float] = deque()
+        self.went: deque[float] = deque()
+        self.trouble = ""
+        self.changed = True
+        self.active = time.monotonic()
+        self.listing = _Due(pace.poll)
+        self.writing = _Due(pace.refresh)
+
+    def tasks(self) -> Iterator[Task | None]:
+        """The next micrograph to pick, None when there is none at the moment."""
+        while not self.is_over():
+            self.look_after()
+            yield self.next_task()
+
+    def is_over(self) -> bool:
+        if self.pace.until_idle is None or self.queue or self.in_hand or self.arrivals.settling:
+            return False
+        return time.monotonic() - self.active >= self.pace.until_idle
+
+    def look_after(self) -> None:
+        """List the folder and write the joint files, when it is time."""
+        if self.listing.take():
+            start = time.monotonic()
+            ready = self.arrivals.look()
+            self.queue.extend((source, start) for source in ready)
+            self.came.extend([start] * len(ready))
+            self.active = start if ready else self.active
+            self.listing.took(start)
+            self.on_status(self.status())
+        if self.changed and self.writing.take():
+            start = time.monotonic()
+            self.write_files()
+            self.writing.took(start)
+
+    def find(self) -> list[MicrographSource]:
+        """All there are at the moment, without those whose results would be another's."""
+        self.trouble = ""
+        found = []
+        for given in self.inputs:
+            try:
+                found += list_micrographs(given, pixel_size=self.settings.pixel_size)
+            except CryopickError as error:  # not there yet, or its disk is away for a while
+                self.trouble = str(error)
+        return [source for source in found if self.has_place(source)]
+
+    def has_place(self, source: MicrographSource) -> bool:
+        """Whether results of this micrograph can be written; otherwise it is the watch's `trouble`."""
+        try:
+            check_name(source.name)
+        except SettingError as error:
+            self.trouble = str(error)
+            return False
+        path = self.places.setdefault(str(coordinate_file(source.name)), str(source.path))
+        if path != str(source.path) and Path(path).exists():
+            self.trouble = f"{source.path} is left out: its results would overwrite those of {path}"
+            return False
+        return True
+
+    def next_task(self) -> Task | None:
+        while self.queue:
+            source, _ = self.queue.popleft()
+            if not source.path.exists():
+                self.arrivals.vanished(source.name)
+                continue
+            entry = self.entries.get(source.name)
+            stem = entry.stem if entry else free_stem(source.name, self.stems)
+            self.stems[stem.casefold()] = source.name
+            self.in_hand[stem] = source
+            return Task(source, stem)
+        return None
+
+    def take(self, stem: str, outcome: Outcome) -> None:
+        """Remember a result, and forget one that is about a file that is gone."""
+        self.active = time.monotonic()
+        self.went.append(self.active)
+        self.changed = True
+        source = self.in_hand.pop(stem)
+        failed = outcome.status == "failed"
+        if failed and not source.path.exists():
+            self.folder.record(stem).unlink(missing_ok=True)
+            self.entries.pop(source.name, None)
+            self.arrivals.vanished(source.name)
+            return
+        self.entries[source.name] = _Entry(stem, outcome.path, failed)
+        (self.arrivals.failed if failed else self.arrivals.done)(source.name)
+
+    def write_files(self) -> None:
+        """The joint files, in the order of the paths, as a folder is listed."""
+        stems = [entry.stem for entry in sorted(self.entries.values(), key=lambda entry: entry.path)]
+        outcomes = ((stem, read_outcome(self.folder.record(stem))) for stem in stems)
+        for problem in assemble(self.folder, ((stem, outcome) for stem, outcome in outcomes if outcome), self.settings):
+            logger.warning("format %s", problem)
+        self.changed = False
+
+    def status(self) -> Status:
+        now = time.monotonic()
+        for times in (self.came, self.went):
+            while times and now - times[0] > RATE_SECONDS:
+                times.popleft()
+        failed = sum(entry.failed for entry in self.entries.values())
+        return Status(
+            done=len(self.entries) - failed,
+            failed=failed,
+            waiting=len(self.queue),
+            settling=self.arrivals.settling,
+            late=now - self.queue[0][1] if self.queue else 0.0,
+            came=len(self.came),
+            went=len(self.went),
+            trouble=self.trouble,
+        )
+
+
+def _entries(folder: RunFolder, settings: RunSettings) -> dict[str, _Entry]:
+    """What earlier runs have left, by name; what lost one of its files counts as failed, and is picked again."""
+    entries = {}
+    for record in folder.records.glob("*.json"):
+        if outcome := read_outcome(record):
+            done = outcome.status == "done" and folder.holds(record.stem, outcome, previews=settings.previews)
+            entries[outcome.name] = _Entry(record.stem, outcome.path, failed=not done)
+    return entries

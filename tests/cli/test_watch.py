@@ -1,0 +1,79 @@
+"""`cryopick watch` from a folder to files, and what it says on the way."""
+
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cryopick import cli
+from cryopick.cli.watch import _Journal
+from cryopick.distributed import pool
+from cryopick.distributed.watch import Status
+from cryopick.io.micrographs import write_micrograph
+from cryopick.io.picks import read_picks
+from cryopick.pickers import PICKERS
+
+
+@pytest.fixture
+def raw(tmp_path, rng, monkeypatch) -> Path:
+    monkeypatch.setitem(PICKERS._entries, "stub", "stub_pickers:StubPicker")
+    monkeypatch.setattr(pool, "PAUSE", 0.02)
+    for index in range(3):
+        write_micrograph(tmp_path / "raw" / f"m{index}.mrc", rng.normal(size=(40, 60)).astype("f4"), pixel_size=2.0)
+    return tmp_path / "raw"
+
+
+def run(raw: Path, *words: str) -> Result:
+    quick = ["--settle", "0", "--poll", "0.1", "--refresh", "0", "--until-idle", "0.2", "--workers", "1"]
+    command = ["watch", str(raw), "--out", str(raw.parent / "out"), "--picker", "stub", *quick, *words]
+    return CliRunner().invoke(cli.app, command, catch_exceptions=False)
+
+
+def test_what_is_there_is_picked_and_a_later_watch_goes_on(raw):
+    result = run(raw, "--no-previews", "--format", "box")
+    assert result.exit_code == 0
+    assert "ended: 3 picked" in result.output
+    assert len(read_picks(raw.parent / "out" / "particles.star")) == 3
+    assert len(list((raw.parent / "out" / "box").glob("*.box"))) == 3
+    (raw / "m3.mrc").write_bytes((raw / "m0.mrc").read_bytes())
+    assert "ended: 4 picked" in run(raw, "--no-previews", "--format", "box").output
+
+
+def test_failures_are_said_at_once_and_make_the_exit_code_1(raw):
+    result = run(raw, "--set", "fail_on=m0")
+    assert result.exit_code == 1
+    assert "m0.mrc failed: ZeroDivisionError" in result.output
+
+
+def test_sigterm_ends_it_in_order(raw):
+    result = run(raw, "--set", "stop_on=m1", "--until-idle", "60")
+    assert result.exit_code == 0
+    assert "ended: 1 picked" in result.output
+
+
+def status(**changes) -> Status:
+    usual = {"done": 5, "failed": 0, "waiting": 0, "settling": 0, "late": 0.0, "came": 9, "went": 4, "trouble": ""}
+    return Status(**(usual | changes))
+
+
+def test_the_journal_tells_lateness_and_trouble_when_they_begin_and_end(capsys, monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    journal = _Journal()
+    for each in [
+        status(),
+        status(done=6),
+        status(waiting=40, late=600.0),
+        status(waiting=41, late=605.0),
+        status(trouble="raw: is away"),
+        status(trouble="raw: is away"),
+        status(),
+        status(trouble="raw: is away"),
+    ]:
+        journal.status(each)
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2  # the first, and the end of the lateness
+    late, away, again = shown.err.splitlines()
+    assert "5 picked, 40 waiting. BEHIND: the oldest has waited for 10 minutes; 9 came and 4 were picked" in late
+    assert "raw: is away" in away
+    assert "raw: is away" in again
