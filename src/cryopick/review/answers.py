@@ -38,6 +38,7 @@ def row(review: Review, index: int) -> dict[str, Any]:
         "bad": state.bad,
         "reviewed": state.reviewed,
         "touched": sheet.touched,
+        "revision": review.revision(index),
     }
 
 
@@ -72,6 +73,7 @@ def detail(review: Review, index: int) -> dict[str, Any]:
         "bad": state.bad,
         "reviewed": state.reviewed,
         "threshold": state.threshold,
+        "general": review.threshold,
         "canUndo": review.can_undo(index),
         "canRedo": review.can_redo(index),
         "found": len(sheet.original),
