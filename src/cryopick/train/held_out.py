@@ -1,0 +1,181 @@
+"""Micrographs that are kept aside, and what weights find on them before and after they were changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from cryopick.coordinates import PixelMap, inside
+from cryopick.errors import CryopickError
+from cryopick.evaluate.counts import Counts
+from cryopick.evaluate.matching import neighbours, true_by_score
+from cryopick.evaluate.metrics import evaluate_picks
+from cryopick.io.dataset import LabelledMicrograph
+from cryopick.io.sources import MicrographSource
+from cryopick.pickers.segnet import SegnetPicker
+from cryopick.pickers.segnet_settings import SegnetSettings
+from cryopick.randomness import generator
+from cryopick.train.calibration import fit_line
+from cryopick.types import Micrograph, Picks
+
+FAINTEST = 0.005
+"""Least score of what is looked at."""
+THRESHOLD = SegnetSettings().threshold
+Line = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PartSource(MicrographSource):
+    """Some columns of a micrograph, as if they were a whole one."""
+
+    columns: tuple[int, int] = (0, 0)
+
+    def read(self, *, salvage: bool = False) -> Micrograph:
+        whole = super().read(salvage=salvage)
+        return replace(whole, pixels=whole.pixels[:, slice(*self.columns)])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What weights reach on micrographs that they were not trained on.
+
+    Attributes
+    ----------
+    picks : at the default threshold, or as many as are compared.
+    recall : of the labels.
+    precision, f1 : None where particles are known to be missing among the labels.
+    """
+
+    picks: int
+    recall: float
+    precision: float | None = None
+    f1: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What must not fall."""
+        return self.recall if self.f1 is None else self.f1
+
+
+def split(
+    micrographs: Sequence[LabelledMicrograph], *, share: float, seed: int
+) -> tuple[list[LabelledMicrograph], list[LabelledMicrograph]]:
+    """Micrographs to learn from, and at least one with particles to keep aside; the halves of one that is alone."""
+    if len(micrographs) == 1:
+        left, right = halves(micrographs[0])
+        return [left], [right]
+    able = [index for index, one in enumerate(micrographs) if len(one.truth)]
+    order = generator(seed, "held out").permutation(able)
+    aside = set(order[: min(max(1, round(share * len(micrographs))), len(micrographs) - 1)].tolist())
+    parts: tuple[list[LabelledMicrograph], list[LabelledMicrograph]] = ([], [])
+    for index, one in enumerate(micrographs):
+        parts[index in aside].append(one)
+    return parts
+
+
+def halves(one: LabelledMicrograph) -> tuple[LabelledMicrograph, LabelledMicrograph]:
+    """The left and the right half of a micrograph, as two of them."""
+    height, width = one.truth.shape_hw or (0, 0)
+    middle = width // 2
+    first, second = ((0, middle), (middle, width))
+    return _part(one, first, height, "left half"), _part(one, second, height, "right half")
+
+
+def pick_all(
+    weights: Path, micrographs: Sequence[LabelledMicrograph], *, particles: Literal["dark", "light"] = "dark"
+) -> list[Picks]:
+    """Every pick that scores `FAINTEST` or more, as `cryopick pick` finds them with these weights and the labels' diameter."""
+    picker = SegnetPicker(SegnetSettings(weights=str(weights), threshold=FAINTEST, particles=particles))
+    return [picker.pick(one.source.read(), diameter=one.truth.diameter) for one in micrographs]
+
+
+def chances(found: Picks, truth: Picks, *, start: Picks | None = None) -> NDArray[np.float64]:
+    """The chance of each pick to be right (n,): 1 or 0 by complete labels.
+
+    By partial ones, where the `start`'s picks are given, it is 1 where a label says so, else the start's score at the place.
+    """
+    radius_px = _radius_px(truth)
+    right = true_by_score(found.xy, truth.xy, _scores(found), radius_px=radius_px).astype(np.float64)
+    if start is not None:
+        near = neighbours(found.xy, start.xy, radius_px=radius_px)
+        np.maximum.at(right, near.found, _scores(start)[near.truth])
+    return right
+
+
+def calibrated(found: Sequence[Picks], right: Sequence[NDArray[np.float64]], *, border: float) -> tuple[list[Picks], Line]:
+    """Picks whose scores are uncalibrated, with scores that were calibrated on other parts of the picture; and the line for all.
+
+    The left halves' scores are calibrated on the right halves and the other way round, so that numbers made with them are fair.
+    """
+    logits = [logit(_scores(each).astype(np.float64)) for each in found]
+    counted = [inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0)) for each in found]
+    fold = [each.xy[:, 0] > (each.shape_hw or (0, 0))[1] / 2 for each in found]
+    lines = []
+    for part in (False, True):
+        chosen = [kept & (other != part) for kept, other in zip(counted, fold, strict=True)]
+        lines.append(_line(logits, right, chosen))
+    scored = []
+    for each, values, side in zip(found, logits, fold, strict=True):
+        slope, offset = np.array(lines)[side.astype(int)].T if len(each) else np.ones((2, 0))
+        scored.append(replace(each, scores=expit(slope * values + offset).astype(np.float32)))
+    return scored, _line(logits, right, counted)
+
+
+def measure(found: Sequence[Picks], truth: Sequence[Picks], *, border: float) -> Measured:
+    """Precision, recall and F1 at the default threshold, against complete labels; `border` in diameters."""
+    counts = _counts(found, truth, border, THRESHOLD)
+    return Measured(counts.found, counts.recall, counts.precision, counts.f1)
+
+
+def measure_recall(found: Sequence[Picks], truth: Sequence[Picks], *, border: float, picks: int) -> Measured:
+    """The share of the labels that the `picks` best picks find.
+
+    Where labels are a part of the particles this still tells which weights are better: as many picks, more of the labels found,
+    so more of them are right.
+    """
+    scores = np.concatenate(
+        [_scores(each)[inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0))] for each in found]
+    )
+    threshold = np.sort(scores)[::-1][min(picks, len(scores)) - 1] if len(scores) and picks else 1.0
+    counts = _counts(found, truth, border, float(threshold))
+    return Measured(counts.found, counts.recall)
+
+
+def _counts(found: Sequence[Picks], truth: Sequence[Picks], border: float, threshold: float) -> Counts:
+    total = Counts(0, 0, 0)
+    for each, labels in zip(found, truth, strict=True):
+        margin = border * (labels.diameter_px or 0.0)
+        total += evaluate_picks([each], [labels], diameter=labels.diameter, border=margin, threshold=threshold).counts
+    return total
+
+
+def _line(
+    logits: Sequence[NDArray[np.float64]], right: Sequence[NDArray[np.float64]], chosen: Sequence[NDArray[np.bool_]]
+) -> Line:
+    some = [values[kept] for values, kept in zip(logits, chosen, strict=True)]
+    return fit_line(np.concatenate(some), np.concatenate([each[kept] for each, kept in zip(right, chosen, strict=True)]))
+
+
+def _part(one: LabelledMicrograph, columns: tuple[int, int], height: int, what: str) -> LabelledMicrograph:
+    source = PartSource(**{**vars(one.source), "name": f"{one.source.name} ({what})"}, columns=columns)
+    shape_hw, crop = (height, columns[1] - columns[0]), PixelMap.crop(columns[0], 0)
+
+    def within(picks: Picks) -> Picks:
+        moved = replace(picks, micrograph=source.name, xy=crop.from_home(picks.xy), shape_hw=shape_hw)
+        return moved.where(inside(moved.xy, shape_hw))
+
+    return LabelledMicrograph(source, within(one.truth), within(one.false_positives))
+
+
+def _scores(picks: Picks) -> NDArray[np.float32]:
+    return np.zeros(len(picks), np.float32) if picks.scores is None else picks.scores
+
+
+def _radius_px(truth: Picks) -> float:
+    if truth.diameter_px is None:
+        raise CryopickError(f"{truth.micrograph}: nobody says how large its particles are; give their diameter")
+    return truth.diameter_px / 2
