@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cryopick import __version__
 from cryopick.errors import SettingError
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.models.weights import Card, find, fit, read
+from cryopick.models.weights import Card
 from cryopick.pickers.segnet import ARCHITECTURE
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, StructureBank, random_structures, simulate_crops, structure_bank
@@ -22,7 +22,7 @@ from cryopick.train.labelled_crops import LabelledCrops, Mixed, held_out_crops, 
 from cryopick.train.launch import Accelerator, launch
 from cryopick.train.loop import Data, LoopSettings
 from cryopick.train.segnet import MAPS, SegnetRecipe, SegnetTask, SimulatedCrops, judged_peaks
-from cryopick.train.training import Recipe, Training
+from cryopick.train.training import Recipe, Training, start_from
 
 RARE = (-3.0, -1.0, -2.0)
 """First logits of the three maps: most pixels are no centre, many no particle, few junk."""
@@ -141,8 +141,7 @@ def _network(settings: SegnetTraining) -> nn.Module:
     if settings.init is None:
         model.output.bias = nn.Parameter(torch.tensor(RARE))
     else:
-        path = find(settings.init, architecture=ARCHITECTURE)
-        fit(model, read(path)[0], path)
+        start_from(model, settings.init, architecture=ARCHITECTURE)
     channels_last: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return channels_last
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from cryopick.errors import CryopickError
 from cryopick.io.atomic import atomic_path
-from cryopick.models.weights import Card, save
+from cryopick.models.weights import Card, find, fit, read, save
 from cryopick.registry import Registry
 from cryopick.train.logbook import record_run
 from cryopick.train.loop import BEST, LAST, Data, LoopSettings, Task, Trainer
@@ -67,6 +67,12 @@ class Training:
         return card
 
 
+def start_from(model: nn.Module, weights: str, *, architecture: str) -> None:
+    """Copy weights, by their file or name, into a network. Raises `FileError` where they are not of its width and depth."""
+    path = find(weights, architecture=architecture)
+    fit(model, read(path)[0], path)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A training that `cryopick train` offers.
@@ -85,6 +91,8 @@ RECIPES: Registry[Recipe] = Registry(
     "training",
     {
         "segnet": "cryopick.train.recipes:SEGNET",
+        "segnet-paper": "cryopick.train.segnet_paper:PUBLISHED",
         "transformer": "cryopick.train.transformer_recipe:TRANSFORMER",
+        "transformer-paper": "cryopick.train.detr_recipe:TRANSFORMER_PAPER",
     },
 )
