@@ -6,7 +6,7 @@ import torch
 
 from cryopick.train.augment import Augmentation, augment
 
-NOTHING = Augmentation((1, 1), 0, (0, 0), 0, (0, 0), (1, 1), 0, (0, 0), 0, (0, 0), 0, (0.1, 0.1))
+NOTHING = Augmentation(gain=(1, 1), offset=0, blur=(0, 0), smooth_rate=0, noise_rate=0, gradient_rate=0, border_rate=0)
 
 
 def drawn(count=64, size=8):
