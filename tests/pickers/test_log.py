@@ -126,15 +126,6 @@ def test_a_higher_threshold_keeps_the_best(rng, centres):
     assert best.xy.tolist() == every.xy[: len(best)].tolist()
 
 
-@pytest.mark.parametrize("diameter", [24.0, 40.0, 70.0])
-def test_an_unknown_diameter_is_estimated_within_a_fifth(rng, diameter):
-    centres = scatter(rng, SHAPE, 8, diameter, apart=1.1)
-    assert len(centres) == 8
-    picks = pick(draw_discs(rng, SHAPE, centres, diameter, contrast=-0.8), diameter=None, pixel_size=2.0)
-    assert picks.diameter == pytest.approx(2 * diameter, rel=0.2)
-    assert hits(picks.xy, centres, diameter / 6) >= 7
-
-
 @pytest.mark.parametrize("diameter", [None, 30.0])
 @pytest.mark.parametrize("shape", [(1, 1), (8, 25), (64, 100)])
 def test_constant_pictures_and_pictures_smaller_than_a_particle_have_no_picks(shape, diameter):

@@ -1,5 +1,6 @@
 """The Laplacian-of-Gaussian picker: blobs of about the particle's size, then what they look like on average."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import SettingError
-from cryopick.pickers.average import estimate_diameter, match_average
+from cryopick.pickers.average import match_average
 from cryopick.pickers.base import Detections, to_picks
 from cryopick.pickers.correlate import usual_surroundings
+from cryopick.pickers.diameter import DiameterEstimate, Size, combine, default_sizer
 from cryopick.pickers.peaks import NOTHING
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import crop_to_scale
@@ -36,7 +38,7 @@ class LogSettings:
     contamination : picks are dropped whose surroundings are darker, lighter or rougher than those of the usual pick by more
         than this many times its contrast.
     diameter_range : limits of the diameter when it is estimated, in Å, or in pixels when the pixel size is unknown; None
-        for 1/100 (but 16 pixels at least) and 1/6 of the shorter side.
+        for those of `surest_diameter`.
     """
 
     particles: Literal["dark", "light"] = "dark"
@@ -73,24 +75,24 @@ class LogPicker:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """Picks of one micrograph; see `cryopick.pickers.base.Picker`."""
+        if diameter is None:
+            size = self.size(micrograph)
+            diameter = None if size is None else size.diameter
         imaged, crop = strip_padding(micrograph.pixels)
-        unit = micrograph.pixel_size or 1.0
-        diameter_px = self._estimate(imaged, unit) if diameter is None else diameter / unit
+        diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
         if diameter_px is None or diameter_px > min(imaged.shape):
             return to_picks(NOTHING, crop, micrograph, diameter=diameter)
         small, shrink = crop_to_scale(imaged, diameter_px / SPAN)
         found = self._search(self._dark(small), diameter_px / shrink.length)
-        return to_picks(found, crop.then(shrink), micrograph, diameter=diameter_px * unit)
+        return to_picks(found, crop.then(shrink), micrograph, diameter=diameter)
 
-    def _estimate(self, imaged: Map, unit: float) -> float | None:
-        """The diameter in pixels; None for a picture that is too small or has no contrast."""
-        limits = self.settings.diameter_range
-        return estimate_diameter(
-            self._dark(imaged),
-            limits=None if limits is None else (limits[0] / unit, limits[1] / unit),
-            slenderness=self.settings.slenderness,
-            spacing=self.settings.spacing,
-        )
+    def size(self, micrograph: Micrograph) -> Size | None:
+        """The diameter as the network in the package sees it; None where it sees no particles."""
+        return default_sizer(self.settings.particles).size(micrograph, limits=self.settings.diameter_range)
+
+    def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+        """See `EstimatesDiameter`."""
+        return combine(micrographs, self.size)
 
     def _dark(self, pixels: Map) -> Map:
         return pixels if self.settings.particles == "dark" else -pixels

@@ -4,7 +4,8 @@ On the paper route (preset ``paper``, the authors' weights or one's own) with th
 fast route (weights that `cryopick train` made) at a fixed particle size, with the peaks of a map of centres.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from cryopick.models.sam import REMEDY, load_sam
 from cryopick.models.weights import find, load, read_card
 from cryopick.pickers.base import Detections, to_picks
 from cryopick.pickers.box_rules import Particles, published_rules, robust_rules
+from cryopick.pickers.diameter import DiameterEstimate, Limits, Size, combine, surest_diameter
 from cryopick.pickers.instances import Instances, prompts, watershed
 from cryopick.pickers.mask_generator import Segmenter, generate_masks
 from cryopick.pickers.peaks import find_peaks
@@ -29,6 +31,7 @@ from cryopick.pickers.segnet_input import Prepared, denoised, scaled
 from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.pickers.stages import Stages, nothing_seen, write_stages
 from cryopick.preprocess.denoise import stretch
+from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.tiles import tiles
 from cryopick.types import Micrograph, Picks
 
@@ -81,6 +84,9 @@ class SegnetPicker:
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
         """All that was made on the way to the picks."""
+        if diameter is None:
+            found = self.size(micrograph)
+            diameter = None if found is None else found.diameter
         prepared = self._prepare(micrograph, None if diameter is None else diameter / (micrograph.pixel_size or 1.0))
         if prepared is None:
             return nothing_seen(micrograph, diameter=diameter)
@@ -97,9 +103,30 @@ class SegnetPicker:
         picks = to_picks(detections, home, micrograph, diameter=diameter)
         return Stages(prepared.picture, prepared.to_home, probability, home, instances, picks)
 
+    def size(self, micrograph: Micrograph, *, limits: Limits | None = None) -> Size | None:
+        """See `Sizer.size` and `surest_diameter`; None on the published route, which has not learnt one size of particles."""
+        if self._trained.particle_px is None:
+            return None
+        imaged, _ = strip_padding(micrograph.pixels)
+        unit = micrograph.pixel_size or 1.0
+        found = surest_diameter(
+            imaged if self.settings.particles == "dark" else -imaged,
+            self._probability,
+            particle_px=self._trained.particle_px,
+            limits=None if limits is None else (limits[0] / unit, limits[1] / unit),
+            device=self.settings.device,
+        )
+        return None if found is None else replace(found, diameter=found.diameter * unit)
+
+    def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+        """See `EstimatesDiameter`; the published route needs none."""
+        return None if self._trained.particle_px is None else combine(micrographs, self.size)
+
     def _prepare(self, micrograph: Micrograph, diameter_px: float | None) -> Prepared | None:
         if self._trained.particle_px is None:
             return denoised(micrograph, self.settings, diameter_px=diameter_px)
+        if diameter_px is None:
+            return None
         settings, particle_px = self.settings, self._trained.particle_px
         return scaled(
             micrograph,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from cryopick.coordinates import PixelMap
 from cryopick.models.contrast import local_standardise
 from cryopick.models.sam import fitted_hw
-from cryopick.pickers.average import estimate_diameter
 from cryopick.pickers.published_chain import PublishedChain, chain_picture
 from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.preprocess.denoise import stretch
@@ -62,23 +61,26 @@ def scaled(
     micrograph: Micrograph,
     *,
     particle_px: float,
-    diameter_px: float | None = None,
+    diameter_px: float,
     particles: Literal["dark", "light"] = "dark",
     device: str = "cpu",
 ) -> Prepared | None:
     """A micrograph Fourier-cropped until a particle spans `particle_px` pixels, and evened out around each of them.
 
-    Borders without data are left out. Without a diameter it is estimated from the micrograph; None when that cannot be done, or
-    when a particle is larger than the picture.
+    Borders without data are left out. None when a particle is larger than the picture.
     """
     imaged, crop = strip_padding(micrograph.pixels)
     dark = imaged if particles == "dark" else -imaged
-    diameter_px = diameter_px or estimate_diameter(dark)
-    if diameter_px is None or diameter_px > min(imaged.shape):
+    if diameter_px > min(imaged.shape):
         return None
     small, shrink = crop_to_scale(dark, diameter_px / particle_px)
-    centred = torch.from_numpy(small - small.mean()).to(device)[None, None]
-    scaled_to_one = centred / centred.std().clamp(min=1e-12)
-    values = local_standardise(scaled_to_one, diameter_px=diameter_px / shrink.length)[0, 0].cpu().numpy()
+    values = evened(small, diameter_px=diameter_px / shrink.length, device=device)
     to_home = crop.then(shrink)
     return Prepared(stretch(values), values, to_home, to_home, diameter_px)
+
+
+def evened(pixels: Map, *, diameter_px: float, device: str = "cpu") -> Map:
+    """A picture with the mean and the deviation evened out around each pixel, see `local_standardise`; worked out on a device."""
+    centred = torch.from_numpy(pixels - pixels.mean()).to(device)[None, None]
+    scaled_to_one = centred / centred.std().clamp(min=1e-12)
+    return np.asarray(local_standardise(scaled_to_one, diameter_px=diameter_px)[0, 0].cpu().numpy(), np.float32)

@@ -1,6 +1,7 @@
 """The template picker: normalised correlation with references, turned in the plane (Roseman 2003)."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +13,7 @@ from cryopick.coordinates import inside
 from cryopick.errors import SettingError
 from cryopick.pickers.base import Detections, to_picks
 from cryopick.pickers.correlate import Correlator, disc, usual_surroundings
+from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.pickers.peaks import NOTHING, find_peaks
 from cryopick.pickers.references import References, load_references, make_templates
 from cryopick.pickers.threshold import find_cut
@@ -99,6 +101,10 @@ class TemplatePicker:
         small = small if self.settings.particles == "light" else -small
         found = self._search(small, diameter_px / shrink.length, shrink.length / scale)
         return to_picks(found, crop.then(shrink), micrograph, diameter=diameter_px * unit)
+
+    def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+        """None, see `EstimatesDiameter`: that of the references counts."""
+        return None
 
     def _scale(self, micrograph: Micrograph) -> float:
         """Micrograph pixels per reference pixel."""

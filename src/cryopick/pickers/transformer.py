@@ -4,6 +4,7 @@ On the paper route (a published network, or one of its kind) in one look at the 
 that `cryopick train` made) at a fixed particle size, tile by tile, so that no number of queries limits what is found.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +20,8 @@ from cryopick.models.anchor_detr import ANCHOR
 from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.weights import Card, find, load, read_card
 from cryopick.pickers.base import Detections, Picker, to_picks
-from cryopick.pickers.peaks import suppress
+from cryopick.pickers.diameter import DiameterEstimate, combine, default_sizer
+from cryopick.pickers.peaks import NOTHING, suppress
 from cryopick.pickers.segnet_input import scaled
 from cryopick.pickers.transformer_paper import InputSize, PaperRoute, PaperSettings
 from cryopick.preprocess.tiles import Tile, tiles
@@ -107,6 +109,11 @@ class TransformerPicker:
         """See `Picker.pick`. Without a diameter it is the median of the boxes' sides."""
         return self.route.pick(micrograph, diameter=diameter)
 
+    def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+        """See `EstimatesDiameter`; the paper route needs none."""
+        tiled = isinstance(self.route, TiledRoute)
+        return combine(micrographs, default_sizer(self.settings.particles).size) if tiled else None
+
 
 class TiledRoute:
     """Picks with an `AnchorDetr` in evaluation mode, on the settings' device."""
@@ -117,16 +124,20 @@ class TiledRoute:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         settings, trained, pixel_size = self.settings, self.trained, micrograph.pixel_size or 1.0
+        size = None if diameter is not None else default_sizer(settings.particles).size(micrograph)
+        nominal = diameter if size is None else size.diameter
+        if nominal is None:
+            return to_picks(NOTHING, PixelMap(), micrograph, diameter=None)
         prepared = scaled(
             micrograph,
             particle_px=trained.particle_px,
-            diameter_px=None if diameter is None else diameter / pixel_size,
+            diameter_px=nominal / pixel_size,
             particles=settings.particles,
             device=settings.device,
         )
-        if prepared is None or prepared.diameter_px is None:
-            return to_picks(Detections(np.zeros((0, 2)), np.zeros(0, np.float32)), PixelMap(), micrograph, diameter=diameter)
-        spacing = settings.spacing * prepared.diameter_px / prepared.to_home.length
+        if prepared is None:
+            return to_picks(NOTHING, PixelMap(), micrograph, diameter=diameter)
+        spacing = settings.spacing * nominal / pixel_size / prepared.to_home.length
         found = find_particles(self.network, prepared.values, trained, spacing=spacing, device=settings.device)
         slope, offset = trained.calibration
         scores = (1 / (1 + np.exp(-(slope * found.logits + offset)))).astype(np.float32)
