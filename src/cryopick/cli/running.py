@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,8 @@ def run_with_progress(
     workers: int,
     overwrite: bool = False,
     shard: "Shard | None" = None,
+    relion_job: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> "RunResult":
     """The run under a progress bar."""
     from cryopick.distributed.run import run_picking
@@ -53,8 +55,10 @@ def run_with_progress(
             workers=workers,
             overwrite=overwrite,
             shard=shard,
+            relion_job=relion_job,
             on_start=lambda kept, total: bar.update(task, completed=kept, total=total),
             on_outcome=advance,
+            should_stop=should_stop,
         )
 
 

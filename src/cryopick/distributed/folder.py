@@ -14,9 +14,13 @@ from cryopick.io.atomic import leftovers, write_text
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths below the output folder, all of them."""
+    """Paths below the output folder, all of them.
+
+    `relion_job` makes it the folder of a RELION job: RELION has put files of its own there, and expects coordinates beside them.
+    """
 
     path: Path
+    relion_job: bool = False
 
     @property
     def settings(self) -> Path:
@@ -32,7 +36,7 @@ class RunFolder:
 
     @property
     def relion(self) -> Path:
-        return self.path / "relion"
+        return self.path if self.relion_job else self.path / "relion"
 
     @property
     def manifest(self) -> Path:
@@ -69,7 +73,9 @@ class RunFolder:
         with self.writing():
             self.path.mkdir(parents=True, exist_ok=True)
             visible = any(not entry.name.startswith(".") for entry in self.path.iterdir())
-            if visible and not self._is_run():  # in this order: a shard that starts now writes its settings first
+            if visible and not (
+                self.relion_job or self._is_run()
+            ):  # in this order: a shard that starts now writes its settings first
                 raise SettingError(
                     f"{self.path} holds files but no run of cryopick; nothing there is touched, give another --out"
                 )

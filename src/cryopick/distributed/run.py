@@ -25,7 +25,7 @@ class RunResult:
     outcomes : one for each micrograph, in the order of the input; those that were not reached are "pending".
     kept : how many of them an earlier run had finished.
     left_out : how many other micrographs have records in the folder; the files leave them out.
-    interrupted : whether Ctrl-C ended the run; its files are whole and hold what was finished.
+    interrupted : whether Ctrl-C or the like ended the run; its files are whole and hold what was finished.
     problems : formats that could not be written, and why.
     assembled : whether the files about all micrographs were written, which shards leave to the last of them.
     """
@@ -50,9 +50,11 @@ def run_picking(
     workers: int = 1,
     overwrite: bool = False,
     shard: Shard | None = None,
+    relion_job: bool = False,
     build: Build = build_picker,
     on_start: Callable[[int, int], None] = lambda kept, total: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
     """Pick every micrograph that has no finished record in `out`, then write the files about all of them.
 
@@ -64,8 +66,10 @@ def run_picking(
     workers : processes; one is this process itself.
     overwrite : remove first what an earlier run wrote.
     shard : pick this part of the sources only, beside runs of the other parts; the last one writes the files about all.
+    relion_job : `out` is the folder of a RELION job, which gets the layout of its auto-picking jobs.
     build : makes the picker, once in each worker; pickled by reference.
     on_start, on_outcome : told how many micrographs are finished already and how many there are, then each outcome as it comes.
+    should_stop : asked after each micrograph whether to end as after Ctrl-C.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def run_picking(
     FileError
         When `out` cannot be written.
     """
-    folder, tasks = RunFolder(out), _tasks(sources)
+    folder, tasks = RunFolder(out, relion_job), _tasks(sources)
     with folder.in_use(shared=shard is not None):
         with folder.one_at_a_time():
             folder.prepare(settings, overwrite=overwrite, shared=shard is not None)
@@ -89,6 +93,9 @@ def run_picking(
                 for stem, outcome in results:
                     outcomes[stem] = outcome
                     on_outcome(outcome)
+                    if should_stop():
+                        interrupted = True
+                        break
         except KeyboardInterrupt:
             interrupted = True
         last = shard is None or _all_recorded(tasks, folder)

@@ -1,0 +1,88 @@
+"""`cryopick relion`: a picking job in RELION's pipeline.
+
+What RELION asks of the program of an External job:
+https://relion.readthedocs.io/en/latest/Reference/Using-RELION.html (External job-type).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryopick.cli.arguments import PickOptions, with_groups
+
+SUCCESS, FAILURE, ABORTED = (f"RELION_JOB_EXIT_{end}" for end in ("SUCCESS", "FAILURE", "ABORTED"))
+ABORT_NOW = "RELION_JOB_ABORT_NOW"
+NODES = "RELION_OUTPUT_NODES.star"
+COORDINATES = 2
+"""A node's type for RELION 3.1, which knows numbers alone; later versions read the label."""
+COORDINATES_LABEL = "MicrographCoordsGroup.star.relion.autopick"
+
+
+@with_groups
+def relion(
+    out: Annotated[Path, typer.Option("--o", metavar="FOLDER", help="The job's folder, such as External/job007/.")],
+    in_mics: Annotated[Path, typer.Option("--in_mics", metavar="STAR", help="RELION's list of micrographs.")],
+    how: PickOptions,
+    threads: Annotated[int, typer.Option("--j", min=1, help="Processes, of one thread each.")] = 1,
+    pipeline_control: Annotated[str | None, typer.Option("--pipeline_control", hidden=True)] = None,
+) -> None:
+    """Pick particles as an External job of RELION, whose results are the input of Particle extraction.
+
+    RELION adds --o, --in_mics and --j itself. Continue the job to go on where it was stopped.
+    """
+    from cryopick.distributed.threads import one_thread_for_children
+
+    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    from cryopick.cli.running import run_with_progress, tell
+    from cryopick.io.sources import find_micrographs
+
+    with _told_to_relion(out):
+        settings = how.run_settings()
+        sources = find_micrographs(in_mics, pixel_size=how.pixel_size)
+        workers = min(threads, len(sources))
+        abort = out / ABORT_NOW
+        result = run_with_progress(sources, out, settings, workers=workers, relion_job=True, should_stop=abort.exists)
+        tell(result, out)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        if len(result.failed) == len(result.outcomes):
+            raise typer.Exit(1)
+        _write_nodes(out, in_mics)
+
+
+@contextmanager
+def _told_to_relion(job: Path) -> Iterator[None]:
+    """Leave the empty file in the job's folder from which RELION learns how the job ended."""
+    from cryopick.cli.running import INTERRUPTED
+
+    job.mkdir(parents=True, exist_ok=True)
+    for name in (SUCCESS, FAILURE, ABORTED):  # of the job that is continued
+        (job / name).unlink(missing_ok=True)
+    try:
+        yield
+    except KeyboardInterrupt:
+        (job / ABORT_NOW).unlink(missing_ok=True)
+        (job / ABORTED).touch()
+        raise typer.Exit(INTERRUPTED) from None
+    except BaseException:
+        (job / FAILURE).touch()
+        raise
+    (job / SUCCESS).touch()
+
+
+def _write_nodes(job: Path, in_mics: Path) -> None:
+    """Say which files the next job can take: RELION 4 and 5 the list of coordinate files, 3.1 the name of their suffix."""
+    from cryopick.io.atomic import write_text
+    from cryopick.io.picks_relion import INDEX, INDEX_3_1
+    from cryopick.io.star import Column, star_text
+
+    write_text(job / INDEX_3_1, f"{in_mics.as_posix()}\n")  # 3.1 displays picks on the micrographs that are named here
+    nodes: dict[str, Column] = {
+        "rlnPipeLineNodeName": [(job / name).as_posix() for name in (INDEX, INDEX_3_1)],
+        "rlnPipeLineNodeType": [COORDINATES, COORDINATES],
+        "rlnPipeLineNodeTypeLabel": [COORDINATES_LABEL, COORDINATES_LABEL],
+    }
+    write_text(job / NODES, star_text({"output_nodes": nodes}))
