@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.dataset import LabelledMicrograph
+from cryopick.train.held_out import split
 from cryopick.train.labelled import Skipped, find_labelled, label_border
 from cryopick.train.labelled_crops import Lesson, prepare_lessons
 
@@ -63,8 +64,6 @@ def find_parts(settings: DiskSettings, *, seed: int) -> Parts:
 
     Raises `CryopickError` where fewer than two are left.
     """
-    from cryopick.train.held_out import split
-
     found = find_labelled(settings.data, settings.picks, diameter=settings.diameter, pixel_size=settings.pixel_size)
     tell_skipped(found.skipped)
     count = len(found.micrographs)
