@@ -91,3 +91,9 @@ def test_a_cell_that_nobody_is_near_still_matters_to_the_encoder(network):
 def test_sizes_that_cannot_be_are_refused(wrong):
     with pytest.raises(SettingError, match="multiple"):
         AnchorDetr(**wrong)
+
+
+def test_places_keep_their_fractions_where_the_rest_is_worked_out_in_16_bits(network):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        boxes = network(torch.zeros(1, 1, 8, 800)).boxes[0]
+    assert boxes[0, -1].tolist() == [795.5, 3.5, 12.0]

@@ -85,10 +85,10 @@ class AnchorDetr(nn.Module):
 
     def forward(self, pictures: Tensor) -> AnchorOutput:
         memory = self._memory(pictures)
-        tokens, places = memory.flatten(2).transpose(1, 2), self._code(grid(memory.shape[-2:], CELL).to(memory))
+        tokens, places = memory.flatten(2).transpose(1, 2), self._code(grid(memory.shape[-2:], CELL).to(memory.device))
         asked = self.ask(memory)
         state = asked.flatten(2).transpose(1, 2)
-        centre = grid(asked.shape[-2:], ANCHOR).to(memory).expand(len(memory), -1, -1)
+        centre = grid(asked.shape[-2:], ANCHOR).to(memory.device).expand(len(memory), -1, -1)
         size = torch.full_like(centre[..., :1], self.particle_px)
         logits, boxes = [], []
         for layer, label, move in zip(self.decoder, self.labels, self.moves, strict=True):
@@ -105,7 +105,7 @@ class AnchorDetr(nn.Module):
         """What queries look at, (B, width, H/4, W/4): fine features, and coarse ones that have seen the whole picture."""
         fine, coarse = self.features(pictures)
         coarse = self.coarse(coarse)
-        tokens, places = coarse.flatten(2).transpose(1, 2), self._code(grid(coarse.shape[-2:], ANCHOR).to(coarse))
+        tokens, places = coarse.flatten(2).transpose(1, 2), self._code(grid(coarse.shape[-2:], ANCHOR).to(coarse.device))
         for layer in self.encoder:
             tokens = layer(tokens, places)
         coarse = tokens.transpose(1, 2).reshape(coarse.shape)
