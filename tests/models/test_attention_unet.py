@@ -73,6 +73,20 @@ def test_width_levels_and_maps_are_read_off_a_state_dict(width, levels, maps):
     assert settings_of(state) == {"width": width, "levels": levels, "maps": maps}
 
 
+def test_without_gates_a_skip_is_joined_as_it_is():
+    with torch.device("meta"):
+        gated, plain = (AttentionUNet(4, 3, gates=gates).state_dict() for gates in (True, False))
+    assert settings_of(plain) == {"width": 4, "levels": 3, "maps": 1, "gates": False}
+    assert set(gated) - set(plain) == {key for key in gated if ".ag." in key} != set()
+    assert set(plain) < set(gated)
+    model = AttentionUNet(4, 3, gates=False).eval()
+    seen = {}
+    for name in ("e1", "d3.c1"):
+        model.get_submodule(name).register_forward_hook(lambda _, taken, given, name=name: seen.update({name: (*taken, given)}))
+    model(image(16, 24))
+    assert torch.equal(seen["d3.c1"][0][:, -4:], seen["e1"][1])
+
+
 def test_every_map_is_as_large_as_the_picture():
     assert AttentionUNet(width=2, levels=3, maps=3)(torch.zeros(2, 1, 21, 34)).shape == (2, 3, 21, 34)
 

@@ -26,9 +26,10 @@ class AttentionUNet(nn.Module):
     width : channels of the first block; each level doubles them.
     levels : how often the picture is halved, 1 to 6.
     maps : of the result; the published network has one.
+    gates : weigh the skips by attention, as published; without, they are joined as they are (a plain U-Net).
     """
 
-    def __init__(self, width: int = 64, levels: int = 5, maps: int = 1) -> None:
+    def __init__(self, width: int = 64, levels: int = 5, maps: int = 1, *, gates: bool = True) -> None:
         super().__init__()
         if width < 1 or levels not in LEVELS:
             raise SettingError(f"an attention U-Net of width {width} and {levels} levels cannot be; width ≥ 1, levels 1 to 6")
@@ -39,7 +40,8 @@ class AttentionUNet(nn.Module):
             self.add_module(f"e{level + 1}", EncoderBlock(1 if level == 0 else channels[level - 1], channels[level]))
         self.b1 = DoubleConv(channels[-2], channels[-1])
         for level in range(levels):
-            self.add_module(f"d{level + 1}", DecoderBlock(channels[levels - level], channels[levels - level - 1]))
+            below, skip = channels[levels - level], channels[levels - level - 1]
+            self.add_module(f"d{level + 1}", DecoderBlock(below, skip, gated=gates))
         self.output = nn.Conv2d(width, maps, 1)
 
     @property
@@ -109,26 +111,28 @@ class AttentionGate(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Upsamples the signal, joins it with the gated skip and convolves both."""
+    """Upsamples the signal, joins it with the skip, gated or as it is, and convolves both."""
 
-    def __init__(self, below: int, skip: int) -> None:
+    def __init__(self, below: int, skip: int, *, gated: bool) -> None:
         super().__init__()
-        self.ag = AttentionGate(below, skip)
+        self.ag = AttentionGate(below, skip) if gated else None
         self.c1 = DoubleConv(below + skip, skip)
 
     def forward(self, signal: Tensor, skip: Tensor) -> Tensor:
         signal = functional.interpolate(signal, scale_factor=2, mode="bilinear", align_corners=True)
-        result: Tensor = self.c1(torch.cat([signal, self.ag(signal, skip)], dim=1))
+        kept = skip if self.ag is None else self.ag(signal, skip)
+        result: Tensor = self.c1(torch.cat([signal, kept], dim=1))
         return result
 
 
 def settings_of(state: Mapping[str, Tensor]) -> Settings | None:
-    """Width, levels and maps of the U-Net that a state dict belongs to; None when its keys are another network's."""
+    """Width, levels, maps and gates of the U-Net that a state dict belongs to; None when its keys are another network's."""
     first, last = state.get("e1.conv.conv.0.weight"), state.get("output.weight")
-    levels = sum(f"d{level}.ag.Wg.0.weight" in state for level in LEVELS)
+    levels = sum(f"d{level}.c1.conv.0.weight" in state for level in LEVELS)
     if first is None or levels == 0:
         return None
-    return {"width": first.shape[0], "levels": levels, "maps": 1 if last is None else last.shape[0]}
+    sizes = {"width": first.shape[0], "levels": levels, "maps": 1 if last is None else last.shape[0]}
+    return sizes if "d1.ag.Wg.0.weight" in state else {**sizes, "gates": False}
 
 
 ARCHITECTURE = Architecture(

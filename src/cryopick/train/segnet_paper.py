@@ -53,7 +53,7 @@ class PublishedTraining:
 
     Attributes
     ----------
-    width, levels : of the attention-gated U-Net.
+    width, levels, gates : of the attention-gated U-Net; without gates a plain one.
     side, aspect, denoised, denoise : how micrographs become pictures, as for `SegnetSettings`.
     epochs : times that each micrograph is seen; replaces `loop.steps`, and validates after each. None keeps the steps.
     keep : the best weights are those of the best F1 of picks, one to one within half a diameter, or of the least Dice loss, as
@@ -65,6 +65,7 @@ class PublishedTraining:
 
     width: int = 64
     levels: int = 5
+    gates: bool = True
     side: int = 1024
     aspect: Literal["kept", "squeezed"] = "kept"
     denoised: bool = False
@@ -150,7 +151,7 @@ def prepare_published(settings: PublishedTraining, out: Path) -> Training:
     def describe(_: nn.Module, best: float) -> Card:
         return Card(
             ARCHITECTURE,
-            {"width": settings.width, "levels": settings.levels, "maps": 1},
+            {"width": settings.width, "levels": settings.levels, "maps": 1, **({} if settings.gates else {"gates": False})},
             source=f"cryopick {__version__} train segnet {origin} --preset paper",
             licence="MIT" if settings.disk is None else "",
             input={"side": settings.side, "aspect": settings.aspect},
@@ -172,7 +173,7 @@ def _of_epochs(settings: PublishedTraining, count: int) -> LoopSettings:
 
 def _network(settings: PublishedTraining) -> nn.Module:
     torch.manual_seed(settings.loop.seed)
-    model = AttentionUNet(settings.width, settings.levels)
+    model = AttentionUNet(settings.width, settings.levels, gates=settings.gates)
     if settings.init is not None:
         start_from(model, settings.init, architecture=ARCHITECTURE)
     channels_last: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
