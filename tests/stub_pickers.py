@@ -1,8 +1,10 @@
 """A quick picker for the tests of runs; spawned processes import it by this name."""
 
+import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +15,7 @@ from cryopick.config import resolve
 from cryopick.distributed.settings import RunSettings
 from cryopick.errors import CryopickError
 from cryopick.pickers.base import Picker
+from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.types import Micrograph, Picks
 
 SETTINGS = RunSettings(picker="stub", formats=["box", "csv"], seed=3)
@@ -20,13 +23,14 @@ SETTINGS = RunSettings(picker="stub", formats=["box", "csv"], seed=3)
 
 @dataclass(frozen=True)
 class StubSettings:
-    """How many picks, and on which micrographs to misbehave."""
+    """How many picks, on which micrographs to misbehave, and whether to estimate an unknown diameter."""
 
     count: int = 7
     device: str = "cpu"
     kill_on: str = ""
     fail_on: str = ""
     stop_on: str = ""
+    measure: bool = False
 
 
 class StubPicker:
@@ -37,8 +41,19 @@ class StubPicker:
     def __init__(self, settings: StubSettings) -> None:
         self.settings = settings
 
+    def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+        if self.settings.measure:
+            means = [float(micrograph.pixels.mean()) for micrograph in micrographs]
+            return DiameterEstimate(50 + sum(means), 50, 60, len(means), "Å")
+        return None
+
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         time.sleep(float(os.environ.get("STUB_SLEEP", "0")))
+        if os.environ.get("STUB_BROKEN"):
+            raise OSError("this machine has no such disk")
+        if (marker := os.environ.get("STUB_KILL_ONCE")) and not Path(marker).exists():
+            Path(marker).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         stem = Path(micrograph.name).stem
         if stem == self.settings.kill_on:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -57,6 +72,13 @@ class StubPicker:
 def build(settings: RunSettings) -> Picker:
     """The picker of a worker."""
     return StubPicker(resolve(StubSettings, settings.settings))
+
+
+def build_without_weights_in_workers(settings: RunSettings) -> Picker:
+    """A picker that can be made in the process of the tests alone."""
+    if "PYTEST_CURRENT_TEST" in os.environ and multiprocessing.parent_process() is None:
+        return build(settings)
+    raise CryopickError("weights are missing")
 
 
 def build_without_weights(settings: RunSettings) -> Picker:

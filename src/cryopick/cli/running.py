@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cryopick.distributed.settings import RunSettings
     from cryopick.distributed.shards import Shard
     from cryopick.io.sources import MicrographSource
+    from cryopick.pickers.diameter import DiameterEstimate
 
 NAMED_FAILURES = 20
 INTERRUPTED = 130
@@ -56,6 +57,7 @@ def run_with_progress(
             overwrite=overwrite,
             shard=shard,
             relion_job=relion_job,
+            on_estimate=lambda estimate: bar.console.print(told_size(estimate), highlight=False, soft_wrap=True),
             on_start=lambda kept, total: bar.update(task, completed=kept, total=total),
             on_outcome=advance,
             should_stop=should_stop,
@@ -117,6 +119,11 @@ def exit_code(result: "RunResult") -> int:
         return INTERRUPTED
     finished = all(outcome.status == "done" for outcome in result.outcomes)
     return 0 if finished and not result.problems else 1
+
+
+def told_size(estimate: "DiameterEstimate") -> str:
+    """The line about a diameter that nobody gave."""
+    return f"particles look {estimate}; give --diameter to override"
 
 
 def counted(number: int, thing: str) -> str:

@@ -12,8 +12,10 @@ from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, file_stems, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.shards import Shard
+from cryopick.distributed.sizing import prepare_sized, recorded
 from cryopick.distributed.work import Build, PickOne, Task, lost
 from cryopick.io.sources import MicrographSource
+from cryopick.pickers.diameter import DiameterEstimate
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ def run_picking(
     shard: Shard | None = None,
     relion_job: bool = False,
     build: Build = build_picker,
+    on_estimate: Callable[[DiameterEstimate], None] = lambda estimate: None,
     on_start: Callable[[int, int], None] = lambda kept, total: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
     """Pick every micrograph that has no finished record in `out`, then write the files about all of them.
 
+    Where no diameter is given it is estimated over a few of the sources, or taken from the earlier run, see `prepare_sized`.
     The bytes of all files of picks depend on the sources and the settings alone: not on `workers` or shards, nor on how often
     the run was stopped. A micrograph that cannot be read or picked is recorded as failed and tried again by the next run.
 
@@ -68,6 +72,7 @@ def run_picking(
     shard : pick this part of the sources only, beside runs of the other parts; the last one writes the files about all.
     relion_job : `out` is the folder of a RELION job, which gets the layout of its auto-picking jobs.
     build : makes the picker, once in each worker; pickled by reference.
+    on_estimate : told the diameter, where none was given.
     on_start, on_outcome : told how many micrographs are finished already and how many there are, then each outcome as it comes.
     should_stop : asked after each micrograph whether to end as after Ctrl-C.
 
@@ -81,7 +86,9 @@ def run_picking(
     folder, tasks = RunFolder(out, relion_job), _tasks(sources)
     with folder.in_use(shared=shard is not None):
         with folder.one_at_a_time():
-            folder.prepare(settings, overwrite=overwrite, shared=shard is not None)
+            settings = prepare_sized(folder, settings, sources, build, overwrite=overwrite, shared=shard is not None)
+        if settings.estimate is not None:
+            on_estimate(settings.estimate)
         mine = tasks if shard is None else shard.share(tasks)
         outcomes = {task.stem: _earlier(task, folder, settings) for task in mine}
         left = [task for task in mine if outcomes[task.stem].status != "done"]
@@ -108,6 +115,7 @@ def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSe
     """Write the files about all micrographs from what shards have picked, without picking; raises as `run_picking` does."""
     folder, tasks = RunFolder(out), _tasks(sources)
     with folder.in_use():
+        settings = recorded(folder, settings)
         folder.prepare(settings)
         outcomes = {task.stem: _earlier(task, folder, settings) for task in tasks}
         problems = _assemble(folder, tasks, settings, known=outcomes)

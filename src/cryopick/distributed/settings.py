@@ -14,11 +14,13 @@ from cryopick.errors import SettingError
 from cryopick.io.picks import FORMATS
 from cryopick.pickers import PICKERS, picker
 from cryopick.pickers.base import Picker
+from cryopick.pickers.diameter import DiameterEstimate
 
 Device = Literal["auto", "cpu", "cuda"]
 DEFAULT_PICKER = "log"
 HEADER = "# Made by cryopick pick: the settings that a later run must have to go on with this one.\n"
 WRITTEN_ANYWAY = {"star", "relion"}
+ESTIMATE = "estimate"
 OUTPUT_ONLY = {"formats", "previews"}
 LIBRARIES = ("numpy", "scipy", "opencv-python-headless")
 
@@ -30,7 +32,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     picker, preset : names; the preset is folded into `settings` already.
     settings : every setting of the picker, as plain YAML values.
-    diameter : Å, or pixels where the pixel size is unknown; None lets the picker estimate it for each micrograph.
+    diameter : Å, or pixels where the pixel size is unknown; None when it is not given.
+    estimate : the diameter that was found for this run where none was given, and how.
     pixel_size : Å per pixel that replaces the files' own; None keeps those.
     salvage : pick what there is of truncated micrographs instead of failing on them.
     seed : of all random numbers.
@@ -43,12 +46,18 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     preset: str | None = None
     settings: dict[str, Any] = {}
     diameter: float | None = None
+    estimate: DiameterEstimate | None = None
     pixel_size: float | None = None
     salvage: bool = False
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
     formats: list[str] = []
     previews: bool = True
+
+    @property
+    def picked_diameter(self) -> float | None:
+        """What the picker is told: the diameter that was given, or else estimated."""
+        return self.diameter if self.diameter is not None or self.estimate is None else self.estimate.diameter
 
 
 def run_settings(
@@ -118,6 +127,7 @@ def differences(old_text: str, settings: RunSettings) -> list[str]:
     old, new = yaml.safe_load(old_text) or {}, yaml.safe_load(as_yaml(settings))
     before, after = ({"cryopick": content.get("cryopick"), **_flat(content.get("pick") or {})} for content in (old, new))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in OUTPUT_ONLY]
+    changed = [key for key in changed if key.partition(".")[0] != ESTIMATE]
     changed = [key for key in changed if key != "salvage" or not settings.salvage]
     return [f"{key}: {before.get(key)} became {after.get(key)}" for key in changed]
 

@@ -15,6 +15,7 @@ from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, check_name, free_stem, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
+from cryopick.distributed.sizing import recorded
 from cryopick.distributed.work import Build, PickOne, Task, lost
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.picks_relion import coordinate_file
@@ -105,6 +106,7 @@ def watch_folder(
     """
     folder = RunFolder(out)
     with folder.in_use():
+        settings = recorded(folder, settings)
         folder.prepare(settings)
         watch = _Watch(folder, settings, inputs, pace or Pace(), on_status)
         results = run_tasks(watch.tasks(), partial(PickOne, folder, settings, build), workers=workers, lost=partial(lost, folder))

@@ -40,7 +40,7 @@ class PickOne:
         with _warnings() as notes:
             try:
                 micrograph = task.source.read(salvage=self.settings.salvage)
-                picks = self.picker.pick(micrograph, diameter=self.settings.diameter)
+                picks = self.picker.pick(micrograph, diameter=self.settings.picked_diameter)
                 preview = draw(micrograph, [Marks(picks)]) if self.settings.previews else None
             except Exception as error:
                 logger.debug("%s failed", task.source.name, exc_info=True)
