@@ -17,7 +17,7 @@ from cryopick.io.picks import read_picks
 from cryopick.io.sources import MicrographSource, find_micrographs
 from cryopick.pickers.diameter import DiameterEstimate
 
-SETTINGS = msgspec.structs.replace(stub_pickers.SETTINGS, settings={"measure": True}, formats=[], previews=False, glimpses=False)
+SETTINGS = msgspec.structs.replace(stub_pickers.SETTINGS, settings={"measure": True}, formats=[], previews=False)
 ESTIMATE = DiameterEstimate(66, 50, 60, 4, "Å")
 """What `StubPicker` makes of micrographs 0, 2, 4 and 6 of eight, whose means are their numbers, plus one: 50 + 1 + 3 + 5 + 7."""
 

@@ -14,6 +14,7 @@ from cryopick.pickers.diameter import (
     Size,
     combine,
     estimate_diameter,
+    middle,
     surest_diameter,
 )
 from cryopick.randomness import generator
@@ -29,13 +30,12 @@ class Look:
 
     def __init__(self, diameter: float, *, height: float = 0.9) -> None:
         self.diameter, self.height = diameter, height
-        self.sides: list[int] = []
 
-    def __call__(self, values):
-        side = len(values)
-        self.sides.append(side)
+    def __call__(self, pixels, span):
+        assert span == pytest.approx(PARTICLE_PX, rel=0.05)
+        side = len(pixels)
         assumed = SIDE * PARTICLE_PX / side
-        centres = np.zeros(values.shape, np.float32)
+        centres = np.zeros(pixels.shape, np.float32)
         places = np.linspace(2, side - 3, 5).astype(int)
         centres[np.ix_(places[:4], places)] = self.height * np.exp(-(np.log2(assumed / self.diameter) ** 2))
         return centres
@@ -72,10 +72,11 @@ def test_a_picture_without_contrast_tells_nothing():
     assert surest_diameter(np.full((200, 200), 7, np.float32), Look(20.0), particle_px=PARTICLE_PX) is None
 
 
-def test_a_large_picture_is_looked_at_in_a_part_that_bounds_the_work():
-    look = Look(16.0)
-    surest_diameter(np.random.default_rng(3).normal(size=(1500, 1500)).astype(np.float32), look, particle_px=PARTICLE_PX)
-    assert max(look.sides) == REGION * PARTICLE_PX
+def test_a_part_in_the_middle_bounds_the_work():
+    rows, columns = np.indices((500, 100)).astype(np.float32)
+    part = middle(1000 * rows + columns, particle_px=PARTICLE_PX)
+    assert part.shape == (REGION * PARTICLE_PX, 100)
+    assert (part[0, 0], part[-1, -1]) == (1000 * 130, 1000 * 369 + 99)  # 130 of 500 rows are left out on either side
 
 
 MICROGRAPH = Micrograph(np.zeros((4, 4), np.float32), 2.0, "a.mrc")

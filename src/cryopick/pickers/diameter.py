@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError
 from cryopick.pickers.peaks import find_peaks
-from cryopick.pickers.segnet_input import evened
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph
 
 Map = NDArray[np.float32]
-Look = Callable[[Map], Map]
+Look = Callable[[Map, float], Map]
 Limits = tuple[float, float]
 
 COARSE, FINE = 0.5, 0.25
@@ -133,9 +132,7 @@ def combine(micrographs: Iterable[Micrograph], size: Callable[[Micrograph], Size
     return DiameterEstimate(middle, low, high, len(sizes), units.pop())
 
 
-def surest_diameter(
-    pixels: Map, look: Look, *, particle_px: float, limits: Limits | None = None, device: str = "cpu"
-) -> Size | None:
+def surest_diameter(pixels: Map, look: Look, *, particle_px: float, limits: Limits | None = None) -> Size | None:
     """The diameter in pixels at which a network is surest of what it sees in a picture of dark particles; None for no particles.
 
     The network was taught particles of `particle_px` pixels. The picture is shown to it as if particles had each diameter on a
@@ -144,7 +141,8 @@ def surest_diameter(
 
     Parameters
     ----------
-    look : gives the probability that a particle's centre is at each pixel of a picture that was scaled and evened out.
+    look : given a scaled picture and the pixels that a particle spans in it, the probability that a particle's centre is at each
+        pixel of the `middle` of it.
     """
     smallest, largest = limits or (max(SMALLEST_PX, min(pixels.shape) * SMALLEST_SHARE), min(pixels.shape) * LARGEST_SHARE)
     largest = min(largest, min(pixels.shape))
@@ -154,7 +152,8 @@ def surest_diameter(
 
     def sureness_at(octave: float) -> float:
         diameter = smallest * 2**octave / to_home.length
-        return _sureness(base, look, diameter, particle_px=particle_px, device=device)
+        small, shrink = crop_to_scale(base, diameter / particle_px)
+        return _sureness(look(small, diameter / shrink.length), spacing=SPACING * diameter / shrink.length)
 
     octaves = np.log2(largest / smallest)
     rungs = {float(octave): sureness_at(octave) for octave in np.arange(0, octaves + 1e-9, COARSE)}
@@ -166,19 +165,20 @@ def surest_diameter(
     return Size(float(smallest * 2 ** np.clip(octave, 0, octaves)), sureness) if sureness >= LEAST_SURENESS else None
 
 
-def _sureness(pixels: Map, look: Look, diameter: float, *, particle_px: float, device: str) -> float:
-    """How sure the network is of particles of a diameter in pixels, from 0 to 1: the mean probability of its peaks.
+def middle(pixels: Map, *, particle_px: float) -> Map:
+    """The part in the middle of a picture where `REGION` particles fit side by side."""
+    side = round(REGION * particle_px)
+    top, left = (max(0, length - side) // 2 for length in pixels.shape)
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+
+
+def _sureness(centres: Map, *, spacing: float) -> float:
+    """How sure a network is of what it sees in a map of centres, from 0 to 1: the mean probability of its peaks.
 
     The mean is weighted by the square of the probability, so that it is about the peaks that would be picked, and one peak's
     weight of zero is added, so that a single one is no proof.
     """
-    small, to_home = crop_to_scale(pixels, diameter / particle_px)
-    span = diameter / to_home.length
-    values = evened(small, diameter_px=span, device=device)
-    side = round(REGION * particle_px)
-    top, left = (max(0, length - side) // 2 for length in values.shape)
-    centres = look(np.ascontiguousarray(values[top : top + side, left : left + side]))
-    scores = find_peaks(centres, spacing=SPACING * span, threshold=FAINTEST).scores.astype(np.float64)
+    scores = find_peaks(centres, spacing=spacing, threshold=FAINTEST).scores.astype(np.float64)
     return float((scores**3).sum() / ((scores**2).sum() + 1))
 
 

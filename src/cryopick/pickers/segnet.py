@@ -23,11 +23,11 @@ from cryopick.models.sam import REMEDY, load_sam
 from cryopick.models.weights import find, load, read_card
 from cryopick.pickers.base import Detections, to_picks
 from cryopick.pickers.box_rules import Particles, published_rules, robust_rules
-from cryopick.pickers.diameter import DiameterEstimate, Limits, Size, combine, surest_diameter
+from cryopick.pickers.diameter import DiameterEstimate, Limits, Size, combine, middle, surest_diameter
 from cryopick.pickers.instances import Instances, prompts, watershed
 from cryopick.pickers.mask_generator import Segmenter, generate_masks
 from cryopick.pickers.peaks import find_peaks
-from cryopick.pickers.segnet_input import Prepared, denoised, scaled
+from cryopick.pickers.segnet_input import Prepared, denoised, evened, scaled
 from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.pickers.stages import Stages, nothing_seen, write_stages
 from cryopick.preprocess.denoise import stretch
@@ -105,16 +105,21 @@ class SegnetPicker:
 
     def size(self, micrograph: Micrograph, *, limits: Limits | None = None) -> Size | None:
         """See `Sizer.size` and `surest_diameter`; None on the published route, which has not learnt one size of particles."""
-        if self._trained.particle_px is None:
+        particle_px = self._trained.particle_px
+        if particle_px is None:
             return None
+
+        def look(pixels: Map, span: float) -> Map:
+            values = evened(pixels, diameter_px=span, device=self.settings.device)
+            return self._probability(middle(values, particle_px=particle_px))
+
         imaged, _ = strip_padding(micrograph.pixels)
         unit = micrograph.pixel_size or 1.0
         found = surest_diameter(
             imaged if self.settings.particles == "dark" else -imaged,
-            self._probability,
-            particle_px=self._trained.particle_px,
+            look,
+            particle_px=particle_px,
             limits=None if limits is None else (limits[0] / unit, limits[1] / unit),
-            device=self.settings.device,
         )
         return None if found is None else replace(found, diameter=found.diameter * unit)
 
