@@ -148,7 +148,7 @@ def _network(settings: SegnetTraining) -> nn.Module:
 
 def _simulated(settings: SegnetTraining, device: torch.device) -> Material:
     """Random proteins of another seed are validated on, at the size that pickers scale to."""
-    bank, seen = _bank(settings, device)
+    bank, seen = structures_of(settings, device)
     held_out = simulate_crops(
         structure_bank(random_structures(settings.held_out_structures, seed=settings.loop.seed + 1)),
         settings.held_out_crops,
@@ -170,7 +170,7 @@ def _simulated_crops(settings: SegnetTraining, bank: StructureBank) -> Data:
     return Mixed(SimulatedCrops(bank, hard, seed=other_seed), crops, share=negatives.share)
 
 
-def _bank(settings: SegnetTraining, device: torch.device) -> tuple[StructureBank, list[str]]:
+def structures_of(settings: SegnetTraining, device: torch.device) -> tuple[StructureBank, list[str]]:
     """Structures to learn from, those of files as often as their share asks for, and what they are."""
     structures = random_structures(settings.structures, seed=settings.loop.seed)
     names = [f"{settings.structures} random proteins, simulated"]
@@ -195,7 +195,7 @@ def _on_disk(settings: SegnetTraining, disk: DiskSettings, fabric: Any, out: Pat
     data: Data = LabelledCrops(lessons, recipe, seed=seed, border=parts.border, device=fabric.device)
     seen = [lesson.labelled.source.name for lesson in lessons]
     if disk.simulated > 0:
-        bank, names = _bank(settings, fabric.device)
+        bank, names = structures_of(settings, fabric.device)
         data = Mixed(data, _simulated_crops(settings, bank), share=1 - disk.simulated)
         seen += names
     return Material(data, held_out, seen, [other.labelled.source.name for other in others], held_out.pixels[:, None])
