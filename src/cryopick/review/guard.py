@@ -41,9 +41,6 @@ class Guard:
         self.cookie = f"cryopick-{hashlib.sha256(self._token).hexdigest()[:12]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         if scope["type"] != "http":
             raise RuntimeError("only HTTP is served")
         headers = Headers(scope=scope)

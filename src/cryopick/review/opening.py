@@ -11,7 +11,7 @@ from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.results import is_run, read_picks_or_run, run_picks
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.dataset import DatasetFolder
-from cryopick.io.picks import detect_format
+from cryopick.io.picks import SUFFIXES, detect_format, read_picks
 from cryopick.io.sources import MicrographSource, find_micrographs
 from cryopick.review.session import Subject
 from cryopick.types import Picks
@@ -116,8 +116,6 @@ def read_known_picks(place: Path, sources: Sequence[MicrographSource], pixel_siz
 
     Raises `CryopickError` when none of the picks lies on a known micrograph.
     """
-    from cryopick.io.picks import read_picks
-
     if is_run(place):
         everything = read_picks_or_run(place)
         known = {source.name for source in sources}
@@ -132,15 +130,28 @@ def read_known_picks(place: Path, sources: Sequence[MicrographSource], pixel_siz
 
 
 def _picks_beside(folder: Path) -> Path | None:
-    """Picks that lie in the folder itself or in its ground truth; None where nothing looks like picks."""
+    """Picks that lie in the folder itself or in its ground truth; None where nothing looks like picks.
+
+    Raises `FileError` where several files each may hold the picks of all micrographs.
+    """
     labels = DatasetFolder(folder).coordinates
     if labels.is_dir():
         return labels
+    if _looks_like_picks(folder):
+        return folder
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path for path in files if _looks_like_picks(path)]
+    if len(found) > 1:
+        raise FileError(folder, f"holds {len(found)} files of picks, such as {found[0].name}", "Name one of them with --picks")
+    return found[0] if found else None
+
+
+def _looks_like_picks(path: Path) -> bool:
     try:
-        detect_format(folder)
+        detect_format(path)
     except FileError:
-        return None
-    return folder
+        return False
+    return True
 
 
 def _usual_diameter(found: Iterable[Picks]) -> float | None:

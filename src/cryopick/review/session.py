@@ -146,11 +146,16 @@ class Review:
         if meant is None:
             raise ConflictError("what this edit is about is gone: it was changed on another page")
         if isinstance(meant, MarkReviewed):
-            shown = self.threshold if sheet.state.threshold is None else sheet.state.threshold
-            meant = MarkReviewed(meant.value, shown if meant.value else None)
+            meant = MarkReviewed(meant.value, self._shown_threshold(sheet) if meant.value else None)
         general = isinstance(meant, SetThreshold) and not sheet.state.reviewed
         name = EVERYWHERE if general else self.subjects[index].source.name
         self._write(Step(name, sheet.numbered(meant), key, time.time()))
+
+    def _shown_threshold(self, sheet: Sheet) -> float | None:
+        """The threshold that a micrograph is seen with now; its lowest score where nobody has set one."""
+        scores = sheet.original.scores
+        lowest = None if scores is None or len(scores) == 0 else float(scores.min())
+        return next((value for value in (sheet.state.threshold, self.threshold, lowest) if value is not None), None)
 
     def _step_back(self, index: int, request: Request) -> None:
         """Undo or redo what is newest: the micrograph's own last edit, or the last one of all."""

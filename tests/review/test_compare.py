@@ -1,0 +1,46 @@
+"""Before and after, counted by hand."""
+
+import pytest
+
+from cryopick.review.compare import Comparison
+from cryopick.review.edits import MarkBad, MarkReviewed, Remove, Request
+from cryopick.review.export import write_labels
+from cryopick.types import Picks
+
+
+@pytest.fixture
+def comparison(review):
+    """Truth of a: all but the first; b is in the labels, as it was found; c is bad. After: two of the five, one elsewhere."""
+    requests = [(1, MarkReviewed(True)), (0, Remove([0])), (0, MarkReviewed(True)), (2, MarkReviewed(True)), (2, MarkBad(True))]
+    for number, (index, edit) in enumerate(requests):
+        review.submit(index, Request(f"key-{number:05}", edit))
+        if number == 0:
+            write_labels(review)
+    after = [Picks(name, [(205, 80), (300, 80), (400, 200)], [0.9, 0.8, 0.7]) for name in ("a.mrc", "b.mrc")]
+    return Comparison.of(review, after, title="after")
+
+
+def test_a_row_counts_both_sets_and_those_nearer_than_half_a_diameter(comparison):
+    row = comparison.row(0)
+    assert (row["before"], row["after"], row["agreed"], row["truth"], row["learnt"]) == (5, 3, 2, 4, False)
+    assert row["beforeScore"] == {"precision": 0.8, "recall": 1.0, "f1": 0.8889}  # 4 of 5, 4 of 4, 8 / 9
+    assert row["afterScore"] == {"precision": 0.6667, "recall": 0.5, "f1": 0.5714}  # 2 of 3, 2 of 4, 4 / 7
+
+
+def test_micrographs_that_are_in_the_labels_are_pooled_apart(comparison):
+    fresh, learnt = comparison.totals()
+    assert (fresh["learnt"], fresh["micrographs"], fresh["before"]["f1"]) == (False, 1, 0.8889)
+    assert (learnt["learnt"], learnt["micrographs"], learnt["before"]["f1"], learnt["after"]["f1"]) == (True, 1, 1.0, 0.5)
+
+
+def test_a_bad_micrograph_is_no_truth_and_one_without_picks_after_is_compared(comparison):
+    row = comparison.row(2)
+    assert (row["truth"], row["beforeScore"], row["after"], row["agreed"]) == (None, None, 0, 0)
+
+
+def test_every_pick_is_told_right_false_or_missed_where_truth_is_known_else_whether_both_have_it(comparison):
+    judged = comparison.detail(0)
+    assert judged["before"]["kinds"] == ["false", "right", "right", "right", "right"]
+    assert judged["after"]["kinds"] == ["right", "right", "false"]
+    assert judged["after"]["missed"] == [[100, 300], [500, 300]]
+    assert comparison.detail(2)["before"]["kinds"] == ["only"] * 5

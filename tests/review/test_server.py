@@ -1,0 +1,191 @@
+"""The server over HTTP: who may ask, and what the answers are."""
+
+import json
+
+import pytest
+from starlette.testclient import TestClient
+
+from cryopick.review.guard import HEADERS
+from cryopick.review.server import LARGEST_BODY, Server
+
+TOKEN = "the-token"
+HOST = "127.0.0.1:4321"
+
+
+@pytest.fixture
+def stranger(review, folder):
+    """A client that does not know the token."""
+    return TestClient(Server(review, folder).app(TOKEN), base_url=f"http://{HOST}", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(stranger):
+    """A client that has opened the page."""
+    assert stranger.get(f"/?token={TOKEN}").status_code == 200
+    return stranger
+
+
+def edit(client, body, index=0, **options):
+    return client.post(
+        f"/api/micrographs/{index}/edits", json={"key": f"key-{id(body)}-{json.dumps(body)[:20]}"} | body, **options
+    )
+
+
+REMOVE = {"edit": {"type": "remove", "picks": [0]}}
+
+
+@pytest.mark.parametrize("path", ["/", "/compare", "/api/overview", "/static/app.js", "/tiles/0/plain/0/0/0.jpg", "/api/changes"])
+def test_nothing_is_given_without_the_token(stranger, path):
+    for address in (path, f"{path}?token=", f"{path}?token=the-tokem", f"{path}?token=ä"):
+        answer = stranger.get(address)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+
+
+def test_the_token_in_the_address_opens_pages_alone(stranger):
+    assert stranger.get(f"/api/overview?token={TOKEN}").status_code == 403
+
+
+def test_the_page_gives_a_cookie_that_scripts_and_other_sites_do_not_see(stranger):
+    cookie = stranger.get(f"/?token={TOKEN}").headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
+    assert stranger.get("/api/overview").status_code == 200
+
+
+def test_a_name_that_was_bent_to_this_machine_is_refused(client):
+    for host in ("evil.example:4321", "127.0.0.1.evil.example", "", "localhost.evil.example:80", "[::1]:4321"):
+        assert client.get("/api/overview", headers={"Host": host}).status_code == 403
+    assert client.get("/api/overview", headers={"Host": "127.0.0.1:9999"}).status_code == 200  # the laptop's end of ssh -L
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:5555"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_requests_from_other_sites_are_refused_and_change_nothing(client, review, headers):
+    assert edit(client, REMOVE, headers=headers).status_code == 403
+    assert client.get("/api/overview", headers=headers).status_code == 403
+    assert len(review.result(0)) == 5
+
+
+def test_a_form_of_another_site_cannot_be_taken_for_an_edit(client, review):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        answer = client.post(
+            "/api/micrographs/0/edits", content=json.dumps({"key": "12345678"} | REMOVE), headers={"Content-Type": kind}
+        )
+        assert answer.status_code == 415
+    assert len(review.result(0)) == 5
+
+
+def test_a_link_with_the_token_works_from_anywhere(stranger):
+    assert stranger.get(f"/?token={TOKEN}", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+def test_every_answer_forbids_frames_and_foreign_scripts(client):
+    for path in ("/", "/api/overview", "/nothing", "/static/style.css"):
+        assert HEADERS.items() <= {key.title(): value for key, value in client.get(path).headers.items()}.items()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static/..%2fserver.py",
+        "/static//etc/passwd",
+        "/tiles/0/plain/0/0/..%2f..%2f0.jpg",
+        "/api/micrographs/..%2f..",
+        "/static/",
+    ],
+)
+def test_no_path_leads_out_of_the_pages(client, path):
+    assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"edit": {"type": "remove", "picks": []}},
+        {"edit": {"type": "remove", "picks": [-1]}},
+        {"edit": {"type": "step"}},
+        {"edit": {"type": "paint", "radius": 0, "points": [[1, 1]]}},
+        {"edit": {"type": "paint", "radius": 5, "points": []}},
+        {"edit": {"type": "add", "x": "1", "y": 2}},
+        {"edit": {"type": "add", "x": 1e999, "y": 2}},
+        {"edit": {"type": "add", "x": 1, "y": 2}, "path": "/etc"},
+        {},
+        {"key": "short"},
+    ],
+)
+def test_requests_that_mean_nothing_are_told_so_and_change_nothing(client, review, body):
+    text = json.dumps({"key": "12345678"} | body).replace("Infinity", "1e999")
+    answer = client.post("/api/micrographs/0/edits", content=text, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert review.number == 0
+
+
+def test_an_edit_answers_with_the_new_state_and_a_conflict_with_the_present_one(client):
+    first = edit(client, REMOVE)
+    assert first.status_code == 200
+    assert first.json()["picks"]["number"] == [1, 2, 3, 4]
+    again = edit(client, {"edit": {"type": "move", "pick": 0, "x": 1, "y": 1}})
+    assert again.status_code == 409
+    assert again.json()["now"]["picks"] == first.json()["picks"]
+
+
+def test_a_disk_that_is_full_is_told(client, review, monkeypatch):
+    def full(*entries):
+        raise OSError(28, "No space left on device", "journal.jsonl")
+
+    monkeypatch.setattr(review._journal, "append", full)
+    answer = edit(client, REMOVE)
+    assert answer.status_code == 507
+    assert "No space left on device" in answer.json()["error"]
+
+
+def test_a_body_without_end_is_cut_off(client):
+    content = b'{"key": "' + b"x" * LARGEST_BODY + b'"}'
+    assert (
+        client.post("/api/micrographs/0/edits", content=content, headers={"Content-Type": "application/json"}).status_code == 413
+    )
+
+
+def test_what_is_not_there_is_404_and_what_cannot_be_is_400(client):
+    for path in (
+        "/api/micrographs/3",
+        "/api/micrographs/x",
+        "/tiles/0/plain/0/9/0.jpg",
+        "/tiles/7/plain/0/0/0.jpg",
+        "/api/comparison",
+    ):
+        assert client.get(path).status_code == 404
+    for query in ("blur=-1", "blur=nan", "blur=1e9", "blur=x"):
+        assert client.get(f"/tiles/0/plain/0/0/0.jpg?{query}").status_code == 400
+    assert client.post("/api/export", json={"format": "../x"}).status_code == 400
+    assert client.post("/api/export", json=["star"]).status_code == 400
+    assert client.post("/api/labels", json={}).status_code == 400  # nothing is reviewed
+
+
+def test_changes_tell_other_pages_what_to_draw_again(client):
+    edit(client, REMOVE, index=1)
+    changes = client.get("/api/changes?after=0").json()
+    assert (changes["number"], list(changes["rows"])) == (1, ["1"])
+    assert changes["rows"]["1"]["picks"] == 4
+    edit(client, {"edit": {"type": "threshold", "value": 0.6}})
+    changes = client.get("/api/changes?after=1").json()
+    assert [row["picks"] for row in changes["rows"].values()] == [2, 2, 2]
+
+
+def test_a_micrograph_that_is_damaged_is_told_and_the_others_are_shown(client, folder):
+    (folder / "b.mrc").write_bytes(b"nothing")
+    broken = client.get("/api/micrographs/1").json()
+    assert "b.mrc" in broken["error"]
+    assert client.get("/tiles/1/plain/0/0/0.jpg").status_code == 400
+    assert client.get("/tiles/2/plain/0/0/0.jpg").headers["content-type"] == "image/jpeg"
