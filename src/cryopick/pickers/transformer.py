@@ -52,7 +52,7 @@ class TransformerSettings:
     weights: str | None = "transformer"
     denoised: bool = False
     threshold: float | None = None
-    spacing: float = 0.45
+    spacing: float = 0.5
     particles: Literal["dark", "light"] = "dark"
     device: Literal["cpu", "cuda"] = "cpu"
     paper: PaperSettings = field(default_factory=PaperSettings)

@@ -50,7 +50,7 @@ class TransformerRecipe:
     centre: float = 0.18
     weights: tuple[float, float, float] = (1.0, 0.5, 0.5)
     positive_weight: float = 4.0
-    spacing: float = 0.45
+    spacing: float = 0.5
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
