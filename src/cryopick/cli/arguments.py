@@ -88,8 +88,8 @@ class PickOptions:
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0
     previews: Annotated[bool, typer.Option(help="Draw a PNG with circles for each micrograph.")] = True
 
-    def run_settings(self) -> "RunSettings":
-        """The settings of the run, checked; raises `SettingError`."""
+    def run_settings(self, *, glimpses: bool = True) -> "RunSettings":
+        """The settings of the run, checked; `glimpses` as in `RunSettings`. Raises `SettingError`."""
         from cryopick.config import parse_words
         from cryopick.distributed.settings import DEFAULT_PICKER, run_settings
 
@@ -107,4 +107,5 @@ class PickOptions:
             salvage=self.salvage,
             formats=self.formats,
             previews=self.previews,
+            glimpses=glimpses,
         )

@@ -23,6 +23,7 @@ def pick(
         bool, typer.Option("--assemble", help="Pick nothing; write the files about all micrographs from what shards have picked.")
     ] = False,
     overwrite: Overwrite = False,
+    report: Annotated[bool, typer.Option(help="Write report.html, a page about the run, at its end.")] = True,
 ) -> None:
     """Find the particles of micrographs and write them for RELION and other programs.
 
@@ -38,7 +39,7 @@ def pick(
 
     if sum([shard is not None, assemble, overwrite]) > 1:
         raise typer.BadParameter("give one of --shard, --assemble and --overwrite; to start shards afresh, remove the folder")
-    settings = how.run_settings()
+    settings = how.run_settings(glimpses=report)
     part = None if shard is None else Shard.parse(shard)
     sources = find_micrographs(inputs, pixel_size=how.pixel_size)
     if assemble:
@@ -47,4 +48,17 @@ def pick(
         crew = min(workers or (1 if settings.device == "cuda" else available_cores()), len(sources))
         result = run_with_progress(sources, out, settings, workers=crew, overwrite=overwrite, shard=part)
     tell(result, out)
+    if report and result.assembled:
+        _report(out)
     raise typer.Exit(exit_code(result))
+
+
+def _report(out: Path) -> None:
+    """Write the page; the run is what it is without one."""
+    from cryopick.errors import CryopickError
+    from cryopick.report.page import write_report
+
+    try:
+        typer.echo(f"to look at: {write_report(out)}")
+    except CryopickError as error:
+        typer.echo(f"no report: {error}", err=True)

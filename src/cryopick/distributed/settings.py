@@ -21,7 +21,7 @@ DEFAULT_PICKER = "log"
 HEADER = "# Made by cryopick pick: the settings that a later run must have to go on with this one.\n"
 WRITTEN_ANYWAY = {"star", "relion"}
 ESTIMATE = "estimate"
-OUTPUT_ONLY = {"formats", "previews"}
+OUTPUT_ONLY = {"formats", "previews", "glimpses"}
 LIBRARIES = ("numpy", "scipy", "opencv-python-headless")
 
 
@@ -40,6 +40,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     device : where the picker computes.
     formats : names of pick formats to write beside RELION's.
     previews : whether a PNG is drawn for each micrograph.
+    glimpses : whether workers leave behind what a report shows of each micrograph.
     """
 
     picker: str = DEFAULT_PICKER
@@ -53,6 +54,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     device: Literal["cpu", "cuda"] = "cpu"
     formats: list[str] = []
     previews: bool = True
+    glimpses: bool = True
 
     @property
     def picked_diameter(self) -> float | None:
@@ -73,6 +75,7 @@ def run_settings(
     salvage: bool = False,
     formats: list[str] | None = None,
     previews: bool = True,
+    glimpses: bool = True,
 ) -> RunSettings:
     """Settings of a run, checked: the picker's defaults, its preset, `settings` and `threshold`, each over the one before.
 
@@ -100,6 +103,7 @@ def run_settings(
         device=chosen,
         formats=[name for name in dict.fromkeys(formats or []) if name not in WRITTEN_ANYWAY],
         previews=previews,
+        glimpses=glimpses,
     )
 
 

@@ -10,6 +10,7 @@ from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.records import Outcome, Record, done, write_record
 from cryopick.distributed.settings import RunSettings
 from cryopick.errors import CryopickError
+from cryopick.io.glimpses import glimpse, write_glimpse
 from cryopick.io.picks_relion import write_coordinates
 from cryopick.io.previews import Marks, draw, write_png
 from cryopick.io.sources import MicrographSource
@@ -42,6 +43,7 @@ class PickOne:
                 micrograph = task.source.read(salvage=self.settings.salvage)
                 picks = self.picker.pick(micrograph, diameter=self.settings.picked_diameter)
                 preview = draw(micrograph, [Marks(picks)]) if self.settings.previews else None
+                seen = glimpse(micrograph, picks) if self.settings.glimpses else None
             except Exception as error:
                 logger.debug("%s failed", task.source.name, exc_info=True)
                 message = str(error) if isinstance(error, CryopickError) else f"{type(error).__name__}: {error}"
@@ -51,6 +53,9 @@ class PickOne:
             if preview is not None:
                 files.append(self.folder.preview(task.stem))
                 write_png(preview, files[-1])
+            if seen is not None:
+                files.append(self.folder.glimpse(task.stem))
+                write_glimpse(seen, files[-1])
             names = [self.folder.relative(file) for file in files]
             record = done(picks, path=str(task.source.path), seconds=time.perf_counter() - start, files=names, notes=notes)
             write_record(record, self.folder.record(task.stem))

@@ -78,13 +78,18 @@ def contact_sheet(pictures: Sequence[Picture], captions: Sequence[str], *, colum
     return sheet
 
 
-def _thumbnail(micrograph: Micrograph, longest_side: int) -> tuple[Picture, PixelMap]:
-    height, width = micrograph.shape_hw
+def reduced(pixels: NDArray[np.float32], longest_side: int) -> tuple[NDArray[np.float32], PixelMap]:
+    """The picture scaled down, never up, until its longest side has at most `longest_side` pixels."""
+    height, width = pixels.shape
     shrink = min(1.0, longest_side / max(height, width))
     new_height, new_width = max(1, round(height * shrink)), max(1, round(width * shrink))
-    small = cv2.resize(micrograph.pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
-    grey = for_display(small.astype(np.float32, copy=False)) // GREY_STEP * GREY_STEP + GREY_STEP // 2
-    return grey, PixelMap.resize((width / new_width, height / new_height))
+    small = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32, copy=False), PixelMap.resize((width / new_width, height / new_height))
+
+
+def _thumbnail(micrograph: Micrograph, longest_side: int) -> tuple[Picture, PixelMap]:
+    small, to_home = reduced(micrograph.pixels, longest_side)
+    return for_display(small) // GREY_STEP * GREY_STEP + GREY_STEP // 2, to_home
 
 
 def _mark(picture: Picture, x: float, y: float, radius: float, mark: Marks) -> None:

@@ -1,0 +1,84 @@
+// Charts as plain SVG, in the page's own colours.
+
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { left: 46, right: 14, top: 20, bottom: 36 };
+
+function svgElement(name, attributes, text = null) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== null) made.textContent = text;
+  return made;
+}
+
+/** An empty chart at its size on the page, with functions from values to places. */
+function blankChart(svg, [left, right], [bottom, top]) {
+  const { width, height } = svg.getBoundingClientRect();
+  svg.replaceChildren();
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
+  const x = (value) => MARGIN.left + (inner.width * (value - left)) / (right - left || 1);
+  const y = (value) => MARGIN.top + inner.height * (1 - (value - bottom) / (top - bottom || 1));
+  return { svg, x, y, left, right, bottom, top, width, height };
+}
+
+function ticksBetween(low, high, about) {
+  const raw = (high - low) / about || 1;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw);
+  const ticks = [];
+  for (let index = Math.ceil(low / step); index * step <= high + step * 1e-6; index++) ticks.push(index * step);
+  return ticks;
+}
+
+function drawAxes(chart, { x = "", y = "", columns = 8, rows = 4 } = {}) {
+  for (const tick of ticksBetween(chart.bottom, chart.top, rows)) {
+    const place = chart.y(tick);
+    chart.svg.append(
+      svgElement("line", { class: "grid", x1: MARGIN.left, x2: chart.width - MARGIN.right, y1: place, y2: place }),
+      svgElement("text", { class: "tick", x: MARGIN.left - 8, y: place + 4, "text-anchor": "end" }, formatted(tick, 4)),
+    );
+  }
+  for (const tick of ticksBetween(chart.left, chart.right, columns)) {
+    const attributes = { class: "tick", x: chart.x(tick), y: chart.height - 20, "text-anchor": "middle" };
+    chart.svg.append(svgElement("text", attributes, formatted(tick, 4)));
+  }
+  if (x) chart.svg.append(svgElement("text", { class: "axis", x: (MARGIN.left + chart.width - MARGIN.right) / 2, y: chart.height - 2, "text-anchor": "middle" }, x));
+  if (y) chart.svg.append(svgElement("text", { class: "axis", x: 0, y: 10 }, y));
+}
+
+function drawBars(chart, counts, isOn) {
+  const step = (chart.right - chart.left) / counts.length;
+  counts.forEach((count, index) => {
+    if (!count) return;
+    const start = chart.left + index * step;
+    const attributes = {
+      class: isOn(start + step / 2) ? "bar" : "bar off",
+      x: chart.x(start) + 0.5,
+      width: Math.max(1, chart.x(start + step) - chart.x(start) - 1),
+      y: chart.y(count),
+      height: Math.max(1, chart.y(0) - chart.y(count)),
+    };
+    chart.svg.append(svgElement("rect", attributes));
+  });
+}
+
+/** A dot for each micrograph; `pick` is called with the one that is clicked. */
+function drawDots(chart, dots, pick) {
+  const median_ = median(dots.map((dot) => dot.y));
+  if (median_ !== null) {
+    const place = chart.y(median_);
+    chart.svg.append(svgElement("line", { class: "median", x1: MARGIN.left, x2: chart.width - MARGIN.right, y1: place, y2: place }));
+  }
+  for (const dot of dots) {
+    const radius = dots.length > 600 ? 1.6 : dots.length > 100 ? 2.5 : 4;
+    const made = svgElement("circle", { class: dot.flagged ? "dot flagged" : "dot", cx: chart.x(dot.x), cy: chart.y(dot.y), r: radius });
+    made.append(svgElement("title", {}, dot.label));
+    made.addEventListener("click", () => pick(dot.one));
+    chart.svg.append(made);
+  }
+}
+
+function drawLine(chart, xs, ys, kind) {
+  const points = Array.from(xs, (value, index) => `${chart.x(value).toFixed(1)},${chart.y(ys[index]).toFixed(1)}`);
+  chart.svg.append(svgElement("polyline", { class: kind, points: points.join(" ") }));
+}

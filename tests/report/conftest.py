@@ -1,0 +1,76 @@
+"""A run as workers leave it, with picks, scores and failures that the tests choose."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import which
+
+import msgspec
+import numpy as np
+import pytest
+
+from cryopick.distributed.assembly import assemble
+from cryopick.distributed.folder import RunFolder
+from cryopick.distributed.records import Outcome, Record, done, file_stems
+from cryopick.distributed.settings import run_settings
+from cryopick.io.glimpses import Glimpse, glimpse, write_glimpse
+from cryopick.types import Micrograph, Picks
+
+SHAPE = (96, 128)
+DIAMETER = 20.0
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def seen() -> Glimpse:
+    """The glimpse of a micrograph with three dark discs in noise."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    xy = np.array([[30.0, 30.0], [70.0, 40.0], [90.0, 60.0]])
+    discs = sum((np.hypot(x - a, y - b) < DIAMETER / 2).astype(np.float32) for a, b in xy)
+    pixels = rng.normal(0, 1, SHAPE) - 3 * discs
+    return glimpse(Micrograph(pixels, None, "m"), Picks("m", xy, [0.9, 0.8, 0.1], DIAMETER, SHAPE))
+
+
+@pytest.fixture(scope="session")
+def make_run(seen: Glimpse) -> MakeRun:
+    """Writes a run of micrographs: `{name: scores}`, None for one that failed; all pick the same places in a row."""
+
+    def make(path: Path, scores: dict[str, list[float] | None], *, seconds: dict[str, float] | None = None) -> Path:
+        folder = RunFolder(path)
+        settings = run_settings(diameter=None)
+        folder.path.mkdir(parents=True)
+        folder.prepare(settings)
+        stems = file_stems(list(scores))
+        outcomes: list[tuple[str, Outcome]] = []
+        original = path.parent / "glimpse.npz"
+        write_glimpse(seen, original)
+        folder.glimpse("").parent.mkdir()
+        folder.records.mkdir()
+        for stem, (name, values) in zip(stems, scores.items(), strict=True):
+            time = (seconds or {}).get(name, 1.0)
+            if values is None:
+                record = Record(Outcome(name=name, path=name, status="failed", error="is cut <b>short</b>", seconds=time))
+            else:
+                xy = [(10.0 + 3 * index, 20.0) for index in range(len(values))]
+                picks = Picks(name, xy, values, DIAMETER, SHAPE)
+                record = done(picks, path=name, seconds=time, files=[], notes=[])
+                folder.glimpse(stem).hardlink_to(original)
+            folder.record(stem).write_bytes(msgspec.json.encode(record))  # 2,000 of them, so without a sync of the disk
+            outcomes.append((stem, record.outcome))
+        assemble(folder, outcomes, settings)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Debian's Chromium, without a window and without a network."""
+    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium here (apt install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
