@@ -4,7 +4,22 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ["pick", "watch", "relion", "demo", "convert", "check", "evaluate", "report", "denoise", "simulate", "train", "ablate", "review"]
+COMMANDS = [
+    "pick",
+    "watch",
+    "relion",
+    "demo",
+    "convert",
+    "check",
+    "evaluate",
+    "report",
+    "denoise",
+    "simulate",
+    "train",
+    "finetune",
+    "ablate",
+    "review",
+]
 GROUPS = ["dataset", "weights"]
 
 app = typer.Typer(
