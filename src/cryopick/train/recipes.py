@@ -207,7 +207,7 @@ def _card(settings: SegnetTraining, material: Material, best: float, calibration
         {"width": settings.width, "levels": settings.levels, "maps": len(MAPS)},
         source=f"cryopick {__version__} train segnet {'simulate' if settings.disk is None else settings.disk.data}",
         licence="MIT" if settings.disk is None else "",
-        input={"particle_px": settings.particle_px, "calibration": list(calibration)},
+        input={"particle_px": settings.particle_px, "centre": settings.recipe.centre, "calibration": list(calibration)},
         data={"seen": material.seen, "held_out": material.kept_apart},
         metrics={"f1_held_out": round(best, 4)},
         notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; recipe {asdict(settings.recipe)}",
