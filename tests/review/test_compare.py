@@ -1,10 +1,15 @@
 """Before and after, counted by hand."""
 
-import pytest
+from dataclasses import replace
 
+import pytest
+import torch
+
+from cryopick.models.weights import find, read, save
 from cryopick.review.compare import Comparison
 from cryopick.review.edits import MarkBad, MarkReviewed, Remove, Request
 from cryopick.review.export import write_labels
+from cryopick.review.learnt import names_seen
 from cryopick.types import Picks
 
 
@@ -44,3 +49,23 @@ def test_every_pick_is_told_right_false_or_missed_where_truth_is_known_else_whet
     assert judged["after"]["kinds"] == ["right", "right", "false"]
     assert judged["after"]["missed"] == [[100, 300], [500, 300]]
     assert comparison.detail(2)["before"]["kinds"] == ["only"] * 5
+
+
+def test_weights_that_tell_what_they_have_seen_decide_which_micrographs_are_new(comparison):
+    told = Comparison.of(comparison.review, comparison.after, title="after", seen={"a.mrc", "elsewhere.mrc"})
+    fresh, learnt = told.totals()
+    assert (fresh["micrographs"], learnt["micrographs"], told.row(0)["learnt"]) == (1, 1, True)
+
+
+def test_what_a_runs_weights_have_seen_stands_in_their_card(folder, tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    kept = {"seen": ["a.mrc"], "held_out": ["b.mrc"], "kinds": ["simulated"]}
+    save(weights, {"bias": torch.zeros(1)}, replace(read(find("segnet"))[1], data=kept))
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.yaml").write_text(f"# a run\npicker: segnet\nsettings: {{weights: {weights}}}\n")
+    (run / "micrographs.csv").write_text("name\n")
+    assert names_seen(run) == {"a.mrc", "b.mrc"}
+    weights.unlink()
+    assert names_seen(run) == set()
+    assert names_seen(folder) == set()

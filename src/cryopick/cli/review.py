@@ -57,13 +57,14 @@ def review(
 
 
 def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
-    from cryopick.review.compare import Comparison
-    from cryopick.review.opening import read_known_picks
-
     if path is None:
         return None
+    from cryopick.review.compare import Comparison
+    from cryopick.review.learnt import names_seen
+    from cryopick.review.opening import read_known_picks
+
     found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
-    return Comparison.of(session, found, title=str(path))
+    return Comparison.of(session, found, title=str(path), seen=names_seen(path))
 
 
 def _write(session: "Review", folder: Path, formats: list[str], *, labels: bool) -> None:

@@ -1,7 +1,8 @@
 """Two sets of picks of the same micrographs, before and after: where they agree, and how good each is where truth is known."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryopick.evaluate.counts import Counts
@@ -21,7 +22,7 @@ class Comparison:
     Attributes
     ----------
     title : of the set after.
-    learnt : names of micrographs that are in the labels that the review wrote last; numbers on them prove little.
+    learnt : names of micrographs that the picks after have learnt from; numbers on them prove little.
     """
 
     review: Review
@@ -30,12 +31,16 @@ class Comparison:
     learnt: frozenset[str]
 
     @staticmethod
-    def of(review: Review, found: Sequence[Picks], *, title: str) -> "Comparison":
-        """The comparison with picks that bear the names of the review's micrographs; without picks where none were found."""
+    def of(review: Review, found: Sequence[Picks], *, title: str, seen: Collection[str] = ()) -> "Comparison":
+        """The comparison with picks that bear the names of the review's micrographs; without picks where none were found.
+
+        `seen` names the micrographs that they have learnt from; unless it is known, those in the labels that were written last.
+        """
         by_name = {each.micrograph: each for each in found}
         names = [subject.source.name for subject in review.subjects]
         after = [by_name.get(name, Picks(name)) for name in names]
-        return Comparison(review, after, title, frozenset(labelled_names(review)))
+        learnt = {name for name in names if Path(name).name in seen} or labelled_names(review)
+        return Comparison(review, after, title, frozenset(learnt))
 
     def row(self, index: int) -> dict[str, Any]:
         """One micrograph's line: counts, how many agree, and the counts against the truth or None."""
@@ -54,7 +59,7 @@ class Comparison:
         }
 
     def totals(self) -> list[dict[str, Any]]:
-        """Pooled numbers of reviewed micrographs: those that nothing was learnt from, then those that were in the labels."""
+        """Pooled numbers of reviewed micrographs: those that nothing was learnt from, then the others."""
         groups = []
         for learnt in (False, True):
             members = [

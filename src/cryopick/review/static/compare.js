@@ -42,22 +42,22 @@ class Comparison {
 
   fillTotals(totals) {
     const lines = totals.filter((total) => total.micrographs).flatMap((total) => {
-      const label = `${total.micrographs} ${total.learnt ? "in the labels" : "not used"}`;
+      const label = `${total.micrographs} ${total.learnt ? "learnt from" : "not used"}`;
       return SIDES.map((side, place) => line([place ? "" : label, side, ...["precision", "recall", "f1"].map((name) => ratio(total[side][name]))]));
     });
     element("totals").tBodies[0].replaceChildren(...lines);
     element("totals").hidden = lines.length === 0;
     const fresh = totals.some((total) => !total.learnt && total.micrographs);
     element("note").textContent = fresh
-      ? "“Not used” are reviewed micrographs that are not in the labels written last: nothing was learnt from them."
-      : "For honest numbers, review a few micrographs after the labels were written: nothing was learnt from those.";
+      ? "“Not used” are reviewed micrographs that nothing was learnt from."
+      : "For honest numbers, review a few micrographs that nothing was learnt from.";
   }
 
   fillPairs() {
     const lines = this.rows.map((row, index) => {
       const [before, after] = [row.beforeScore?.f1 ?? null, row.afterScore?.f1 ?? null];
       const made = line([row.name, row.before, row.after, row.agreed, ratio(before), ratio(after)]);
-      made.title = row.learnt ? `${row.name} (in the labels)` : row.name;
+      made.title = row.learnt ? `${row.name} (learnt from)` : row.name;
       if (before !== null && after !== null && before !== after) made.lastChild.className = after > before ? "better" : "worse";
       made.addEventListener("click", () => this.open(index));
       return made;
