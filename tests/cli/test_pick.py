@@ -88,11 +88,18 @@ def test_settings_reach_the_picker_and_the_record_of_the_run(micrographs, tmp_pa
     assert not (tmp_path / "out" / "previews").exists()
 
 
-def test_an_unknown_diameter_is_estimated_and_told_for_each_micrograph(micrographs, tmp_path):
-    assert run(micrographs, "--out", tmp_path / "out").exit_code == 0
-    lines = (tmp_path / "out" / "micrographs.csv").read_text().splitlines()
-    column = lines[0].split(",").index("diameter")
-    assert all(48 < float(line.split(",")[column]) < 110 for line in lines[1:])
+def test_an_unknown_diameter_is_estimated_once_told_and_kept_for_the_next_run(micrographs, tmp_path):
+    told = run(micrographs / "m0.mrc", "--out", tmp_path / "out").output
+    line = next(line for line in told.splitlines() if line.startswith("particles look about"))
+    assert line.endswith("Å across (from 1 micrograph); give --diameter to override")
+    diameter = float(line.split()[3])
+    assert 0.5 < diameter / (DIAMETER_PX * PIXEL_SIZE) < 2  # flat discs look larger than they are to a network for proteins
+    again = run(micrographs, "--out", tmp_path / "out")
+    assert again.exit_code == 0
+    assert line in again.output
+    rows = (tmp_path / "out" / "micrographs.csv").read_text().splitlines()
+    column = rows[0].split(",").index("diameter")
+    assert [float(row.split(",")[column]) for row in rows[1:]] == [diameter] * 3
 
 
 def test_a_failed_micrograph_is_named_and_the_exit_code_is_1(micrographs, tmp_path):
