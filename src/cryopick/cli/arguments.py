@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 if TYPE_CHECKING:
+    from cryopick.distributed.cluster import Jobs
     from cryopick.distributed.settings import RunSettings
 
 Inputs = Annotated[
@@ -88,8 +89,11 @@ class PickOptions:
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0
     previews: Annotated[bool, typer.Option(help="Draw a PNG with circles for each micrograph.")] = True
 
-    def run_settings(self, *, glimpses: bool = True) -> "RunSettings":
-        """The settings of the run, checked; `glimpses` as in `RunSettings`. Raises `SettingError`."""
+    def run_settings(self, *, glimpses: bool = True, elsewhere: bool = False) -> "RunSettings":
+        """The settings of the run, checked; `glimpses` as in `RunSettings`, `elsewhere` as in `run_settings`.
+
+        Raises `SettingError`.
+        """
         from cryopick.config import parse_words
         from cryopick.distributed.settings import DEFAULT_PICKER, run_settings
 
@@ -101,6 +105,7 @@ class PickOptions:
             settings={**parse_words(self.words or []), **{key: value for key, value in named.items() if value is not None}},
             threshold=self.threshold,
             device=self.device,
+            elsewhere=elsewhere,
             seed=self.seed,
             diameter=self.diameter,
             pixel_size=self.pixel_size,
@@ -108,4 +113,47 @@ class PickOptions:
             formats=self.formats,
             previews=self.previews,
             glimpses=glimpses,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Where workers run that are not processes of this machine, and what is asked for them."""
+
+    cluster: Annotated[
+        str | None, typer.Option(metavar="WHERE", help="slurm, pbs, lsf, local, or a Dask scheduler as tcp://host:8786.")
+    ] = None
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs of the cluster at a time; local: worker processes.")] = 1
+    job_cores: Annotated[int, typer.Option(min=1, help="Cores of each job: as many workers of one thread each.")] = 1
+    job_memory: Annotated[str, typer.Option(help="Memory of each job.")] = "4GB"
+    job_time: Annotated[str, typer.Option(help="Time after which a job ends; another one follows.")] = "04:00:00"
+    job_queue: Annotated[str | None, typer.Option(help="Queue or partition.")] = None
+    job_setup: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LINE", help="Line of shell before a job's workers, as 'module load cuda'; repeat."),
+    ] = None
+    job_extra: Annotated[
+        list[str] | None, typer.Option(metavar="DIRECTIVE", help="Directive of the job script, as --gres=gpu:1; repeat.")
+    ] = None
+    job_interface: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Network through which jobs reach this machine, as ib0.")
+    ] = None
+    print_job: Annotated[
+        bool, typer.Option("--print-job", help="Print the script of a job as it would be submitted, and stop.")
+    ] = False
+
+    def asked(self, out: Path) -> "Jobs":
+        """What the jobs of a run are asked for; they write their logs into the run's folder."""
+        from cryopick.distributed.cluster import Jobs
+
+        return Jobs(
+            count=self.jobs,
+            cores=self.job_cores,
+            memory=self.job_memory,
+            time=self.job_time,
+            queue=self.job_queue,
+            setup=tuple(self.job_setup or ()),
+            extra=tuple(self.job_extra or ()),
+            interface=self.job_interface,
+            logs=out / ".jobs",
         )

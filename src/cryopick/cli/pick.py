@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cryopick.cli.arguments import Inputs, Overwrite, PickOptions, with_groups
+from cryopick.cli.arguments import ClusterOptions, Inputs, Overwrite, PickOptions, with_groups
 
 
 @with_groups
@@ -13,6 +13,7 @@ def pick(
     inputs: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the results; one with an unfinished run is gone on with.")],
     how: PickOptions,
+    where: ClusterOptions,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores; 1 on a GPU]")
     ] = None,
@@ -33,20 +34,27 @@ def pick(
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
     from cryopick.cli.running import exit_code, run_with_progress, tell
+    from cryopick.distributed.cluster import job_script, open_cluster
     from cryopick.distributed.run import assemble_run
     from cryopick.distributed.shards import Shard
     from cryopick.io.sources import find_micrographs
 
+    if where.print_job:
+        typer.echo(job_script(where.cluster or "", where.asked(out)))
+        return
     if sum([shard is not None, assemble, overwrite]) > 1:
         raise typer.BadParameter("give one of --shard, --assemble and --overwrite; to start shards afresh, remove the folder")
-    settings = how.run_settings(glimpses=report)
+    settings = how.run_settings(glimpses=report, elsewhere=where.cluster is not None)
     part = None if shard is None else Shard.parse(shard)
     sources = find_micrographs(inputs, pixel_size=how.pixel_size)
     if assemble:
         result = assemble_run(sources, out, settings)
+    elif where.cluster is not None:
+        with open_cluster(where.cluster, where.asked(out)) as crew:
+            result = run_with_progress(sources, out, settings, crew=crew, overwrite=overwrite, shard=part)
     else:
-        crew = min(workers or (1 if settings.device == "cuda" else available_cores()), len(sources))
-        result = run_with_progress(sources, out, settings, workers=crew, overwrite=overwrite, shard=part)
+        processes = min(workers or (1 if settings.device == "cuda" else available_cores()), len(sources))
+        result = run_with_progress(sources, out, settings, workers=processes, overwrite=overwrite, shard=part)
     tell(result, out)
     if report and result.assembled:
         _report(out)

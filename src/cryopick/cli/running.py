@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from cryopick.distributed.cluster import DaskCrew
     from cryopick.distributed.records import Outcome
     from cryopick.distributed.run import RunResult
     from cryopick.distributed.settings import RunSettings
@@ -28,7 +29,8 @@ def run_with_progress(
     out: Path,
     settings: "RunSettings",
     *,
-    workers: int,
+    workers: int = 1,
+    crew: "DaskCrew | None" = None,
     overwrite: bool = False,
     shard: "Shard | None" = None,
     relion_job: bool = False,
@@ -39,7 +41,8 @@ def run_with_progress(
 
     place = "GPU (CUDA)" if settings.device == "cuda" else "CPU"
     part = "" if shard is None else f", shard {shard.number} of {shard.count}"
-    typer.echo(f"{settings.picker} on the {place}, {counted(workers, 'worker')}, {counted(len(sources), 'micrograph')}{part}")
+    many = counted(workers, "worker") if crew is None else f"up to {counted(crew.expected, 'worker')} of {crew.dashboard}"
+    typer.echo(f"{settings.picker} on the {place}, {many}, {counted(len(sources), 'micrograph')}{part}")
     with _progress_bar() as bar, stop_on_sigterm():
         task = bar.add_task("picking", total=len(sources), pace="")
         start, counts = time.monotonic(), []
@@ -54,6 +57,7 @@ def run_with_progress(
             out,
             settings,
             workers=workers,
+            crew=crew,
             overwrite=overwrite,
             shard=shard,
             relion_job=relion_job,

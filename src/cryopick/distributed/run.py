@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from cryopick.distributed.assembly import assemble
+from cryopick.distributed.cluster import DaskCrew
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, file_stems, read_outcome
@@ -53,6 +54,7 @@ def run_picking(
     overwrite: bool = False,
     shard: Shard | None = None,
     relion_job: bool = False,
+    crew: DaskCrew | None = None,
     build: Build = build_picker,
     on_estimate: Callable[[DiameterEstimate], None] = lambda estimate: None,
     on_start: Callable[[int, int], None] = lambda kept, total: None,
@@ -71,6 +73,7 @@ def run_picking(
     overwrite : remove first what an earlier run wrote.
     shard : pick this part of the sources only, beside runs of the other parts; the last one writes the files about all.
     relion_job : `out` is the folder of a RELION job, which gets the layout of its auto-picking jobs.
+    crew : picks in place of worker processes here.
     build : makes the picker, once in each worker; pickled by reference.
     on_estimate : told the diameter, where none was given.
     on_start, on_outcome : told how many micrographs are finished already and how many there are, then each outcome as it comes.
@@ -94,7 +97,11 @@ def run_picking(
         left = [task for task in mine if outcomes[task.stem].status != "done"]
         on_start(len(mine) - len(left), len(mine))
         interrupted = False
-        results = run_tasks(left, partial(PickOne, folder, settings, build), workers=workers, lost=partial(lost, folder))
+        start, gone = partial(PickOne, folder, settings, build), partial(lost, folder)
+        if crew is None:
+            results = run_tasks(left, start, workers=workers, lost=gone)
+        else:
+            results = crew.run(left, start, lost=gone, failed=_has_failed)
         try:
             with closing(results):
                 for stem, outcome in results:
@@ -121,6 +128,10 @@ def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSe
         problems = _assemble(folder, tasks, settings, known=outcomes)
         kept = sum(outcome.status == "done" for outcome in outcomes.values())
         return RunResult(list(outcomes.values()), kept, _others(tasks, folder), False, problems)
+
+
+def _has_failed(result: tuple[str, Outcome]) -> bool:
+    return result[1].status == "failed"
 
 
 def _tasks(sources: Sequence[MicrographSource]) -> list[Task]:

@@ -69,6 +69,7 @@ def run_settings(
     settings: Mapping[str, Any] | None = None,
     threshold: float | None = None,
     device: Device = "auto",
+    elsewhere: bool = False,
     seed: int = 0,
     diameter: float | None = None,
     pixel_size: float | None = None,
@@ -79,7 +80,8 @@ def run_settings(
 ) -> RunSettings:
     """Settings of a run, checked: the picker's defaults, its preset, `settings` and `threshold`, each over the one before.
 
-    Pickers with a setting `device` or `seed` get the run's. Raises `SettingError` for what is unknown or cannot work.
+    Pickers with a setting `device` or `seed` get the run's. With `elsewhere`, other machines compute, and CUDA is not looked for
+    here. Raises `SettingError` for what is unknown or cannot work.
     """
     for what, length in (("diameter", diameter), ("pixel size", pixel_size)):
         if length is not None and not 0 < length < float("inf"):
@@ -88,7 +90,7 @@ def run_settings(
         FORMATS.get(format_name)
     kind = PICKERS.get(name).Settings
     known = {field.name for field in fields(kind)}
-    chosen = _device(device, name, able="device" in known)
+    chosen = _device(device, name, able="device" in known, elsewhere=elsewhere)
     of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
     layers = [load_preset(name, preset) if preset else {}, settings or {}]
     resolved = resolve(kind, *layers, {key: value for key, value in of_the_run.items() if key in known or key == "threshold"})
@@ -147,12 +149,14 @@ def _libraries(settings: RunSettings) -> list[str]:
     return [*LIBRARIES, "torch"] if "device" in settings.settings else list(LIBRARIES)
 
 
-def _device(device: Device, name: str, *, able: bool) -> Literal["cpu", "cuda"]:
+def _device(device: Device, name: str, *, able: bool, elsewhere: bool) -> Literal["cpu", "cuda"]:
     """The device that is asked for, or an error: never another one."""
     if device == "cpu" or (device == "auto" and not able):
         return "cpu"
     if not able:
         raise SettingError(f"the picker {name} computes on the CPU only; leave --device out")
+    if elsewhere:
+        return "cuda" if device == "cuda" else "cpu"
     import torch
 
     if torch.cuda.is_available():
