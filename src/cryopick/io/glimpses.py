@@ -142,4 +142,4 @@ def _crop(pixels: Pixels, point: NDArray[np.float64], radius: float) -> Pixels:
 def distance_from_middle() -> Pixels:
     """How far each pixel of a crop is from its middle, (`CROP_SIDE`, `CROP_SIDE`), in pixels of the crop."""
     offset = np.arange(CROP_SIDE) - (CROP_SIDE - 1) / 2
-    return np.hypot(offset[:, None], offset[None, :]).astype(np.float32)
+    return np.asarray(np.hypot(offset[:, None], offset[None, :]), np.float32)
