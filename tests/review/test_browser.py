@@ -90,7 +90,7 @@ def test_clicks_add_and_remove_picks_a_drag_moves_one_and_all_can_be_undone_afte
     page.sees(5)
     assert (100, 80) not in left_on(review)
     page.drag((500, 300), (450, 250))
-    page.raw.wait_for_function("!document.getElementById('undo').disabled")
+    page.raw.wait_for_function("() => !document.getElementById('undo').disabled")
     page.sees(5)
     assert (500, 300) not in left_on(review)
     page.raw.reload()

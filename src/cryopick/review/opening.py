@@ -88,7 +88,7 @@ def _sources_of_run(folder: Path, pixel_size: float | None) -> list[MicrographSo
 
 def _base_of(paths: Sequence[str], folder: Path) -> Path:
     """The folder that a run's paths start from: the present one, or one above the run."""
-    for base in [Path.cwd(), *folder.resolve().parents]:
+    for base in [Path(), *folder.resolve().parents]:
         if any((base / path).exists() for path in paths[:50]):
             return base
     remedy = "Mount their disk, start from the folder where the run was started, or name them with --micrographs"

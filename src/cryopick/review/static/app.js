@@ -209,6 +209,7 @@ class App {
       this.tiles.draw();
       this.overlay.draw(this.scene());
       showScale(element("scale"), this.view, this.detail);
+      element("loading").hidden = this.tiles.arrived;
     });
   }
 

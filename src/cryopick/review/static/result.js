@@ -19,7 +19,7 @@ async function writePicks() {
 async function showTraining() {
   const { micrographs, particles, commands } = await ask("/api/labels", {});
   const plural = micrographs === 1 ? "" : "s";
-  element("training-summary").textContent = `${micrographs} reviewed micrograph${plural} with ${particles.toLocaleString("en")} particles are written as labels.`;
+  element("training-summary").textContent = `Written as labels: ${micrographs} reviewed micrograph${plural}, ${particles.toLocaleString("en")} particles.`;
   element("training-steps").replaceChildren(...commands.map((command, step) => {
     const item = document.createElement("li");
     item.append(STEPS[step], Object.assign(document.createElement("code"), { textContent: command }));

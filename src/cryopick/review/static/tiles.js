@@ -13,11 +13,19 @@ export class TileLayer {
     this.wanted = [];
     this.loading = 0;
     this.source = null;
+    this.before = null; // the view of the same micrograph that stays until the new one has arrived
   }
 
   // source: { index, kind: "plain" | "denoised", blur, shape, levels, first, tile }
   show(source) {
+    if (this.source?.index !== source?.index) this.before = null;
+    else if (this.arrived) this.before = this.source;
     this.source = source;
+  }
+
+  // Whether there is anything of the picture to see, be it coarse.
+  get arrived() {
+    return !this.source || isLoaded(this.tiles.get(address(this.source, this.source.levels - 1, 0, 0)));
   }
 
   draw() {
@@ -30,16 +38,17 @@ export class TileLayer {
     this.wanted = [];
     if (!source) return;
     context.imageSmoothingEnabled = view.scale < SMOOTH_BELOW;
-    const coarsest = source.levels - 1;
-    const best = Math.min(coarsest, Math.max(source.first, Math.floor(0.35 - Math.log2(view.scale * ratio))));
-    for (const level of new Set([coarsest, best + 2, best + 1, best])) {
-      if (level >= best && level <= coarsest) this.drawLevel(context, level, level === coarsest || level === best);
-    }
+    if (this.before && !this.arrived) this.drawLevels(context, this.before, ratio, false);
+    this.drawLevels(context, source, ratio, true);
     this.loadNext();
   }
 
-  get complete() {
-    return this.wanted.length === 0 && this.loading === 0;
+  drawLevels(context, source, ratio, load) {
+    const coarsest = source.levels - 1;
+    const best = Math.min(coarsest, Math.max(source.first, Math.floor(0.35 - Math.log2(this.view.scale * ratio))));
+    for (const level of new Set([coarsest, best + 2, best + 1, best])) {
+      if (level >= best && level <= coarsest) this.drawLevel(context, source, level, load && (level === coarsest || level === best));
+    }
   }
 
   // Start loading what is shown first of another micrograph.
@@ -48,8 +57,8 @@ export class TileLayer {
     this.loadNext();
   }
 
-  drawLevel(context, level, load) {
-    const { view, source } = this;
+  drawLevel(context, source, level, load) {
+    const { view } = this;
     const side = source.tile * 2 ** level * view.scale; // of a tile, on the screen
     const [columns, rows] = [source.shape[1], source.shape[0]].map((size) => Math.ceil(Math.ceil(size / 2 ** level) / source.tile));
     const from = [Math.max(0, Math.floor(-view.left / side)), Math.max(0, Math.floor(-view.top / side))];
@@ -57,7 +66,7 @@ export class TileLayer {
     for (let row = from[1]; row < to[1]; row++) {
       for (let column = from[0]; column < to[0]; column++) {
         const picture = this.tiles.get(address(source, level, column, row));
-        if (picture?.complete && picture.naturalWidth) {
+        if (isLoaded(picture)) {
           const grow = 2 ** level * view.scale;
           context.drawImage(picture, view.left + column * side, view.top + row * side, picture.naturalWidth * grow, picture.naturalHeight * grow);
         } else if (load && !picture) {
@@ -97,6 +106,10 @@ export class TileLayer {
 export function fitCanvas(canvas, view, ratio) {
   const [width, height] = [Math.round(view.width * ratio), Math.round(view.height * ratio)];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+}
+
+function isLoaded(picture) {
+  return Boolean(picture?.complete && picture.naturalWidth);
 }
 
 function address(source, level, column, row) {
