@@ -86,7 +86,9 @@ def _learn(data: str, truth: str | None, settings: "Finetuning", out: Path, abou
     _tell_skipped(outcome.skipped)
     typer.echo(f"learnt from {_listed(outcome.trained)}; measured on {_listed(outcome.held_out)}")
     if settings.labels == "partial":
-        typer.echo("particles may be missing among the labels: recall of the labels, with as many picks as before")
+        typer.echo(
+            "particles may be missing among the labels: their recall, with as many picks as before and on average with fewer"
+        )
     _tell_measured(outcome.before, outcome.after)
     if outcome.better:
         typer.echo(f"tuned weights: {outcome.weights}")
@@ -110,7 +112,7 @@ def _teach_itself(data: str, truth: str | None, settings: "Finetuning", out: Pat
     else:
         found = find_labelled(data, truth, **about)
         micrographs, skipped = list(found.micrographs), list(found.skipped)
-        known, border = [one.truth for one in micrographs], label_border(micrographs)
+        known, border = {one.source.name: one.truth for one in micrographs}, label_border(micrographs)
     _tell_skipped(skipped)
     for number in range(1, rounds + 1):
         folder = out if rounds == 1 else out / f"round{number}"
@@ -145,7 +147,7 @@ def _tell_round(outcome: "SelfTrained", number: int) -> None:
 
 def _tell_measured(before: "Measured", after: "Measured") -> None:
     for when, one in (("before", before), ("after", after)):
-        rest = "" if one.f1 is None else f", precision {one.precision:.3f}, F1 {one.f1:.3f}"
+        rest = f", on average {one.mean_recall:.3f}" if one.f1 is None else f", precision {one.precision:.3f}, F1 {one.f1:.3f}"
         typer.echo(f"{when:>6}: {one.picks} picks, recall {one.recall:.3f}{rest}")
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,6 @@ from cryopick.train.loop import LAST, Batch, Data, LoopSettings, Trainer
 from cryopick.train.pseudo_labels import doubtful_places
 from cryopick.train.segnet import SegnetRecipe, SegnetTask, SimulatedCrops
 from cryopick.train.training import WEIGHTS
-from cryopick.types import Picks
 
 CANDIDATE = "tuned.safetensors"
 PICTURES = "pictures"
@@ -174,9 +173,10 @@ def finetune_segnet(data: LabelledSet, settings: Finetuning, out: Path, *, on_st
     learnt, aside = split(data.micrographs, share=settings.held_out, seed=settings.loop.seed)
     border = label_border(data.micrographs)
     record(out, settings, learnt, aside)
-    doubtful = _doubtful(start, learnt, settings) if settings.labels == "partial" else {}
     recipe = start.recipe(settings)
-    lessons, skipped = prepare(learnt, settings, out, sizes=jittered_diameters(recipe.diameter_px), doubtful=doubtful)
+    lessons, skipped = prepare(learnt, settings, out, sizes=jittered_diameters(recipe.diameter_px))
+    if settings.labels == "partial":
+        lessons = _with_doubt(start, lessons, settings)
     others, unreadable = prepare(aside, settings, out, sizes=[start.particle_px])
     held_out = held_out_crops(others, size=recipe.crop, border=border)
     exam = Exam(held_out, held_out.pixels[:, None])
@@ -224,12 +224,9 @@ def prepare(
     out: Path,
     *,
     sizes: Sequence[float],
-    doubtful: Mapping[str, Picks] | None = None,
 ) -> tuple[list[Lesson], list[Skipped]]:
     """See `prepare_lessons`; the pictures are kept in `out`."""
-    return prepare_lessons(
-        micrographs, diameters_px=sizes, folder=out / PICTURES, particles=settings.particles, doubtful=doubtful
-    )
+    return prepare_lessons(micrographs, diameters_px=sizes, folder=out / PICTURES, particles=settings.particles)
 
 
 def record(out: Path, settings: Finetuning, learnt: Sequence[LabelledMicrograph], aside: Sequence[LabelledMicrograph]) -> None:
@@ -252,12 +249,11 @@ def keep(start: Start, tuned: Path | None, card: Card, out: Path) -> None:
 def tuned_card(start: Start, line: Line, *, seen: list[str], held_out: list[str], metrics: dict[str, float]) -> Card:
     """The start's card with what has changed."""
     old = start.card
-    earlier: dict[str, Any] = {name: list(names) for name, names in old.data.items()}
     return replace(
         old,
         source=f"cryopick {__version__} finetune, from {start.path.name} ({old.tensors_sha256[:12]}: {old.source})",
         input={**old.input, "calibration": [round(value, 4) for value in line]},
-        data={"seen": [*earlier.get("seen", []), *seen], "held_out": held_out},
+        data={"seen": [*old.data.get("seen", []), *seen], "held_out": held_out},
         metrics=metrics,
         notes=f"fine-tuned on {len(seen)} micrographs. {old.notes}",
     )
@@ -279,18 +275,19 @@ def _compare(
     return at_equal_count[0], at_equal_count[1], line
 
 
-def _doubtful(start: Start, learnt: Sequence[LabelledMicrograph], settings: Finetuning) -> dict[str, Picks]:
-    """Where the start sees a chance of a particle that nobody labelled."""
-    found = pick_all(start.path, learnt, particles=settings.particles)
-    return {
-        one.source.name: doubtful_places(picks, one.truth, doubt=settings.doubt) for one, picks in zip(learnt, found, strict=True)
-    }
+def _with_doubt(start: Start, lessons: Sequence[Lesson], settings: Finetuning) -> list[Lesson]:
+    """The lessons with the places where the start sees a chance of a particle that nobody labelled."""
+    found = pick_all(start.path, [lesson.labelled for lesson in lessons], particles=settings.particles)
+    return [
+        replace(lesson, doubtful=doubtful_places(picks, lesson.labelled.truth, doubt=settings.doubt))
+        for lesson, picks in zip(lessons, found, strict=True)
+    ]
 
 
 def _metrics(before: Measured, after: Measured) -> dict[str, float]:
     values = {
         f"{name}_{when}": getattr(one, name)
         for when, one in (("before", before), ("after", after))
-        for name in ("precision", "recall", "f1")
+        for name in ("precision", "recall", "f1", "mean_recall")
     }
     return {name: round(value, 4) for name, value in values.items() if value is not None and math.isfinite(value)}

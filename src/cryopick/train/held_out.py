@@ -24,6 +24,8 @@ from cryopick.types import Micrograph, Picks
 
 FAINTEST = 0.005
 """Least score of what is looked at."""
+SURE = 1e-7
+"""Scores are kept this far from 0 and 1, where float32 rounds them to."""
 THRESHOLD = SegnetSettings().threshold
 Line = tuple[float, float]
 
@@ -47,18 +49,20 @@ class Measured:
     ----------
     picks : at the default threshold, or as many as are compared.
     recall : of the labels.
-    precision, f1 : None where particles are known to be missing among the labels.
+    precision, f1 : None where particles may be missing among the labels.
+    mean_recall : then, instead: over all numbers of best picks up to `picks`.
     """
 
     picks: int
     recall: float
     precision: float | None = None
     f1: float | None = None
+    mean_recall: float | None = None
 
     @property
     def score(self) -> float:
         """What must not fall."""
-        return self.recall if self.f1 is None else self.f1
+        return next(value for value in (self.f1, self.mean_recall, self.recall) if value is not None)
 
 
 def split(
@@ -111,7 +115,7 @@ def calibrated(found: Sequence[Picks], right: Sequence[NDArray[np.float64]], *, 
 
     The left halves' scores are calibrated on the right halves and the other way round, so that numbers made with them are fair.
     """
-    logits = [logit(_scores(each).astype(np.float64)) for each in found]
+    logits = [logit(_scores(each).astype(np.float64).clip(SURE, 1 - SURE)) for each in found]
     counted = [inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0)) for each in found]
     fold = [each.xy[:, 0] > (each.shape_hw or (0, 0))[1] / 2 for each in found]
     lines = []
@@ -132,17 +136,22 @@ def measure(found: Sequence[Picks], truth: Sequence[Picks], *, border: float) ->
 
 
 def measure_recall(found: Sequence[Picks], truth: Sequence[Picks], *, border: float, picks: int) -> Measured:
-    """The share of the labels that the `picks` best picks find.
+    """The share of the labels that the `picks` best picks find, and its mean over all smaller numbers of picks.
 
-    Where labels are a part of the particles this still tells which weights are better: as many picks, more of the labels found,
-    so more of them are right.
+    Where labels are a random part of the particles this still tells which weights are better: as many picks, more of the labels
+    among them, so more of them are right.
     """
-    scores = np.concatenate(
-        [_scores(each)[inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0))] for each in found]
-    )
-    threshold = np.sort(scores)[::-1][min(picks, len(scores)) - 1] if len(scores) and picks else 1.0
-    counts = _counts(found, truth, border, float(threshold))
-    return Measured(counts.found, counts.recall)
+    scores, right, labels = [np.zeros(0, np.float32)], [np.zeros(0, bool)], 0
+    for each, wanted in zip(found, truth, strict=True):
+        margin = border * (wanted.diameter_px or 0.0)
+        kept, counted = (some.where(inside(some.xy, wanted.shape_hw or (0, 0), border=margin)) for some in (each, wanted))
+        scores.append(_scores(kept))
+        right.append(true_by_score(kept.xy, counted.xy, _scores(kept), radius_px=_radius_px(wanted)))
+        labels += len(counted)
+    order = np.argsort(-np.concatenate(scores), kind="stable")[:picks]
+    hits = np.concatenate(right)[order].cumsum()
+    recall = np.append(hits, np.full(picks - len(hits), hits[-1] if len(hits) else 0)) / max(labels, 1)
+    return Measured(len(hits), float(recall[-1]) if picks else 0.0, mean_recall=float(recall.mean()) if picks else 0.0)
 
 
 def _counts(found: Sequence[Picks], truth: Sequence[Picks], border: float, threshold: float) -> Counts:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryopick.coordinates import PixelMap, inside
-from cryopick.errors import CryopickError, FileError
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.atomic import atomic_path
 from cryopick.io.dataset import LabelledMicrograph
 from cryopick.io.names import stem
@@ -81,19 +81,17 @@ def prepare_lessons(
     diameters_px: Sequence[float],
     folder: Path,
     particles: Literal["dark", "light"] = "dark",
-    doubtful: Mapping[str, Picks] | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> tuple[list[Lesson], list[Skipped]]:
     """Micrographs scaled and evened out as the picker's fast route does, for each diameter in pixels; and those that cannot be.
 
     The pictures are files in `folder`; those that are there already, of the same micrograph and settings, are taken. One
-    micrograph is in memory at a time. `doubtful` is by the micrographs' names.
+    micrograph is in memory at a time.
     """
     lessons, skipped = [], []
     for number, one in enumerate(micrographs, 1):
         try:
-            pictures = _pictures(one, diameters_px, folder, particles)
-            lessons.append(Lesson(one, pictures, (doubtful or {}).get(one.source.name, Picks(one.source.name))))
+            lessons.append(Lesson(one, _pictures(one, diameters_px, folder, particles), Picks(one.source.name)))
         except FileError as error:
             skipped.append(Skipped(one.source.name, f"{error.found}. {error.remedy}"))
         except CryopickError as error:
@@ -176,7 +174,9 @@ class Mixed:
         self.some, self.others, self.share = some, others, share
 
     def batches(self, first: int, last: int, *, count: int, rank: int, world: int) -> Iterator[Batch]:
-        part = min(max(round(self.share * count), 1), count - 1)
+        if count < 2 * world:
+            raise SettingError(f"batch is {count}; a mixture needs at least {2 * world}, one crop of each kind for each process")
+        part = world * min(max(round(self.share * count / world), 1), count // world - 1)
         one = self.some.batches(first, last, count=part, rank=rank, world=world)
         other = self.others.batches(first, last, count=count - part, rank=rank, world=world)
         for left, right in zip(one, other, strict=True):

@@ -3,7 +3,7 @@
 Pick, take the sure picks for labels and the sure background for background, keep quiet about the rest, train, and again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cryopick.simulate.crops import Crops, random_structures, simulate_crops, st
 from cryopick.train.finetune import Exam, Finetuning, OnStep, Start, keep, prepare, record, tune, tuned_card
 from cryopick.train.held_out import THRESHOLD, Line, Measured, calibrated, chances, measure, pick_all
 from cryopick.train.labelled import EDGE, Skipped
-from cryopick.train.labelled_crops import jittered_diameters
+from cryopick.train.labelled_crops import Lesson, jittered_diameters
 from cryopick.train.pseudo_labels import agreeing, doubtful_places, self_labelled
 from cryopick.train.segnet import SegnetTask
 from cryopick.train.training import WEIGHTS
@@ -79,45 +79,48 @@ def self_train(
     settings: Finetuning,
     out: Path,
     *,
-    truth: Sequence[Picks] | None = None,
+    truth: Mapping[str, Picks] | None = None,
     border: float = EDGE,
     on_step: OnStep | None = None,
 ) -> SelfTrained:
     """One round: pick with the start, train on the sure picks, pick again.
 
-    Labels of the micrographs are not looked at; those in `truth`, one for each of them, are for measuring alone. A further
-    round starts from the weights of this one. A run that `out` holds is gone on with.
+    Labels of the micrographs are not looked at; those in `truth`, by their names, are for measuring alone. A further round starts
+    from the weights of this one. A run that `out` holds is gone on with.
     """
     start = Start(settings.weights)
-    first = pick_all(start.path, micrographs, particles=settings.particles)
-    labelled = [self_labelled(one, found, sure=settings.sure) for one, found in zip(micrographs, first, strict=True)]
-    if not any(len(one.truth) for one in labelled):
+    out.mkdir(parents=True, exist_ok=True)
+    bare, skipped = prepare(micrographs, settings, out, sizes=jittered_diameters(start.recipe(settings).diameter_px))
+    readable = [lesson.labelled for lesson in bare]
+    first = pick_all(start.path, readable, particles=settings.particles)
+    lessons = [_from_picks(lesson, found, settings) for lesson, found in zip(bare, first, strict=True)]
+    labels, doubtful = sum(len(one.labelled.truth) for one in lessons), sum(len(one.doubtful) for one in lessons)
+    if labels == 0:
         raise CryopickError(f"no pick scores {settings.sure:g} or more, so there is nothing to learn from; lower sure")
-    record(out, settings, labelled, [])
-    doubtful = {
-        one.source.name: doubtful_places(found, one.truth, doubt=settings.doubt)
-        for one, found in zip(labelled, first, strict=True)
-    }
-    sizes = jittered_diameters(start.recipe(settings).diameter_px)
-    lessons, skipped = prepare(labelled, settings, out, sizes=sizes, doubtful=doubtful)
+    record(out, settings, [lesson.labelled for lesson in lessons], [])
     exam = _exam(start, settings)
     tuned = tune(start, lessons, exam, settings, out, border=EDGE, on_step=on_step)
     simulated = (_f1(start.path, exam, start, settings), _f1(tuned, exam, start, settings))
     better = simulated[1] >= simulated[0] - FORGOTTEN
-    scored, line = _rescored(pick_all(tuned, micrographs, particles=settings.particles), first)
-    seen = [f"{lesson.labelled.source.name} (its own picks)" for lesson in lessons]
+    scored, line = _rescored(pick_all(tuned, readable, particles=settings.particles), first)
+    seen = [f"{one.source.name} (its own picks)" for one in readable]
     metrics = {"f1_simulated_before": round(simulated[0], 4), "f1_simulated_after": round(simulated[1], 4)}
     keep(start, tuned if better else None, tuned_card(start, line, seen=seen, held_out=[], metrics=metrics), out)
-    return SelfTrained(
-        out / WEIGHTS,
-        better,
-        sum(len(one.truth) for one in labelled),
-        sum(len(picks) for picks in doubtful.values()),
-        agreeing(first, scored, threshold=THRESHOLD, border=border),
-        simulated,
-        None if truth is None else (measure(first, truth, border=border), measure(scored, truth, border=border)),
-        skipped,
-    )
+    agreement = agreeing(first, scored, threshold=THRESHOLD, border=border)
+    measured = None if truth is None else _measured(first, scored, truth, border=border)
+    return SelfTrained(out / WEIGHTS, better, labels, doubtful, agreement, simulated, measured, skipped)
+
+
+def _from_picks(lesson: Lesson, found: Picks, settings: Finetuning) -> Lesson:
+    labelled = self_labelled(lesson.labelled, found, sure=settings.sure)
+    return replace(lesson, labelled=labelled, doubtful=doubtful_places(found, labelled.truth, doubt=settings.doubt))
+
+
+def _measured(
+    first: Sequence[Picks], scored: Sequence[Picks], truth: Mapping[str, Picks], *, border: float
+) -> tuple[Measured, Measured]:
+    labels = [truth[picks.micrograph] for picks in first]
+    return measure(first, labels, border=border), measure(scored, labels, border=border)
 
 
 def _rescored(found: Sequence[Picks], first: Sequence[Picks]) -> tuple[list[Picks], Line]:
