@@ -58,7 +58,7 @@ def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: 
     particles = particles[: (len(particles) + 1) // 2]
     correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
     for _ in range(ROUNDS):
-        likeness = correlator(_average(pixels, particles, len(correlator.mask) // 2))
+        likeness = correlator(rotational_average(pixels, particles, len(correlator.mask) // 2))
         peaks, chance = (find_peaks(sign * likeness, spacing=spacing) for sign in (1, -1))
         cut = find_cut(peaks.scores, chance.scores)
         kept = peaks.scores >= cut.at
@@ -67,6 +67,7 @@ def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: 
     return Match(peaks, cut, particles, correlator)
 
 
-def _average(pixels: Map, xy: Points, reach: int) -> Map:
+def rotational_average(pixels: Map, xy: Points, reach: int) -> Map:
+    """What the surroundings of points (n, 2) look like on average over them and all turns, a square of side 2 · reach + 1."""
     profile = radial_profile(pixels, xy, reach)
     return np.interp(distances(reach), np.arange(reach + 1), profile).astype(np.float32)

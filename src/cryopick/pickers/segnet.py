@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from torch import nn
 
 from cryopick.config import resolve
@@ -25,6 +26,7 @@ from cryopick.pickers.base import Detections, to_picks
 from cryopick.pickers.box_rules import Particles, published_rules, robust_rules
 from cryopick.pickers.diameter import DiameterEstimate, Limits, Size, combine, middle, surest_diameter
 from cryopick.pickers.instances import Instances, prompts, watershed
+from cryopick.pickers.likeness import likeness
 from cryopick.pickers.mask_generator import Segmenter, generate_masks
 from cryopick.pickers.peaks import find_peaks
 from cryopick.pickers.segnet_input import Prepared, denoised, evened, scaled
@@ -39,6 +41,10 @@ Map = NDArray[np.float32]
 
 ARCHITECTURE = "attention-unet"
 TILE, OVERLAP = 1024, 128
+UNKNOWN_SPACING = 10.0
+"""Pixels of the map between peaks, where the diameter is unknown."""
+FAINTEST = 0.05
+"""Height from which peaks are compared with the surest ones."""
 EXAMPLE = 256
 """Side of the picture on which 16 bits must give what 32 give, or are not used."""
 
@@ -92,7 +98,7 @@ class SegnetPicker:
             return nothing_seen(micrograph, diameter=diameter)
         probability, home, diameter_px = self._probability(prepared.values), prepared.map_to_home, prepared.diameter_px
         if self._instances_from == "peaks":
-            instances, detections = None, self._peaks(probability, home, diameter_px)
+            instances, detections = None, self._peaks(probability, prepared)
         else:
             instances = self._instances(probability)
             particles = self._particles(instances, probability.shape, home, diameter_px)
@@ -171,9 +177,20 @@ class SegnetPicker:
             min_score=self.settings.threshold,
         )
 
-    def _peaks(self, centre_map: Map, home: PixelMap, diameter_px: float | None) -> Detections:
-        spacing = 10.0 if diameter_px is None else self.settings.spacing * diameter_px / home.length
-        return find_peaks(centre_map, spacing=spacing, threshold=self.settings.threshold)
+    def _peaks(self, probability: Map, prepared: Prepared) -> Detections:
+        """Peaks of the map; where the network has learnt one size, those fainter than the surest ones of the micrograph lose."""
+        settings = self.settings
+        if prepared.diameter_px is None:
+            return find_peaks(probability, spacing=UNKNOWN_SPACING, threshold=settings.threshold)
+        diameter = prepared.diameter_px / prepared.map_to_home.length
+        weight = self._trained.calibration[0] * settings.likeness
+        if self._trained.particle_px is None or weight == 0:
+            return find_peaks(probability, spacing=settings.spacing * diameter, threshold=settings.threshold)
+        found = find_peaks(probability, spacing=settings.spacing * diameter, threshold=min(FAINTEST, settings.threshold))
+        change = weight * (likeness(prepared.values, found, diameter=diameter) - 1)
+        scores = np.asarray(expit(logit(found.scores.clip(max=1 - 1e-6)) + change), np.float32)
+        kept = scores >= settings.threshold
+        return Detections(found.xy[kept], scores[kept])
 
 
 def _load_network(settings: SegnetSettings) -> tuple[nn.Module, Trained]:

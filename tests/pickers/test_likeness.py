@@ -1,0 +1,59 @@
+"""How alike picks of one micrograph are."""
+
+import numpy as np
+import pytest
+
+from cryopick.pickers.base import Detections
+from cryopick.pickers.likeness import LEAST, likeness
+
+DIAMETER = 12.0
+PLACES = np.array([[x, y] for y in range(20, 200, 30) for x in range(20, 200, 30)], float)
+
+
+def spots(strengths, places=PLACES):
+    """Dark Gaussian spots of given depths in faint noise."""
+    y, x = np.mgrid[:220, :220]
+    picture = np.random.default_rng(0).normal(0, 1e-3, (220, 220))
+    for (a, b), strength in zip(places, strengths, strict=True):
+        picture -= strength * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 3.0**2))
+    return picture.astype(np.float32)
+
+
+def found(scores):
+    return Detections(PLACES[: len(scores)], np.asarray(scores, np.float32))
+
+
+def test_a_pick_of_half_the_strength_is_half_as_alike():
+    strengths = np.ones(len(PLACES))
+    strengths[::4] = 0.5
+    scores = np.where(strengths == 1, 0.9, 0.6)
+    alike = likeness(spots(strengths), found(scores), diameter=DIAMETER)
+    np.testing.assert_allclose(alike, strengths, atol=0.03)
+
+
+def test_what_is_stronger_than_the_others_is_no_more_alike_for_it():
+    strengths = np.ones(len(PLACES))
+    strengths[3] = 5.0
+    alike = likeness(spots(strengths), found(np.full(len(PLACES), 0.9)), diameter=DIAMETER)
+    assert alike[3] == 1
+
+
+def test_a_bright_spot_among_dark_ones_is_less_alike_than_nothing_at_all():
+    strengths = np.ones(len(PLACES))
+    strengths[5], strengths[6] = 0.0, -1.0
+    alike = likeness(spots(strengths), found(np.where(strengths == 1, 0.9, 0.4)), diameter=DIAMETER)
+    assert alike[6] < -0.9 < alike[5] < 0.1
+
+
+@pytest.mark.parametrize("sure", [0, LEAST - 1])
+def test_too_few_sure_picks_say_nothing(sure):
+    scores = np.r_[np.full(2 * sure, 0.9)[: 2 * sure - 1 if sure else 0], np.full(4, 0.2)]
+    alike = likeness(spots(np.ones(len(PLACES))), found(scores), diameter=DIAMETER)
+    np.testing.assert_array_equal(alike, 1)
+
+
+def test_the_strength_of_the_whole_picture_does_not_matter():
+    strengths = np.linspace(0.3, 1, len(PLACES))
+    picture = spots(strengths)
+    once, twice = (likeness(factor * picture, found(strengths), diameter=DIAMETER) for factor in (1, 2))
+    np.testing.assert_allclose(once, twice, rtol=1e-4)
