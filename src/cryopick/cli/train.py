@@ -51,6 +51,8 @@ def train(
     training = recipe.prepare(settings, out)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), TextColumn("left"))
     first = is_first_process()
+    if first and training.trainer.step:
+        typer.echo(f"going on from step {training.trainer.step}")
     with Progress(*columns, disable=not first) as bar:
         task = bar.add_task("training", total=training.steps, completed=training.trainer.step, loss="")
         start = time.monotonic()
