@@ -103,10 +103,20 @@ function prepareThreshold() {
   const [low, high] = state.range;
   for (const id of ["threshold", "threshold-number"]) {
     Object.assign(byId(id), { min: low, max: high, step: id === "threshold" ? (high - low) / SLIDER_STEPS || 1 : "any", value: low, disabled: !usable });
-    byId(id).addEventListener("input", (event) => event.target.value !== "" && moveThreshold(Number(event.target.value), id));
   }
+  byId("threshold").addEventListener("input", (event) => moveThreshold(shortened(Number(event.target.value)), "threshold"));
+  byId("threshold-number").addEventListener("input", (event) => {
+    if (event.target.value !== "") moveThreshold(Number(event.target.value), "threshold-number");
+  });
   byId("threshold-number").value = formatted(low, 3);
   byId("threshold-reset").addEventListener("click", () => moveThreshold(-Infinity, null));
+}
+
+/** The slider's value with no more decimals than its steps need; never rounded up, so that either end means what it says. */
+function shortened(value) {
+  const [low, high] = state.range;
+  const unit = 10 ** Math.max(0, Math.ceil(-Math.log10((high - low) / SLIDER_STEPS || 1)));
+  return Math.floor(value * unit) / unit;
 }
 
 /** Scores are float32, so a threshold is compared as float32, as `cryopick convert` does. */
@@ -166,12 +176,14 @@ function drawDiameters() {
   const known = knownDiameters();
   const values = known.map((one) => one.diameter);
   const given = head.settings.diameter !== undefined;
+  const estimated = head.settings["estimate.diameter"] !== undefined;
   const note = byId("diameter-note");
   const low = values.length ? Math.min(...values) : 0;
   const high = values.length ? Math.max(...values) : 0;
   if (!values.length) note.textContent = "not known";
-  else if (given || low === high) note.textContent = `${formatted(values[0])} ${known[0].unit}, ${given ? "given for the run" : "the same on every micrograph"}`;
+  else if (given || estimated || low === high) note.textContent = `${formatted(values[0])} ${known[0].unit}, ${given ? "given for the run" : estimated ? "estimated for the run" : "the same on every micrograph"}`;
   else note.textContent = `estimated for each micrograph: median ${formatted(median(values))} ${known[0].unit}, from ${formatted(low)} to ${formatted(high)}`;
+  byId("diameter-panel").classList.toggle("short", high <= low);
   byId("diameters").toggleAttribute("hidden", high <= low);
   if (high <= low) return;
   const counts = histogramOf([values], low, high, 30);
