@@ -61,7 +61,7 @@ function fillTiles() {
     ["Micrographs picked", whole.format(finished.length), "tile-picked"],
     ["Failed", whole.format(failed), "tile-failed"],
     ["Median per micrograph", finished.length ? formatted(median(finished.map((one) => one.kept))) : "–", "tile-median"],
-    ["Diameter", diameterText(), "tile-diameter"],
+    [diameterTerm(), diameterText(), "tile-diameter"],
     ["Median time", seconds === null ? "–" : `${formatted(seconds)} s`, "tile-time"],
   ];
   byId("tiles").replaceChildren(
@@ -73,6 +73,11 @@ function fillTiles() {
 
 function knownDiameters() {
   return done().filter((one) => one.diameter !== null && one.picks > 0);
+}
+
+function diameterTerm() {
+  if (head.settings.diameter !== undefined) return "Diameter, given";
+  return head.settings["estimate.diameter"] !== undefined ? "Diameter, estimated" : "Diameter, median";
 }
 
 function diameterText() {
@@ -139,8 +144,8 @@ const quoted = (path) => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replac
 function drawAll() {
   fillTiles();
   drawScores();
+  drawDiameters(); // before the panels beside it, which get its room where it is not shown
   drawCounts();
-  drawDiameters();
   drawTruthCurve();
   dimCrops();
 }
@@ -175,20 +180,14 @@ function drawCounts() {
 function drawDiameters() {
   const known = knownDiameters();
   const values = known.map((one) => one.diameter);
-  const given = head.settings.diameter !== undefined;
-  const estimated = head.settings["estimate.diameter"] !== undefined;
-  const note = byId("diameter-note");
   const low = values.length ? Math.min(...values) : 0;
   const high = values.length ? Math.max(...values) : 0;
-  if (!values.length) note.textContent = "not known";
-  else if (given || estimated || low === high) note.textContent = `${formatted(values[0])} ${known[0].unit}, ${given ? "given for the run" : estimated ? "estimated for the run" : "the same on every micrograph"}`;
-  else note.textContent = `estimated for each micrograph: median ${formatted(median(values))} ${known[0].unit}, from ${formatted(low)} to ${formatted(high)}`;
-  byId("diameter-panel").classList.toggle("short", high <= low);
-  byId("diameters").toggleAttribute("hidden", high <= low);
+  byId("diameter-panel").hidden = high <= low; // the tile says it all
   if (high <= low) return;
+  byId("diameter-note").textContent = `of each micrograph: median ${formatted(median(values))} ${known[0].unit}, from ${formatted(low)} to ${formatted(high)}`;
   const counts = histogramOf([values], low, high, 30);
   const chart = blankChart(byId("diameters"), [low, high], [0, Math.max(1, ...counts)]);
-  drawAxes(chart, { columns: 5, rows: 3, x: known.length ? known[0].unit : "", y: "micrographs" });
+  drawAxes(chart, { columns: 5, rows: 3, x: known[0].unit, y: "micrographs" });
   drawBars(chart, counts, () => true);
 }
 
