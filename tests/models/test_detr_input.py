@@ -21,6 +21,10 @@ def test_the_shorter_side_is_800_unless_the_longer_would_pass_1333(shape_hw, exp
     assert fitted_hw(shape_hw, short_side=800, long_side=1333) == expected
 
 
+def test_without_a_limit_the_longer_side_follows():
+    assert fitted_hw((100, 300), short_side=400) == (400, 1200)
+
+
 @pytest.mark.parametrize("shape_hw", [(50, 61), (333, 200)])
 def test_resizing_is_pillows(rng, shape_hw):
     image = pytest.importorskip("PIL.Image")

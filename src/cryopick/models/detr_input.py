@@ -12,13 +12,13 @@ from torch.nn import functional as F
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def fitted_hw(shape_hw: tuple[int, int], *, short_side: int, long_side: int) -> tuple[int, int]:
+def fitted_hw(shape_hw: tuple[int, int], *, short_side: int, long_side: int | None = None) -> tuple[int, int]:
     """Height and width with the shorter side at `short_side`, or less where the longer one would pass `long_side`.
 
     Rounded as the published programs do: the shorter side to the nearest pixel, the longer one down.
     """
     low, high = sorted(shape_hw)
-    if high * short_side > long_side * low:
+    if long_side is not None and high * short_side > long_side * low:
         short_side = round(long_side * low / high)
     longer = int(short_side * high / low)
     return (short_side, longer) if shape_hw[0] <= shape_hw[1] else (longer, short_side)

@@ -75,8 +75,7 @@ def _one_of(sizes: Sequence[int], rng: np.random.Generator) -> int:
 
 def _resize(grey: Tensor, short_side: int, long_side: int | None = None) -> tuple[Tensor, PixelMap]:
     height, width = grey.shape
-    longest = max(height, width) * short_side if long_side is None else long_side
-    new_height, new_width = fitted_hw((height, width), short_side=short_side, long_side=longest)
+    new_height, new_width = fitted_hw((height, width), short_side=short_side, long_side=long_side)
     return resized(grey, (new_height, new_width)), PixelMap.resize((width / new_width, height / new_height))
 
 
