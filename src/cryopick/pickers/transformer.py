@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 
 from cryopick.config import resolve
@@ -21,6 +22,7 @@ from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.weights import Card, find, load, read_card
 from cryopick.pickers.base import Detections, Picker, to_picks
 from cryopick.pickers.diameter import DiameterEstimate, combine, default_sizer
+from cryopick.pickers.likeness import likeness
 from cryopick.pickers.peaks import NOTHING, suppress
 from cryopick.pickers.segnet_input import scaled
 from cryopick.pickers.transformer_paper import InputSize, PaperRoute, PaperSettings
@@ -44,6 +46,8 @@ class TransformerSettings:
     denoised : micrographs have been through the denoising chain already; on the paper route.
     threshold : smallest score of a box. None is 0.5 on the tiled route; on the paper route it keeps all above a quantile.
     spacing : of two boxes whose centres are less than this many diameters apart the less sure one goes; on the tiled route.
+    likeness : by how much the logit of a box falls that shows nothing of what the surest ones of its micrograph show, see
+        `pickers.likeness`; 0 takes boxes as the network gives them; on the tiled route.
     particles : whether protein is darker or lighter than ice; on the tiled route.
     device : where the network runs.
     paper : settings of the paper route alone.
@@ -53,6 +57,7 @@ class TransformerSettings:
     denoised: bool = False
     threshold: float | None = None
     spacing: float = 0.5
+    likeness: float = 4.0
     particles: Literal["dark", "light"] = "dark"
     device: Literal["cpu", "cuda"] = "cpu"
     paper: PaperSettings = field(default_factory=PaperSettings)
@@ -137,15 +142,25 @@ class TiledRoute:
         )
         if prepared is None:
             return to_picks(NOTHING, PixelMap(), micrograph, diameter=diameter)
-        spacing = settings.spacing * nominal / pixel_size / prepared.to_home.length
+        shown = nominal / pixel_size / prepared.to_home.length
+        spacing = settings.spacing * shown
         found = find_particles(self.network, prepared.values, trained, spacing=spacing, device=settings.device)
-        slope, offset = trained.calibration
-        scores = (1 / (1 + np.exp(-(slope * found.logits + offset)))).astype(np.float32)
+        scores = self._scores(found, prepared.values, diameter=shown)
         sure = scores >= (THRESHOLD if settings.threshold is None else settings.threshold)
         if diameter is None:
             sides = found.sides[sure] if sure.any() else np.array([trained.particle_px])
             diameter = float(np.median(sides)) * prepared.to_home.length * pixel_size
         return to_picks(Detections(found.xy[sure], scores[sure]), prepared.to_home, micrograph, diameter=diameter)
+
+    def _scores(self, found: "Found", values: NDArray[np.float32], *, diameter: float) -> NDArray[np.float32]:
+        """Chances (n,) of boxes in a picture to be right; those fainter than the surest ones of the micrograph lose."""
+        slope, offset = self.trained.calibration
+        logits = slope * found.logits + offset
+        if self.settings.likeness:
+            chances = np.asarray(expit(logits), np.float32)
+            alike = likeness(values, Detections(found.xy, chances), diameter=diameter)
+            logits = logits + self.settings.likeness * (alike - 1)
+        return np.asarray(expit(logits), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
