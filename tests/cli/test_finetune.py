@@ -1,0 +1,81 @@
+"""`cryopick finetune` learns from picks of any format, says what came of it, and picks with its weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cryopick.cli import app
+from cryopick.io.micrographs import write_micrograph
+from cryopick.io.picks import write_picks
+from cryopick.models.attention_unet import AttentionUNet
+from cryopick.models.weights import Card, read_card, save
+from cryopick.types import Picks
+
+pytest.importorskip("lightning.fabric")
+QUICK = ["loop.steps=2", "loop.validate_every=2", "loop.batch=2", "mix=1", "crop=2"]
+
+
+@pytest.fixture
+def folder(tmp_path, rng) -> Path:
+    """Two micrographs of noise with picks in a STAR, one that is damaged, and weights that know nothing."""
+    truth = []
+    for name in ("a", "b"):
+        write_micrograph(tmp_path / "mics" / f"{name}.mrc", rng.normal(size=(128, 128)).astype(np.float32), pixel_size=2.0)
+        truth.append(Picks(f"{name}.mrc", rng.uniform(20, 100, (9, 2)), None, 40.0, (128, 128), 2.0))
+    (tmp_path / "mics" / "cut.mrc").write_bytes(b"nothing")
+    write_picks(truth, tmp_path / "particles.star", format="star")
+    torch.manual_seed(1)
+    card = Card("attention-unet", {"width": 2, "levels": 2, "maps": 3}, input={"particle_px": 10.0, "calibration": [1.0, 0.0]})
+    save(tmp_path / "start.safetensors", AttentionUNet(2, 2, maps=3).state_dict(), card)
+    return tmp_path
+
+
+def run(folder: Path, *words: str):
+    about = ["--diameter", "40", "--weights", str(folder / "start.safetensors"), "--out", str(folder / "run")]
+    return CliRunner().invoke(app, ["finetune", str(folder / "mics"), *words, *about, *QUICK], catch_exceptions=False)
+
+
+def test_picks_make_weights_that_pick(folder):
+    result = run(folder, str(folder / "particles.star"))
+    assert result.exit_code == 0
+    assert "18 particles on 2 micrographs" in result.output
+    assert "left out: cut.mrc" in result.output
+    assert "precision" in result.output
+    weights = folder / "run" / "weights.safetensors"
+    picked = ["pick", str(folder / "mics" / "a.mrc"), "--picker", "segnet", "--weights", str(weights), "--diameter", "40"]
+    out = ["--out", str(folder / "picks"), "--workers", "1", "--no-previews"]
+    assert CliRunner().invoke(app, [*picked, *out], catch_exceptions=False).exit_code == 0
+
+
+def test_partial_labels_are_judged_by_recall_alone(folder):
+    result = run(folder, str(folder / "particles.star"), "--partial")
+    assert "with as many picks as before" in result.output
+    assert "precision" not in result.output
+    card = read_card(folder / "run" / "weights.safetensors")
+    assert card is not None
+
+
+def test_pseudo_labels_need_no_picks_and_rounds_follow_each_other(folder, monkeypatch):
+    monkeypatch.setattr("cryopick.train.self_training.EXAM_CROPS", 2)
+    monkeypatch.setattr("cryopick.train.self_training.EXAM_STRUCTURES", 2)
+    result = run(folder, "--pseudo-labels", "--rounds", "2", "sure=0.02", "doubt=0.01")
+    assert result.exit_code == 0
+    assert "round 1: learnt from" in result.output
+    assert "nobody can tell" in result.output
+    assert (folder / "run" / "weights.safetensors").is_file()
+
+
+def test_a_setting_of_the_loop_leaves_its_others_as_they_are(folder):
+    run(folder, str(folder / "particles.star"))
+    recorded = (folder / "run" / "run.yaml").read_text()
+    assert "learning_rate: 0.0005" in recorded
+
+
+def test_three_paths_are_too_many(folder):
+    from cryopick.errors import SettingError
+
+    with pytest.raises(SettingError, match="not 3 paths"):
+        run(folder, "one", "two")
