@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cryopick.distributed.folder import RunFolder
+from cryopick.distributed.settings import run_settings
 from cryopick.models.weights import find, read, save
 from cryopick.review.compare import Comparison
 from cryopick.review.edits import MarkBad, MarkReviewed, Remove, Request
@@ -58,13 +60,13 @@ def test_weights_that_tell_what_they_have_seen_decide_which_micrographs_are_new(
 
 
 def test_what_a_runs_weights_have_seen_stands_in_their_card(folder, tmp_path):
-    weights = tmp_path / "weights.safetensors"
+    weights, run = tmp_path / "weights.safetensors", tmp_path / "run"
     kept = {"seen": ["a.mrc"], "held_out": ["b.mrc"], "kinds": ["simulated"]}
     save(weights, {"bias": torch.zeros(1)}, replace(read(find("segnet"))[1], data=kept))
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "run.yaml").write_text(f"# a run\npicker: segnet\nsettings: {{weights: {weights}}}\n")
-    (run / "micrographs.csv").write_text("name\n")
+    settings = run_settings("segnet", settings={"weights": str(weights)}, diameter=80.0, previews=False, device="cpu")
+    with RunFolder(run).in_use():
+        RunFolder(run).prepare(settings)
+    RunFolder(run).table.write_text("name\n")
     assert names_seen(run) == {"a.mrc", "b.mrc"}
     weights.unlink()
     assert names_seen(run) == set()

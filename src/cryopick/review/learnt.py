@@ -16,7 +16,7 @@ def names_seen(run: Path) -> set[str]:
     """
     if not is_run(run):
         return set()
-    settings = yaml.safe_load(RunFolder(run).settings.read_text(encoding="utf-8"))["settings"]
+    settings = yaml.safe_load(RunFolder(run).settings.read_text(encoding="utf-8"))["pick"]["settings"]
     weights = Path(settings.get("weights") or "")
     if not weights.is_file():
         return set()
