@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import stub_pickers
+import yaml
 from stub_pickers import SETTINGS
 
 from cryopick.distributed import pool, watch
 from cryopick.distributed.run import run_picking
+from cryopick.distributed.settings import run_settings
 from cryopick.distributed.watch import Pace, Status, watch_folder
 from cryopick.errors import SettingError
 from cryopick.io.micrographs import write_micrograph
@@ -190,3 +192,15 @@ def test_two_watches_in_one_folder_are_refused(micrographs, place):
             watch_here()
 
     assert watch_here(on_outcome=second).done == 1
+
+
+def test_an_unknown_diameter_is_estimated_on_the_first_that_come_and_kept(place):
+    y, x = np.mgrid[:400, :500]
+    rng = np.random.default_rng(5)
+    discs = sum(np.hypot(x - cx, y - cy) < 12 for cx in range(40, 480, 55) for cy in range(40, 380, 55))
+    settings = run_settings("log", previews=False)
+    for name in ("m0.mrc", "m1.mrc"):
+        write_micrograph(Path("raw") / name, rng.normal(-discs, 0.5).astype(np.float32), pixel_size=2.0)
+    told = []
+    watch_folder(["raw"], OUT, settings, pace=QUICK, on_outcome=lambda outcome: told.append(outcome.diameter))
+    assert told == [yaml.safe_load((OUT / "run.yaml").read_text())["pick"]["estimate"]["diameter"]] * 2

@@ -15,7 +15,7 @@ def pick(
     how: PickOptions,
     where: ClusterOptions,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores; 1 on a GPU]")
+        int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: as cores and memory allow; 1 on a GPU]")
     ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Pick the I-th of N parts; give the N runs the same command and folder.")
@@ -30,10 +30,11 @@ def pick(
 
     Run the same command again to go on where a run was stopped.
     """
-    from cryopick.distributed.threads import available_cores, one_thread_for_children
+    from cryopick.distributed.threads import one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
     from cryopick.cli.running import exit_code, run_with_progress, tell
+    from cryopick.distributed.capacity import suggest_workers
     from cryopick.distributed.cluster import job_script, open_cluster
     from cryopick.distributed.run import assemble_run
     from cryopick.distributed.shards import Shard
@@ -53,8 +54,8 @@ def pick(
         with open_cluster(where.cluster, where.asked(out)) as crew:
             result = run_with_progress(sources, out, settings, crew=crew, overwrite=overwrite, shard=part)
     else:
-        processes = min(workers or (1 if settings.device == "cuda" else available_cores()), len(sources))
-        result = run_with_progress(sources, out, settings, workers=processes, overwrite=overwrite, shard=part)
+        processes, limit = (min(workers, len(sources)), "") if workers else suggest_workers(settings, sources)
+        result = run_with_progress(sources, out, settings, workers=processes, limit=limit, overwrite=overwrite, shard=part)
     tell(result, out)
     if report and result.assembled:
         _report(out)

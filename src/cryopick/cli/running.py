@@ -30,18 +30,22 @@ def run_with_progress(
     settings: "RunSettings",
     *,
     workers: int = 1,
+    limit: str = "",
     crew: "DaskCrew | None" = None,
     overwrite: bool = False,
     shard: "Shard | None" = None,
     relion_job: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> "RunResult":
-    """The run under a progress bar."""
+    """The run under a progress bar; `limit` is what limits the number of workers, in words."""
     from cryopick.distributed.run import run_picking
 
     place = "GPU (CUDA)" if settings.device == "cuda" else "CPU"
     part = "" if shard is None else f", shard {shard.number} of {shard.count}"
-    many = counted(workers, "worker") if crew is None else f"up to {counted(crew.expected, 'worker')} of {crew.dashboard}"
+    reason = f" ({limit})" if limit else ""
+    many = (
+        counted(workers, "worker") + reason if crew is None else f"up to {counted(crew.expected, 'worker')} of {crew.dashboard}"
+    )
     typer.echo(f"{settings.picker} on the {place}, {many}, {counted(len(sources), 'micrograph')}{part}")
     with _progress_bar() as bar, stop_on_sigterm():
         task = bar.add_task("picking", total=len(sources), pace="")

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from cryopick.distributed import pool
 from cryopick.distributed.arrivals import Arrivals
 from cryopick.distributed.assembly import assemble
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, check_name, free_stem, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
-from cryopick.distributed.sizing import recorded
+from cryopick.distributed.sizing import prepare_sized, recorded
 from cryopick.distributed.work import Build, PickOne, Task, lost
-from cryopick.errors import CryopickError, SettingError
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.picks_relion import coordinate_file
 from cryopick.io.sources import MicrographSource, list_micrographs
 
@@ -92,6 +93,8 @@ def watch_folder(
     later watch, or `run_picking`, goes on from there. One name is one micrograph: a file that is done is not picked again. One
     that failed is tried again when it changes. Memory holds some names for each micrograph, nothing else.
 
+    Where no diameter is given or known from before, it is estimated on the first micrographs that come.
+
     Parameters
     ----------
     inputs : as for `find_micrographs`, listed again and again; nothing need be there yet.
@@ -109,9 +112,9 @@ def watch_folder(
         settings = recorded(folder, settings)
         folder.prepare(settings)
         watch = _Watch(folder, settings, inputs, pace or Pace(), on_status)
-        results = run_tasks(watch.tasks(), partial(PickOne, folder, settings, build), workers=workers, lost=partial(lost, folder))
         try:
-            with closing(results):
+            start = partial(PickOne, folder, watch.sized(settings, build), build)
+            with closing(run_tasks(watch.tasks(), start, workers=workers, lost=partial(lost, folder))) as results:
                 for stem, outcome in results:
                     watch.take(stem, outcome)
                     on_outcome(outcome)
@@ -174,6 +177,28 @@ class _Watch:
         self.active = time.monotonic()
         self.listing = _Due(pace.poll)
         self.writing = _Due(pace.refresh)
+
+    def sized(self, settings: RunSettings, build: Build) -> RunSettings:
+        """The settings with a diameter, estimated on the first micrographs that come where none is known.
+
+        Where particles of no size stand out on these, it waits until there are more than twice as many.
+        """
+        if settings.picked_diameter is not None or self.entries:
+            return settings
+        tried = 0
+        while not self.is_over():
+            self.look_after()
+            if len(self.queue) <= 2 * tried:
+                time.sleep(pool.PAUSE)
+                continue
+            tried = len(self.queue)
+            try:
+                return prepare_sized(self.folder, settings, [source for source, _ in self.queue], build)
+            except FileError:
+                raise
+            except CryopickError as error:
+                logger.warning("%s; it is estimated again when more micrographs have come", error)
+        return settings
 
     def tasks(self) -> Iterator[Task | None]:
         """The next micrograph to pick, None when there is none at the moment."""
