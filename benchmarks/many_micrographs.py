@@ -1,0 +1,139 @@
+"""Picks very many tiny micrographs under `kill -9`, and checks that none is lost or doubled and that memory stays bounded.
+
+    python benchmarks/many_micrographs.py [--count 20000] [--kills 3] [--workers 2] [--folder FOLDER]
+
+The command `cryopick pick` is started on the same folder again and again and killed with all its workers at random moments,
+then left to end. Then every micrograph has one record, one row of `micrographs.csv`, and its picks once in `particles.star`, and
+no record of before a kill was written again. Shown is the resident memory of the command and of its largest worker by the number
+of finished micrographs. Ends with 1 when something is not as it should be.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from cryopick.io.micrographs import write_micrograph
+from cryopick.io.star import read_star
+
+SIDE = 64
+HEADER_BYTES = 1024
+
+
+def make(folder: Path, count: int) -> None:
+    """Noise with a few discs, a little other in each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = folder / "m000000.mrc"
+    write_micrograph(first, np.eye(SIDE, dtype=np.float32), pixel_size=2.0)
+    header = first.read_bytes()[:HEADER_BYTES]
+    rng = np.random.default_rng(0)
+    discs = sum(np.hypot(*(np.indices((SIDE, SIDE)) - place)) < 6 for place in ([[[16]], [[16]]], [[[40]], [[44]]]))
+    for index in range(count):
+        pixels = rng.standard_normal((SIDE, SIDE), dtype=np.float32) - 3 * np.roll(discs, index % 8, axis=1).astype(np.float32)
+        (folder / f"m{index:06}.mrc").write_bytes(header + pixels.tobytes())
+
+
+def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
+    words = ["pick", "raw", "--out", "out", "--diameter", "24", "--no-previews", "--no-report", "--workers", str(workers)]
+    command = [sys.executable, "-m", "cryopick", *words]
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+
+
+def finished(folder: Path) -> int:
+    records = folder / "out" / "records"
+    return sum(entry.name.endswith(".json") for entry in os.scandir(records)) if records.is_dir() else 0
+
+
+def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """MB in use by the command and by its largest child; zeros when it has ended."""
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return resident(process.pid), max((resident(int(child)) for child in children), default=0.0)
+    except (OSError, StopIteration):
+        return 0.0, 0.0
+
+
+def resident(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def run_and_kill(folder: Path, workers: int, until: int) -> None:
+    """Let the run come to so many micrographs and a random moment more, then kill it and its workers."""
+    process = start(folder, workers)
+    while finished(folder) < until and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(random.uniform(0, 0.3))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def run_to_the_end(folder: Path, workers: int, count: int) -> int:
+    process = start(folder, workers)
+    marks = [count * part // 10 for part in range(1, 11)]
+    print(f"{'finished':>9} {'command':>9} {'worker':>9}  MB")
+    while process.poll() is None:
+        now = finished(folder)
+        if marks and now >= marks[0]:
+            print(f"{now:9,} {'{:9.1f} {:9.1f}'.format(*memory(process))}", flush=True)
+            marks = [mark for mark in marks if mark > now]
+        time.sleep(0.2)
+    return process.returncode
+
+
+def faults(folder: Path, count: int, before: dict[str, int]) -> list[str]:
+    """What is not as it should be."""
+    out = folder / "out"
+    records = {path.stem: json.loads(path.read_bytes())["outcome"] for path in (out / "records").glob("*.json")}
+    with (out / "micrographs.csv").open(newline="") as file:
+        rows = Counter(row["name"] for row in csv.DictReader(file) if row["status"] == "done")
+    star = Counter(read_star(out / "particles.star")["particles"].text("rlnMicrographName"))
+    expected = {f"m{index:06}.mrc" for index in range(count)}
+    picked = {record["name"]: record["picks"] for record in records.values() if record["picks"]}
+    rewritten = sum((out / "records" / name).stat().st_mtime_ns != when for name, when in before.items())
+    checks = {
+        "each micrograph has one record": {record["name"] for record in records.values()} == expected == set(rows),
+        "each has one row": set(rows.values()) == {1} and len(records) == count,
+        "each has its picks in the STAR file once": dict(star) == picked,
+        "no record was written again": rewritten == 0,
+        "there are picks": len(star) > count / 2,
+    }
+    return [claim for claim, holds in checks.items() if not holds]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        make(folder / "raw", options.count)
+        before: dict[str, int] = {}
+        for kill in range(options.kills):
+            run_and_kill(folder, options.workers, options.count * (kill + 1) // (options.kills + 2))
+            before = {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "records").glob("*.json")}
+            print(f"killed at {len(before):,} of {options.count:,}", flush=True)
+        started = time.perf_counter()
+        code = run_to_the_end(folder, options.workers, options.count)
+        print(f"{options.count - len(before):,} more in {time.perf_counter() - started:.0f} s")
+        wrong = faults(folder, options.count, before) if code == 0 else [(folder / "log.txt").read_text()[-2000:]]
+    print("\n".join(f"WRONG: {claim}" for claim in wrong) or "none lost, none doubled, none picked again")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
