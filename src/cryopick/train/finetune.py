@@ -82,7 +82,7 @@ class Finetuning:
 
     weights: str = "segnet"
     labels: Literal["complete", "partial"] = "complete"
-    doubt: float = 0.1
+    doubt: float = 0.6
     sure: float = 0.8
     particles: Literal["dark", "light"] = "dark"
     held_out: float = 0.25
