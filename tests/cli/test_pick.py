@@ -147,6 +147,14 @@ def test_sigterm_ends_with_130_and_says_how_to_go_on(micrographs, tmp_path, monk
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_the_script_of_a_clusters_job_is_printed_and_nothing_is_submitted(micrographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(micrographs, "--out", "out", "--cluster", "slurm", "--job-cores", "3", "--job-extra=--gres=gpu:1", "--print-job")
+    assert result.exit_code == 0
+    assert {"#SBATCH --cpus-per-task=3", "#SBATCH --gres=gpu:1"} <= set(result.output.splitlines())
+    assert not Path("out", "run.yaml").exists()
+
+
 def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs, tmp_path):
     words = [micrographs, "--out", tmp_path / "out", "--diameter", 72, "--no-previews"]
     first = run(*words, "--shard", "1/2")
