@@ -250,7 +250,13 @@ def test_overwriting_removes_what_the_run_wrote_and_nothing_else(micrographs, re
     left = set(files_of_picks(out))
     assert left == {
         *("notes.txt", "previews/mine.png", "box/mine.box", "records/assembled.txt", "run.yaml", "particles.star"),
-        *("previews/m00.png", "glimpses/m00.npz", "relion/m00_autopick.star", "relion/autopick.star", "relion/coords_suffix_autopick.star"),
+        *(
+            "previews/m00.png",
+            "glimpses/m00.npz",
+            "relion/m00_autopick.star",
+            "relion/autopick.star",
+            "relion/coords_suffix_autopick.star",
+        ),
     }
     assert not (out / "csv").exists()
 
