@@ -57,7 +57,7 @@ class TransformerSettings:
     denoised: bool = False
     threshold: float | None = None
     spacing: float = 0.5
-    likeness: float = 4.0
+    likeness: float = 0.0
     particles: Literal["dark", "light"] = "dark"
     device: Literal["cpu", "cuda"] = "cpu"
     paper: PaperSettings = field(default_factory=PaperSettings)
