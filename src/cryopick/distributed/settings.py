@@ -17,7 +17,7 @@ from cryopick.pickers.base import Picker
 from cryopick.pickers.diameter import DiameterEstimate
 
 Device = Literal["auto", "cpu", "cuda"]
-DEFAULT_PICKER = "log"
+DEFAULT_PICKER = "segnet"
 HEADER = "# Made by cryopick pick: the settings that a later run must have to go on with this one.\n"
 WRITTEN_ANYWAY = {"star", "relion"}
 ESTIMATE = "estimate"

@@ -4,6 +4,7 @@ On the paper route (preset ``paper``, the authors' weights or one's own) with th
 fast route (weights that `cryopick train` made) at a fixed particle size, with the peaks of a map of centres.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,11 +57,19 @@ class Trained:
     Attributes
     ----------
     particle_px : the diameter in pixels that particles must have; None for the published input.
+    learnt_px : range of diameters in pixels that it was taught; None for `particle_px` alone. It is surest in their middle.
     calibration : slope and offset of the map's logits after which its peaks are probabilities.
     """
 
     particle_px: float | None = None
+    learnt_px: tuple[float, float] | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
+
+    @property
+    def surest_px(self) -> float:
+        """The diameter in pixels at which the network is surest of a particle."""
+        low, high = self.learnt_px or (self.particle_px or 1.0,) * 2
+        return math.sqrt(low * high)
 
 
 class SegnetPicker:
@@ -111,9 +120,9 @@ class SegnetPicker:
 
     def size(self, micrograph: Micrograph, *, limits: Limits | None = None) -> Size | None:
         """See `Sizer.size` and `surest_diameter`; None on the published route, which has not learnt one size of particles."""
-        particle_px = self._trained.particle_px
-        if particle_px is None:
+        if self._trained.particle_px is None:
             return None
+        particle_px = self._trained.surest_px
 
         def look(pixels: Map, span: float) -> Map:
             values = evened(pixels, diameter_px=span, device=self.settings.device)
@@ -200,7 +209,7 @@ def _load_network(settings: SegnetSettings) -> tuple[nn.Module, Trained]:
     network = load(settings.weights, architecture=ARCHITECTURE, device=settings.device)
     card = read_card(find(settings.weights))
     told: dict[str, Any] = (
-        {} if card is None else {key: card.input[key] for key in ("particle_px", "calibration") if key in card.input}
+        {} if card is None else {key: card.input[key] for key in ("particle_px", "learnt_px", "calibration") if key in card.input}
     )
     example = torch.rand(1, 1, EXAMPLE, EXAMPLE, generator=torch.Generator().manual_seed(0)).to(settings.device)
     return FastNetwork(network, example), resolve(Trained, told)

@@ -72,7 +72,7 @@ class SegnetTraining:
 
     width: int = 16
     levels: int = 4
-    particle_px: float = 12.0
+    particle_px: float = 14.0
     structures: int = 2000
     held_out_structures: int = 64
     held_out_crops: int = 96
@@ -207,7 +207,12 @@ def _card(settings: SegnetTraining, material: Material, best: float, calibration
         {"width": settings.width, "levels": settings.levels, "maps": len(MAPS)},
         source=f"cryopick {__version__} train segnet {'simulate' if settings.disk is None else settings.disk.data}",
         licence="MIT" if settings.disk is None else "",
-        input={"particle_px": settings.particle_px, "centre": settings.recipe.centre, "calibration": list(calibration)},
+        input={
+            "particle_px": settings.particle_px,
+            "learnt_px": list(settings.recipe.diameter_px),
+            "centre": settings.recipe.centre,
+            "calibration": [round(value, 4) for value in calibration],
+        },
         data={"seen": material.seen, "held_out": material.kept_apart},
         metrics={"f1_held_out": round(best, 4)},
         notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; recipe {asdict(settings.recipe)}",
