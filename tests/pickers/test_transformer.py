@@ -1,16 +1,21 @@
 """The tiled route finds each particle once, wherever tiles meet and however many there are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cryopick.errors import FileError, SettingError
+from cryopick.evaluate import evaluate_picks
 from cryopick.models.anchor_detr import AnchorDetr, AnchorOutput
-from cryopick.models.weights import Card, save
+from cryopick.models.weights import Card, available, save, verify
 from cryopick.pickers import picker
 from cryopick.pickers.transformer import TILED, Found, TiledRoute, Trained, TransformerSettings, find_particles
 from cryopick.pickers.transformer_paper import PaperRoute
+from cryopick.randomness import generator
+from cryopick.simulate import FixedStructures, pseudo_protein, simulate_micrograph
 from cryopick.types import Micrograph
 
 SMALL = {"width": 16, "heads": 2, "feedforward": 16, "encoder": 1, "decoder": 1, "channels": [2, 2, 4, 4]}
@@ -133,3 +138,24 @@ def test_weights_of_another_network_are_refused(tmp_path):
 def test_a_spacing_below_nothing_is_refused():
     with pytest.raises(SettingError, match="spacing"):
         TransformerSettings(spacing=-0.1)
+
+
+def test_the_weights_in_the_package_are_whole_and_find_particles_never_seen():
+    path = available()["transformer"]
+    assert path.stat().st_size < 16 * 2**20
+    assert verify(path).data["seen"]
+    made = [
+        simulate_micrograph(
+            seed=seed,
+            size=1024,
+            pixel_size=3.0,
+            preset="easy",
+            structures=FixedStructures([pseudo_protein(generator(seed, "unseen"), diameter=180.0)]),
+        )
+        for seed in (2024, 2025, 2026)
+    ]
+    ours = picker("transformer")
+    found = [ours.pick(replace(one.micrograph, name=str(index)), diameter=180) for index, one in enumerate(made)]
+    truth = [replace(one.truth, micrograph=str(index)) for index, one in enumerate(made)]
+    assert sum(map(len, truth)) > 100
+    assert evaluate_picks(found, truth, diameter=180.0, border=30).f1 > 0.9
