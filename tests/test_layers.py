@@ -12,7 +12,7 @@ ROWS = [
     {"pickers"},
     {"train"},
     {"distributed"},
-    {"review", "report", "cli"},
+    {"review", "report", "benchmark", "cli"},
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 MODELS_MAY_IMPORT = {"models", "errors", "registry", "config"}

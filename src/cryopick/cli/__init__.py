@@ -12,6 +12,7 @@ COMMANDS = [
     "convert",
     "check",
     "evaluate",
+    "benchmark",
     "report",
     "denoise",
     "simulate",

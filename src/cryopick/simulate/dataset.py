@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cryopick.simulate.micrograph import Distractors, SimulatedMicrograph, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
+from cryopick.simulate.sources import OnePseudoProtein, StructureSource
 from cryopick.simulate.structure_files import StructureFiles
 from cryopick.simulate.symmetry import euler_angles
 from cryopick.types import Picks
@@ -21,13 +22,22 @@ PREVIEW_SIDE = 384
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that defines the micrographs of a data set. `structures` is a file or folder of them, None for random ones."""
+    """All that defines the micrographs of a data set.
+
+    `structures` is a file or folder of them, the name of one pseudo-protein (``barrel-D7``), or None for random ones.
+    """
 
     seed: int
     size: int
     pixel_size: float
     settings: SimulationSettings
-    structures: Path | None = None
+    structures: Path | str | None = None
+
+    def source(self) -> StructureSource | None:
+        """Where micrographs take their structure from; None is a new pseudo-protein each time."""
+        if isinstance(self.structures, str):
+            return OnePseudoProtein(self.structures, seed=self.seed)
+        return None if self.structures is None else StructureFiles(self.structures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +60,7 @@ class DatasetWriter:
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self._folder, self._recipe = folder, recipe
-        self._structures = None if recipe.structures is None else StructureFiles(recipe.structures)
+        self._structures = recipe.source()
 
     def __call__(self, index: int) -> Written:
         """Write micrograph `index`, its labels and its map of covered pixels."""
@@ -67,7 +77,7 @@ class DatasetWriter:
             structures=self._structures,
         )
         dataset = DatasetFolder(self._folder)
-        dataset.write(found.micrograph, found.truth, _false_positives(found))
+        dataset.write(found.micrograph, found.truth, false_positives(found))
         name = found.micrograph.name
         write_micrograph(dataset.ground_truth / "cover" / Path(name).with_suffix(".png"), found.cover)
         preview = draw(found.micrograph, [], longest_side=PREVIEW_SIDE)
@@ -102,7 +112,8 @@ def finish_dataset(folder: Path, written: Sequence[Written]) -> None:
     write_png(contact_sheet([one.preview for one in written], captions), folder / "contact_sheet.png")
 
 
-def _false_positives(found: SimulatedMicrograph) -> Picks:
+def false_positives(found: SimulatedMicrograph) -> Picks:
+    """Where things lie that a picker may take for particles and that are none."""
     points = [kind.xy for kind in found.distractors if kind.kind in PARTICLE_SIZED]
     truth = found.truth
     return Picks(truth.micrograph, np.concatenate(points), None, truth.diameter, truth.shape_hw, truth.pixel_size)

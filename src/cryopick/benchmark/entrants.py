@@ -1,0 +1,131 @@
+"""Who takes part: pickers of this package, and files of picks that any program left."""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cryopick.benchmark.sets import BenchmarkSet, on_same_micrographs
+from cryopick.distributed.results import is_run, run_picks
+from cryopick.distributed.settings import run_settings
+from cryopick.errors import FileError
+from cryopick.io.picks import read_picks
+from cryopick.types import Picks
+
+FLOOR = 0.1
+"""Lowest score of the picks that pickers of this package are asked for, so that there is a curve below their threshold."""
+
+
+class Entrant(Protocol):
+    """A picker in the benchmark.
+
+    Attributes
+    ----------
+    name : in tables, and of files.
+    threshold : lowest score of its picks when the user changes nothing; None where all picks are meant.
+    identity : all that decides its picks, as plain values.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def threshold(self) -> float | None: ...
+    @property
+    def identity(self) -> Any: ...
+
+    def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
+        """What to run, one after the other, to have the picks of a set in `folder`."""
+        ...
+
+    def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
+        """The picks, once the commands have run."""
+        ...
+
+
+@dataclass(frozen=True)
+class OwnPicker:
+    """A picker of this package by its name, with a preset and settings; `words` are of the form ``key=value``."""
+
+    picker: str
+    preset: str | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.picker if self.preset is None else f"{self.picker}-{self.preset}"
+
+    @property
+    def threshold(self) -> float | None:
+        given = self._settings().get("threshold")
+        return self._network_default if given is None else float(given)
+
+    @property
+    def identity(self) -> Any:
+        settings = self._settings()
+        return [self.picker, settings, _digest_of_weights(settings.get("weights"))]
+
+    def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
+        command = [sys.executable, "-m", "cryopick", "pick", *(str(source.path) for source in task.sources)]
+        command += ["--picker", self.picker, "--out", str(folder / "run"), "--diameter", f"{task.diameter:g}"]
+        command += [] if task.pixel_size is None else ["--pixel-size", f"{task.pixel_size:g}"]
+        command += [] if self.preset is None else ["--preset", self.preset]
+        for word in self.words:
+            command += ["--set", word]
+        if self.preset is None and (self.threshold or 0) > FLOOR:  # presets' thresholds are of other kinds
+            command += ["--threshold", f"{FLOOR:g}"]
+        return [[*command, "--workers", str(workers), "--device", "cpu", "--no-previews", "--no-report"]]
+
+    def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
+        return run_picks(folder / "run", micrographs=task.sources, pixel_size=task.pixel_size)
+
+    def _settings(self) -> dict[str, Any]:
+        from cryopick.config import parse_words
+
+        return run_settings(self.picker, preset=self.preset, settings=parse_words(self.words), device="cpu").settings
+
+    @property
+    def _network_default(self) -> float | None:
+        """The transformer's settings leave its threshold to the route, which with the package's weights is the tiled one."""
+        if self.picker != "transformer" or self.preset is not None:
+            return None
+        from cryopick.pickers.transformer import THRESHOLD
+
+        return THRESHOLD
+
+
+@dataclass(frozen=True)
+class PickFiles:
+    """Picks that some program has made: a file or folder of any format, or a run; ``{set}`` in the path is the set's name."""
+
+    name: str
+    path: str
+
+    @property
+    def threshold(self) -> float | None:
+        return None
+
+    @property
+    def identity(self) -> Any:
+        return [self.name, self.path]
+
+    def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
+        return []
+
+    def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
+        path = Path(self.path.replace("{set}", task.name))
+        if is_run(path):
+            return on_same_micrographs(run_picks(path, pixel_size=task.pixel_size), task)
+        unknown: set[str] = set()
+        found = read_picks(path, micrographs=task.sources, unknown=unknown, pixel_size=task.pixel_size)
+        if not found:
+            raise FileError(path, f"has no picks on micrographs of {task.name}", "Write {set} into the path for one file a set")
+        return found
+
+
+def _digest_of_weights(weights: Any) -> str | None:
+    if not isinstance(weights, str):
+        return None
+    from cryopick.models.weights import find
+
+    return hashlib.sha256(Path(find(weights)).read_bytes()).hexdigest()

@@ -1,0 +1,181 @@
+"""How good picks are, in every number of the tables: both protocols, intervals, and what a better threshold would give."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.benchmark.sets import BenchmarkSet
+from cryopick.evaluate import Evaluation, evaluate_picks, evaluate_pixels
+from cryopick.evaluate.curves import precision_recall
+from cryopick.evaluate.matching import neighbours, true_by_score
+from cryopick.evaluate.paper import PixelScores
+from cryopick.io.names import stem
+from cryopick.randomness import generator
+from cryopick.types import Picks
+
+TOLERANCE = 0.5
+"""Diameters: a pair is closer."""
+RESAMPLES = 1000
+COVERAGE = 95.0
+CURVE_POINTS = 200
+
+Interval = tuple[float, float] | None
+
+
+class Pixels(msgspec.Struct, frozen=True):
+    """The papers' pixel-wise numbers; None for a ratio of nothing."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    dice: float | None
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """Picks at one threshold.
+
+    Attributes
+    ----------
+    threshold : None where all picks count.
+    precision, recall, f1 : one-to-one matching, all micrographs together; None for a ratio of nothing. Their `_interval` is the
+        95 % bootstrap interval over micrographs, None with a single one.
+    duplicates : false picks on a particle that another pick has. `on_negatives` : false picks on a place marked as none.
+    per_micrograph : number of picks on each.
+    missed : for each micrograph the particles (x, y) without a pick.
+    pixels_mean, pixels_maximum : the papers' protocol, over micrographs.
+    """
+
+    threshold: float | None
+    truth: int
+    found: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    precision_interval: Interval
+    recall_interval: Interval
+    f1_interval: Interval
+    duplicates: int
+    on_negatives: int
+    per_micrograph: dict[str, int]
+    missed: dict[str, list[tuple[float, float]]]
+    pixels_mean: Pixels
+    pixels_maximum: Pixels
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """Picks at the program's own threshold and at the one with the best F1, with the whole curve.
+
+    `best`, `average_precision` and `curve` (precision against recall, thinned) are None for picks without scores.
+    """
+
+    default: Scores
+    best: Scores | None
+    average_precision: float | None
+    average_precision_interval: Interval
+    curve: list[tuple[float, float]] | None
+
+
+def judge(found: Sequence[Picks], task: BenchmarkSet, *, threshold: float | None) -> Judgement:
+    """All numbers of an entrant's picks on a set; `threshold` is its own."""
+    every = evaluate_picks(found, task.truth, diameter=task.diameter, tolerance=TOLERANCE, border=task.border)
+    curve = every.curve
+    return Judgement(
+        default=_scores(found, task, threshold if curve is not None else None),
+        best=None if curve is None else _scores(found, task, float(curve.thresholds[curve.best])),
+        average_precision=None if curve is None else curve.average_precision,
+        average_precision_interval=None if curve is None else _precision_interval(every, task),
+        curve=None if curve is None else _thinned(curve.recall, curve.precision),
+    )
+
+
+def _scores(found: Sequence[Picks], task: BenchmarkSet, threshold: float | None) -> Scores:
+    at = evaluate_picks(found, task.truth, diameter=task.diameter, tolerance=TOLERANCE, border=task.border, threshold=threshold)
+    pixels = evaluate_pixels(found, task.truth, diameter=task.diameter, border=task.border, threshold=threshold)
+    counts = np.array([[one.counts.true_positive, one.counts.found, one.counts.truth] for one in at.per_micrograph])
+    precision, recall, f1 = _intervals(counts)
+    return Scores(
+        threshold=threshold,
+        truth=at.counts.truth,
+        found=at.counts.found,
+        precision=_known(at.precision),
+        recall=_known(at.recall),
+        f1=_known(at.f1),
+        precision_interval=precision,
+        recall_interval=recall,
+        f1_interval=f1,
+        duplicates=at.duplicates,
+        on_negatives=_on_negatives(at, task),
+        per_micrograph={one.name: len(one.found) for one in at.per_micrograph},
+        missed={one.name: [(x, y) for x, y in one.truth.xy[one.match.missed].tolist()] for one in at.per_micrograph},
+        pixels_mean=_pixels(pixels.mean),
+        pixels_maximum=_pixels(pixels.maximum),
+    )
+
+
+def bootstrap(count: int, *, resamples: int = RESAMPLES) -> NDArray[np.intp]:
+    """Which of `count` micrographs each resample has, (resamples, count); the same on every call."""
+    return generator(0, "bootstrap", count).integers(count, size=(resamples, count))
+
+
+def _intervals(counts: NDArray[np.int64]) -> tuple[Interval, Interval, Interval]:
+    """Of precision, recall and F1, from true positives, picks and truths of each micrograph, (micrographs, 3)."""
+    if len(counts) < 2:
+        return None, None, None
+    true, found, truth = counts[bootstrap(len(counts))].sum(axis=1).T
+    return _limits(_divided(true, found)), _limits(_divided(true, truth)), _limits(_divided(2 * true, found + truth))
+
+
+def _precision_interval(every: Evaluation, task: BenchmarkSet) -> Interval:
+    """Of average precision: the curve is drawn anew for each resample."""
+    parts = []
+    for one in every.per_micrograph:
+        scores = np.zeros(0) if one.found.scores is None else one.found.scores.astype(np.float64)
+        radius = TOLERANCE * task.diameter_px
+        parts.append((scores, true_by_score(one.found.xy, one.truth.xy, scores, radius_px=radius), len(one.truth)))
+    if len(parts) < 2:
+        return None
+    values = []
+    for chosen in bootstrap(len(parts), resamples=RESAMPLES // 5):
+        scores, true = (np.concatenate([parts[index][column] for index in chosen]) for column in (0, 1))
+        truth = sum(parts[index][2] for index in chosen)
+        values.append(precision_recall(scores, true, truth).average_precision if len(scores) and truth else math.nan)
+    return _limits(np.array(values))
+
+
+def _limits(values: NDArray[np.float64]) -> Interval:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
+    low, high = np.percentile(known, [50 - COVERAGE / 2, 50 + COVERAGE / 2])
+    return float(low), float(high)
+
+
+def _divided(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _on_negatives(at: Evaluation, task: BenchmarkSet) -> int:
+    negatives = {stem(picks.micrograph): picks.xy for picks in task.negatives}
+    count = 0
+    for one in at.per_micrograph:
+        marked = negatives.get(stem(one.name))
+        if marked is not None:
+            near = neighbours(one.found.xy[one.match.extra], marked, radius_px=TOLERANCE * task.diameter_px)
+            count += len(np.unique(near.found))
+    return count
+
+
+def _pixels(scores: PixelScores) -> Pixels:
+    return Pixels(*(_known(value) for value in (scores.precision, scores.recall, scores.f1, scores.dice)))
+
+
+def _thinned(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> list[tuple[float, float]]:
+    chosen = np.unique(np.linspace(0, len(recall) - 1, CURVE_POINTS).astype(int))
+    return [(x, y) for x, y in zip(recall[chosen].tolist(), precision[chosen].tolist(), strict=True)]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,77 @@
+"""The simulated sets: structures that no weights of the package were trained on, from easy to hard, the same on every machine.
+
+Each set is of one structure, as a real session is, so that one diameter describes it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from cryopick.errors import SettingError
+from cryopick.io.atomic import write_text
+from cryopick.io.dataset import DatasetFolder
+from cryopick.randomness import generator
+from cryopick.simulate import FixedStructures, Structure, load_settings, pseudo_protein, simulate_micrograph
+from cryopick.simulate.dataset import false_positives
+
+SEED = 74_001
+"""Of the sets alone. Training draws its random structures from other seeds, so none of these is among them."""
+DIAMETERS = {"easy": 220.0, "typical": 160.0, "carbon": 200.0, "hard": 130.0}
+"""Å, by the preset of `cryopick simulate` that the micrographs are of."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is simulated: micrographs a set, their side in pixels, and Å per pixel."""
+
+    micrographs: int
+    side: int
+    pixel_size: float
+
+
+SCALES = {"tiny": Scale(1, 512, 4.0), "small": Scale(3, 1536, 2.0), "full": Scale(20, 4096, 1.0)}
+
+
+def make_sets(folder: Path, name: str, *, on_made: Callable[[str], None] = lambda made: None) -> Path:
+    """The list of the sets of one of `SCALES` below `folder`; micrographs that are there already stay as they are.
+
+    Raises `SettingError` for an unknown name.
+    """
+    if name not in SCALES:
+        raise SettingError(f"there are no simulated sets called {name!r}; there are: {', '.join(SCALES)}")
+    entries = [_make(folder / f"simulated-{name}-{preset}", preset, SCALES[name], on_made) for preset in DIAMETERS]
+    path = folder / f"simulated-{name}.yaml"
+    write_text(path, yaml.safe_dump(entries, sort_keys=False))
+    return path
+
+
+def structure_of(preset: str) -> Structure:
+    """The one structure of a set."""
+    return pseudo_protein(generator(SEED, "benchmark", preset), diameter=DIAMETERS[preset])
+
+
+def _make(root: Path, preset: str, scale: Scale, on_made: Callable[[str], None]) -> dict[str, object]:
+    folder, structure = DatasetFolder(root), structure_of(preset)
+    for index in range(scale.micrographs):
+        name = f"sim_{SEED}_{index:06d}.mrc"
+        if not (folder.coordinates / name).with_suffix(".csv").exists():
+            simulated = simulate_micrograph(
+                seed=SEED,
+                index=index,
+                size=scale.side,
+                pixel_size=scale.pixel_size,
+                settings=load_settings(preset),
+                structures=FixedStructures([structure]),
+            )
+            folder.write(simulated.micrograph, simulated.truth, false_positives(simulated))
+            on_made(f"{root.name}/{name}")
+    return {
+        "name": root.name,
+        "micrographs": f"{root.name}/micrographs",
+        "truth": f"{root.name}/ground_truth/particle_coordinates",
+        "negatives": f"{root.name}/ground_truth/false_positives",
+        "diameter": round(structure.diameter, 1),
+        "pixel_size": scale.pixel_size,
+    }

@@ -1,0 +1,202 @@
+"""Results as tables: Markdown to read, CSV to compute with, LaTeX to publish."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cryopick.benchmark.results import Result
+from cryopick.benchmark.scores import Interval, Pixels
+from cryopick.errors import SettingError
+from cryopick.io.atomic import write_text
+
+UNKNOWN = "–"
+MEASURES = ("precision", "recall", "f1", "dice")
+HEADS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "dice": "Dice"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the first `labels` columns are names, the others numbers."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int = 1
+
+    def markdown(self) -> str:
+        sides = ["---" if column < self.labels else "---:" for column in range(len(self.header))]
+        lines = [self.header, sides, *self.rows]
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+    def csv(self) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
+        return text.getvalue()
+
+    def latex(self) -> str:
+        """A `tabular` with the rules of booktabs."""
+        columns = "l" * self.labels + "r" * (len(self.header) - self.labels)
+        body = [" & ".join(map(_escaped, row)) + r" \\" for row in self.rows]
+        head = " & ".join(map(_escaped, self.header)) + r" \\"
+        lines = [rf"% {self.title}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body]
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Figures that somebody published for a method on an EMPIAR entry; `source` says where."""
+
+    method: str
+    empiar: int
+    source: str
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    dice: float | None = None
+
+
+def read_published(path: Path) -> list[Published]:
+    """A YAML list of published figures. Raises `SettingError` for one that is no such list."""
+    import yaml
+
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), list[Published])
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise SettingError(f"{path} is no list of published figures: {error}") from error
+
+
+def all_tables(results: Sequence[Result], published: Sequence[Published] = ()) -> dict[str, Table]:
+    """Every table by the name of its files."""
+    tables = {f"{name}-matching": _matching(name, _of(results, name)) for name in _datasets(results)}
+    tables["cost"] = _cost(results)
+    tables["pixels-by-set"] = _by_set("Pixel-wise, mean over micrographs", results, published)
+    tables["matching-by-method"] = _by_method(results, published)
+    return tables
+
+
+def write_tables(tables: dict[str, Table], folder: Path) -> None:
+    """Write each table as ``.md``, ``.csv`` and ``.tex``."""
+    for name, table in tables.items():
+        for suffix, text in ((".md", table.markdown()), (".csv", table.csv()), (".tex", table.latex())):
+            write_text(folder / f"{name}{suffix}", text)
+
+
+def _matching(name: str, results: Sequence[Result]) -> Table:
+    header = (
+        *("picker", "precision", "recall", "F1 (95 %)", "AP (95 %)", "best F1", "at score", "duplicates"),
+        *("on negatives", "picks a micrograph"),
+    )
+    truth = results[0].judgement.default.truth
+    title = f"{name}: {results[0].micrographs} micrographs, {truth} particles, {results[0].negatives} marked negatives"
+    return Table(title, header, tuple(_matching_row(one) for one in results))
+
+
+def _matching_row(result: Result) -> tuple[str, ...]:
+    found, best = result.judgement.default, result.judgement.best
+    counts = list(found.per_micrograph.values())
+    mean = sum(counts) / len(counts)
+    spread = math.sqrt(sum((count - mean) ** 2 for count in counts) / len(counts))
+    return (
+        result.entrant,
+        _number(found.precision),
+        _number(found.recall),
+        _with_interval(found.f1, found.f1_interval),
+        _with_interval(result.judgement.average_precision, result.judgement.average_precision_interval),
+        UNKNOWN if best is None else _with_interval(best.f1, best.f1_interval),
+        UNKNOWN if best is None or best.threshold is None else f"{best.threshold:.3g}",
+        str(found.duplicates),
+        str(found.on_negatives) if result.negatives else UNKNOWN,
+        f"{mean:.0f} ± {spread:.0f}",
+    )
+
+
+def _by_set(title: str, results: Sequence[Result], published: Sequence[Published]) -> Table:
+    """A row a set, a group of columns a method and the average below, as CryoSegNet's first table has it."""
+    methods, known = _methods(results), [one for one in published if one.empiar in {each.empiar for each in results}]
+    others = list(dict.fromkeys(one.method for one in known))
+    header = ["set"] + [f"{method} {HEADS[key]}" for method in [*methods, *others] for key in MEASURES]
+    numbers: list[list[float | None]] = []
+    for name in _datasets(results):
+        of_set = {one.entrant: one for one in _of(results, name)}
+        row: list[float | None] = []
+        for method in methods:
+            one = of_set.get(method)
+            row += _four(None if one is None else one.judgement.default.pixels_mean)
+        empiar = next(iter(of_set.values())).empiar
+        by_method = {one.method: one for one in known if one.empiar == empiar}
+        for method in others:
+            row += _four(by_method.get(method))
+        numbers.append(row)
+    average = [_mean(column) for column in zip(*numbers, strict=True)]
+    names = [*_datasets(results), "average"]
+    rows = tuple((name, *map(_number, row)) for name, row in zip(names, [*numbers, average], strict=True))
+    return Table(title, tuple(header), rows)
+
+
+def _by_method(results: Sequence[Result], published: Sequence[Published]) -> Table:
+    """A row a set and method: both protocols side by side, with published figures below, as CryoTransformer's table has it."""
+    header = ("set", "method", "precision", "recall", "F1", "pixel precision", "pixel recall", "pixel F1", "Dice", "best Dice")
+    rows: list[tuple[str, ...]] = []
+    for name in _datasets(results):
+        of_set = _of(results, name)
+        for one in of_set:
+            at, best = one.judgement.default, one.judgement.best
+            matching = map(_number, (at.precision, at.recall, at.f1))
+            best_dice = UNKNOWN if best is None else _number(best.pixels_mean.dice)
+            rows.append((name, one.entrant, *matching, *map(_number, _four(at.pixels_mean)), best_dice))
+        for figures in published:
+            if figures.empiar == of_set[0].empiar:
+                label = f"{figures.method} ({figures.source})"
+                rows.append((name, label, *[UNKNOWN] * 3, *map(_number, _four(figures)), UNKNOWN))
+    return Table("One-to-one matching and the papers' pixels, at each method's own threshold", header, tuple(rows), labels=2)
+
+
+def _cost(results: Sequence[Result]) -> Table:
+    """Seconds and memory; the ratio is of processor time to that of the first method on the same set."""
+    header = ("set", "picker", "wall s a micrograph", "CPU s a micrograph", "CPU, ratio", "peak MiB", "workers")
+    rows = []
+    for name in _datasets(results):
+        measured = [(one, one.cost) for one in _of(results, name) if one.cost is not None]
+        for one, cost in measured:
+            times = (cost.wall / one.micrographs, cost.cpu / one.micrographs)
+            ratio = cost.cpu / measured[0][1].cpu
+            rest = (f"{ratio:.2f}", f"{cost.peak_mib:.0f}", str(one.made.workers))
+            rows.append((name, one.entrant, *(f"{seconds:.2f}" for seconds in times), *rest))
+    return Table("Cost, start of the program included", header, tuple(rows), labels=2)
+
+
+def _four(figures: Pixels | Published | None) -> list[float | None]:
+    return [None if figures is None else getattr(figures, key) for key in MEASURES]
+
+
+def _datasets(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(one.dataset for one in results))
+
+
+def _methods(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(one.entrant for one in results))
+
+
+def _of(results: Sequence[Result], name: str) -> list[Result]:
+    return [one for one in results if one.dataset == name]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def _with_interval(value: float | None, interval: Interval) -> str:
+    return _number(value) if interval is None or value is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("_", r"\_").replace("%", r"\%").replace("–", "--").replace("±", r"$\pm$")
