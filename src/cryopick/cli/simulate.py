@@ -16,8 +16,10 @@ def simulate(
     count: Annotated[int, typer.Option("-n", min=1, help="Number of micrographs.")] = 10,
     size: Annotated[int, typer.Option(min=64, help="Their side in pixels.")] = 4096,
     pixel_size: Annotated[float, typer.Option(min=0.1, help="Å per pixel.")] = 1.0,
-    structures: Annotated[str, typer.Option(help="Folder or file of models and maps, or `random`.")] = "random",
-    preset: Annotated[str, typer.Option(help="easy, typical, hard, carbon or training.")] = "typical",
+    structures: Annotated[
+        str, typer.Option(help="Folder or file of models and maps, `random`, or one pseudo-protein as `barrel-D7`.")
+    ] = "random",
+    preset: Annotated[str, typer.Option(help="easy, typical, hard, carbon, resolution or training.")] = "typical",
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. 'diameter=[100, 200]'.")
     ] = None,
@@ -38,7 +40,7 @@ def simulate(
     from cryopick.simulate.micrograph import micrograph_name
 
     settings = resolve(SimulationSettings, load_preset("simulate", preset), parse_words(setting or []))
-    source = None if structures == "random" else Path(structures)
+    source = _source(structures)
     if gallery:
         _draw_gallery(out / "gallery.png", source, seed=seed, diameter=settings.diameter)
         return
@@ -54,14 +56,32 @@ def simulate(
     _tell(written, out)
 
 
-def _draw_gallery(path: Path, source: Path | None, *, seed: int, diameter: tuple[float, float]) -> None:
+def _source(structures: str) -> Path | str | None:
+    """As in `Recipe`. What is neither random nor a file must name a pseudo-protein, or look like a path."""
+    from cryopick.simulate.sources import kind_and_symmetry
+
+    if structures == "random":
+        return None
+    path = Path(structures)
+    if path.exists() or len(path.parts) > 1 or path.suffix:
+        return path
+    kind_and_symmetry(structures)
+    return structures
+
+
+def _draw_gallery(path: Path, source: Path | str | None, *, seed: int, diameter: tuple[float, float]) -> None:
+    import numpy as np
+
     from cryopick.io.previews import write_png
     from cryopick.simulate import random_structures
     from cryopick.simulate.gallery import gallery
+    from cryopick.simulate.sources import OnePseudoProtein
     from cryopick.simulate.structure_files import read_structure, structure_paths
 
     if source is None:
         structures = random_structures(GALLERY_SIZE, seed=seed, diameter=diameter)
+    elif isinstance(source, str):
+        structures = [OnePseudoProtein(source, seed=seed).draw(np.random.default_rng(seed), diameter)]
     else:
         structures = [read_structure(path) for path in structure_paths(source)]
     write_png(gallery(structures, seed=seed), path)

@@ -107,7 +107,7 @@ def simulate_micrograph(
     picture = simulate_field(
         conditions,
         settings,
-        gather_beads([structure], device=device),
+        gather_beads([structure], device=device, across=settings.beads_across),
         structure=torch.zeros(1, dtype=torch.long, device=device),
         shape_hw=shape_hw,
         rng=torch_rng,

@@ -15,6 +15,7 @@ LIMITS: dict[str, Range] = {
     **dict.fromkeys(SHARES, (0.0, 1.0)),
     **dict.fromkeys(("dqe0", "modulation"), (0.01, 1.0)),
     **dict.fromkeys(("contrast", "coverage"), (1e-4, math.inf)),
+    "beads_across": (1.0, math.inf),
     "voltages_kv": (10.0, 10_000.0),
     "dose": (0.01, math.inf),
     "diameter": (1.0, math.inf),
@@ -52,6 +53,7 @@ class SimulationSettings:
     falloff : share with uneven illumination. `hot_pixels` : share with some.
     gain_residue : share with a pattern of the detector.
     border : share with streaked (replicated) borders. `inverted` : share with bright particles.
+    beads_across : beads along a particle's diameter. Detail beyond 16 is lost on a picker, but not on a reconstruction.
     """
 
     voltages_kv: tuple[float, ...] = (300.0, 300.0, 200.0)
@@ -93,6 +95,7 @@ class SimulationSettings:
     gain_residue: float = 0.1
     border: float = 0.4
     inverted: float = 0.05
+    beads_across: int = 16
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,5 +1,6 @@
 """Where structures come from: random pseudo-proteins, or files of a folder."""
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -7,14 +8,17 @@ import numpy as np
 import torch
 
 from cryopick.errors import SettingError
+from cryopick.randomness import generator
 from cryopick.simulate.conditions import log_uniform
 from cryopick.simulate.field import Beads
-from cryopick.simulate.pseudoproteins import pseudo_protein
+from cryopick.simulate.pseudoproteins import KINDS, pseudo_protein
 from cryopick.simulate.settings import Range
 from cryopick.simulate.structures import Structure
+from cryopick.simulate.symmetry import point_group
 
 BEADS_ACROSS = 16
 """Beads along a particle's diameter: finer detail is beyond what a picker sees."""
+_KIND_AND_GROUP = re.compile(r"([a-z]+)-([A-Z]\d*)")
 
 
 class StructureSource(Protocol):
@@ -29,12 +33,33 @@ class RandomStructures:
     """A new pseudo-protein each time, of log-uniform diameter. Raises `SettingError` where no diameter is left."""
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
-        if diameter[0] > diameter[1]:
-            raise SettingError(
-                f"the micrograph has no room for a particle: the smallest that is wanted and can be seen has {diameter[0]:g} Å, "
-                f"the largest that is wanted and fits in {diameter[1]:g} Å; change its size, its pixel size or the diameters"
-            )
-        return pseudo_protein(rng, diameter=float(log_uniform(rng, diameter, 1)[0]))
+        return pseudo_protein(rng, diameter=_drawn(rng, diameter))
+
+
+class OnePseudoProtein:
+    """The same pseudo-protein in every micrograph of a seed, `name` being its kind and symmetry: ``barrel-D7``.
+
+    Raises `SettingError` for other names, and where no diameter is left.
+    """
+
+    def __init__(self, name: str, *, seed: int) -> None:
+        self._kind, self._symmetry = kind_and_symmetry(name)
+        self._seed = seed
+
+    def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        own = generator(self._seed, "structure")
+        return pseudo_protein(own, diameter=_drawn(own, diameter), kind=self._kind, symmetry=self._symmetry)
+
+
+def kind_and_symmetry(name: str) -> tuple[str, str]:
+    """The two parts of a pseudo-protein's name; raises `SettingError` for one that names none."""
+    parts = _KIND_AND_GROUP.fullmatch(name)
+    if parts is None or parts[1] not in KINDS:
+        raise SettingError(
+            f"{name!r} is neither a file nor a pseudo-protein; write a kind ({', '.join(KINDS)}) and a symmetry, as barrel-D7"
+        )
+    point_group(parts[2])
+    return parts[1], parts[2]
 
 
 class FixedStructures:
@@ -45,6 +70,15 @@ class FixedStructures:
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
         return self._structures[int(rng.integers(len(self._structures)))]
+
+
+def _drawn(rng: np.random.Generator, diameter: Range) -> float:
+    if diameter[0] > diameter[1]:
+        raise SettingError(
+            f"the micrograph has no room for a particle: the smallest that is wanted and can be seen has {diameter[0]:g} Å, "
+            f"the largest that is wanted and fits in {diameter[1]:g} Å; change its size, its pixel size or the diameters"
+        )
+    return float(log_uniform(rng, diameter, 1)[0])
 
 
 def gather_beads(structures: Sequence[Structure], *, device: torch.device | str = "cpu", across: int = BEADS_ACROSS) -> Beads:

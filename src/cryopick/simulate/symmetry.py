@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cryopick.errors import SettingError
 
@@ -87,3 +87,13 @@ def euler_angles(rotations: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         return np.zeros((0, 3))
     angles = Rotation.from_matrix(rotations.transpose(0, 2, 1).astype(np.float64)).as_euler("ZYZ", degrees=True)
     return np.asarray(angles, np.float64)
+
+
+def rotations_of(angles: ArrayLike) -> NDArray[np.float64]:
+    """Rotations (n, 3, 3) from a structure's to the picture's frame of RELION's rot, tilt, psi (n, 3) in degrees."""
+    from scipy.spatial.transform import Rotation
+
+    turns = np.asarray(angles, np.float64).reshape(-1, 3)
+    if len(turns) == 0:
+        return np.zeros((0, 3, 3))
+    return np.asarray(Rotation.from_euler("ZYZ", turns, degrees=True).as_matrix().transpose(0, 2, 1))
