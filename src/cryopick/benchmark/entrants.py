@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,7 +108,10 @@ class PickFiles:
 
     @property
     def identity(self) -> Any:
-        return [self.name, self.path]
+        """The files by their sizes and times, so that picks which were written anew are judged anew."""
+        roots = [Path(found) for found in sorted(glob(self.path.replace("{set}", "*")))]  # noqa: PTH207 - an absolute pattern
+        files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root]) if file.is_file()]
+        return [self.name, [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         return []

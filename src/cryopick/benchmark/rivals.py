@@ -101,10 +101,10 @@ class RelionAutopick:
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
         found = []
-        for source in task.sources:
+        for source in write_mrcs(task, folder.parent / "mrc"):
             files = sorted((folder / "picks").rglob(f"{stem(source.name)}_autopick.star"))
             if files:  # RELION writes none for a micrograph without picks
-                found += read_picks(files[-1], format="star", micrographs=[source], pixel_size=task.pixel_size)
+                found += read_picks(files[-1], format="relion", micrographs=[source], pixel_size=task.pixel_size)
         return _renamed(found, task)
 
 

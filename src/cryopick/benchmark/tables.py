@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,3 +201,9 @@ def _with_interval(value: float | None, interval: Interval) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("_", r"\_").replace("%", r"\%").replace("–", "--").replace("±", r"$\pm$")
+
+
+def commands_of(results: Sequence[Result]) -> list[str]:
+    """The commands that made the results, each once, with the commit they ran at; of absolute paths their last part."""
+    commands = ((re.sub(r"(?<![\w.])/(?:[^\s/=]+/)+", "", one.made.command), one.made) for one in results)
+    return list(dict.fromkeys(f"{command} (cryopick {made.version}, commit {made.commit})" for command, made in commands))

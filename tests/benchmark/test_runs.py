@@ -1,0 +1,170 @@
+"""Sets are read, programs run and measured, and results kept until something changes."""
+
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from cryopick.benchmark.cost import run_and_measure
+from cryopick.benchmark.entrants import OwnPicker, PickFiles
+from cryopick.benchmark.results import read_results, run_all
+from cryopick.benchmark.rivals import RelionAutopick, Topaz, find_rival
+from cryopick.benchmark.sets import read_sets
+from cryopick.errors import CryopickError, FileError, SettingError
+from cryopick.io.micrographs import write_micrograph
+from cryopick.io.picks import write_picks
+from cryopick.types import Picks
+
+XY = np.array([[30.0, 30.0], [70.0, 40.0], [40.0, 80.0]])
+
+
+def labels(name, xy, **about):
+    return Picks(name, xy, None, **{"diameter": 40.0, "shape_hw": (100, 120), "pixel_size": 2.0, **about})
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """A set of two micrographs of 2 Å per pixel, particles 40 Å across, and one micrograph without truth."""
+    root = tmp_path / "mine"
+    for name in ("one", "two", "unlabelled"):
+        pixels = rng.standard_normal((100, 120), dtype=np.float32)
+        write_micrograph(root / "micrographs" / f"{name}.mrc", pixels, pixel_size=2.0)
+    for name in ("one", "two"):
+        (root / "truth").mkdir(exist_ok=True)
+        (root / "truth" / f"{name}.csv").write_text("x,y,diameter\n" + "".join(f"{x},{y},20\n" for x, y in XY))
+    return root
+
+
+def skipped_by(entrants, tasks, out):
+    skipped = []
+    results = list(run_all(entrants, tasks, out, workers=1, command="test", on_skip=lambda *what: skipped.append(what)))
+    return results, skipped
+
+
+def test_a_folder_is_one_set_of_the_micrographs_that_have_a_truth(folder):
+    (found,) = read_sets(folder)
+    assert (found.name, [source.name for source in found.sources]) == ("mine", ["one.mrc", "two.mrc"])
+    assert (found.diameter, found.pixel_size, found.diameter_px) == (40.0, 2.0, 20.0)
+
+
+def test_a_list_gives_sizes_and_paths_relative_to_itself(folder):
+    path = folder.parent / "sets.yaml"
+    path.write_text("- {name: s, micrographs: mine/micrographs, truth: mine/truth, diameter: 50, pixel_size: 2.5, border: 7}\n")
+    (found,) = read_sets(path)
+    assert (found.diameter, found.pixel_size, found.border, len(found.truth)) == (50, 2.5, 7, 2)
+
+
+@pytest.mark.parametrize("text", ["- {name: s, micrographs: m, truth: t, diametre: 3}", "name: s", "- {name: s}"])
+def test_a_list_that_says_something_else_is_refused(tmp_path, text):
+    path = tmp_path / "sets.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingError, match="no list of benchmark sets"):
+        read_sets(path)
+
+
+def test_a_folder_without_truth_is_named(tmp_path):
+    (tmp_path / "micrographs").mkdir()
+    with pytest.raises(FileError, match="truth"):
+        read_sets(tmp_path)
+
+
+def test_a_fingerprint_changes_with_the_labels(folder):
+    (before,) = read_sets(folder)
+    (folder / "truth" / "one.csv").write_text("x,y,diameter\n1,2,20\n")
+    assert read_sets(folder)[0].fingerprint != before.fingerprint
+
+
+def test_results_are_kept_until_the_truth_changes(folder, tmp_path):
+    write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
+    entrants = [PickFiles("theirs", str(tmp_path / "theirs.star"))]
+    ((first, kept),), skipped = skipped_by(entrants, read_sets(folder), tmp_path / "out")
+    assert (first.judgement.default.precision, first.judgement.default.recall, kept, skipped) == (1.0, 0.5, False, [])
+    assert read_results(tmp_path / "out") == [first]
+    ((_, kept),), _ = skipped_by(entrants, read_sets(folder), tmp_path / "out")
+    assert kept
+    (folder / "truth" / "two.csv").write_text("x,y,diameter\n")
+    ((again, kept),), _ = skipped_by(entrants, read_sets(folder), tmp_path / "out")
+    assert (again.judgement.default.recall, kept) == (1.0, False)
+
+
+def test_new_picks_under_the_same_path_are_judged_anew(folder, tmp_path):
+    path, out = tmp_path / "theirs.star", tmp_path / "out"
+    write_picks([labels("one.mrc", XY)], path)
+    skipped_by([PickFiles("theirs", str(path))], read_sets(folder), out)
+    write_picks([labels("one.mrc", XY), labels("two.mrc", XY)], path)
+    ((result, kept),), _ = skipped_by([PickFiles("theirs", str(path))], read_sets(folder), out)
+    assert (result.judgement.default.recall, kept) == (1.0, False)
+
+
+@dataclass(frozen=True)
+class Program(PickFiles):
+    """Writes nothing, and ends with the given exit status."""
+
+    status: int = 0
+
+    def commands(self, task, folder, *, workers):
+        return [[sys.executable, "-c", f"import sys; print('so it is'); sys.exit({self.status})"]]
+
+
+def test_a_program_that_fails_is_skipped_with_its_last_words_and_the_others_run(folder, tmp_path):
+    write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
+    good = Program("good", str(tmp_path / "theirs.star"))
+    results, skipped = skipped_by([replace(good, name="bad", status=3), good], read_sets(folder), tmp_path / "out")
+    assert [result.entrant for result, _ in results] == ["good"]
+    assert [what[:2] for what in skipped] == [("bad", "mine")]
+    assert "ended with 3: so it is" in skipped[0][2]
+
+
+def test_memory_is_that_of_the_command_and_not_of_this_process(tmp_path):
+    held = np.ones(200 * 2**20 // 8)
+    small = run_and_measure([sys.executable, "-I", "-S", "-c", "pass"], tmp_path / "log")
+    large = run_and_measure([sys.executable, "-I", "-S", "-c", "x = b'1' * (150 * 2**20)"], tmp_path / "log")
+    assert small.peak_mib < 100 < held.nbytes / 2**20
+    assert large.peak_mib > small.peak_mib + 140
+
+
+def test_a_program_that_is_not_there_is_an_error_of_ours(tmp_path):
+    with pytest.raises(CryopickError, match="no such program"):
+        run_and_measure(["there-is-none-of-this-name"], tmp_path / "log")
+
+
+def test_own_pickers_are_asked_for_picks_below_their_threshold_but_presets_are_left_alone(folder, tmp_path):
+    (task,) = read_sets(folder)
+    (command,) = OwnPicker("log").commands(task, tmp_path, workers=2)
+    assert command[command.index("--threshold") + 1] == "0.1"
+    assert command[command.index("--diameter") + 1] == "40"
+    assert OwnPicker("log").threshold == 0.5
+    (command,) = OwnPicker("segnet", "economical").commands(task, tmp_path, workers=2)
+    assert "--threshold" not in command
+
+
+def test_topaz_gets_particles_of_about_24_pixels_and_their_radius(folder, tmp_path):
+    (task,) = read_sets(folder)
+    task = replace(task, diameter=200.0)  # 100 pixels: reduced by 4 they are 25, radius 12.5
+    preprocess, extract = Topaz("topaz").commands(task, tmp_path / "topaz", workers=1)
+    assert preprocess[preprocess.index("--scale") + 1] == "4"
+    assert (extract[extract.index("--radius") + 1], extract[extract.index("--up-scale") + 1]) == ("12", "4")
+    assert sorted(path.name for path in (tmp_path / "mrc").iterdir()) == ["one.mrc", "two.mrc"]
+
+
+def test_topaz_and_relion_name_the_copies_and_their_picks_come_back_under_the_micrographs_own_names(folder, tmp_path):
+    (task,) = read_sets(folder)
+    (tmp_path / "picks.txt").write_text("image_name\tx_coord\ty_coord\tscore\none\t30\t40\t1.5\n")
+    (found,) = Topaz("topaz").read(task, tmp_path)
+    assert (found.micrograph, found.xy.tolist(), found.scores.tolist()) == ("one.mrc", [[30, 40]], [1.5])
+    star = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n30 40 0.7\n"
+    (tmp_path / "picks" / "mrc").mkdir(parents=True)
+    (tmp_path / "picks" / "mrc" / "two_autopick.star").write_text(star)
+    (found,) = RelionAutopick("relion_autopick").read(task, tmp_path)
+    assert (found.micrograph, found.pixel_size) == ("two.mrc", 2.0)
+    assert found.scores.tolist() == pytest.approx([0.7])
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("eman", "can be run"), ("topaz=/none/topaz", "not installed"), ("relion-template", "--references")],
+)
+def test_a_rival_that_cannot_run_is_refused_with_what_to_do(word, message):
+    with pytest.raises(SettingError, match=message):
+        find_rival(word)

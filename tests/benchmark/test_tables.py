@@ -1,0 +1,97 @@
+"""Tables hold what the results say, in three languages."""
+
+import csv
+
+import pytest
+from msgspec import structs
+
+from cryopick.benchmark.cost import Cost
+from cryopick.benchmark.results import Made, Result
+from cryopick.benchmark.scores import Judgement, Pixels, Scores
+from cryopick.benchmark.tables import Published, all_tables, read_published, write_tables
+from cryopick.errors import SettingError
+
+
+def result(entrant, dataset, dice, *, cpu=10.0, empiar=None):
+    scores = Scores(
+        threshold=0.5,
+        truth=10,
+        found=8,
+        precision=0.75,
+        recall=0.6,
+        f1=0.667,
+        precision_interval=None,
+        recall_interval=None,
+        f1_interval=(0.5, 0.8),
+        duplicates=1,
+        on_negatives=0,
+        per_micrograph={"a": 3, "b": 5},
+        missed={"a": [], "b": []},
+        pixels_mean=Pixels(0.5, 0.5, 0.5, dice),
+        pixels_maximum=Pixels(0.5, 0.5, 0.5, dice),
+    )
+    judged = Judgement(default=scores, best=None, average_precision=None, average_precision_interval=None, curve=None)
+    made = Made(version="1", commit="abc", command="cryopick benchmark", processor="p", workers=1)
+    cost = Cost(wall=20.0, cpu=cpu, peak_mib=100.0)
+    about = {"entrant": entrant, "dataset": dataset, "empiar": empiar, "micrographs": 2, "negatives": 0}
+    return Result(**about, signature="s", made=made, cost=cost, judgement=judged)
+
+
+def cells(table, name):
+    row = next(row for row in table.rows if name in row[: table.labels])
+    return dict(zip(table.header, row, strict=True))
+
+
+def test_the_matching_table_has_intervals_and_the_spread_of_counts():
+    row = cells(all_tables([result("log", "s", 0.5)])["s-matching"], "log")
+    assert (row["F1 (95 %)"], row["AP (95 %)"], row["picks a micrograph"]) == ("0.667 (0.500–0.800)", "–", "4 ± 1")
+    assert row["on negatives"] == "–"  # none were marked, so 0 would say too much
+
+
+def test_the_table_by_set_averages_over_sets_and_leaves_out_what_is_not_known():
+    results = [result("log", "s", 0.4), result("log", "t", 0.8), result("topaz", "t", 0.6)]
+    table = all_tables(results)["pixels-by-set"]
+    assert (cells(table, "average")["log Dice"], cells(table, "average")["topaz Dice"]) == ("0.600", "0.600")
+    assert cells(table, "s")["topaz Dice"] == "–"
+
+
+def test_published_figures_stand_beside_ours_where_the_empiar_number_is_the_same():
+    figures = [
+        Published(method="Theirs", empiar=10017, source="Their paper", dice=0.7),
+        Published(method="x", empiar=1, source=""),
+    ]
+    tables = all_tables([result("log", "s", 0.4, empiar=10017)], figures)
+    assert cells(tables["pixels-by-set"], "s")["Theirs Dice"] == "0.700"
+    assert not any("x" in head.split() for head in tables["pixels-by-set"].header)
+    assert [row[1] for row in tables["matching-by-method"].rows] == ["log", "Theirs (Their paper)"]
+
+
+def test_cost_is_for_a_micrograph_and_as_a_ratio_to_the_first_picker():
+    row = cells(all_tables([result("log", "s", 0.5), result("topaz", "s", 0.5, cpu=25.0)])["cost"], "topaz")
+    assert (row["CPU s a micrograph"], row["CPU, ratio"], row["wall s a micrograph"]) == ("12.50", "2.50", "10.00")
+
+
+def test_commands_are_told_once_with_their_commit_and_without_the_folders_of_a_machine():
+    made = Made(
+        version="1", commit="abc", command="cryopick benchmark /a/b/c.yaml --run topaz=/x/topaz", processor="p", workers=1
+    )
+    results = [structs.replace(result(name, "s", 0.5), made=made) for name in ("log", "topaz")]
+    assert commands_of(results) == ["cryopick benchmark c.yaml --run topaz=topaz (cryopick 1, commit abc)"]
+
+
+def test_files_are_markdown_csv_and_latex_of_the_same_cells(tmp_path):
+    tables = all_tables([result("my_log", "s", 0.5)])
+    write_tables(tables, tmp_path)
+    rows = list(csv.reader((tmp_path / "s-matching.csv").read_text().splitlines()))
+    assert rows == [list(tables["s-matching"].header), *map(list, tables["s-matching"].rows)]
+    assert r"my\_log & 0.750" in (tmp_path / "s-matching.tex").read_text()
+    assert (tmp_path / "s-matching.md").read_text().splitlines()[2].startswith("| my_log | 0.750 |")
+
+
+def test_a_list_of_published_figures_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("- {method: m, empiar: 1, source: s, f1: 0.5}\n")
+    assert read_published(path)[0].f1 == 0.5
+    path.write_text("- {method: m}\n")
+    with pytest.raises(SettingError, match="published figures"):
+        read_published(path)
