@@ -124,7 +124,6 @@ def resolve_picks(
     micrographs: Sequence[OrientedMicrograph],
     *,
     symmetry: str = "C1",
-    box_px: int | None = None,
     seed: int = 0,
 ) -> Resolution:
     """Reconstruct what was picked on simulated micrographs, twice two halves.
@@ -133,16 +132,15 @@ def resolve_picks(
     ----------
     name : what the picks are called in tables.
     symmetry : of the structure, in the frame that the orientations refer to (`point_group` has the axes).
-    box_px : side of the boxes, even; `BOX` diameters unless given.
     seed : of the halves and of false picks' orientations.
 
-    Raises `SettingError` for a box that is odd or smaller than the particle, `NameMatchError` for picks on other micrographs.
+    Raises `SettingError` where the truth has no size or the symmetry no name, `NameMatchError` for picks on other micrographs.
     """
     truth = micrographs[0].truth
     size, diameter = truth.pixel_size, truth.diameter
     if size is None or diameter is None:
         raise SettingError("the true particles have no pixel size or no diameter; simulate the micrographs again")
-    side = _box(diameter / size, box_px)
+    side = box_side(diameter / size, times=BOX)
     group = torch.from_numpy(point_group(symmetry)).float()
     halves = [[Reconstruction(side), Reconstruction(side)] for _ in range(2)]
     rows = list(_matched(picks, micrographs, radius_px=TOLERANCE * diameter / size, seed=seed))
@@ -184,6 +182,11 @@ def box_transforms(pixels: NDArray[np.float32], xy: NDArray[np.float64], *, side
     return shifted
 
 
+def box_side(diameter_px: float, *, times: float) -> int:
+    """The even side, quick to transform, of a box at least `times` as wide as the particle."""
+    return 2 * int(next_fast_len(int(np.ceil(times * diameter_px / 2)), real=True))
+
+
 @dataclass(frozen=True, eq=False)
 class _Picked:
     """Picks (n) of a micrograph: where they are, where their particles are (false ones: where they are), halves 0 and 1."""
@@ -215,15 +218,6 @@ def _matched(
 def _half_maps(pair: Sequence[Reconstruction], *, voxel_size: float, mask: NDArray[np.float64]) -> HalfMaps:
     first, second = (half.map() for half in pair)
     return HalfMaps(first, second, shell_correlation(first, second, voxel_size=voxel_size, mask=mask))
-
-
-def _box(diameter_px: float, given: int | None) -> int:
-    if given is None:
-        half = int(next_fast_len(int(np.ceil(BOX * diameter_px / 2)), real=True))
-        return 2 * half
-    if given % 2 or given < diameter_px:
-        raise SettingError(f"a box of {given} pixels cannot be; give an even number that holds the particle ({diameter_px:.0f})")
-    return given
 
 
 def _optics(table: StarTable, row: int) -> Optics:

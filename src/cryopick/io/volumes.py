@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
+from cryopick.io.atomic import atomic_path
 from cryopick.io.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data
 from cryopick.io.picture import AGAIN
 
@@ -31,6 +33,14 @@ def read_map(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
         raise FileError(path, "is a single picture, not a map", "Give a volume with several sections")
     axes_of_file = header.axes[::-1]  # of sections, rows, columns
     return np.ascontiguousarray(pixels.transpose([axes_of_file.index(axis) for axis in (3, 2, 1)])), header.voxel_size
+
+
+def write_map(path: Path, density: NDArray[np.floating], *, voxel_size: float) -> None:
+    """Write densities (z, y, x) as a float32 MRC volume, whole or not at all; `voxel_size` in Å."""
+    with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
+        file.set_data(density.astype(np.float32))
+        file.set_volume()
+        file.voxel_size = voxel_size
 
 
 def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
