@@ -12,6 +12,7 @@ COMMANDS = [
     "convert",
     "check",
     "evaluate",
+    "resolution",
     "benchmark",
     "report",
     "denoise",
