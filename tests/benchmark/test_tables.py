@@ -8,7 +8,7 @@ from msgspec import structs
 from cryopick.benchmark.cost import Cost
 from cryopick.benchmark.results import Made, Result
 from cryopick.benchmark.scores import Judgement, Pixels, Scores
-from cryopick.benchmark.tables import Published, all_tables, read_published, write_tables
+from cryopick.benchmark.tables import Published, all_tables, commands_of, read_published, write_tables
 from cryopick.errors import SettingError
 
 

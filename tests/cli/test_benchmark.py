@@ -1,0 +1,53 @@
+"""`cryopick benchmark` from the command line."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cryopick.cli import app
+from cryopick.errors import SettingError
+from cryopick.io.micrographs import write_micrograph
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    root = tmp_path / "mine"
+    write_micrograph(root / "micrographs" / "one.mrc", rng.standard_normal((100, 120), dtype=np.float32), pixel_size=2.0)
+    (root / "truth").mkdir()
+    (root / "truth" / "one.csv").write_text("x,y,diameter\n30,30,20\n70,40,20\n")
+    return root
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["benchmark", *map(str, words)], catch_exceptions=False)
+
+
+def test_picks_of_two_programs_are_compared_in_tables_and_figures(folder, tmp_path):
+    for name, text in (("half", "x,y\n31,30\n"), ("all", "x,y\n30,30\n70,41\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.csv").write_text(text)
+    words = ["--pickers", "", "--picks", f"half={tmp_path / 'half'}", "--picks", f"all={tmp_path / 'all'}"]
+    ran = run(folder, *words, "--run", "topaz=/none/topaz", "--out", tmp_path / "out")
+    assert ran.exit_code == 0
+    assert "skipped: /none/topaz is not installed here" in ran.stderr
+    table = (tmp_path / "out" / "tables" / "mine-matching.md").read_text()
+    assert "| half | 1.000 | 0.500 | 0.667 |" in table
+    assert "| all | 1.000 | 1.000 | 1.000 |" in table
+    drawn = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert drawn == {"mine-curves.png", "mine-disagreements.png"}
+    assert "kept from an earlier run" in run(folder, *words, "--out", tmp_path / "out").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pickers", ""], "at least one of"),
+        (["--pickers", "log"], "give DATA or --simulated"),
+        (["--pickers", "", "--picks", "x"], "NAME=PATH"),
+        (["--pickers", "log", "--picks", "log=x"], "name of its own"),
+        (["--simulated", "huge"], "tiny, small, full"),
+    ],
+)
+def test_what_cannot_be_done_is_said(tmp_path, words, message):
+    with pytest.raises(SettingError, match=message):
+        run(*words, "--out", tmp_path)
