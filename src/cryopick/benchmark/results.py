@@ -24,7 +24,7 @@ PROTOCOL = 1
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """How a result came about. `commit` is of the source, None outside a checkout; `command` what the user typed."""
+    """How a result came about. `commit` is of the source, with ``-dirty`` where files differ from it, None outside a checkout; `command` what the user typed."""
 
     version: str
     commit: str | None
@@ -134,7 +134,7 @@ def _earlier(path: Path, signature: str) -> Result | None:
 def _commit() -> str | None:
     try:
         asked = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"],
             capture_output=True,
             text=True,
             check=False,
