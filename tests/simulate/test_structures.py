@@ -5,7 +5,7 @@ import pytest
 
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.simulate.pseudoproteins import KIND_SHARE, KINDS, pseudo_protein
-from cryopick.simulate.sources import FixedStructures, RandomStructures, gather_beads
+from cryopick.simulate.sources import FixedStructures, OnePseudoProtein, RandomStructures, gather_beads
 from cryopick.simulate.structure_files import StructureFiles, read_structure, structure_paths
 from cryopick.simulate.structures import NUCLEIC_CONTRAST, PROTEIN_MINUS_ICE, structure_from_mass
 from cryopick.simulate.symmetry import point_group
@@ -176,3 +176,20 @@ def test_files_that_are_no_structures_say_so(tmp_path):
 def test_known_complexes_have_their_published_mass(real_data, name, mass_kda, tolerance):
     (path,) = (real_data / "structures" / "models").glob(f"{name}.*")
     assert read_structure(path).mass_kda == pytest.approx(mass_kda, rel=tolerance)
+
+
+def test_a_named_pseudo_protein_is_the_same_whatever_is_drawn_besides():
+    source = OnePseudoProtein("cage-O", seed=4)
+    first, second = (source.draw(np.random.default_rng(seed), (100.0, 140.0)) for seed in (1, 2))
+    np.testing.assert_array_equal(first.beads, second.beads)
+    assert first.symmetry == "O"
+    assert 100 <= first.diameter <= 141
+    assert not np.array_equal(
+        OnePseudoProtein("cage-O", seed=5).draw(np.random.default_rng(1), (100.0, 140.0)).beads, first.beads
+    )
+
+
+@pytest.mark.parametrize("name", ["cage", "pyramid-C3", "cage-X3", "my_models"])
+def test_names_that_are_no_pseudo_protein_are_refused(name):
+    with pytest.raises(SettingError, match=r"pseudo-protein|point group"):
+        OnePseudoProtein(name, seed=0)
