@@ -24,7 +24,10 @@ PROTOCOL = 1
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """How a result came about. `commit` is of the source, with ``-dirty`` where files differ from it, None outside a checkout; `command` what the user typed."""
+    """How a result came about.
+
+    `commit` is of the source, with ``-dirty`` where files differ from it, None outside a checkout; `command` is what was typed.
+    """
 
     version: str
     commit: str | None
