@@ -44,7 +44,20 @@ def make(folder: Path, count: int) -> None:
 
 
 def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
-    words = ["pick", "raw", "--out", "out", "--diameter", "24", "--no-previews", "--no-report", "--workers", str(workers)]
+    words = [
+        "pick",
+        "raw",
+        "--out",
+        "out",
+        "--picker",
+        "log",
+        "--diameter",
+        "24",
+        "--no-previews",
+        "--no-report",
+        "--workers",
+        str(workers),
+    ]
     command = [sys.executable, "-m", "cryopick", *words]
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)

@@ -132,7 +132,7 @@ def test_the_output_folder_of_picking_needs_no_micrographs_even_for_a_border(tmp
     for name, xy, scores in (("a", [[30, 30], [60, 31]], [0.9, 0.4]), ("b", [], [])):
         picks = Picks(f"micrographs/{name}.mrc", np.reshape(xy, (-1, 2)), scores, shape_hw=(100, 62))
         write_record(done(picks, path=f"micrographs/{name}.mrc", seconds=1.0, files=[], notes=[]), folder.record(name))
-    assemble(folder, {name: read_record(folder.record(name)).outcome for name in "ab"}, run_settings())
+    assemble(folder, [(name, read_record(folder.record(name)).outcome) for name in "ab"], run_settings())
     assert numbers(folder.path, truth)["pooled"]["true_positive"] == 2
     assert numbers(folder.path, truth, "--border", "10")["pooled"]["true_positive"] == 1
 

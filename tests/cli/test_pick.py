@@ -177,7 +177,7 @@ def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs
         (["--set", "nope=1"], "no setting 'nope'"),
         (["--set", "nope"], "write key=value"),
         (["--format", "nope"], "'nope'"),
-        (["--device", "cuda"], "CPU only"),
+        (["--picker", "log", "--device", "cuda"], "CPU only"),
         (["--device", "nope"], "nope"),
         (["--workers", "0"], "greater than"),
     ],

@@ -26,7 +26,7 @@ def test_every_setting_of_the_picker_is_resolved_and_the_later_wins():
         ({"diameter": -1.0}, "diameter of -1.0"),
         ({"diameter": float("nan")}, "diameter of nan"),
         ({"pixel_size": 0.0}, "pixel size of 0.0"),
-        ({"device": "cuda"}, "computes on the CPU only"),
+        ({"name": "log", "device": "cuda"}, "computes on the CPU only"),
     ],
 )
 def test_what_cannot_work_is_refused(options, message):

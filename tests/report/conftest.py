@@ -1,8 +1,7 @@
 """A run as workers leave it, with picks, scores and failures that the tests choose."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from shutil import which
 
 import msgspec
 import numpy as np
@@ -61,16 +60,3 @@ def make_run(seen: Glimpse) -> MakeRun:
         return path
 
     return make
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    """Debian's Chromium, without a window and without a network."""
-    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium here (apt install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()

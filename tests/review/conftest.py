@@ -1,6 +1,5 @@
-"""Small micrographs with picks, a review of them, its server in a thread, and a headless browser."""
+"""Small micrographs with picks, a review of them, and its server in a thread."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,16 +75,3 @@ def serve() -> Iterator[Callable[[Server], str]]:
     for engine, thread in running:
         engine.should_exit = engine.force_exit = True
         thread.join(timeout=10)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Debian's Chromium, without a window."""
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--disable-gpu"])
-        yield chromium
-        chromium.close()

@@ -45,7 +45,7 @@ def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
     assert "f1_held_out" in train("segnet", "simulate", *SMALL, *SHORT, "--out", str(tmp_path))
     card = read_card(tmp_path / "weights.safetensors")
     assert card is not None
-    assert (card.settings, card.input["particle_px"]) == ({"width": 2, "levels": 2, "maps": 3}, 12.0)
+    assert (card.settings, card.input["particle_px"]) == ({"width": 2, "levels": 2, "maps": 3}, 14.0)
     micrograph = simulate_micrograph(seed=1, size=512, pixel_size=3.0, preset="easy").micrograph
     settings = {"weights": str(tmp_path / "weights.safetensors"), "threshold": 0.0}
     picks = picker("segnet", settings=settings).pick(micrograph, diameter=150)
