@@ -18,7 +18,7 @@ def resolution(
     out: Annotated[Path, typer.Option(help="Folder for tables, figures and maps.")],
     picks: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Picks of any program and format; repeat.")] = None,
     symmetry: Annotated[str, typer.Option(help="Of the structure: Cn, Dn, T, O or I.")] = "C1",
-    relion: Annotated[bool, typer.Option("--relion", help="Send all picks through RELION as well; takes an hour or so.")] = False,
+    relion: Annotated[bool, typer.Option("--relion", help="Send all picks through RELION 3.1 as well; takes hours.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Of RELION's programs.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of the halves and of false picks' orientations.")] = 0,
 ) -> None:

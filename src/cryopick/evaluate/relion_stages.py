@@ -47,13 +47,11 @@ class Effort:
     ----------
     classes, class_iterations : of the 2D classification.
     model_iterations : of the initial model, at low, rising and full resolution.
-    refinement_iterations : at most; refinement ends by itself when it has converged.
     """
 
     classes: int = 5
     class_iterations: int = 10
     model_iterations: tuple[int, int, int] = (25, 50, 25)
-    refinement_iterations: int = 25
     threads: int = 2
 
 
@@ -103,7 +101,7 @@ def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, effort: 
         Stage("Extract", _extract(side)),
         Stage("Class2D", _classify(effort, shared, threads), lambda project: _select(project, effort.class_iterations)),
         Stage("InitialModel", _initial_model(effort, symmetry, shared, threads)),
-        Stage("Refine3D", _refine(f"InitialModel/run_it{model:03d}_class001.mrc", effort, symmetry, shared)),
+        Stage("Refine3D", _refine(f"InitialModel/run_it{model:03d}_class001.mrc", symmetry, shared)),
         Stage("Mask", _mask(side, truth.diameter / truth.pixel_size, truth.pixel_size)),
         Stage("PostProcess", _postprocess(truth.pixel_size)),
     ]
@@ -171,12 +169,12 @@ def _initial_model(effort: Effort, symmetry: str, shared: Sequence[str], threads
     return (*words, "--pad", "1", "--random_seed", "1", *shared, *threads)
 
 
-def _refine(reference: str, effort: Effort, symmetry: str, shared: Sequence[str]) -> tuple[str, ...]:
+def _refine(reference: str, symmetry: str, shared: Sequence[str]) -> tuple[str, ...]:
     words = ["mpirun", "-n", str(REFINEMENT_RANKS), "relion_refine_mpi", "--i", SELECTED, "--o", "Refine3D/run"]
     words += ["--auto_refine", "--split_random_halves", "--ref", reference, "--ini_high", "40", "--ctf_corrected_ref"]
     words += ["--low_resol_join_halves", "40", "--sym", symmetry, "--oversampling", "1", "--healpix_order", "2"]
     words += ["--auto_local_healpix_order", "4", "--offset_range", "5", "--offset_step", "2", "--norm", "--scale", "--pad", "1"]
-    return (*words, "--auto_iter_max", str(effort.refinement_iterations), "--random_seed", "1", *shared, "--j", "1")
+    return (*words, "--random_seed", "1", *shared, "--j", "1")  # until it has converged: RELION writes no half-maps before
 
 
 def _mask(side: int, diameter_px: float, pixel_size: float) -> tuple[str, ...]:
