@@ -30,7 +30,7 @@ from cryopick.preprocess.tiles import Tile, tiles
 from cryopick.types import Micrograph, Picks
 
 TILED, PAPER = "anchor-detr", "detr"
-THRESHOLD = 0.5
+THRESHOLD = 0.3
 FAINTEST = -5.0
 """Logit below which no box is looked at."""
 AT_ONCE = 8
@@ -44,7 +44,7 @@ class TransformerSettings:
     ----------
     weights : file, or name, of the network's weights; the package's own are called "transformer".
     denoised : micrographs have been through the denoising chain already; on the paper route.
-    threshold : smallest score of a box. None is 0.5 on the tiled route; on the paper route it keeps all above a quantile.
+    threshold : smallest score of a box. None is 0.3 on the tiled route; on the paper route it keeps all above a quantile.
     spacing : of two boxes whose centres are less than this many diameters apart the less sure one goes; on the tiled route.
     likeness : by how much the logit of a box falls that shows nothing of what the surest ones of its micrograph show, see
         `pickers.likeness`; 0 takes boxes as the network gives them; on the tiled route.
@@ -57,7 +57,7 @@ class TransformerSettings:
     denoised: bool = False
     threshold: float | None = None
     spacing: float = 0.5
-    likeness: float = 0.0
+    likeness: float = 2.0
     particles: Literal["dark", "light"] = "dark"
     device: Literal["cpu", "cuda"] = "cpu"
     paper: PaperSettings = field(default_factory=PaperSettings)
