@@ -58,7 +58,9 @@ def _parameters(group: Any) -> list[Parameter]:
 class PickOptions:
     """All that decides the picks and what is written of them."""
 
-    picker: Annotated[str | None, typer.Option(help="How to pick: segnet, transformer, log or template.  [default: segnet]")] = None
+    picker: Annotated[str | None, typer.Option(help="How to pick: segnet, transformer, log or template.  [default: segnet]")] = (
+        None
+    )
     preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None
     words: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")] = (
         None
