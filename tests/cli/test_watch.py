@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cryopick import cli
-from cryopick.cli.watch import _Journal
+from cryopick.cli.watch import _Journal, _refresh_page
 from cryopick.distributed import pool
 from cryopick.distributed.watch import Status
 from cryopick.io.micrographs import write_micrograph
@@ -25,29 +25,50 @@ def raw(tmp_path, rng, monkeypatch) -> Path:
 
 
 def run(raw: Path, *words: str) -> Result:
-    quick = ["--settle", "0", "--poll", "0.1", "--refresh", "0", "--until-idle", "0.2", "--workers", "1"]
+    quick = ["--settle", "0", "--poll", "0.1", "--refresh", "0", "--until-idle", "0.2", "--workers", "1", "--no-previews"]
     command = ["watch", str(raw), "--out", str(raw.parent / "out"), "--picker", "stub", *quick, *words]
     return CliRunner().invoke(cli.app, command, catch_exceptions=False)
 
 
 def test_what_is_there_is_picked_and_a_later_watch_goes_on(raw):
-    result = run(raw, "--no-previews", "--format", "box")
+    result = run(raw, "--no-report", "--format", "box")
     assert result.exit_code == 0
     assert "ended: 3 picked" in result.output
     assert len(read_picks(raw.parent / "out" / "particles.star")) == 3
     assert len(list((raw.parent / "out" / "box").glob("*.box"))) == 3
     (raw / "m3.mrc").write_bytes((raw / "m0.mrc").read_bytes())
-    assert "ended: 4 picked" in run(raw, "--no-previews", "--format", "box").output
+    assert "ended: 4 picked" in run(raw, "--no-report", "--format", "box").output
+    assert not (raw.parent / "out" / "report.html").exists()
+    assert not (raw.parent / "out" / "glimpses").exists()
+
+
+def test_the_report_is_there_at_the_end_and_grows_with_a_later_watch(raw):
+    result = run(raw)
+    page = raw.parent / "out" / "report.html"
+    assert f"to look at: {page}" in result.output
+    assert [name in page.read_text() for name in ("m0.mrc", "m2.mrc", "m3.mrc")] == [True, True, False]
+    (raw / "m3.mrc").write_bytes((raw / "m0.mrc").read_bytes())
+    run(raw)
+    assert "m3.mrc" in page.read_text()
+
+
+def test_a_process_beside_writes_the_report_or_says_why_it_cannot(raw, capsys):
+    out = raw.parent / "out"
+    _refresh_page(out)
+    assert "report.html stays as it was" in capsys.readouterr().err
+    run(raw, "--no-report")
+    _refresh_page(out)
+    assert (out / "report.html").exists()
 
 
 def test_failures_are_said_at_once_and_make_the_exit_code_1(raw):
-    result = run(raw, "--set", "fail_on=m0")
+    result = run(raw, "--no-report", "--set", "fail_on=m0")
     assert result.exit_code == 1
     assert "m0.mrc failed: ZeroDivisionError" in result.output
 
 
 def test_sigterm_ends_it_in_order(raw):
-    result = run(raw, "--set", "stop_on=m1", "--until-idle", "60")
+    result = run(raw, "--no-report", "--set", "stop_on=m1", "--until-idle", "60")
     assert result.exit_code == 0
     assert "ended: 1 picked" in result.output
 

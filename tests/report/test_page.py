@@ -73,6 +73,20 @@ def test_a_fresh_start_removes_the_page_and_what_lies_beside_it(make_run, tmp_pa
     assert not (run / "report").exists()
 
 
+def test_a_page_that_is_made_again_writes_only_the_pictures_that_have_changed(make_run, tmp_path):
+    run = make_run(tmp_path / "run", {"m.mrc": [0.5], "n.mrc": [0.5]})
+    write_report(run, budget=1000)
+    old, other = run / "report" / "m.jpg", run / "report" / "n.jpg"
+    before = old.stat().st_ino, other.stat().st_ino
+    glimpse = RunFolder(run).glimpse("n")
+    content = glimpse.read_bytes()
+    glimpse.unlink()
+    glimpse.write_bytes(content)
+    write_report(run, budget=1000)
+    assert old.stat().st_ino == before[0]
+    assert other.stat().st_ino != before[1]
+
+
 def test_a_run_of_failures_and_one_without_glimpses_have_a_page(make_run, tmp_path):
     assert parts(write_report(make_run(tmp_path / "one", {"m.mrc": None})))[0]["picture"] is None
     run = make_run(tmp_path / "two", {"m.mrc": [0.5]})

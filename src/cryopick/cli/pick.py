@@ -33,7 +33,7 @@ def pick(
     from cryopick.distributed.threads import one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.running import exit_code, run_with_progress, tell
+    from cryopick.cli.running import exit_code, run_with_progress, tell, write_page
     from cryopick.distributed.capacity import suggest_workers
     from cryopick.distributed.cluster import job_script, open_cluster
     from cryopick.distributed.run import assemble_run
@@ -58,16 +58,5 @@ def pick(
         result = run_with_progress(sources, out, settings, workers=processes, limit=limit, overwrite=overwrite, shard=part)
     tell(result, out)
     if report and result.assembled:
-        _report(out)
+        write_page(out)
     raise typer.Exit(exit_code(result))
-
-
-def _report(out: Path) -> None:
-    """Write the page; the run is what it is without one."""
-    from cryopick.errors import CryopickError
-    from cryopick.report.page import write_report
-
-    try:
-        typer.echo(f"to look at: {write_report(out)}")
-    except CryopickError as error:
-        typer.echo(f"no report: {error}", err=True)

@@ -121,6 +121,17 @@ def tell(result: "RunResult", out: Path) -> None:
         typer.echo("stopped; the same command goes on from here", err=True)
 
 
+def write_page(out: Path) -> None:
+    """Write the report and say where it is; the run is what it is without one."""
+    from cryopick.errors import CryopickError
+    from cryopick.report.page import write_report
+
+    try:
+        typer.echo(f"to look at: {write_report(out)}")
+    except CryopickError as error:
+        typer.echo(f"no report: {error}", err=True)
+
+
 def exit_code(result: "RunResult") -> int:
     """What the command ends with."""
     if result.interrupted:

@@ -1,6 +1,7 @@
 """`cryopick watch`: pick micrographs as they come from the microscope."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ def watch(
     until_idle: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="End when nothing new has come for so long.  [default: never]")
     ] = None,
+    report: Annotated[bool, typer.Option(help="Keep report.html, a page about all that is picked, up to date.")] = True,
 ) -> None:
     """Pick each micrograph as soon as it is completely written, until Ctrl-C or SIGTERM.
 
@@ -44,10 +46,10 @@ def watch(
     from cryopick.distributed.threads import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.running import counted, stop_on_sigterm
+    from cryopick.cli.running import counted, stop_on_sigterm, write_page
     from cryopick.distributed.watch import Pace, watch_folder
 
-    settings = how.run_settings()
+    settings = how.run_settings(glimpses=report)
     crew = workers or (1 if settings.device == "cuda" else available_cores())
     typer.echo(f"{settings.picker} with {counted(crew, 'worker')} watches {', '.join(inputs)}; end with Ctrl-C")
     journal = _Journal()
@@ -60,9 +62,23 @@ def watch(
             pace=Pace(settle=settle, poll=poll, refresh=refresh, until_idle=until_idle),
             on_status=journal.status,
             on_outcome=journal.outcome,
+            beside=partial(_refresh_page, out) if report else None,
         )
     typer.echo(f"ended: {_counts(status)}: {out / 'particles.star'}")
+    if report and status.done + status.failed:
+        write_page(out)
     raise typer.Exit(1 if status.failed else 0)
+
+
+def _refresh_page(out: Path) -> None:
+    """Write the report of a run that goes on; what fails today is tried again at the next turn."""
+    from cryopick.errors import CryopickError
+    from cryopick.report.page import write_report
+
+    try:
+        write_report(out)
+    except (CryopickError, FileNotFoundError) as error:  # a micrograph that is gone takes its record along
+        _say(f"report.html stays as it was: {error}", err=True)
 
 
 class _Journal:

@@ -5,13 +5,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from cryopick.distributed import pool
 from cryopick.distributed.arrivals import Arrivals
 from cryopick.distributed.assembly import assemble
+from cryopick.distributed.due import Beside, Due
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, check_name, free_stem, read_outcome
@@ -19,12 +20,11 @@ from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.sizing import prepare_sized, recorded
 from cryopick.distributed.work import Build, PickOne, Task, lost
 from cryopick.errors import CryopickError, FileError, SettingError
+from cryopick.io.atomic import leftovers
 from cryopick.io.picks_relion import coordinate_file
 from cryopick.io.sources import MicrographSource, list_micrographs
 
 logger = logging.getLogger(__name__)
-SHARE = 10
-"""Listing the folder, and writing the joint files, each take one part in so many of the time, however long they take."""
 RATE_SECONDS = 600.0
 LATE_SECONDS = 120.0
 """A micrograph that has been whole for so long and is in no worker's hands shows that picking falls behind."""
@@ -86,6 +86,7 @@ def watch_folder(
     build: Build = build_picker,
     on_status: Callable[[Status], None] = lambda status: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+    beside: Callable[[], None] | None = None,
 ) -> Status:
     """Pick every micrograph that the inputs name, now or later, once it is completely written, until Ctrl-C.
 
@@ -99,6 +100,8 @@ def watch_folder(
     ----------
     inputs : as for `find_micrographs`, listed again and again; nothing need be there yet.
     on_status : told at each listing of the folder.
+    beside : called in a process of its own, one at a time and for no more than a tenth of the time, when the files about all
+        micrographs have changed; killed when the watch ends. It is pickled.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def watch_folder(
     with folder.in_use():
         settings = recorded(folder, settings)
         folder.prepare(settings)
-        watch = _Watch(folder, settings, inputs, pace or Pace(), on_status)
+        watch = _Watch(folder, settings, inputs, pace or Pace(), on_status, beside)
         try:
             start = partial(PickOne, folder, watch.sized(settings, build), build)
             with closing(run_tasks(watch.tasks(), start, workers=workers, lost=partial(lost, folder))) as results:
@@ -121,6 +124,8 @@ def watch_folder(
                     watch.look_after()
         except KeyboardInterrupt:
             pass
+        finally:
+            watch.stop_beside()
         watch.write_files()
         return watch.status()
 
@@ -134,21 +139,6 @@ class _Entry:
     failed: bool
 
 
-@dataclass
-class _Due:
-    """Something to do every so often, and never for more than its share of the time."""
-
-    seconds: float
-    next: float = field(default_factory=time.monotonic)
-
-    def take(self) -> bool:
-        return time.monotonic() >= self.next
-
-    def took(self, start: float) -> None:
-        now = time.monotonic()
-        self.next = now + max(self.seconds, SHARE * (now - start))
-
-
 class _Watch:
     def __init__(
         self,
@@ -157,6 +147,7 @@ class _Watch:
         inputs: Sequence[str],
         pace: Pace,
         on_status: Callable[[Status], None],
+        beside: Callable[[], None] | None,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -175,8 +166,10 @@ class _Watch:
         self.trouble = ""
         self.changed = True
         self.active = time.monotonic()
-        self.listing = _Due(pace.poll)
-        self.writing = _Due(pace.refresh)
+        self.listing = Due(pace.poll)
+        self.writing = Due(pace.refresh)
+        self.beside = None if beside is None else Beside(beside, seconds=pace.refresh)
+        self.is_news = False
 
     def sized(self, settings: RunSettings, build: Build) -> RunSettings:
         """The settings with a diameter, estimated on the first micrographs that come where none is known.
@@ -212,7 +205,7 @@ class _Watch:
         return time.monotonic() - self.active >= self.pace.until_idle
 
     def look_after(self) -> None:
-        """List the folder and write the joint files, when it is time."""
+        """List the folder, write the joint files, and have done beside what follows from them, when it is time."""
         if self.listing.take():
             start = time.monotonic()
             ready = self.arrivals.look()
@@ -225,6 +218,9 @@ class _Watch:
             start = time.monotonic()
             self.write_files()
             self.writing.took(start)
+            self.is_news = True
+        if self.beside is not None and self.beside.look_after(wanted=self.is_news and bool(self.entries)):
+            self.is_news = False
 
     def find(self) -> list[MicrographSource]:
         """All there are at the moment, without those whose results would be another's."""
@@ -282,9 +278,17 @@ class _Watch:
         """The joint files, in the order of the paths, as a folder is listed."""
         stems = [entry.stem for entry in sorted(self.entries.values(), key=lambda entry: entry.path)]
         outcomes = ((stem, read_outcome(self.folder.record(stem))) for stem in stems)
-        for problem in assemble(self.folder, ((stem, outcome) for stem, outcome in outcomes if outcome), self.settings):
+        with self.folder.one_at_a_time():
+            problems = assemble(self.folder, ((stem, outcome) for stem, outcome in outcomes if outcome), self.settings)
+        for problem in problems:
             logger.warning("format %s", problem)
         self.changed = False
+
+    def stop_beside(self) -> None:
+        """End the process beside, and remove what it has half written."""
+        if self.beside is not None and self.beside.stop():
+            for path in leftovers(self.folder.path):
+                path.unlink(missing_ok=True)
 
     def status(self) -> Status:
         now = time.monotonic()

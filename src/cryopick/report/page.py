@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -139,6 +140,7 @@ class _Writer:
             "name": self.name,
             "path": str(self.folder.path),
             "version": __version__,
+            "written": time.strftime("%Y-%m-%d %H:%M"),
             "settings": settings_of(self.folder),
             "averages": {
                 "sheet": data_url(encode_jpeg(side_by_side(self.averages.means), quality=92)),
@@ -176,8 +178,14 @@ class _Writer:
         if self.room is not None:
             return data_url(picture_within(seen.picture, self.room))
         path = self.folder.path / ASSETS / f"{stem}.jpg"
-        write_bytes(path, seen.picture)
+        if not _is_newer(path, self.folder.glimpse(stem)):
+            write_bytes(path, seen.picture)
         return f"{ASSETS}/{path.name}"
+
+
+def _is_newer(path: Path, source: Path) -> bool:
+    """Whether a file was made from the present state of another, as pages of a run that goes on find most of theirs."""
+    return path.is_file() and path.stat().st_mtime_ns > source.stat().st_mtime_ns
 
 
 def as_json(value: object) -> Markup:

@@ -49,7 +49,7 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 function fillSubtitle() {
   const picker = [head.settings.picker, head.settings.preset].filter(Boolean).join(", ");
-  byId("subtitle").textContent = `Picker ${picker} · cryopick ${head.settings.cryopick} · ${counted(micrographs.length, "micrograph")}`;
+  byId("subtitle").textContent = `Picker ${picker} · cryopick ${head.settings.cryopick} · ${counted(micrographs.length, "micrograph")} · written ${head.written}`;
 }
 
 function fillTiles() {
