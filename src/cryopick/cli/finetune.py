@@ -48,14 +48,12 @@ def finetune(
     The weights are OUT/weights.safetensors: `cryopick pick … --picker segnet --weights OUT/weights.safetensors`. Where they would
     be no better than before, they are those that were started from. Run the same command again to go on where it was stopped.
     """
-    from dataclasses import asdict
-
     from cryopick.config import parse_words, resolve
     from cryopick.train.finetune import Finetuning
 
     data, truth, words = _sorted_out(inputs)
     named = {"weights": weights, "labels": "partial" if partial else "complete"}
-    settings = resolve(Finetuning, asdict(Finetuning()), named, parse_words(words))  # a setting of the loop leaves its others
+    settings = resolve(Finetuning, named, parse_words(words))
     about = {"diameter": diameter, "pixel_size": pixel_size, "format": format_truth}
     if pseudo_labels:
         _teach_itself(data, truth, settings, out, rounds, about)
