@@ -260,6 +260,32 @@ def test_before_and_after_are_shown_side_by_side_with_numbers_of_reviewed_microg
     assert page.faults == []
 
 
+def test_the_thresholds_of_both_sets_move_apart_and_all_numbers_follow(context, review, folder, serve):
+    after = [Picks("a.mrc", [(100, 80), (200, 80), (300, 200)], [0.9, 0.8, 0.7])]
+    page = Page(context, serve(Server(review, folder, Comparison.of(review, after, title="after"))))
+    page.press("r")
+    page.shows("#state", "reviewed")
+    page.raw.click("#compare")
+    page.shows("#title-after", "after: 3 picks")
+    set_slider(page, "after", 0.75)
+    page.shows("#title-after", "after: 2 picks")
+    page.shows("#title-before", "before: 5 picks")
+    cells = page.raw.locator("#totals tbody tr").nth(1).locator("td").all_text_contents()
+    assert cells[2:] == ["1.000", "0.400", "0.571"]  # 2 of 2, 2 of 5, 4 / 7
+    set_slider(page, "before", 0.6)
+    page.shows("#title-before", "before: 2 picks")
+    assert page.raw.locator("#pairs tbody tr").first.locator("td").all_text_contents()[1:4] == ["2", "2", "0"]
+    page.press("n", "p")
+    page.shows("#title-before", "before: 2 picks")
+    assert page.faults == []
+
+
+def set_slider(page, name, value):
+    page.raw.locator(f"#slider-{name}").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }", value
+    )
+
+
 def test_a_stale_token_tells_what_to_do(context, review, folder, serve):
     address = serve(Server(review, folder))
     raw = context.new_page()

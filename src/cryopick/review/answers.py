@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError
 from cryopick.io.headers import read_shape
@@ -21,7 +22,7 @@ def overview(review: Review, title: str) -> dict[str, Any]:
         "title": title,
         "number": review.number,
         "threshold": review.threshold,
-        "scores": _histogram(review),
+        "scores": histogram(review.scores),
         "rows": [row(review, index) for index in range(len(review.subjects))],
         "formats": FORMATS.names,
         "tile": TILE,
@@ -105,10 +106,9 @@ def _shape(subject: Subject) -> tuple[tuple[int, int], float | None]:
     return read_shape(subject.source.path)
 
 
-def _histogram(review: Review) -> dict[str, Any] | None:
-    """How the scores of all original picks are spread, None where there are none or all are the same."""
-    scores = review.scores
-    if len(scores) == 0 or scores[0] == scores[-1]:
+def histogram(scores: NDArray[np.float32]) -> dict[str, Any] | None:
+    """How scores are spread, None where there are none or all are the same."""
+    if len(scores) == 0 or scores.min() == scores.max():
         return None
     counts, edges = np.histogram(scores, BINS)
     return {"low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist()}

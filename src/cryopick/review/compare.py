@@ -1,9 +1,11 @@
 """Two sets of picks of the same micrographs, before and after: where they agree, and how good each is where truth is known."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cryopick.evaluate.counts import Counts
 from cryopick.evaluate.matching import Match, match_points
@@ -21,11 +23,13 @@ class Comparison:
 
     Attributes
     ----------
+    before, after : of the review's micrographs, in their order.
     title : of the set after.
     learnt : names of micrographs that the picks after have learnt from; numbers on them prove little.
     """
 
     review: Review
+    before: Sequence[Picks]
     after: Sequence[Picks]
     title: str
     learnt: frozenset[str]
@@ -40,11 +44,17 @@ class Comparison:
         names = [subject.source.name for subject in review.subjects]
         after = [by_name.get(name, Picks(name)) for name in names]
         learnt = {name for name in names if Path(name).name in seen} or labelled_names(review)
-        return Comparison(review, after, title, frozenset(learnt))
+        return Comparison(review, [subject.picks for subject in review.subjects], after, title, frozenset(learnt))
+
+    def above(self, before: float | None, after: float | None) -> "Comparison":
+        """The same of picks that have these scores at least; None, and picks without scores, leave all."""
+        return replace(
+            self, before=[_above(each, before) for each in self.before], after=[_above(each, after) for each in self.after]
+        )
 
     def row(self, index: int) -> dict[str, Any]:
         """One micrograph's line: counts, how many agree, and the counts against the truth or None."""
-        before, after = self.review.subjects[index].picks, self.after[index]
+        before, after = self.before[index], self.after[index]
         agreed = len(self._match(before, after, index).pairs)
         truth = self._truth(index)
         return {
@@ -71,14 +81,14 @@ class Comparison:
             for index in members:
                 truth = self._truth(index)
                 if truth is not None:
-                    before += self._counts(self.review.subjects[index].picks, truth, index)
+                    before += self._counts(self.before[index], truth, index)
                     after += self._counts(self.after[index], truth, index)
             groups.append({"learnt": learnt, "micrographs": len(members), "before": _score(before), "after": _score(after)})
         return groups
 
     def detail(self, index: int) -> dict[str, Any]:
         """Both sets of a micrograph, each pick with its kind: `agreed` or `only` here; with truth `right`, `false`, `missed`."""
-        before, after, truth = self.review.subjects[index].picks, self.after[index], self._truth(index)
+        before, after, truth = self.before[index], self.after[index], self._truth(index)
         pairs = self._match(before, after, index).pairs
         sides = [
             self._side(before, truth, set(pairs[:, 0].tolist()), index),
@@ -107,8 +117,12 @@ class Comparison:
         return Counts(len(match.pairs), len(match.extra), len(match.missed))
 
     def _match(self, one: Picks, other: Picks, index: int) -> Match:
-        diameter_px = self.review.subjects[index].picks.diameter_px or self.after[index].diameter_px
+        diameter_px = self.before[index].diameter_px or self.after[index].diameter_px
         return match_points(one.xy, other.xy, radius_px=diameter_px / 2 if diameter_px else UNKNOWN_RADIUS)
+
+
+def _above(picks: Picks, least: float | None) -> Picks:
+    return picks if least is None or picks.scores is None else picks.where(picks.scores >= np.float32(least))
 
 
 def _score(counts: Counts) -> dict[str, float | None]:

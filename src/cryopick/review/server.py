@@ -19,13 +19,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cryopick.errors import CryopickError
-from cryopick.review.answers import changes, detail, overview
+from cryopick.review.answers import changes, detail, histogram, overview
 from cryopick.review.compare import Comparison
 from cryopick.review.edits import decode_request
 from cryopick.review.export import training_commands, write_labels, write_result
 from cryopick.review.guard import Guard
 from cryopick.review.pyramid import Pyramid, PyramidCache, View, build, build_denoised, tile
-from cryopick.review.session import ConflictError, Review
+from cryopick.review.session import ConflictError, Review, all_scores
 
 HOST = "127.0.0.1"
 CACHE_BYTES = 512 << 20
@@ -108,12 +108,13 @@ class Server:
         return JSONResponse({"micrographs": labels.micrographs, "particles": labels.particles, "commands": commands})
 
     def _compare(self, request: Request) -> Response:
-        comparison = self._compared()
+        comparison = self._compared(request)
         rows = [comparison.row(index) for index in range(len(self._review.subjects))]
-        return JSONResponse({"title": comparison.title, "rows": rows, "totals": comparison.totals()})
+        scores = {"before": histogram(all_scores(comparison.before)), "after": histogram(all_scores(comparison.after))}
+        return JSONResponse({"title": comparison.title, "rows": rows, "totals": comparison.totals(), "scores": scores})
 
     def _compare_one(self, request: Request) -> Response:
-        return JSONResponse(self._compared().detail(self._index(request)))
+        return JSONResponse(self._compared(request).detail(self._index(request)))
 
     def _tile(self, request: Request) -> Response:
         index, place = self._index(request), request.path_params
@@ -137,10 +138,11 @@ class Server:
             raise HTTPException(404, "no such micrograph")
         return index
 
-    def _compared(self) -> Comparison:
+    def _compared(self, request: Request) -> Comparison:
+        """What is compared, at the thresholds that are asked for."""
         if self._comparison is None:
             raise HTTPException(404, "nothing to compare with; start with --compare")
-        return self._comparison
+        return self._comparison.above(_least(request, "before"), _least(request, "after"))
 
 
 def listen(port: int) -> socket.socket:
@@ -178,6 +180,16 @@ def _whole(request: Request, name: str) -> int:
         return int(request.query_params.get(name, "0"))
     except ValueError:
         raise HTTPException(400, f"{name} is not a whole number") from None
+
+
+def _least(request: Request, name: str) -> float | None:
+    """A threshold; all picks where none is asked for."""
+    if name not in request.query_params:
+        return None
+    try:
+        return float(request.query_params[name])
+    except ValueError:
+        raise HTTPException(400, f"{name} is not a number") from None
 
 
 def _blur(request: Request) -> float:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +54,7 @@ class Review:
         self._strangers: set[str] = set()
         self._keys: OrderedDict[str, None] = OrderedDict()
         self._changes: list[int | None] = []
-        self._scores = np.sort(_all_scores(self.subjects))
+        self._scores = np.sort(all_scores(subject.picks for subject in self.subjects))
         with ExitStack() as held:
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -213,6 +213,7 @@ class Review:
                 self._keys.popitem(last=False)
 
 
-def _all_scores(subjects: Sequence[Subject]) -> NDArray[np.float32]:
-    known = [subject.picks.scores for subject in subjects if subject.picks.scores is not None]
+def all_scores(sets: Iterable[Picks]) -> NDArray[np.float32]:
+    """The scores of all picks that have any."""
+    known = [picks.scores for picks in sets if picks.scores is not None]
     return np.concatenate(known) if known else np.zeros(0, np.float32)

@@ -3,6 +3,7 @@
 import { bindKeys } from "./keys.js";
 import { Overlay } from "./overlay.js";
 import { ask } from "./sync.js";
+import { Threshold } from "./threshold.js";
 import { TileLayer } from "./tiles.js";
 import { View } from "./view.js";
 
@@ -23,6 +24,11 @@ class Comparison {
       name,
       tiles: new TileLayer(element(`image-${name}`), this.view, () => this.redraw()),
       overlay: new Overlay(element(`overlay-${name}`), this.view),
+      threshold: new Threshold(
+        { canvas: element(`scores-${name}`), slider: element(`slider-${name}`), output: element(`least-${name}`) },
+        () => this.count().catch(complain),
+        () => this.count().catch(complain),
+      ),
     }));
   }
 
@@ -30,14 +36,48 @@ class Comparison {
     const [overview, comparison] = await Promise.all([ask("/api/overview"), ask("/api/comparison")]);
     history.replaceState(null, "", location.pathname + location.hash);
     this.tile = overview.tile;
-    this.rows = comparison.rows;
+    for (const { name, threshold } of this.sides) {
+      threshold.setScores(comparison.scores[name]);
+      threshold.show(null);
+    }
     element("folder").textContent = `${overview.title} → ${comparison.title}`;
-    this.fillTotals(comparison.totals);
-    this.fillPairs();
+    this.fill(comparison);
     this.bind();
     const asked = Number(location.hash.slice(1)) - 1;
     const fresh = this.rows.findIndex((row) => row.truth !== null && !row.learnt);
     await this.open(asked >= 0 && asked < this.rows.length ? asked : Math.max(0, fresh));
+  }
+
+  fill({ rows, totals }) {
+    this.rows = rows;
+    this.fillTotals(totals);
+    this.fillPairs();
+  }
+
+  // What the thresholds ask of the server, empty while both leave all picks.
+  get least() {
+    const chosen = this.sides.filter(({ threshold }) => threshold.scores && threshold.value > threshold.scores.low);
+    return new URLSearchParams(chosen.map(({ name, threshold }) => [name, threshold.value])).toString();
+  }
+
+  // Count again at the present thresholds; one request at a time, and what was asked for meanwhile is counted next.
+  async count() {
+    this.stale = true;
+    if (this.counting) return;
+    this.counting = true;
+    try {
+      while (this.stale) {
+        this.stale = false;
+        const { index, least } = this;
+        const [comparison, both] = await Promise.all([ask(`/api/comparison?${least}`), ask(`/api/comparison/${index}?${least}`)]);
+        this.fill(comparison);
+        if (index === this.index) this.both = both;
+        this.showBar();
+        this.redraw();
+      }
+    } finally {
+      this.counting = false;
+    }
   }
 
   fillTotals(totals) {
@@ -67,7 +107,7 @@ class Comparison {
 
   async open(index) {
     if (index < 0 || index >= this.rows.length) return;
-    const [detail, both] = await Promise.all([ask(`/api/micrographs/${index}`), ask(`/api/comparison/${index}`)]);
+    const [detail, both] = await Promise.all([ask(`/api/micrographs/${index}`), ask(`/api/comparison/${index}?${this.least}`)]);
     this.index = index;
     history.replaceState(null, "", `#${index + 1}`);
     if (!detail.shape) throw new Error(detail.error);
