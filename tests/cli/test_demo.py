@@ -31,12 +31,19 @@ def test_the_demo_picks_what_it_made_and_says_how_well_and_can_be_repeated(tmp_p
     truth = read_picks(out / "truth.star", micrographs=[_source(path) for path in micrographs])
     assert told == pytest.approx(evaluate_picks(picks, truth, diameter=180, border=border).f1, abs=0.001)
     assert told > 0.5
+    page = (out / "picks" / "report.html").read_text()
+    assert '"averagePrecision":0.' in page or '"averagePrecision":1.0' in page
+    assert str(out / "picks" / "report.html") in result.output
     picture = cv2.imread(str(out / "demo.png"))
     assert (np.ptp(picture.astype(int), axis=2) > 60).any()
 
     before = (out / "picks" / "particles.star").read_bytes()
     assert demo("--out", out, "-n", 1, "--size", 1024).exit_code == 0
     assert (out / "picks" / "particles.star").read_bytes() == before
+
+    for words in [("-n", 1, "--seed", 3), ("-n", 3, "--seed", 3)]:
+        with pytest.raises(SettingError, match="of another demo, which this one would not write"):
+            demo("--out", out, "--size", 1024, *words)
 
 
 def _source(path):

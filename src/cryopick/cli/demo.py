@@ -33,8 +33,11 @@ def demo(
     from cryopick.evaluate import evaluate_picks
     from cryopick.io.picks import read_picks, write_picks
     from cryopick.io.previews import contact_sheet, write_png
+    from cryopick.report.page import write_report
+    from cryopick.report.truth import compare
+    from cryopick.simulate.micrograph import micrograph_name
 
-    _refuse_other_folders(out)
+    _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
     typer.echo(f"simulating {count} micrographs of {size} × {size} pixels")
     sources, truth = _simulate(out / "micrographs", count=count, size=size, seed=seed)
     write_picks(truth, out / "truth.star", format="star")
@@ -49,15 +52,23 @@ def demo(
     write_png(
         contact_sheet(pictures, [_caption(one) for one in evaluation.per_micrograph], columns=min(3, count)), out / "demo.png"
     )
-    _tell(evaluation, out, diameter)
+    page = write_report(out / "picks", compared=compare(out / "picks", out / "truth.star"))
+    _tell(evaluation, out, page, diameter)
 
 
-def _refuse_other_folders(out: Path) -> None:
+def _refuse_other_folders(out: Path, names: set[str]) -> None:
+    """Raises `SettingError` where `out` holds other things than demos write, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
 
     ours = {"micrographs", "picks", "truth.star", "demo.png"}
     if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
         raise SettingError(f"{out} holds something else; give another --out")
+    others = sorted({path.name for path in (out / "micrographs").glob("[!.]*")} - names)
+    if others:
+        found = f"{others[0]}{f' and {len(others) - 1} more' if others[1:] else ''}"
+        raise SettingError(
+            f"{out} holds {found} of another demo, which this one would not write; give another --out, or remove the folder"
+        )
 
 
 def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[MicrographSource], list[Picks]]":
@@ -98,9 +109,10 @@ def _caption(one: "MicrographEvaluation") -> str:
     return "{} right (green), {} false (orange), {} missed (crosses)".format(*counts)
 
 
-def _tell(evaluation: "Evaluation", out: Path, diameter: float) -> None:
+def _tell(evaluation: "Evaluation", out: Path, page: Path, diameter: float) -> None:
     scores = f"precision {evaluation.precision:.3f}, recall {evaluation.recall:.3f}, F1 {evaluation.f1:.3f}"
     typer.echo(f"{scores} against the simulated truth")
     typer.echo(f"(right is within half a diameter of {diameter:g} Å; what is as close to the edge does not count)")
     typer.echo(f"the picture: {out / 'demo.png'}")
+    typer.echo(f"to look at in a browser: {page}")
     typer.echo(f"the files for RELION and CryoSPARC: {out / 'picks'}")
