@@ -58,6 +58,12 @@ def test_salvage_may_be_asked_for_later_but_not_taken_back():
     assert differences(as_yaml(with_salvage), without) == ["salvage: True became False"]
 
 
+def test_maps_may_be_left_out_later_but_not_asked_for_where_some_micrographs_would_have_none():
+    without, with_maps = run_settings("segnet"), run_settings("segnet", settings={"maps": "seen"})
+    assert differences(as_yaml(with_maps), without) == []
+    assert differences(as_yaml(without), with_maps) == ["settings.maps: None became seen"]
+
+
 def test_another_version_of_cryopick_is_a_difference():
     text = as_yaml(RunSettings()).replace("cryopick: ", "cryopick: 9.")
     (difference,) = differences(text, RunSettings())
@@ -76,6 +82,22 @@ def test_the_picker_is_told_the_device_that_was_chosen(monkeypatch, device, ther
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
     settings = run_settings("stub", device=device)
     assert (settings.device, settings.settings["device"]) == (chosen, chosen)
+
+
+@pytest.mark.usefixtures("able_picker")
+@pytest.mark.parametrize(
+    ("device", "setting", "chosen"), [("auto", "cpu", "cpu"), ("auto", "cuda", "cuda"), ("cuda", "cpu", "cuda")]
+)
+def test_the_pickers_own_device_is_taken_unless_the_run_is_told_one(monkeypatch, device, setting, chosen):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    settings = run_settings("stub", device=device, settings={"device": setting})
+    assert (settings.device, settings.settings["device"]) == (chosen, chosen)
+
+
+@pytest.mark.usefixtures("able_picker")
+def test_a_device_that_there_is_not_is_refused():
+    with pytest.raises(SettingError, match="device is 'gpu'; it can be auto, cpu, cuda"):
+        run_settings("stub", settings={"device": "gpu"})
 
 
 @pytest.mark.usefixtures("able_picker")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from platform import python_version
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
@@ -80,8 +80,10 @@ def run_settings(
 ) -> RunSettings:
     """Settings of a run, checked: the picker's defaults, its preset, `settings` and `threshold`, each over the one before.
 
-    Pickers with a setting `device` or `seed` get the run's. With `elsewhere`, other machines compute, and CUDA is not looked for
-    here. Raises `SettingError` for what is unknown or cannot work.
+    Pickers with a setting `device` or `seed` get the run's; where `device` is "auto", that of `settings` is the run's. With
+    `elsewhere`, other machines compute, and CUDA is not looked for here.
+
+    Raises `SettingError` for what is unknown or cannot work.
     """
     for what, length in (("diameter", diameter), ("pixel size", pixel_size)):
         if length is not None and not 0 < length < float("inf"):
@@ -90,9 +92,9 @@ def run_settings(
         FORMATS.get(format_name)
     kind = PICKERS.get(name).Settings
     known = {field.name for field in fields(kind)}
-    chosen = _device(device, name, able="device" in known, elsewhere=elsewhere)
-    of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
     layers = [load_preset(name, preset) if preset else {}, settings or {}]
+    chosen = _device(_asked(device, *layers), name, able="device" in known, elsewhere=elsewhere)
+    of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
     resolved = resolve(kind, *layers, {key: value for key, value in of_the_run.items() if key in known or key == "threshold"})
     return RunSettings(
         picker=name,
@@ -126,7 +128,8 @@ def as_yaml(settings: RunSettings) -> str:
 def differences(old_text: str, settings: RunSettings) -> list[str]:
     """What decides the picks and is not as in the text of a ``run.yaml``: `["picker.threshold: 0.2 became 0.3"]`.
 
-    To begin salvaging changes nothing on micrographs that are done, so that is no difference; to stop is one.
+    To begin salvaging changes nothing on micrographs that are done, so that is no difference; to stop is one. To leave maps out
+    that nothing else depends on is none either; to ask for them is one, since micrographs that are done would have none.
     """
     import yaml
 
@@ -135,6 +138,7 @@ def differences(old_text: str, settings: RunSettings) -> list[str]:
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in OUTPUT_ONLY]
     changed = [key for key in changed if key.partition(".")[0] != ESTIMATE]
     changed = [key for key in changed if key != "salvage" or not settings.salvage]
+    changed = [key for key in changed if key != "settings.maps" or after.get(key) is not None]
     return [f"{key}: {before.get(key)} became {after.get(key)}" for key in changed]
 
 
@@ -147,6 +151,14 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _libraries(settings: RunSettings) -> list[str]:
     return [*LIBRARIES, "torch"] if "device" in settings.settings else list(LIBRARIES)
+
+
+def _asked(device: Device, *layers: Mapping[str, Any]) -> Device:
+    """The device that the run is told, or where that is "auto" its picker's settings."""
+    of_the_picker = next((layer["device"] for layer in reversed(layers) if "device" in layer), "auto")
+    if of_the_picker not in get_args(Device):
+        raise SettingError(f"device is {of_the_picker!r}; it can be {', '.join(get_args(Device))}")
+    return cast(Device, of_the_picker) if device == "auto" else device
 
 
 def _device(device: Device, name: str, *, able: bool, elsewhere: bool) -> Literal["cpu", "cuda"]:
