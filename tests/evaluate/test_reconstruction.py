@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cryopick.evaluate.reconstruction import Reconstruction
-from cryopick.simulate.symmetry import random_rotations
+from cryopick.simulate.symmetry import point_group, random_rotations
 
 SIDE = 32
 BLOBS = [((3.0, -4.0, 2.0), 1.0, 2.0), ((-5.0, 1.0, -3.0), 2.0, 1.6), ((1.0, 5.0, 5.0), 1.5, 1.8)]
@@ -63,6 +63,22 @@ def test_orientations_that_are_transposed_give_another_map(rotations):
     made = Reconstruction(SIDE)
     made.add(projections(rotations), torch.ones(1, SIDE, SIDE // 2 + 1), rotations.transpose(1, 2))
     assert correlation(made.map(), phantom()) < 0.6
+
+
+@pytest.mark.parametrize("symmetry", ["C3", "D2", "O"])
+def test_symmetric_sums_are_those_of_all_equivalent_orientations(rotations, symmetry):
+    group = torch.from_numpy(point_group(symmetry)).float()
+    few, transfer = rotations[:20], torch.ones(1, SIDE, SIDE // 2 + 1)
+    once, each = Reconstruction(SIDE), Reconstruction(SIDE)
+    once.add(projections(few), transfer, few)
+    for turn in group:
+        each.add(projections(few), transfer, few @ turn)
+    z, y, x = np.mgrid[:SIDE, :SIDE, :SIDE] - SIDE // 2
+    inside = x * x + y * y + z * z < (SIDE // 3) ** 2
+    found, expected = once.map(group)[inside], each.map()[inside]
+    assert correlation(found, expected) > 0.98
+    assert np.polyfit(expected, found, 1)[0] == pytest.approx(1, abs=0.1)
+    assert correlation(once.map()[inside], expected) < 0.9
 
 
 def test_nothing_gives_an_empty_map():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from cryopick.evaluate.fsc import shells
 
@@ -51,18 +52,26 @@ class Reconstruction:
             self._put(places.flatten(0, 1), transforms[part, inside].flatten(), transfer[part, inside].flatten())
         self.count += len(transforms)
 
-    def map(self) -> NDArray[np.float32]:
-        """The map (z, y, x) with the particle's centre at voxel side // 2; all 0 while nothing has been put in."""
+    def map(self, group: torch.Tensor | None = None) -> NDArray[np.float32]:
+        """The map (z, y, x) with the particle's centre at voxel side // 2; all 0 while nothing has been put in.
+
+        With `group` (m, 3, 3), the turns of a point group, it is as if each particle had been put in m times, in all its
+        equivalent orientations; the sums are read at the turned places, which costs less.
+        """
         side, half = self.side, self.side // 2
         grid = (side, side, half + 2)
-        signal = _with_mirrored(torch.view_as_complex(self._signal.clone()).view(grid))[..., : half + 1].numpy()
-        weight = _with_mirrored(self._weight.clone().view(grid))[..., : half + 1].numpy()
+        signal = _with_mirrored(torch.view_as_complex(self._signal.clone()).view(grid))[..., : half + 1]
+        weight = _with_mirrored(self._weight.clone().view(grid))[..., : half + 1]
+        loss = _interpolation_loss(side)
+        if group is not None and len(group) > 1:
+            signal, weight = _symmetrised(signal, weight, group)
+            loss = loss * (1 + (len(group) - 1) * loss) / len(group)  # all but one were interpolated twice
         shell = shells(side)
-        mean = np.bincount(shell.ravel(), weight.ravel()) / np.bincount(shell.ravel())
-        divisor = weight + WIENER * mean[shell]
-        transform = np.where(divisor > 0, signal / np.where(divisor > 0, divisor, 1), 0) * (shell < half)
+        mean = np.bincount(shell.ravel(), weight.numpy().ravel()) / np.bincount(shell.ravel())
+        divisor = weight.numpy() + WIENER * mean[shell]
+        transform = np.where(divisor > 0, signal.numpy() / np.where(divisor > 0, divisor, 1), 0) * (shell < half)
         centred = np.fft.fftshift(np.fft.irfftn(transform, (side,) * 3, axes=(0, 1, 2)))
-        return np.asarray(centred / _interpolation_loss(side), np.float32)
+        return np.asarray(centred / loss, np.float32)
 
     def _put(self, places: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
         """Share values at places (k, 3), in steps of the transform, among the grid points around them."""
@@ -96,6 +105,28 @@ def _with_mirrored(grid: torch.Tensor) -> torch.Tensor:
     mirror = plane.flip(0, 1).roll((1, 1), (0, 1))
     grid[..., 0] = plane + (mirror.conj() if mirror.is_complex() else mirror)
     return grid
+
+
+def _symmetrised(signal: torch.Tensor, weight: torch.Tensor, group: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums (side, side, side // 2 + 1) of both over all turns of a group, read between grid points by linear interpolation."""
+    half = signal.shape[-1] - 1
+    z, y, x = torch.meshgrid(torch.arange(-half, half), torch.arange(-half, half), torch.arange(half + 1), indexing="ij")
+    places = torch.stack([x, y, z], -1).to(weight.dtype) / half
+    sums = torch.stack([signal.real, signal.imag, weight]).roll((half, half), (1, 2))
+    whole = _both_halves(sums)[None]
+    total = torch.zeros_like(sums)
+    for turn in group.to(weight.dtype):
+        total += nn.functional.grid_sample(whole, (places @ turn)[None], mode="bilinear", align_corners=True)[0]
+    total = total.roll((half, half), (1, 2))
+    return torch.complex(total[0], total[1]), total[2]
+
+
+def _both_halves(sums: torch.Tensor) -> torch.Tensor:
+    """Real, imaginary part and weight (3, side, side, side // 2 + 1), centred, continued to (3, side + 1, side + 1, side + 1)."""
+    right = torch.cat([sums, sums[:, :1]], 1)  # the frequency -side / 2 is side / 2 as well
+    right = torch.cat([right, right[:, :, :1]], 2)
+    conjugate = torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1, 1)
+    return torch.cat([right.flip(1, 2, 3)[..., :-1] * conjugate, right], 3)
 
 
 def _interpolation_loss(side: int) -> NDArray[np.float64]:

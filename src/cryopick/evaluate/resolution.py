@@ -153,10 +153,9 @@ def resolve_picks(
             transforms = box_transforms(pixels, centres, side=side)
             for half, reconstruction in enumerate(pair):
                 chosen = torch.from_numpy(particles.half == half)
-                for turn in group:
-                    reconstruction.add(transforms[chosen], weight, particles.rotations[chosen] @ turn)
+                reconstruction.add(transforms[chosen], weight, particles.rotations[chosen])
     mask = soft_sphere(side, diameter_px=diameter / size)
-    as_picked, recentred = (_half_maps(pair, voxel_size=size, mask=mask) for pair in halves)
+    as_picked, recentred = (_half_maps(pair, group, voxel_size=size, mask=mask) for pair in halves)
     right = np.concatenate([row.right for row in rows])
     errors = np.concatenate([np.linalg.norm(row.xy - row.true_xy, axis=1) for row in rows])[right] * size
     views = torch.cat([row.rotations for row in rows]).numpy()[right][:, 2]
@@ -215,8 +214,8 @@ def _matched(
         start += count
 
 
-def _half_maps(pair: Sequence[Reconstruction], *, voxel_size: float, mask: NDArray[np.float64]) -> HalfMaps:
-    first, second = (half.map() for half in pair)
+def _half_maps(pair: Sequence[Reconstruction], group: torch.Tensor, *, voxel_size: float, mask: NDArray[np.float64]) -> HalfMaps:
+    first, second = (half.map(group) for half in pair)
     return HalfMaps(first, second, shell_correlation(first, second, voxel_size=voxel_size, mask=mask))
 
 
