@@ -30,8 +30,8 @@ class SegnetSettings:
     level : the map's value from which a pixel belongs to a particle.
     neck : parts of the map with a wider neck are one particle, see `instances.parts`.
     spacing : peaks are this many diameters apart, or ten pixels of the map where the diameter is unknown.
-    likeness : by how much the logit of a peak falls that shows nothing of what the surest peaks of its micrograph show, see
-        `pickers.likeness`; 0 takes peaks as the network gives them; for scaled input.
+    likeness : by how much the network's own logit, before it is calibrated, falls for a peak that shows nothing of what the
+        surest peaks of its micrograph show, see `pickers.likeness`; 0 takes peaks as the network gives them; for scaled input.
     particles : whether protein is darker or lighter than ice; for scaled input.
     side : the network sees the micrograph with its longer side at this many pixels.
     aspect : "kept", or "squeezed" into a square as published, which makes ovals of discs unless the micrograph is square.

@@ -46,8 +46,8 @@ class TransformerSettings:
     denoised : micrographs have been through the denoising chain already; on the paper route.
     threshold : smallest score of a box. None is 0.3 on the tiled route; on the paper route it keeps all above a quantile.
     spacing : of two boxes whose centres are less than this many diameters apart the less sure one goes; on the tiled route.
-    likeness : by how much the logit of a box falls that shows nothing of what the surest ones of its micrograph show, see
-        `pickers.likeness`; 0 takes boxes as the network gives them; on the tiled route.
+    likeness : by how much the calibrated logit falls of a box that shows nothing of what the surest ones of its micrograph
+        show, see `pickers.likeness`; 0 takes boxes as the network gives them; on the tiled route.
     particles : whether protein is darker or lighter than ice; on the tiled route.
     device : where the network runs.
     paper : settings of the paper route alone.
