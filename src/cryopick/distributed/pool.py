@@ -1,24 +1,26 @@
-"""Worker processes: as many as asked for, one task in hand each so that memory is bounded, and none is missed when it dies."""
+"""Worker processes: as many as asked for, few tasks in hand each so that memory is bounded, and none is missed when one dies."""
 
 import logging
 import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, count
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, Literal, TypeVar
 
-from cryopick.distributed.threads import one_thread, one_thread_for_children
+from cryopick.distributed.overlap import Staged, overlapped
+from cryopick.distributed.serving import News, serve
+from cryopick.distributed.threads import changed_environment, one_thread, one_thread_for_children
 from cryopick.errors import CryopickError
 
 logger = logging.getLogger(__name__)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-News = Literal["ready", "result", "raised", "died"]
+Start = Callable[[], Callable[[Task], Result] | Staged[Task, Any, Any, Result]]
 ATTEMPTS = 2
 PAUSE = 0.5
 """Seconds after which tasks are asked for again, where there are none at the moment."""
@@ -26,58 +28,95 @@ PAUSE = 0.5
 
 def run_tasks(
     tasks: Iterable[Task | None],
-    start: Callable[[], Callable[[Task], Result]],
+    start: Start[Task, Result],
     *,
     workers: int,
     lost: Callable[[Task, str], Result],
+    environments: Sequence[Mapping[str, str]] = (),
 ) -> Generator[Result]:
     """The results of the tasks, in the order in which they come.
 
     Each worker is a fresh process (spawned, hence safe with torch and CUDA; `start` and the tasks are pickled) that calls
-    `start` once and what that returns for each task; with `workers=1` all happens in this process. A task is drawn from `tasks`
-    when a worker is free for it; None says that there is none at the moment, and they are asked again a little later. A task
-    whose worker dies is tried once more; when that worker dies too, its result is `lost(task, reason)`. An exception from
-    `start` or from a task ends the run and is raised here. Closing the iterator kills the workers.
+    `start` once and what that returns for each task; with `workers=1` all happens in this process. Where `start` gives `Staged`
+    work, its stages overlap. A task is drawn from `tasks` when a worker has room for it; None says that there is none at the
+    moment, and they are asked again a little later.
+
+    Of a worker that dies nobody knows which task has killed it. So each that it had in hand is tried once more by a worker that
+    has no other; when that worker dies too, the task's result is `lost(task, reason)`. An exception from `start` or from a task
+    ends the run and is raised here. Closing the iterator kills the workers.
+
+    Parameters
+    ----------
+    environments : variables that the workers, in turn, have beside those of this process; one that takes the place of a dead
+        one has the same. Not for `workers=1`.
     """
     one_thread_for_children()
     if workers > 1:
-        yield from _Crew(tasks, start, lost).run(workers)
+        yield from _Crew(tasks, start, lost, workers, environments).run()
         return
-    work = None
+    remaining = iter(tasks)
+    for first in remaining:
+        if first is None:
+            time.sleep(PAUSE)
+            continue
+        work = start()
+        one_thread()
+        everything = chain([first], remaining)
+        if isinstance(work, Staged):
+            yield from overlapped(work, everything, pause=PAUSE)
+        else:
+            yield from _one_by_one(work, everything)
+
+
+def _one_by_one(work: Callable[[Task], Result], tasks: Iterable[Task | None]) -> Iterator[Result]:
     for task in tasks:
         if task is None:
             time.sleep(PAUSE)
-            continue
-        if work is None:
-            work = start()
-            one_thread()
-        yield work(task)
+        else:
+            yield work(task)
 
 
 class _Worker(Generic[Task]):
-    """One process, the pipe to it, and the task in its hand with the number of times it was handed out."""
+    """One process, the pipe to it, and the tasks in its hands with the number of times they were handed out.
 
-    def __init__(self, start: Callable[[], Callable[[Task], Any]]) -> None:
-        self.task: Task | None = None
-        self.attempt = 0
-        self.reserved: tuple[Task, int] | None = None
+    `room` is for how many more tasks it has asked; the first one it gets unasked, while it starts.
+    """
+
+    def __init__(self, start: Start[Task, Any], seat: int, environment: Mapping[str, str]) -> None:
+        self.seat = seat
+        self.started = False
+        self.room = 0
+        self.tasks: dict[int, tuple[Task, int]] = {}
+        self.numbers = count()
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, start), daemon=True)
+        self.process: SpawnProcess = context.Process(target=serve, args=(theirs, start), daemon=True)
         # Ctrl-C goes to every process of a terminal: the workers inherit a mask that leaves it to the parent.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self.process.start()
+            with changed_environment(environment):
+                self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
 
-    def give(self, task: Task, attempt: int) -> None:
-        self.task, self.attempt = task, attempt
-        with suppress(OSError):  # died while idle: the next reading tells
-            self.connection.send(task)
+    @property
+    def is_free(self) -> bool:
+        return self.room > 0 and not self.tasks
 
-    def news(self) -> tuple[News, Any]:
+    @property
+    def can_read_ahead(self) -> bool:
+        """Whether it has room beside what it does; not beside a task that may have killed another worker."""
+        return self.room > 0 and all(attempt == 1 for _, attempt in self.tasks.values())
+
+    def give(self, task: Task, attempt: int) -> None:
+        number = next(self.numbers)
+        self.tasks[number] = (task, attempt)
+        self.room -= 1
+        with suppress(OSError):  # it has died: the next reading tells
+            self.connection.send((number, task))
+
+    def news(self) -> tuple[News | Literal["died"], Any]:
         try:
             kind, content = self.connection.recv()
         except (EOFError, OSError):
@@ -90,25 +129,28 @@ class _Crew(Generic[Task, Result]):
     def __init__(
         self,
         tasks: Iterable[Task | None],
-        start: Callable[[], Callable[[Task], Result]],
+        start: Start[Task, Result],
         lost: Callable[[Task, str], Result],
+        number: int,
+        environments: Sequence[Mapping[str, str]],
     ) -> None:
         self.tasks = iter(tasks)
         self.exhausted = False
-        self.again: deque[tuple[Task, int]] = deque()
+        self.again: deque[Task] = deque()
         self.start = start
         self.lost = lost
+        self.number = number
+        self.environments = environments or [{}]
         self.workers: dict[Connection[Any, Any], _Worker[Task]] = {}
-        self.idle: list[_Worker[Task]] = []
 
-    def run(self, workers: int) -> Iterator[Result]:
+    def run(self) -> Iterator[Result]:
         try:
             while True:
-                self.employ(workers)
+                self.employ()
                 if self.exhausted and not self.workers:
                     return
-                some_free = self.idle or len(self.workers) < workers
-                for connection in wait(list(self.workers), timeout=PAUSE if some_free and not self.exhausted else None):
+                wanting = len(self.workers) < self.number or any(worker.can_read_ahead for worker in self.workers.values())
+                for connection in wait(list(self.workers), timeout=PAUSE if wanting and not self.exhausted else None):
                     yield from self.hear(self.workers[connection])  # type: ignore[index]
         finally:
             for worker in self.workers.values():
@@ -116,18 +158,30 @@ class _Crew(Generic[Task, Result]):
             for worker in self.workers.values():
                 worker.process.join()
 
-    def employ(self, workers: int) -> None:
-        """Give tasks to those that are idle, and hire for the tasks that are left; when there will be none, let all idle go."""
-        idle, self.idle = self.idle, []
-        for worker in idle:
-            self.occupy(worker)
-        while not self.idle and len(self.workers) < workers and (following := self.draw()):
-            self.hire(following)
+    def employ(self) -> None:
+        """Give tasks to those that have none, hire for tasks that are left, and then give some to be read ahead.
+
+        When no task will come any more, those that have none go.
+        """
+        for worker in self.workers.values():
+            if worker.is_free and (following := self.draw()):
+                worker.give(*following)
+        while len(self.workers) < self.number and (following := self.draw()):
+            self.hire().give(*following)
+        for worker in self.workers.values():
+            if worker.can_read_ahead and (following := self.draw_new()):
+                worker.give(*following)
+        if self.exhausted and not self.again:
+            for worker in [worker for worker in self.workers.values() if worker.is_free]:
+                self.strike_off(worker)  # it reads the end of the pipe and ends
+                worker.process.join()
 
     def draw(self) -> tuple[Task, int] | None:
-        """The next task and how often it was tried; None when there is none, now or ever."""
-        if self.again:
-            return self.again.popleft()
+        """The next task and how often it is tried then; None when there is none, now or ever."""
+        return (self.again.popleft(), ATTEMPTS) if self.again else self.draw_new()
+
+    def draw_new(self) -> tuple[Task, int] | None:
+        """As `draw`, without tasks that may have killed a worker."""
         if self.exhausted:
             return None
         try:
@@ -135,55 +189,46 @@ class _Crew(Generic[Task, Result]):
         except StopIteration:
             self.exhausted = True
             return None
-        return None if task is None else (task, 0)
+        return None if task is None else (task, 1)
+
+    def hire(self) -> _Worker[Task]:
+        """A new worker, in the first seat that nobody has."""
+        taken = {worker.seat for worker in self.workers.values()}
+        seat = next(seat for seat in count() if seat not in taken)
+        worker: _Worker[Task] = _Worker(self.start, seat, self.environments[seat % len(self.environments)])
+        self.workers[worker.connection] = worker
+        return worker
+
+    def strike_off(self, worker: _Worker[Task]) -> None:
+        del self.workers[worker.connection]
+        worker.connection.close()
 
     def hear(self, worker: _Worker[Task]) -> Iterator[Result]:
-        """What a worker says: its result, after which it gets its next task, or its end."""
+        """What a worker says: a result, that it has room for another task, or its end."""
         kind, content = worker.news()
         if kind == "raised":
             raise content
         if kind == "died":
-            yield from self.replace(worker, content)
-            return
-        if kind == "result":
-            yield content
-        self.occupy(worker)
-
-    def hire(self, reserved: tuple[Task, int] | None = None) -> None:
-        """Start a worker, who takes the task that is reserved for it once it is ready."""
-        worker: _Worker[Task] = _Worker(self.start)
-        worker.reserved = reserved
-        self.workers[worker.connection] = worker
-
-    def occupy(self, worker: _Worker[Task]) -> None:
-        """Hand the next task to a free worker, or let it go when there will be none."""
-        following, worker.reserved = worker.reserved or self.draw(), None
-        if following is not None:
-            worker.give(following[0], following[1] + 1)
-            return
-        worker.task = None
-        if not self.exhausted:
-            self.idle.append(worker)
-            return
-        del self.workers[worker.connection]
-        worker.connection.close()  # it reads the end of the pipe and ends
-        worker.process.join()
-
-    def replace(self, worker: _Worker[Task], cause: str) -> Iterator[Result]:
-        """A new worker for one that died, and its task put back, or given up after the last attempt."""
-        del self.workers[worker.connection]
-        worker.connection.close()
-        if worker in self.idle:  # a task that comes hires another
-            self.idle.remove(worker)
-            return
-        if worker.task is None:
-            raise CryopickError(f"a worker process {cause} while it started")
-        if worker.attempt < ATTEMPTS:
-            logger.warning("a worker process %s; its task is tried once more", cause)
-            self.again.append((worker.task, worker.attempt))
+            yield from self.mourn(worker, content)
+        elif kind == "room":
+            worker.started = True
+            worker.room += 1
         else:
-            yield self.lost(worker.task, f"its worker process {cause}, {ATTEMPTS} times")
-        self.hire()
+            number, result = content
+            del worker.tasks[number]
+            yield result
+
+    def mourn(self, worker: _Worker[Task], cause: str) -> Iterator[Result]:
+        """Put back what a worker had in hand when it died, or give it up after the last attempt."""
+        self.strike_off(worker)
+        if not worker.started:
+            raise CryopickError(f"a worker process {cause} while it started")
+        for task, attempt in worker.tasks.values():
+            if attempt == ATTEMPTS:
+                yield self.lost(task, f"its worker process {cause}, {ATTEMPTS} times")
+            else:
+                logger.warning("a worker process %s; what it had in hand is tried once more", cause)
+                self.again.append(task)
 
 
 def _cause(exitcode: int | None) -> str:
@@ -192,26 +237,3 @@ def _cause(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"ended by signal {-exitcode} ({signal.Signals(-exitcode).name})"
     return f"ended with exit code {exitcode}"
-
-
-def _serve(connection: "Connection[Any, Any]", start: Callable[[], Callable[[Any], Any]]) -> None:
-    """A worker's life: start, then answer tasks until the pipe is closed, by the parent or by its end."""
-    try:
-        work = start()
-        one_thread()
-        connection.send(("ready", None))
-        while True:
-            connection.send(("result", work(connection.recv())))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
-    except Exception as error:
-        with suppress(OSError):
-            connection.send(("raised", _portable(error)))
-
-
-def _portable(error: Exception) -> Exception:
-    try:
-        ForkingPickler.loads(ForkingPickler.dumps(error))
-    except Exception:
-        return CryopickError(f"{type(error).__name__}: {error}")
-    return error

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 THREAD_VARIABLES = (
@@ -24,6 +26,21 @@ def one_thread_for_children() -> None:
     """One thread for OpenMP and BLAS in processes started from now on, and in libraries that are not yet imported here."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"
+
+
+@contextmanager
+def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Other variables of the environment for a while, which processes that are started then inherit."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def one_thread() -> None:
