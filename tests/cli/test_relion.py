@@ -7,12 +7,13 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from relion_project import write_micrographs_star
 from typer.testing import CliRunner, Result
 
 from cryopick import cli
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.picks import read_picks
-from cryopick.io.star import read_star, star_text
+from cryopick.io.star import read_star
 from cryopick.pickers import PICKERS
 
 NAMES = [f"MotionCorr/job002/raw/{letter}.mrc" for letter in "abc"]
@@ -33,18 +34,7 @@ def project(tmp_path, monkeypatch, rng) -> Path:
         places = np.unravel_index(rng.choice(inner.size, 7, replace=False), inner.shape)
         inner[places] = 100 * (number + 1) + np.arange(7)
         write_micrograph(tmp_path / name, pixels, pixel_size=1.5)
-    optics = {
-        "rlnOpticsGroupName": ["opticsGroup1"],
-        "rlnOpticsGroup": [1],
-        "rlnMicrographPixelSize": [1.5],
-        "rlnMicrographOriginalPixelSize": [1.5],
-        "rlnVoltage": [300.0],
-        "rlnSphericalAberration": [2.7],
-        "rlnAmplitudeContrast": [0.1],
-    }
-    table = {"rlnMicrographName": NAMES, "rlnOpticsGroup": [1] * len(NAMES)}
-    (tmp_path / MICROGRAPHS).parent.mkdir(parents=True)
-    (tmp_path / MICROGRAPHS).write_text(star_text({"optics": optics, "micrographs": table}))
+    write_micrographs_star(tmp_path / MICROGRAPHS, NAMES)
     JOB.mkdir(parents=True)
     for file in ("job.star", "run.out", "run.err", "note.txt", "default_pipeline.star"):  # as RELION leaves them
         (JOB / file).touch()

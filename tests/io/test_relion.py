@@ -8,11 +8,12 @@ import mrcfile
 import numpy as np
 import pytest
 import tifffile
+from relion_project import write_micrographs_star
 
 from cryopick.io.picks import read_picks, write_picks
 from cryopick.io.picks_relion import write_coordinates, write_index
 from cryopick.io.sources import MicrographSource
-from cryopick.io.star import read_star, star_text
+from cryopick.io.star import read_star
 from cryopick.types import Picks
 
 HEIGHT, WIDTH = 96, 150
@@ -32,20 +33,6 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "Micrographs").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def write_micrographs_star(project, names):
-    optics = {
-        "rlnOpticsGroupName": ["opticsGroup1"],
-        "rlnOpticsGroup": [1],
-        "rlnMicrographPixelSize": [1.5],
-        "rlnMicrographOriginalPixelSize": [1.5],
-        "rlnVoltage": [300.0],
-        "rlnSphericalAberration": [2.7],
-        "rlnAmplitudeContrast": [0.1],
-    }
-    micrographs = {"rlnMicrographName": names, "rlnOpticsGroup": [1] * len(names)}
-    (project / "micrographs.star").write_text(star_text({"optics": optics, "micrographs": micrographs}))
 
 
 def extract(project, *where, box):
@@ -80,7 +67,7 @@ def save(project, name, pixels):
 @pytest.mark.parametrize("box", [16, 10])
 def test_extracted_particles_are_the_pixels_around_our_picks(project, pixels, box):
     save(project, "Micrographs/a.mrc", pixels)
-    write_micrographs_star(project, ["Micrographs/a.mrc"])
+    write_micrographs_star(project / "micrographs.star", ["Micrographs/a.mrc"])
     write_picks([Picks("Micrographs/a.mrc", XY, np.linspace(0.9, 0.1, len(XY)))], "Pick", format="relion")
     particles = extract(project, "--coord_dir", "Pick/", "--coord_suffix", "_autopick.star", box=box)
     np.testing.assert_array_equal(particles, [crop(pixels, xy, box) for xy in XY])
@@ -89,7 +76,7 @@ def test_extracted_particles_are_the_pixels_around_our_picks(project, pixels, bo
 @pytest.mark.parametrize("box", [16, 10])
 def test_relion_turns_tiffs_upside_down_and_our_picks_are_turned_with_them(project, pixels, box):
     save(project, "Micrographs/a.tif", pixels)
-    write_micrographs_star(project, ["Micrographs/a.tif"])
+    write_micrographs_star(project / "micrographs.star", ["Micrographs/a.tif"])
     inner = [(x, y) for x, y in XY if y < HEIGHT - 8]
     write_picks([Picks("Micrographs/a.tif", inner, shape_hw=pixels.shape)], "Pick", format="relion")
     particles = extract(project, "--coord_dir", "Pick/", "--coord_suffix", "_autopick.star", box=box)
@@ -99,7 +86,7 @@ def test_relion_turns_tiffs_upside_down_and_our_picks_are_turned_with_them(proje
 @pytest.mark.parametrize("side", [20, 21])
 def test_eman_boxes_of_even_and_odd_sides_are_read_by_relion_around_our_picks(project, pixels, side):
     save(project, "Micrographs/a.mrc", pixels)
-    write_micrographs_star(project, ["Micrographs/a.mrc"])
+    write_micrographs_star(project / "micrographs.star", ["Micrographs/a.mrc"])
     write_picks([Picks("Micrographs/a.mrc", XY)], "Boxes/Micrographs", format="box", box=side)
     particles = extract(project, "--coord_dir", "Boxes/", "--coord_suffix", ".box", box=16)
     np.testing.assert_array_equal(particles, [crop(pixels, xy, 16) for xy in XY])
@@ -111,7 +98,7 @@ def test_several_micrographs_of_a_relion_job_one_of_them_without_picks(project, 
     pictures = [pixels, pixels + 10, pixels + 20]
     for name, picture in zip(names, pictures, strict=True):
         save(project, name, picture)
-    write_micrographs_star(project, names)
+    write_micrographs_star(project / "micrographs.star", names)
     picks = [Picks(names[0], XY[:2]), Picks(names[1]), Picks(names[2], XY[2:3])]
     write_index([(each.micrograph, write_coordinates(each, Path("Pick"))) for each in picks], Path("Pick"))
     particles = extract(project, "--coord_dir", "Pick/", "--coord_suffix", "_autopick.star", box=10)
@@ -121,7 +108,7 @@ def test_several_micrographs_of_a_relion_job_one_of_them_without_picks(project, 
 
 def test_what_relion_writes_when_it_extracts_is_read(project, pixels):
     save(project, "Micrographs/a.mrc", pixels)
-    write_micrographs_star(project, ["Micrographs/a.mrc"])
+    write_micrographs_star(project / "micrographs.star", ["Micrographs/a.mrc"])
     write_picks([Picks("Micrographs/a.mrc", XY, np.linspace(0.9, 0.1, len(XY)))], "Pick", format="relion")
     extract(project, "--coord_dir", "Pick/", "--coord_suffix", "_autopick.star", box=10)
     (picks,) = read_picks("particles.star")
@@ -136,7 +123,7 @@ def test_what_relions_own_picker_writes_is_read(project, rng, name):
     discs = sum(np.hypot(x - cx, y - cy) < 12 for cx, cy in [(80, 60), (240, 180)])
     picture = (rng.normal(size=discs.shape) * 0.1 - discs).astype(np.float32)
     save(project, name, picture)
-    write_micrographs_star(project, [name])
+    write_micrographs_star(project / "micrographs.star", [name])
     command = "relion_autopick --i micrographs.star --odir Pick/ --pickname autopick --LoG --LoG_diam_min 30 --LoG_diam_max 42"
     done = subprocess.run([*command.split(), "--shrink", "0"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
