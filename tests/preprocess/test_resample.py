@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cryopick.errors import SettingError
-from cryopick.preprocess.resample import block_mean, crop_to_scale, fourier_crop, resize
+from cryopick.preprocess.resample import crop_to_scale, fourier_crop, resize
 
 
 def wave(shape_hw, cycles_xy, *, to_home=None, home_hw=None):
@@ -74,14 +74,6 @@ def test_a_factor_below_one_enlarges():
     assert to_home.scale == (0.5, 0.5)
 
 
-def test_block_mean_by_hand():
-    pixels = np.arange(15, dtype=np.float32).reshape(3, 5)
-    means, to_home = block_mean(pixels, 2)
-    # (0+1+5+6)/4 = 3 and (2+3+7+8)/4 = 5; the third row and fifth column fill no block.
-    assert means.tolist() == [[3, 5]]
-    assert to_home.to_home([[1, 0]]).tolist() == [[2.5, 0.5]]
-
-
 def test_resizing_keeps_the_edges_of_the_picture():
     pixels = np.arange(8, dtype=np.float32).reshape(2, 4)
     small, to_home = resize(pixels, (1, 2))
@@ -97,7 +89,6 @@ def test_resizing_keeps_the_edges_of_the_picture():
     [
         lambda p: fourier_crop(p, (0, 4)),
         lambda p: resize(p, (4, 0)),
-        lambda p: block_mean(p, 9),
         lambda p: crop_to_scale(p, 0),
         lambda p: crop_to_scale(p, float("nan")),
     ],

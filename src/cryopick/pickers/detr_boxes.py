@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cryopick.coordinates import Frame, PixelMap
+from cryopick.coordinates import Frame
 from cryopick.pickers.mask_generator import suppress_boxes
 
 Values = NDArray[np.float64]
@@ -61,13 +61,6 @@ def select_boxes(
     corners, scores = _corners(boxes[kept], shape_hw), scores[kept]
     best = suppress_boxes(corners, scores, max_overlap)
     return Boxes(corners[best], scores[best])
-
-
-def published_rows(boxes: Boxes, height: int) -> Values:
-    """x, y and score (n, 3) as the released program writes them: whole-pixel corners, rows counted from the last."""
-    whole = Boxes(np.trunc(boxes.corners), boxes.scores)
-    flipped = PixelMap.flip_rows(height + 1)  # its y is height − y, a row more than there is
-    return np.column_stack([flipped.to_home(whole.centres), boxes.scores])
 
 
 def _corners(boxes: Values, shape_hw: tuple[int, int]) -> Values:

@@ -54,17 +54,6 @@ def crop_to_scale(pixels: Pixels, factor: float) -> tuple[Pixels, PixelMap]:
     return np.ascontiguousarray(small[:rows, :columns]), to_home
 
 
-def block_mean(pixels: Pixels, size: int) -> tuple[Pixels, PixelMap]:
-    """The mean of every `size` x `size` block; rows and columns at the end that fill no block are left out."""
-    height, width = pixels.shape
-    if not 1 <= size <= min(height, width):
-        raise SettingError(f"blocks of {size} pixels do not fit a picture of {height} x {width}")
-    rows, columns = height // size, width // size
-    whole = np.ascontiguousarray(pixels[: rows * size, : columns * size], dtype=np.float32)
-    small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32).reshape(rows, columns), PixelMap.resize((size, size))
-
-
 def resize(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, PixelMap]:
     """The picture at `shape_hw`, its edges kept: area mean where both sides shrink, bilinear elsewhere (OpenCV)."""
     _check_shape(shape_hw)

@@ -60,10 +60,3 @@ def _boxes(boxes: Tensor, targets: list[Tensor], pairs: Pairs, count: int) -> tu
     distance = (found - wanted).abs().sum() / count
     overlap = (1 - generalised_iou(corners(found), corners(wanted))).sum() / count
     return distance, overlap
-
-
-@torch.no_grad()
-def class_error(logits: Tensor, pairs: Pairs, *, label: int = PARTICLE) -> float:
-    """Percentage of matched queries whose likelier class is not the particle; 100 where nothing was matched."""
-    said = torch.cat([picture[queries].argmax(-1) for picture, (queries, _) in zip(logits, pairs, strict=True)])
-    return 100.0 if len(said) == 0 else float(100 * (said != label).float().mean())
