@@ -2,7 +2,9 @@
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -146,6 +148,46 @@ def test_topaz_gets_particles_of_about_24_pixels_and_their_radius(folder, tmp_pa
     assert preprocess[preprocess.index("--scale") + 1] == "4"
     assert (extract[extract.index("--radius") + 1], extract[extract.index("--up-scale") + 1]) == ("12", "4")
     assert sorted(path.name for path in (tmp_path / "mrc").iterdir()) == ["one.mrc", "two.mrc"]
+
+
+def stack(path, *, pixel_size):
+    with mrcfile.new(path) as file:
+        file.set_data(np.zeros((2, 16, 16), np.float32))
+        file.voxel_size = pixel_size
+
+
+def after(words, option):
+    return words[words.index(option) + 1]
+
+
+def test_each_set_has_references_of_its_own_and_relion_is_told_their_pixel_size(folder, tmp_path):
+    (task,) = read_sets(folder)
+    stack(tmp_path / "mine.mrcs", pixel_size=6.5)
+    path = str(tmp_path / "{set}.mrcs")
+    (words,) = RelionAutopick("relion_autopick", path).commands(task, tmp_path / "out", workers=1)
+    assert (after(words, "--ref"), after(words, "--angpix_ref")) == (str(tmp_path / "mine.mrcs"), "6.5")
+    assert (after(words, "--angpix"), after(words, "--lowpass"), after(words, "--shrink")) == ("2", "20", "0")
+    (words,) = OwnPicker("template", None, (f"references={path}",)).commands(task, tmp_path / "out", workers=1)
+    assert f"references={tmp_path / 'mine.mrcs'}" in words
+
+
+def test_without_a_pixel_size_references_are_filtered_by_the_diameter(folder, tmp_path):
+    task = replace(read_sets(folder)[0], pixel_size=None, diameter=80.0)
+    stack(tmp_path / "mine.mrcs", pixel_size=0)
+    (words,) = RelionAutopick("relion_autopick", str(tmp_path / "mine.mrcs")).commands(task, tmp_path / "out", workers=1)
+    assert after(words, "--lowpass") == "10"
+    assert "--angpix_ref" not in words
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: OwnPicker("template", None, (f"references={path}",)), partial(RelionAutopick, "r")]
+)
+def test_new_references_under_the_same_path_are_other_entrants(tmp_path, make):
+    entrant = make(str(tmp_path / "{set}.mrcs"))
+    stack(tmp_path / "mine.mrcs", pixel_size=2)
+    before = entrant.identity
+    stack(tmp_path / "yours.mrcs", pixel_size=2)
+    assert entrant.identity != before
 
 
 def test_topaz_and_relion_name_the_copies_and_their_picks_come_back_under_the_micrographs_own_names(folder, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cryopick.benchmark import timing
 from cryopick.cli import app
 from cryopick.errors import SettingError
 from cryopick.io.micrographs import write_micrograph
@@ -46,8 +47,23 @@ def test_picks_of_two_programs_are_compared_in_tables_and_figures(folder, tmp_pa
         (["--pickers", "", "--picks", "x"], "NAME=PATH"),
         (["--pickers", "log", "--picks", "log=x"], "name of its own"),
         (["--simulated", "huge"], "tiny, small, full"),
+        (["--references", "/none/{set}.mrcs"], "there is no file /none/{set}.mrcs"),
+        (["--run", "published"], "give --time too"),
+        (["--time", "--pickers", ""], "at least one of"),
+        (["--time", "--sizes", "big"], "--sizes takes pixels"),
     ],
 )
 def test_what_cannot_be_done_is_said(tmp_path, words, message):
     with pytest.raises(SettingError, match=message):
         run(*words, "--out", tmp_path)
+
+
+def test_times_are_taken_without_data_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "available_cores", lambda: 1)
+    words = ["--time", "--sizes", "256", "--pickers", "log", "--repeats", "1", "--out", tmp_path]
+    ran = run(*words)
+    assert ran.exit_code == 0
+    cells = (tmp_path / "tables" / "time-stages.csv").read_text().splitlines()[1].split(",")
+    assert cells[:3] == ["256", "log", "cpu"]
+    kept = run(*words).stdout
+    assert kept.count("kept from an earlier run") == kept.count(" s (kept") == len(list((tmp_path / "timings").iterdir())) > 2

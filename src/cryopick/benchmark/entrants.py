@@ -3,11 +3,10 @@
 import hashlib
 import sys
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryopick.benchmark.sets import BenchmarkSet, on_same_micrographs
+from cryopick.benchmark.sets import SET, BenchmarkSet, files_at, on_same_micrographs
 from cryopick.distributed.results import is_run, run_picks
 from cryopick.distributed.settings import run_settings
 from cryopick.errors import FileError
@@ -46,7 +45,10 @@ class Entrant(Protocol):
 
 @dataclass(frozen=True)
 class OwnPicker:
-    """A picker of this package by its name, with a preset and settings; `words` are of the form ``key=value``."""
+    """A picker of this package by its name, with a preset and settings.
+
+    `words` are of the form ``key=value``; ``{set}`` in a value is the set's name.
+    """
 
     picker: str
     preset: str | None = None
@@ -64,18 +66,25 @@ class OwnPicker:
     @property
     def identity(self) -> Any:
         settings = self._settings()
-        return [self.picker, settings, _digest_of_weights(settings.get("weights"))]
+        references = settings.get("references")
+        given = [] if references is None else [files_at(references)]
+        return [self.picker, settings, _digest_of_weights(settings.get("weights")), *given]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
+        command = self.command(task, folder, workers=workers)
+        if self.preset is None and (self.threshold or 0) > FLOOR:  # presets' thresholds are of other kinds
+            command += ["--threshold", f"{FLOOR:g}"]
+        return [command]
+
+    def command(self, task: BenchmarkSet, folder: Path, *, workers: int, device: str = "cpu") -> list[str]:
+        """`cryopick pick` on the micrographs of a set, at the picker's own threshold, with the run in `folder`."""
         command = [sys.executable, "-m", "cryopick", "pick", *(str(source.path) for source in task.sources)]
         command += ["--picker", self.picker, "--out", str(folder / "run"), "--diameter", f"{task.diameter:g}"]
         command += [] if task.pixel_size is None else ["--pixel-size", f"{task.pixel_size:g}"]
         command += [] if self.preset is None else ["--preset", self.preset]
         for word in self.words:
-            command += ["--set", word]
-        if self.preset is None and (self.threshold or 0) > FLOOR:  # presets' thresholds are of other kinds
-            command += ["--threshold", f"{FLOOR:g}"]
-        return [[*command, "--workers", str(workers), "--device", "cpu", "--no-previews", "--no-report"]]
+            command += ["--set", word.replace(SET, task.name)]
+        return [*command, "--workers", str(workers), "--device", device, "--no-previews", "--no-report"]
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
         return run_picks(folder / "run", micrographs=task.sources, pixel_size=task.pixel_size)
@@ -109,15 +118,13 @@ class PickFiles:
     @property
     def identity(self) -> Any:
         """The files by their sizes and times, so that picks which were written anew are judged anew."""
-        roots = [Path(found) for found in sorted(glob(self.path.replace("{set}", "*")))]  # noqa: PTH207 - an absolute pattern
-        files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root]) if file.is_file()]
-        return [self.name, [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]]
+        return [self.name, files_at(self.path)]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         return []
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
-        path = Path(self.path.replace("{set}", task.name))
+        path = Path(self.path.replace(SET, task.name))
         if is_run(path):
             return on_same_micrographs(run_picks(path, pixel_size=task.pixel_size), task)
         unknown: set[str] = set()

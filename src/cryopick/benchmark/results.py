@@ -50,6 +50,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     judgement: Judgement
 
 
+def made_by(command: str, *, workers: int) -> Made:
+    """What is told of results that a command makes here and now."""
+    return Made(version=__version__, commit=_commit(), command=command, processor=_processor(), workers=workers)
+
+
 def run_all(
     entrants: Sequence[Entrant],
     tasks: Sequence[BenchmarkSet],
@@ -64,7 +69,7 @@ def run_all(
     One that fails is left out; `on_skip` gets its name, the set's and the reason. What was made lies in ``out/results`` and
     ``out/work``.
     """
-    made = Made(version=__version__, commit=_commit(), command=command, processor=_processor(), workers=workers)
+    made = made_by(command, workers=workers)
     for task in tasks:
         for entrant in entrants:
             try:

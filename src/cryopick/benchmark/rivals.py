@@ -10,16 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cryopick.benchmark.sets import BenchmarkSet
+from cryopick.benchmark.sets import SET, BenchmarkSet, files_at
 from cryopick.errors import SettingError
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.names import stem
 from cryopick.io.picks import read_picks
 from cryopick.io.sources import MicrographSource
+from cryopick.io.volumes import read_stack
 from cryopick.types import Picks
 
 TOPAZ_PARTICLE_PX = 24.0
 """Pixels across a particle in what Topaz sees: its detectors are for micrographs of about 8 Å a pixel and see 71 pixels."""
+
+LOWPASS = 20.0
+"""Å, of the references that RELION matches."""
+FINEST_OF_DIAMETER = 8.0
+"""Of a diameter: the references' low-pass where there is no pixel size, and so no Å."""
 
 
 def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
@@ -70,12 +76,12 @@ class RelionAutopick:
     """RELION's auto-picking: `--LoG` with diameters of 0.9 to 1.1 of the particle's, or with `references` its templates.
 
     Both with the settings that its window proposes: for blobs no reduction, threshold 0; for templates 5° steps, picking
-    threshold 0.05, minimum distance half a diameter. Its micrographs are picked one after the other on one core.
+    threshold 0.05, deviation of the noise below 1.1, reduced as far as the references' low-pass allows; minimum distance half a
+    diameter. Micrographs are picked one after the other on one core. ``{set}`` in the references' path is the set's name.
     """
 
     executable: str
     references: str | None = None
-    reference_pixel_size: float | None = None
     threshold: float | None = None
 
     @property
@@ -84,7 +90,8 @@ class RelionAutopick:
 
     @property
     def identity(self) -> Any:
-        return ["relion", self.executable, self.references, self.reference_pixel_size]
+        given = None if self.references is None else files_at(self.references)
+        return ["relion", self.executable, self.references, given]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         sources = write_mrcs(task, folder.parent / "mrc")
@@ -94,10 +101,7 @@ class RelionAutopick:
         if self.references is None:
             limits = ["--LoG_diam_min", f"{0.9 * task.diameter:g}", "--LoG_diam_max", f"{1.1 * task.diameter:g}"]
             return [[*common, "--LoG", *limits, "--shrink", "0", "--lowpass", "20", "--LoG_adjust_threshold", "0"]]
-        found = ["--threshold", "0.05", "--min_distance", f"{0.5 * task.diameter:g}", "--ang", "5", "--lowpass", "20"]
-        given = ["--ref", self.references, "--particle_diameter", f"{task.diameter:g}", "--invert"]
-        scale = [] if self.reference_pixel_size is None else ["--angpix_ref", f"{self.reference_pixel_size:g}"]
-        return [[*common, *given, *scale, *found]]
+        return [[*common, *self._template_words(self.references.replace(SET, task.name), task)]]
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
         found = []
@@ -107,8 +111,16 @@ class RelionAutopick:
                 found += read_picks(files[-1], format="relion", micrographs=[source], pixel_size=task.pixel_size)
         return _renamed(found, task)
 
+    def _template_words(self, references: str, task: BenchmarkSet) -> list[str]:
+        _, reference_pixel_size = read_stack(Path(references))
+        finest = LOWPASS if task.pixel_size is not None else task.diameter / FINEST_OF_DIAMETER
+        words = ["--ref", references, "--particle_diameter", f"{task.diameter:g}", "--invert", "--ang", "5"]
+        words += [] if reference_pixel_size is None else ["--angpix_ref", f"{reference_pixel_size:g}"]
+        words += ["--shrink", "0", "--lowpass", f"{finest:g}", "--threshold", "0.05", "--max_stddev_noise", "1.1"]
+        return [*words, "--min_distance", f"{0.5 * task.diameter:g}"]
 
-def find_rival(word: str, *, references: str | None = None, reference_pixel_size: float | None = None) -> Topaz | RelionAutopick:
+
+def find_rival(word: str, *, references: str | None = None) -> Topaz | RelionAutopick:
     """The program that ``NAME`` or ``NAME=EXECUTABLE`` means; names are topaz, relion-log and relion-template.
 
     Raises `SettingError` for an unknown name, a program that is not installed, and templates without references.
@@ -117,10 +129,7 @@ def find_rival(word: str, *, references: str | None = None, reference_pixel_size
     makers: dict[str, tuple[str, Callable[[str], Topaz | RelionAutopick]]] = {
         "topaz": ("topaz", Topaz),
         "relion-log": ("relion_autopick", RelionAutopick),
-        "relion-template": (
-            "relion_autopick",
-            lambda executable: RelionAutopick(executable, references, reference_pixel_size),
-        ),
+        "relion-template": ("relion_autopick", lambda executable: RelionAutopick(executable, references)),
     }
     if name not in makers:
         raise SettingError(f"no program that can be run is called {name!r}; there are: {', '.join(makers)}")

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from cryopick.io.sources import MicrographSource, find_micrographs
 from cryopick.types import Picks
 
 LISTS = {".yaml", ".yml"}
+SET = "{set}"
+"""Stands for a set's name in paths of which each set has one of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,3 +140,10 @@ def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
     known = [picks for picks in found if stem(picks.micrograph) in names]
     match_names([picks.micrograph for picks in known], [source.name for source in task.sources])
     return known
+
+
+def files_at(path: str) -> list[tuple[str, int, int]]:
+    """What lies at a path, for every set where it has `SET` in it: each file, its size, and when it was written in ns."""
+    roots = [Path(found) for found in sorted(glob(path.replace(SET, "*")))]  # noqa: PTH207 - an absolute pattern
+    files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root]) if file.is_file()]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

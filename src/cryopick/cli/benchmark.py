@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from cryopick.benchmark.entrants import Entrant
     from cryopick.benchmark.results import Result
     from cryopick.benchmark.sets import BenchmarkSet
+    from cryopick.benchmark.tables import Published, Table
+
+PUBLISHED = "published"
+KEPT = " (kept from an earlier run)"
 
 
 def benchmark(
@@ -31,53 +35,114 @@ def benchmark(
     ] = None,
     run: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=EXECUTABLE]", help="Run topaz, relion-log or relion-template where installed; repeat."),
+        typer.Option(
+            metavar="NAME[=EXECUTABLE]",
+            help="Run topaz, relion-log or relion-template where installed; with --time also published; repeat.",
+        ),
     ] = None,
     references: Annotated[
-        Path | None, typer.Option(help="Class averages or a map, for template and relion-template.", exists=True)
+        str | None,
+        typer.Option(metavar="PATH", help="Class averages or a map, for template and relion-template; {set} as in --picks."),
     ] = None,
     published: Annotated[Path | None, typer.Option(help="YAML list of published figures to print beside ours.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes of each picker that can use several.")] = 1,
+    time: Annotated[
+        bool, typer.Option("--time", help="Take times by stage, size, workers and training step; needs no DATA.")
+    ] = False,
+    sizes: Annotated[str, typer.Option(metavar="PIXELS,...", help="Sides of the micrographs for --time.")] = "1024,2048,4096",
+    repeats: Annotated[int, typer.Option(min=1, help="How often --time does what takes under 20 s.")] = 3,
 ) -> None:
     """Measure pickers and other programs on labelled micrographs: accuracy by both protocols, time and memory."""
     from cryopick.distributed.threads import one_thread_for_children
 
     one_thread_for_children()
-    import shlex
-    import sys
-
-    from cryopick.benchmark.results import read_results, run_all
-    from cryopick.benchmark.tables import all_tables, read_published, write_tables
+    from cryopick.benchmark.tables import read_published
     from cryopick.errors import SettingError
 
     figures = read_published(published) if published else []
-    entrants = _entrants(pickers, picks or [], run or [], references)
+    programs = list(run or [])
+    route = PUBLISHED in programs
+    if route and not time:
+        raise SettingError(f"--run {PUBLISHED}: only its time is known without its weights; give --time too")
+    entrants = _entrants(pickers, picks or [], [name for name in programs if name != PUBLISHED], references)
     tasks = _sets(data or [], simulated, out)
-    if not tasks or not entrants:
-        raise SettingError("give DATA or --simulated, and at least one of --pickers, --picks and --run")
-    command = shlex.join(["cryopick", *sys.argv[1:]])
-    for result, kept in run_all(entrants, tasks, out, workers=workers, command=command, on_skip=_tell_skipped):
+    if not entrants or not (tasks or time):
+        raise SettingError("give DATA or --simulated (or --time), and at least one of --pickers, --picks and --run")
+    if tasks:
+        _judge(entrants, tasks, figures, out, workers)
+    if time:
+        _time(entrants, _numbers(sizes), out, repeats=repeats, published=route)
+    typer.echo(f"\ntables as Markdown, CSV and LaTeX: {out / 'tables'}")
+
+
+def _judge(entrants: "list[Entrant]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int) -> None:
+    """Accuracy and cost on labelled micrographs."""
+    from cryopick.benchmark.results import read_results, run_all
+    from cryopick.benchmark.tables import all_tables
+
+    for result, kept in run_all(entrants, tasks, out, workers=workers, command=_command(), on_skip=_tell_skipped):
         _tell(result, kept)
     results = read_results(out)
     if not results:
         raise typer.Exit(1)
-    tables = all_tables(results, figures)
-    write_tables(tables, out / "tables")
+    _show(all_tables(results, figures), out)
     _draw(results, tasks, out)
+
+
+def _time(entrants: "list[Entrant]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
+    """Seconds and memory on simulated micrographs."""
+    from cryopick.benchmark.results import made_by
+    from cryopick.benchmark.timetables import time_tables
+    from cryopick.benchmark.timing import all_cases, read_timings, take_all
+
+    cases = all_cases(entrants, sizes, out / "simulated", repeats=repeats, published=published)
+    for timing, kept in take_all(cases, out, made_by(_command(), workers=1), on_skip=_tell_skipped):
+        seconds = ", ".join(f"{sample.wall:.2f}" for sample in timing.samples)
+        typer.echo(f"{timing.what.name}: {seconds} s{KEPT if kept else ''}")
+    timings = read_timings(out)
+    if not timings:
+        raise typer.Exit(1)
+    _show(time_tables(timings), out)
+
+
+def _show(tables: "dict[str, Table]", out: Path) -> None:
+    from cryopick.benchmark.tables import write_tables
+
+    write_tables(tables, out / "tables")
     for table in tables.values():
         typer.echo(f"\n{table.title}\n\n{table.markdown()}", nl=False)
-    typer.echo(f"\ntables as Markdown, CSV and LaTeX: {out / 'tables'}")
 
 
-def _entrants(pickers: str, picks: list[str], programs: list[str], references: Path | None) -> "list[Entrant]":
-    from cryopick.benchmark.entrants import OwnPicker, PickFiles
-    from cryopick.benchmark.rivals import find_rival
+def _command() -> str:
+    import shlex
+    import sys
+
+    return shlex.join(["cryopick", *sys.argv[1:]])
+
+
+def _numbers(words: str) -> list[int]:
     from cryopick.errors import SettingError
 
+    parts = [part.strip() for part in words.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise SettingError(f"--sizes takes pixels, as 1024,4096, not {words!r}")
+    return sorted({int(part) for part in parts})
+
+
+def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Entrant]":
+    from cryopick.benchmark.entrants import OwnPicker, PickFiles
+    from cryopick.benchmark.rivals import find_rival
+    from cryopick.benchmark.sets import files_at
+    from cryopick.errors import SettingError
+
+    if references is not None:
+        references = str(Path(references).absolute())
+        if not files_at(references):
+            raise SettingError(f"--references: there is no file {references}")
     entrants: list[Entrant] = []
     for word in filter(None, (part.strip() for part in pickers.split(","))):
         name, _, preset = word.partition(":")
-        words = (f"references={references.absolute()}",) if name == "template" and references else ()
+        words = (f"references={references}",) if name == "template" and references else ()
         entrants.append(OwnPicker(name, preset or None, words))
     for word in picks:
         name, sign, path = word.partition("=")
@@ -86,7 +151,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: P
         entrants.append(PickFiles(name, path))
     for word in programs:
         try:
-            entrants.append(find_rival(word, references=None if references is None else str(references)))
+            entrants.append(find_rival(word, references=references))
         except SettingError as error:
             typer.echo(f"cryopick: skipped: {error}", err=True)
     names = [entrant.name for entrant in entrants]
@@ -124,8 +189,9 @@ def _draw(results: "list[Result]", tasks: "list[BenchmarkSet]", out: Path) -> No
 def _tell(result: "Result", kept: bool) -> None:
     found = result.judgement.default
     f1 = "–" if found.f1 is None else f"{found.f1:.3f}"
-    typer.echo(f"{result.dataset}, {result.entrant}: F1 {f1}{' (kept from an earlier run)' if kept else ''}")
+    typer.echo(f"{result.dataset}, {result.entrant}: F1 {f1}{KEPT if kept else ''}")
 
 
-def _tell_skipped(entrant: str, dataset: str, reason: str) -> None:
-    typer.echo(f"cryopick: {dataset}, {entrant}: skipped: {reason}", err=True)
+def _tell_skipped(*told: str) -> None:
+    """Names, and last the reason."""
+    typer.echo(f"cryopick: {', '.join(told[:-1])}: skipped: {told[-1]}", err=True)

@@ -1,0 +1,141 @@
+"""Seconds are given to the stage that they belong to, and tables say what was taken."""
+
+from pathlib import Path
+
+import pytest
+
+from cryopick.benchmark.entrants import OwnPicker
+from cryopick.benchmark.results import Made
+from cryopick.benchmark.stopwatch import PATIENCE, Sample, StageFunctions, repeated, stage_functions, taken_apart
+from cryopick.benchmark.throughput import seconds_between
+from cryopick.benchmark.timetables import time_tables
+from cryopick.benchmark.timing import Case, Timing, What, read_timings, stage_case, take_all, timing_set
+from cryopick.errors import CryopickError
+
+MADE = Made(version="1", commit="abc", command="cryopick benchmark --time", processor="p", workers=1)
+
+
+class Work:
+    """Two stages and something else, by a clock that only work moves on; the network calls itself."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def prepare(self):
+        self.now += 2
+
+    def network(self, depth=0):
+        self.now += 3
+        if depth < 2:
+            self.network(depth + 1)
+
+    def all(self):
+        self.prepare()
+        self.network()
+        self.now += 1
+        self.network(depth=2)
+        return "picks"
+
+
+def test_a_stage_has_what_its_functions_took_and_the_rest_is_finding():
+    work = Work()
+    functions = StageFunctions(prepare=[Work.prepare], network=[Work.network])
+    assert taken_apart(work.all, functions, lambda: work.now) == ("picks", {"prepare": 2, "network": 12, "find": 1})
+
+
+def test_a_stage_that_a_picker_has_not_takes_nothing():
+    work = Work()
+    functions = StageFunctions(prepare=[Work.prepare], network=[Work.network])
+    assert taken_apart(work.prepare, functions, lambda: work.now)[1] == {"prepare": 2, "network": 0, "find": 0}
+
+
+@pytest.mark.parametrize("picker", ["segnet", "transformer", "log", "template"])
+def test_every_picker_names_what_prepares_its_micrographs(picker):
+    assert all(callable(function) and function.__code__ for function in stage_functions(picker).prepare)
+
+
+def sample(wall, cpu=1.0, **stages):
+    return Sample(wall=wall, cpu=cpu, stages=stages)
+
+
+def test_the_first_of_several_runs_does_not_count_unless_it_is_slow():
+    walls = iter([5.0, 1.0, 2.0, PATIENCE + 1])
+    assert [one.wall for one in repeated(lambda: sample(next(walls)), repeats=2)] == [1.0, 2.0]
+    assert [one.wall for one in repeated(lambda: sample(next(walls)), repeats=2)] == [PATIENCE + 1]
+
+
+def test_throughput_leaves_out_the_start_of_the_workers():
+    ends = [10.0, 11.0, 13.0, 13.5, 14.0, 17.0]  # two workers: from 11.0 four more in 6 s
+    assert seconds_between(ends[::-1], workers=2) == 1.5
+    assert seconds_between(ends, workers=1) == pytest.approx(1.4)
+
+
+def timing(kind, subject, samples, *, size=4096, workers=1, device="cpu", peak_mib=100.4):
+    what = What(kind=kind, subject=subject, size=size, workers=workers, device=device)
+    return Timing(what=what, samples=samples, peak_mib=peak_mib, signature="s", made=MADE)
+
+
+def rows(table):
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+def test_stages_are_medians_with_their_range_and_a_ratio_to_the_quickest_of_the_size():
+    ours = [
+        sample(3.0, 1.0, read=0.1, network=0.9),
+        sample(2.0, 2.0, read=0.3, network=1.7),
+        sample(4.0, 4.0, read=0.2, network=3.8),
+    ]
+    taken = [timing("stages", "log", ours), timing("stages", "published", [sample(61.0, 60.0, network=60.0)])]
+    ours, theirs = rows(time_tables([*taken, timing("stages", "log", [sample(0.1, 0.1, read=0.1)], size=512)])["time-stages"])[1:]
+    assert (ours["read s"], ours["network s"]) == ("0.20 (0.10–0.30)", "1.70 (0.90–3.80)")
+    assert (ours["all s"], ours["wall s"], ours["find s"]) == ("2.00 (1.00–4.00)", "3.00 (2.00–4.00)", "0.00 (0.00–0.00)")
+    assert (ours["ratio"], theirs["ratio"], theirs["repeats"], theirs["network s"]) == ("1.0", "30.0", "1", "60.00")
+
+
+def test_devices_are_not_compared_and_a_gpu_is_judged_by_the_clock_on_the_wall():
+    taken = [timing("stages", name, [sample(wall, 9.0)], device="cuda") for name, wall in (("a", 0.5), ("b", 2.0))]
+    found = rows(time_tables([*taken, timing("stages", "a", [sample(0.1, 0.1)])])["time-stages"])
+    assert {(row["picker"], row["device"]): row["ratio"] for row in found} == {
+        ("a", "cuda"): "1.0",
+        ("b", "cuda"): "4.0",
+        ("a", "cpu"): "1.0",
+    }
+
+
+def test_workers_are_held_against_as_many_times_one():
+    one, two = rows(
+        time_tables([timing("workers", "log", [sample(2.0)]), timing("workers", "log", [sample(1.25)], workers=2)])[
+            "time-workers"
+        ]
+    )
+    assert (one["micrographs an hour"], one["share"]) == ("1800", "1.00")
+    assert (two["micrographs an hour"], two["share"], two["MiB a worker"]) == ("2880", "0.80", "100")
+
+
+def test_there_is_no_table_of_what_was_not_timed():
+    assert list(time_tables([timing("training", "segnet", [sample(2.0, 1.5)], size=0)])) == ["time-training"]
+
+
+def test_timings_are_kept_and_one_that_fails_is_told(tmp_path):
+    def fail(folder: Path):
+        raise CryopickError("it cannot be")
+
+    good = Case(What(kind="program", subject="good"), 1, lambda folder: ([sample(1.0)], 50.0))
+    bad = Case(What(kind="program", subject="bad"), 1, fail)
+    skipped = []
+
+    def take(*cases):
+        return [kept for _, kept in take_all(cases, tmp_path, MADE, on_skip=lambda *what: skipped.append(what))]
+
+    assert take(bad, good) == [False]
+    assert skipped == [("program-bad-cpu-0-1", "it cannot be")]
+    assert [one.peak_mib for one in read_timings(tmp_path)] == [50.0]
+    assert take(good) == [True]
+    assert take(Case(good.what, 2, good.take)) == [False]
+
+
+def test_what_is_timed_is_one_simulated_micrograph_of_the_size_asked_for(tmp_path):
+    task = timing_set(tmp_path, 64)
+    case = stage_case(OwnPicker("log"), 64, task, device="cpu", repeats=1)
+    assert (case.what.name, len(task.sources), task.diameter) == ("stages-log-cpu-64-1", 1, 160.0)
+    assert task.sources[0].read().shape_hw == (64, 64)
