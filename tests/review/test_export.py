@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cryopick.errors import CryopickError, SettingError
-from cryopick.io.dataset import read_dataset
+from cryopick.io.dataset import BadArea, read_dataset
 from cryopick.io.picks import FORMATS, read_picks
 from cryopick.review.edits import Add, MarkBad, MarkReviewed, Paint, Remove, Request, SetThreshold
 from cryopick.review.export import labelled_names, training_commands, write_labels, write_result
@@ -84,6 +84,7 @@ def test_labels_are_the_reviewed_micrographs_with_what_was_taken_away_as_false_p
     assert one.source.name == "a.mrc"
     assert np.abs(one.truth.xy - [(200, 80), (100, 300), (444.25, 222.5)]).max() <= 0.5  # that format keeps whole pixels
     assert one.false_positives.xy.tolist() == [[100, 80], [300, 80], [500, 300]]
+    assert one.areas == [BadArea(10.0, [(300.0, 80.0), (500.0, 300.0)])]
     assert labelled_names(edited) == {"a.mrc"}
 
 

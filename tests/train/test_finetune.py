@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cryopick.errors import CryopickError, FileError, SettingError
-from cryopick.io.dataset import LabelledMicrograph
+from cryopick.io.dataset import BadArea, LabelledMicrograph
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.sources import MicrographSource
 from cryopick.models.attention_unet import AttentionUNet
@@ -143,8 +143,9 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(micrographs, unt
 
 
 def test_a_micrograph_that_is_alone_is_halved(micrographs):
-    one = micrographs[0]
+    one = replace(micrographs[0], areas=[BadArea(5.0, [(SIDE / 2 + 10.0, 7.0)])])
     (left,), (right,) = split([one], share=0.25, seed=0)
+    assert (left.areas[0].points, right.areas[0].points) == ([(SIDE / 2 + 10.0, 7.0)], [(10.0, 7.0)])
     assert [half.source.name for half in (left, right)] == ["a.mrc (left half)", "a.mrc (right half)"]
     pixels = one.source.read().pixels
     assert np.array_equal(np.hstack([half.source.read().pixels for half in (left, right)]), pixels)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cryopick.coordinates import PixelMap
-from cryopick.errors import CryopickError
-from cryopick.io.dataset import DatasetFolder, LabelledMicrograph
+from cryopick.errors import CryopickError, FileError
+from cryopick.io.dataset import BadArea, DatasetFolder, LabelledMicrograph, write_areas
 from cryopick.io.micrographs import read_micrograph, write_micrograph
 from cryopick.io.picks import write_picks
 from cryopick.io.sources import MicrographSource
@@ -19,7 +19,7 @@ from cryopick.simulate.crops import Crops, random_structures, simulate_crops, st
 from cryopick.train.augment import Augmentation
 from cryopick.train.labelled import find_labelled, label_border
 from cryopick.train.labelled_crops import LabelledCrops, Mixed, held_out_crops, jittered_diameters, prepare_lessons
-from cryopick.train.segnet import MAPS, SegnetRecipe, SegnetTask, SimulatedCrops
+from cryopick.train.segnet import MAPS, SegnetRecipe, SegnetTask, SimulatedCrops, target_maps
 from cryopick.types import Micrograph, Picks
 
 SHAPE = (240, 320)
@@ -65,6 +65,14 @@ def test_a_folder_of_cryoppp_s_shape_needs_nothing_else(tmp_path, rng):
     assert one.truth.xy.tolist() == [[100, 50]]
     assert one.truth.diameter_px == 24
     assert one.false_positives.xy.tolist() == [[30, 200]]
+    assert one.areas == ()
+    area = BadArea(7.5, [(1.25, 2.0), (30.0, 40.0)])
+    write_areas({"a.mrc": [area], "b.mrc": [area, area]}, DatasetFolder(tmp_path).areas)
+    (one,) = find_labelled(tmp_path).micrographs
+    assert one.areas == [area]
+    DatasetFolder(tmp_path).areas.write_text('{"a.mrc": [{"radius": -1, "points": []}]}')
+    with pytest.raises(FileError, match="holds no bad areas"):
+        find_labelled(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["mics", "."])
@@ -198,6 +206,25 @@ def test_nothing_is_taught_near_edges_and_doubtful_places_unless_a_label_is_ther
     assert (centre[:12].sum(), centre[108:].sum()) == (0, 0)  # and below the 120 rows, where it is mirrored
     assert torch.nonzero(junk[20]).flatten().tolist() == list(range(44, 57))
     assert torch.nonzero(junk[60]).flatten().tolist() == list(range(94, 107))
+
+
+def test_a_bad_area_is_taught_to_be_junk_without_particles_even_where_there_is_doubt(folder):
+    line = BadArea(20.0, [(60.0, 120.0), (200.0, 120.0)])  # halved: columns 30 to 100 of row 60, 10 to either side
+    spot = BadArea(8.0, [(300.0, 120.0)])  # at the edge, of which labels say nothing: column 150, 4 to either side
+    one = replace(labelled(folder, [[160, 40]]), areas=[line, spot])
+    lesson = replace(lessons(folder, one)[0], doubtful=picks("a.mrc", [[160, 120]]))
+    crops = LabelledCrops([lesson], SegnetRecipe(crop=160, augmentation=STILL), seed=1, border=1.0)
+    found, known = crops.crops(1, np.random.default_rng(0))
+    centre, particle, junk = target_maps(found, centre=0.4)[0]
+    assert (junk[60, 22:109] == 1).all()
+    assert (junk[60, 147:153] == 1).all()
+    assert (junk[60, [17, 113, 143, 156]] == 0).all()
+    assert (junk[[52, 68], 60] == 1).all()
+    assert (junk[[47, 73], 60] == 0).all()
+    assert (known[0][:, 60, 22:109] == 1).all()
+    assert (known[0][:, 60, 149:152] == 1).all()
+    assert known[0][0, 60, 156] == 0
+    assert (centre[50:70].sum(), particle[50:70].sum()) == (0, 0)
 
 
 def test_held_out_crops_show_every_particle_once(folder):

@@ -1,10 +1,17 @@
-"""Labelled micrographs in the folders of CryoPPP: `micrographs`, and under `ground_truth` the particles and false positives."""
+"""Labelled micrographs in the folders of CryoPPP: `micrographs`, and under `ground_truth` the particles and false positives.
 
-from collections.abc import Iterable
+One file is our own: ``ground_truth/areas.json`` with the areas that hold no particle, as a person painted them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from cryopick.errors import FileError
+from cryopick.io.atomic import write_bytes
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.names import stem
 from cryopick.io.picks import read_picks, write_picks
@@ -12,13 +19,21 @@ from cryopick.io.sources import MicrographSource, find_micrographs
 from cryopick.types import Micrograph, Picks
 
 
+class BadArea(msgspec.Struct, frozen=True):
+    """All that is no further than `radius` from a line of points or a single one; pixels, image frame."""
+
+    radius: Annotated[float, msgspec.Meta(gt=0)]
+    points: Annotated[list[tuple[float, float]], msgspec.Meta(min_length=1)]
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledMicrograph:
-    """A micrograph that is known but not read, its particles, and places that look like particles and are none."""
+    """A micrograph that is known but not read, its particles, places that look like particles and are none, and bad areas."""
 
     source: MicrographSource
     truth: Picks
     false_positives: Picks
+    areas: Sequence[BadArea] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,10 @@ class DatasetFolder:
     def false_positives(self) -> Path:
         return self.ground_truth / "false_positives"
 
+    @property
+    def areas(self) -> Path:
+        return self.ground_truth / "areas.json"
+
     def write(self, micrograph: Micrograph, truth: Picks, false_positives: Picks) -> None:
         """Write one micrograph as MRC, under its name, and a CSV of each kind of label, also where there is none."""
         write_micrograph(self.micrographs / micrograph.name, micrograph.pixels, pixel_size=micrograph.pixel_size)
@@ -62,12 +81,33 @@ def read_dataset(root: Path | str, *, pixel_size: float | None = None) -> list[L
     sources = {stem(source.name): source for source in find_micrographs(folder.micrographs, pixel_size=pixel_size)}
     truth = _labels(folder.coordinates, sources)
     false_positives = _labels(folder.false_positives, sources)
+    areas = read_areas(folder.areas)
     if not truth:
         raise FileError(folder.coordinates, "has no file named like a micrograph", "Name each CSV like its micrograph")
     return [
-        LabelledMicrograph(sources[name], truth[name], false_positives.get(name, Picks(sources[name].name)))
+        LabelledMicrograph(
+            sources[name],
+            truth[name],
+            false_positives.get(name, Picks(sources[name].name)),
+            areas.get(sources[name].name, ()),
+        )
         for name in sorted(truth)
     ]
+
+
+def write_areas(areas: Mapping[str, Sequence[BadArea]], path: Path) -> None:
+    """Write the bad areas of micrographs, by their names, as JSON."""
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(areas), indent=1) + b"\n")
+
+
+def read_areas(path: Path) -> dict[str, list[BadArea]]:
+    """Bad areas by the names of their micrographs; none where there is no such file. Raises `FileError` for a damaged one."""
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, list[BadArea]])
+    except msgspec.DecodeError as error:
+        raise FileError(path, f"holds no bad areas ({error})", "Write the labels again, or remove this file") from None
 
 
 def _labels(folder: Path, sources: dict[str, MicrographSource]) -> dict[str, Picks]:

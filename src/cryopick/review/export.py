@@ -1,17 +1,15 @@
 """What a review leaves: picks in any format beside the untouched originals, what is bad, and labels to learn from."""
 
 import csv
-import json
 import shlex
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cryopick.distributed.assembly import SINGLE_FILES
 from cryopick.errors import SettingError
 from cryopick.io.atomic import write_text
-from cryopick.io.dataset import DatasetFolder
+from cryopick.io.dataset import BadArea, DatasetFolder, write_areas
 from cryopick.io.picks import FORMATS, write_picks
 from cryopick.io.picks_base import text_file
 from cryopick.review.session import Review
@@ -57,13 +55,8 @@ def write_result(review: Review, name: str = "star") -> Path:
 
 def write_tables(review: Review) -> None:
     """Write ``areas.json`` and ``micrographs.csv``."""
-    states = [(subject, review.sheet(index)) for index, subject in enumerate(review.subjects)]
-    areas: dict[str, list[dict[str, Any]]] = {
-        subject.source.name: [{"radius": area.radius, "points": area.points} for area in sheet.state.areas.values()]
-        for subject, sheet in states
-        if sheet.state.areas
-    }
-    write_text(review.folder / "areas.json", json.dumps(areas, indent=1) + "\n")
+    areas = {subject.source.name: _areas(review, index) for index, subject in enumerate(review.subjects)}
+    write_areas({name: each for name, each in areas.items() if each}, review.folder / "areas.json")
     with text_file(review.folder / "micrographs.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
@@ -72,7 +65,7 @@ def write_tables(review: Review) -> None:
 
 
 def write_labels(review: Review) -> Labels:
-    """Write the reviewed micrographs, as links, with their particles and what was taken away, as a data set to learn from.
+    """Write the reviewed micrographs, as links, with particles, false picks and bad areas, as a data set to learn from.
 
     The data set is made anew. Bad micrographs and those that nobody has marked as reviewed are not in it. Raises `SettingError`
     when none is left.
@@ -84,6 +77,8 @@ def write_labels(review: Review) -> Labels:
     shutil.rmtree(folder.root, ignore_errors=True)
     folder.micrographs.mkdir(parents=True)
     particles = 0
+    areas = {Path(review.subjects[index].source.name).name: _areas(review, index) for index in chosen}
+    write_areas({name: each for name, each in areas.items() if each}, folder.areas)
     for index in chosen:
         source = review.subjects[index].source
         name = Path(source.name).name
@@ -121,6 +116,10 @@ def training_commands(review: Review, reviewed: Path) -> list[str]:
 def _is_truth(review: Review, index: int) -> bool:
     state = review.sheet(index).state
     return state.reviewed and not state.bad
+
+
+def _areas(review: Review, index: int) -> list[BadArea]:
+    return [BadArea(area.radius, area.points) for area in review.sheet(index).state.areas.values()]
 
 
 def _inputs(review: Review) -> str:

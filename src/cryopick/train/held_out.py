@@ -14,7 +14,7 @@ from cryopick.errors import CryopickError
 from cryopick.evaluate.counts import Counts
 from cryopick.evaluate.matching import neighbours, true_by_score
 from cryopick.evaluate.metrics import evaluate_picks
-from cryopick.io.dataset import LabelledMicrograph
+from cryopick.io.dataset import BadArea, LabelledMicrograph
 from cryopick.io.sources import MicrographSource
 from cryopick.pickers.segnet import SegnetPicker
 from cryopick.pickers.segnet_settings import SegnetSettings
@@ -177,7 +177,8 @@ def _part(one: LabelledMicrograph, columns: tuple[int, int], height: int, what: 
         moved = replace(picks, micrograph=source.name, xy=crop.from_home(picks.xy), shape_hw=shape_hw)
         return moved.where(inside(moved.xy, shape_hw))
 
-    return LabelledMicrograph(source, within(one.truth), within(one.false_positives))
+    areas = [BadArea(area.radius, [(x, y) for x, y in crop.from_home(area.points).tolist()]) for area in one.areas]
+    return LabelledMicrograph(source, within(one.truth), within(one.false_positives), areas)
 
 
 def _scores(picks: Picks) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.dataset import DatasetFolder, LabelledMicrograph
+from cryopick.io.dataset import DatasetFolder, LabelledMicrograph, read_areas
 from cryopick.io.headers import read_shape
 from cryopick.io.picks import read_picks
 from cryopick.io.sources import MicrographSource, find_micrographs
@@ -79,6 +79,7 @@ def find_labelled(
     picks, strangers = _picks_of(readable, picks_at, format, pixel_size)
     skipped += [Skipped(name, "has picks, but is not among the micrographs") for name in strangers]
     negatives = _false_positives(data, readable, pixel_size)
+    areas = read_areas(DatasetFolder(Path(data)).areas) if isinstance(data, Path | str) else {}
     usual = _usual_diameter(picks.values())
     micrographs = []
     for source in readable:
@@ -88,7 +89,8 @@ def find_labelled(
         if isinstance(checked, Skipped):
             skipped.append(checked)
         else:
-            micrographs.append(LabelledMicrograph(source, checked, negatives.get(source.name, Picks(source.name))))
+            rejected = negatives.get(source.name, Picks(source.name))
+            micrographs.append(LabelledMicrograph(source, checked, rejected, areas.get(source.name, ())))
     if not any(len(one.truth) for one in micrographs):
         why = "; ".join(map(str, skipped[:3])) or "no micrograph has picks"
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from torch import Tensor
 from cryopick.coordinates import PixelMap, inside
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.atomic import atomic_path
-from cryopick.io.dataset import LabelledMicrograph
+from cryopick.io.dataset import BadArea, LabelledMicrograph
 from cryopick.io.names import stem
 from cryopick.pickers.segnet_input import scaled
 from cryopick.randomness import generator
@@ -31,6 +32,8 @@ SCALES = 4
 """Sizes at which a micrograph is prepared when particles are to vary in size; crops are never interpolated."""
 ON_A_PARTICLE = 0.5
 """Share of the crops that are laid around a labelled particle, so that sparse labels are seen."""
+SUBPIXEL = 4
+"""Bits that lines have below a pixel."""
 DOUBT = 0.6
 """Diameters around a doubtful place within which nothing is taught: a particle there, and where picks may lie off."""
 
@@ -114,7 +117,8 @@ class LabelledCrops:
 
     A batch has `pictures` (b, 1, s, s), `maps` (b, 3, s, s) as `target_maps` draws them, and `known` (b, 3, s, s), which is 1
     where a map may be learnt from: not within `border` diameters of the micrograph's edges nor near doubtful places unless a
-    labelled particle is there, and for junk, which nobody labels all of, on particles and labelled false positives only.
+    labelled particle or a bad area is there, and for junk, which nobody labels all of, on particles, labelled false positives and
+    bad areas only.
     """
 
     def __init__(
@@ -253,19 +257,20 @@ def _gather(
     """The crops that begin at the given rows and columns, and where their maps are known."""
     points = {kind: _Points() for kind in ("truth", "junk", "doubtful")}
     counted = torch.zeros(len(chosen), size, size, device=device)
+    painted = np.zeros((len(chosen), size, size), np.uint8)
     pixels = torch.from_numpy(np.stack([picture.part(top, left, (size, size)) for _, picture, top, left in chosen]))
     for image, (lesson, picture, top, left) in enumerate(chosen):
         to_home = picture.to_home.then(PixelMap.crop(left, top))
         labelled, reach = lesson.labelled, picture.diameter_px
         for kind, picks in (("truth", labelled.truth), ("junk", labelled.false_positives), ("doubtful", lesson.doubtful)):
             points[kind].add(to_home.from_home(picks.xy), image, size, reach)
+        _paint(painted[image], labelled.areas, to_home)
         (x0, y0), (x1, y1) = _counted(lesson, picture, border) - (left, top)
         rows, columns = (slice(max(0, math.ceil(a)), max(0, math.floor(b) + 1)) for a, b in ((y0, y1), (x0, x1)))
         counted[image, rows, columns] = 1
     diameter = torch.tensor([picture.diameter_px for _, picture, _, _ in chosen], device=device)
     xy, inside_of = points["truth"].tensors(device)
     junk_xy, junk_image = points["junk"].tensors(device)
-    empty = torch.zeros(len(chosen), size, size, dtype=torch.uint8, device=device)
     crops = Crops(
         pixels.to(device),
         torch.ones_like(diameter),
@@ -275,9 +280,17 @@ def _gather(
         torch.ones_like(xy[:, 0]),
         junk_xy,
         junk_image,
-        empty,
+        torch.from_numpy(painted).to(device),
     )
     return crops, _known(crops, counted, *points["doubtful"].tensors(device))
+
+
+def _paint(mask: NDArray[np.uint8], areas: Sequence[BadArea], to_home: PixelMap) -> None:
+    """Set the mask (h, w) to 1 on bad areas, to a pixel; the last point twice, since no line has a single one."""
+    for area in areas:
+        line = np.rint(to_home.from_home([*area.points, area.points[-1]]) * 2**SUBPIXEL).astype(np.int32)
+        width = max(1, round(2 * area.radius / to_home.length))
+        cv2.polylines(mask, [line[:, None]], False, 1, thickness=width, shift=SUBPIXEL)
 
 
 def _known(crops: Crops, counted: Tensor, doubtful_xy: Tensor, doubtful_image: Tensor) -> Tensor:
@@ -285,7 +298,7 @@ def _known(crops: Crops, counted: Tensor, doubtful_xy: Tensor, doubtful_image: T
     particles = discs(crops.xy, crops.image, diameter[crops.image] / 2, shape)
     rejected = discs(crops.junk_xy, crops.junk_image, diameter[crops.junk_image] / 2, shape)
     doubt = discs(doubtful_xy, doubtful_image, DOUBT * diameter[doubtful_image], shape)
-    said = torch.maximum(particles, rejected)
+    said = torch.maximum(torch.maximum(particles, rejected), (crops.cover > 0).float())
     background = torch.maximum(counted * (1 - doubt), said)
     return torch.stack((background, background, said), dim=1)
 
