@@ -1,11 +1,23 @@
 """Runs a network as fast as the processor can without changing what it says."""
 
 import logging
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
+
+
+class Shaped(Protocol):
+    """An array or a tensor."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+Picture = TypeVar("Picture", bound=Shaped)
 
 
 class FastNetwork(nn.Module):
@@ -45,3 +57,14 @@ def bfloat16_pays(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.10
     return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def batches(pictures: Sequence[Picture], at_once: int) -> Iterator[tuple[list[int], list[Picture]]]:
+    """Pictures of one shape together, at most so many, with their places in the sequence; in its order but for that."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, picture in enumerate(pictures):
+        alike.setdefault(tuple(picture.shape), []).append(place)
+    for places in alike.values():
+        for first in range(0, len(places), at_once):
+            batch = places[first : first + at_once]
+            yield batch, [pictures[place] for place in batch]

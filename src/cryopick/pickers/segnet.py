@@ -5,7 +5,7 @@ fast route (weights that `cryopick train` made) at a fixed particle size, with t
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +20,10 @@ from cryopick.config import resolve
 from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 from cryopick.models.architectures import ARCHITECTURES
-from cryopick.models.inference import FastNetwork
+from cryopick.models.inference import FastNetwork, batches
 from cryopick.models.sam import REMEDY, load_sam
 from cryopick.models.weights import find, load, read_card
-from cryopick.pickers.base import Detections, to_picks
+from cryopick.pickers.base import Detections, pick_in_parts, to_picks
 from cryopick.pickers.box_rules import Particles, published_rules, robust_rules
 from cryopick.pickers.diameter import DiameterEstimate, Limits, Size, combine, middle, surest_diameter
 from cryopick.pickers.instances import Instances, prompts, watershed
@@ -42,6 +42,8 @@ Map = NDArray[np.float32]
 
 ARCHITECTURE = "attention-unet"
 TILE, OVERLAP = 1024, 128
+AT_ONCE = {"cpu": 1, "cuda": 8}
+"""Tiles that go through the network together: on a CPU, more are no faster and take more memory."""
 UNKNOWN_SPACING = 10.0
 """Pixels of the map between peaks, where the diameter is unknown."""
 FAINTEST = 0.05
@@ -72,6 +74,23 @@ class Trained:
         return math.sqrt(low * high)
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A micrograph, what the network is to see of it (None where that is nothing), and its particles' diameter, if known."""
+
+    micrograph: Micrograph
+    prepared: Prepared | None
+    diameter: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The network's map of a micrograph, and instances in it, or None where its peaks are what counts."""
+
+    probability: Map
+    instances: Instances | None
+
+
 class SegnetPicker:
     """Picks with an attention U-Net; see `SegnetSettings`.
 
@@ -92,24 +111,47 @@ class SegnetPicker:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. The published rules estimate the diameter as a box's diagonal, the robust ones as its mean side."""
-        stages = self.stages(micrograph, diameter=diameter)
-        if self.settings.maps is not None:
-            write_stages(stages, micrograph, Path(self.settings.maps))
-        return stages.picks
+        return pick_in_parts(self, micrograph, diameter=diameter)
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
         """All that was made on the way to the picks."""
+        ready = self.prepare(micrograph, diameter=diameter)
+        (seen,) = self.look([ready])
+        return self._stages(ready, seen)
+
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Ready:
+        """See `BatchPicker`. Without a diameter, one is looked for with the network."""
         if diameter is None:
             found = self.size(micrograph)
             diameter = None if found is None else found.diameter
-        prepared = self._prepare(micrograph, None if diameter is None else diameter / (micrograph.pixel_size or 1.0))
-        if prepared is None:
+        diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
+        return Ready(micrograph, self._prepare(micrograph, diameter_px), diameter)
+
+    def look(self, ready: Sequence[Ready], /) -> list[Seen | None]:
+        """See `BatchPicker`; None where there is nothing to see."""
+        shown = [one.prepared.values for one in ready if one.prepared is not None]
+        maps = iter(self._probabilities(shown))
+        return [None if one.prepared is None else self._seen(next(maps)) for one in ready]
+
+    def finish(self, ready: Ready, seen: Seen | None, /) -> Picks:
+        """See `BatchPicker`."""
+        stages = self._stages(ready, seen)
+        if self.settings.maps is not None:
+            write_stages(stages, ready.micrograph, Path(self.settings.maps))
+        return stages.picks
+
+    def _seen(self, probability: Map) -> Seen:
+        return Seen(probability, None if self._instances_from == "peaks" else self._instances(probability))
+
+    def _stages(self, ready: Ready, seen: Seen | None) -> Stages:
+        micrograph, prepared, diameter = ready.micrograph, ready.prepared, ready.diameter
+        if prepared is None or seen is None:
             return nothing_seen(micrograph, diameter=diameter)
-        probability, home, diameter_px = self._probability(prepared.values), prepared.map_to_home, prepared.diameter_px
-        if self._instances_from == "peaks":
-            instances, detections = None, self._peaks(probability, prepared)
+        probability, instances = seen.probability, seen.instances
+        home, diameter_px = prepared.map_to_home, prepared.diameter_px
+        if instances is None:
+            detections = self._peaks(probability, prepared)
         else:
-            instances = self._instances(probability)
             particles = self._particles(instances, probability.shape, home, diameter_px)
             detections = Detections(particles.xy, np.clip(instances.scores[particles.kept], 0, 1))
             diameter_px = diameter_px or particles.diameter_px
@@ -156,16 +198,24 @@ class SegnetPicker:
             device=settings.device,
         )
 
-    @torch.inference_mode()
     def _probability(self, values: Map) -> Map:
-        """The network's first map, looked at in tiles where it is large; the published network has no other map."""
-        probability = np.empty(values.shape, np.float32)
-        slope, offset = self._trained.calibration
-        for tile in tiles(values.shape, size=TILE, overlap=OVERLAP):
-            part = torch.from_numpy(values[tile.rows, tile.columns].copy()).to(self.settings.device)[None, None]
-            logits = self._network(part)[0, 0]
-            probability[tile.own_rows, tile.own_columns] = (slope * logits + offset).sigmoid().cpu().numpy()[tile.own]
-        return probability
+        return self._probabilities([values])[0]
+
+    @torch.inference_mode()
+    def _probabilities(self, pictures: Sequence[Map]) -> list[Map]:
+        """The network's first map of each, looked at in tiles where it is large; the published network has no other map."""
+        device, (slope, offset) = self.settings.device, self._trained.calibration
+        maps = [np.empty(picture.shape, np.float32) for picture in pictures]
+        parts = [
+            (index, tile) for index, picture in enumerate(pictures) for tile in tiles(picture.shape, size=TILE, overlap=OVERLAP)
+        ]
+        views = [pictures[index][tile.rows, tile.columns] for index, tile in parts]
+        for places, batch in batches(views, AT_ONCE[device]):
+            logits = self._network(torch.from_numpy(np.stack(batch)).to(device)[:, None])[:, 0]
+            answers = (slope * logits + offset).sigmoid().cpu().numpy()
+            for (index, tile), answer in zip((parts[place] for place in places), answers, strict=True):
+                maps[index][tile.own_rows, tile.own_columns] = answer[tile.own]
+        return maps
 
     def _instances(self, probability: Map) -> Instances:
         settings = self.settings

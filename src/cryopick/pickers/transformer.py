@@ -4,7 +4,7 @@ On the paper route (a published network, or one of its kind) in one look at the 
 that `cryopick train` made) at a fixed particle size, tile by tile, so that no number of queries limits what is found.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -19,12 +19,13 @@ from cryopick.coordinates import PixelMap, inside
 from cryopick.errors import SettingError
 from cryopick.models.anchor_detr import ANCHOR
 from cryopick.models.architectures import ARCHITECTURES
+from cryopick.models.inference import batches
 from cryopick.models.weights import Card, find, load, read_card
-from cryopick.pickers.base import Detections, Picker, to_picks
+from cryopick.pickers.base import BatchPicker, Detections, pick_in_parts, to_picks
 from cryopick.pickers.diameter import DiameterEstimate, combine, default_sizer
 from cryopick.pickers.likeness import likeness
 from cryopick.pickers.peaks import NOTHING, suppress
-from cryopick.pickers.segnet_input import scaled
+from cryopick.pickers.segnet_input import Prepared, scaled
 from cryopick.pickers.transformer_paper import InputSize, PaperRoute, PaperSettings
 from cryopick.preprocess.tiles import Tile, tiles
 from cryopick.types import Micrograph, Picks
@@ -33,7 +34,8 @@ TILED, PAPER = "anchor-detr", "detr"
 THRESHOLD = 0.3
 FAINTEST = -5.0
 """Logit below which no box is looked at."""
-AT_ONCE = 8
+AT_ONCE = {"cpu": 8, "cuda": 64}
+"""Tiles that go through the network together."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class TransformerPicker:
         path = find(settings.weights, architecture=PAPER)
         card = read_card(path) or Card(PAPER)
         device = settings.device
-        self.route: Picker
+        self.route: BatchPicker[Any, Any]
         if card.architecture == TILED:
             network = load(path, architecture=TILED, device=device)
             self.route = TiledRoute(network, settings, trained=resolve(Trained, card.input))
@@ -112,12 +114,37 @@ class TransformerPicker:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. Without a diameter it is the median of the boxes' sides."""
-        return self.route.pick(micrograph, diameter=diameter)
+        return pick_in_parts(self.route, micrograph, diameter=diameter)
+
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Any:
+        """See `BatchPicker`."""
+        return self.route.prepare(micrograph, diameter=diameter)
+
+    def look(self, ready: Sequence[Any], /) -> list[Any]:
+        """See `BatchPicker`."""
+        return self.route.look(ready)
+
+    def finish(self, ready: Any, seen: Any, /) -> Picks:
+        """See `BatchPicker`."""
+        return self.route.finish(ready, seen)
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
         """See `EstimatesDiameter`; the paper route needs none."""
         tiled = isinstance(self.route, TiledRoute)
         return combine(micrographs, default_sizer(self.settings.particles).size) if tiled else None
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A micrograph, what the network is to see of it (None where that is nothing), and at which diameter of its particles.
+
+    `diameter` is the one that was given, `nominal` that or an estimate.
+    """
+
+    micrograph: Micrograph
+    prepared: Prepared | None = None
+    diameter: float | None = None
+    nominal: float = 0.0
 
 
 class TiledRoute:
@@ -128,27 +155,40 @@ class TiledRoute:
         self.settings, self.trained = settings, trained or Trained()
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        settings, trained, pixel_size = self.settings, self.trained, micrograph.pixel_size or 1.0
+        return pick_in_parts(self, micrograph, diameter=diameter)
+
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Ready:
+        settings = self.settings
         size = None if diameter is not None else default_sizer(settings.particles).size(micrograph)
         nominal = diameter if size is None else size.diameter
         if nominal is None:
-            return to_picks(NOTHING, PixelMap(), micrograph, diameter=None)
+            return Ready(micrograph)
         prepared = scaled(
             micrograph,
-            particle_px=trained.particle_px,
-            diameter_px=nominal / pixel_size,
+            particle_px=self.trained.particle_px,
+            diameter_px=nominal / (micrograph.pixel_size or 1.0),
             particles=settings.particles,
             device=settings.device,
         )
+        return Ready(micrograph, prepared, diameter, nominal)
+
+    def look(self, ready: Sequence[Ready], /) -> list[NDArray[np.float64]]:
+        """The network's boxes in each, see `look_at`."""
+        shown = [one.prepared.values for one in ready if one.prepared is not None]
+        boxes = iter(look_at(self.network, shown, self.trained, device=self.settings.device))
+        return [np.zeros((0, 4)) if one.prepared is None else next(boxes) for one in ready]
+
+    def finish(self, ready: Ready, boxes: NDArray[np.float64], /) -> Picks:
+        settings, micrograph, prepared, diameter = self.settings, ready.micrograph, ready.prepared, ready.diameter
         if prepared is None:
             return to_picks(NOTHING, PixelMap(), micrograph, diameter=diameter)
-        shown = nominal / pixel_size / prepared.to_home.length
-        spacing = settings.spacing * shown
-        found = find_particles(self.network, prepared.values, trained, spacing=spacing, device=settings.device)
+        pixel_size = micrograph.pixel_size or 1.0
+        shown = ready.nominal / pixel_size / prepared.to_home.length
+        found = apart(boxes, prepared.values.shape, spacing=settings.spacing * shown)
         scores = self._scores(found, prepared.values, diameter=shown)
         sure = scores >= (THRESHOLD if settings.threshold is None else settings.threshold)
         if diameter is None:
-            sides = found.sides[sure] if sure.any() else np.array([trained.particle_px])
+            sides = found.sides[sure] if sure.any() else np.array([self.trained.particle_px])
             diameter = float(np.median(sides)) * prepared.to_home.length * pixel_size
         return to_picks(Detections(found.xy[sure], scores[sure]), prepared.to_home, micrograph, diameter=diameter)
 
@@ -172,7 +212,6 @@ class Found:
     logits: NDArray[np.float32]
 
 
-@torch.inference_mode()
 def find_particles(
     network: nn.Module,
     values: NDArray[np.float32],
@@ -181,24 +220,51 @@ def find_particles(
     spacing: float,
     device: torch.device | str = "cpu",
 ) -> Found:
-    """The boxes of an `AnchorDetr` in a picture (h, w) of any size, none closer than `spacing` pixels to a surer one.
+    """The boxes of an `AnchorDetr` in a picture (h, w) of any size, none closer than `spacing` pixels to a surer one."""
+    (boxes,) = look_at(network, [values], trained, device=device)
+    return apart(boxes, values.shape, spacing=spacing)
+
+
+@torch.inference_mode()
+def look_at(
+    network: nn.Module,
+    pictures: Sequence[NDArray[np.float32]],
+    trained: Trained,
+    *,
+    device: torch.device | str = "cpu",
+) -> list[NDArray[np.float64]]:
+    """The boxes of an `AnchorDetr` in each picture (h, w) of any size: float64 (n, 4) as x, y, side and logit.
 
     Every tile keeps the boxes whose centres lie in the part that it answers for.
     """
-    height, width = values.shape
-    short = [-side % ANCHOR if side < trained.tile else 0 for side in (height, width)]
-    picture = torch.from_numpy(np.pad(values, ((0, short[0]), (0, short[1])))).to(device)
-    parts = list(tiles((picture.shape[0], picture.shape[1]), size=trained.tile, overlap=2 * trained.margin))
-    boxes = [np.zeros((0, 4))]
-    for first in range(0, len(parts), AT_ONCE):
-        batch = parts[first : first + AT_ONCE]
-        said = network(torch.stack([picture[part.rows, part.columns] for part in batch])[:, None])
+    padded = [torch.from_numpy(_filled_up(values, trained.tile)).to(device) for values in pictures]
+    parts = [
+        (index, tile)
+        for index, picture in enumerate(padded)
+        for tile in tiles((picture.shape[0], picture.shape[1]), size=trained.tile, overlap=2 * trained.margin)
+    ]
+    views = [padded[index][tile.rows, tile.columns] for index, tile in parts]
+    boxes = [[np.zeros((0, 4))] for _ in pictures]
+    for places, batch in batches(views, AT_ONCE[torch.device(device).type]):
+        said = network(torch.stack(batch)[:, None])
         answers = torch.cat((said.boxes[-1], said.logits[-1][..., None]), dim=-1)
-        boxes += [_own(part, answer) for part, answer in zip(batch, answers, strict=True)]
-    xy, sides, logits = np.split(np.concatenate(boxes), (2, 3), axis=1)
-    on = np.flatnonzero(inside(xy, (height, width), border=-0.5))
+        for (index, tile), answer in zip((parts[place] for place in places), answers, strict=True):
+            boxes[index].append(_own(tile, answer))
+    return [np.concatenate(own) for own in boxes]
+
+
+def apart(boxes: NDArray[np.float64], shape_hw: tuple[int, ...], *, spacing: float) -> Found:
+    """Of boxes (n, 4) in a picture those that lie in it and are no closer than `spacing` pixels to a surer one."""
+    xy, sides, logits = np.split(boxes, (2, 3), axis=1)
+    on = np.flatnonzero(inside(xy, (shape_hw[0], shape_hw[1]), border=-0.5))
     kept = on[suppress(xy[on], logits[on, 0].astype(np.float32), spacing)]
     return Found(xy[kept], sides[kept, 0].astype(np.float32), logits[kept, 0].astype(np.float32))
+
+
+def _filled_up(values: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
+    """A picture with zeros at its ends where it is shorter than a tile and no multiple of the anchors' distance."""
+    short = [-side % ANCHOR if side < tile else 0 for side in values.shape]
+    return np.pad(values, ((0, short[0]), (0, short[1])))
 
 
 def _own(tile: Tile, answer: Tensor) -> NDArray[np.float64]:

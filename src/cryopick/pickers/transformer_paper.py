@@ -1,19 +1,24 @@
 """CryoTransformer as published (Dhakal et al. 2024): the denoised micrograph in one look, 600 queries, boxes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 from cryopick.models.detr_input import as_batch, fitted_hw, resized
-from cryopick.pickers.base import Detections, to_picks
-from cryopick.pickers.detr_boxes import Boxes, select_boxes
-from cryopick.pickers.published_chain import Grey, PublishedChain, chain_picture
+from cryopick.models.inference import batches
+from cryopick.pickers.base import Detections, pick_in_parts, to_picks
+from cryopick.pickers.detr_boxes import Values, select_boxes
+from cryopick.pickers.published_chain import ChainPicture, PublishedChain, chain_picture
 from cryopick.types import Micrograph, Picks
+
+AT_ONCE = {"cpu": 1, "cuda": 4}
+"""Pictures that go through the network together."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,23 @@ class PaperSettings:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A micrograph as the published programs show it, and its particles' diameter, if known."""
+
+    micrograph: Micrograph
+    shown: ChainPicture
+    diameter: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """Logits (n, 2) and boxes (n, 4) of a `Detr` for one picture, see `detr_boxes`."""
+
+    logits: Values
+    boxes: Values
+
+
 class PaperRoute:
     """Picks with a `Detr`; the micrograph's rows are turned as the network has seen them, and the picks turned back.
 
@@ -83,28 +105,45 @@ class PaperRoute:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. Without a diameter it is the median side of the boxes that are kept."""
+        return pick_in_parts(self, micrograph, diameter=diameter)
+
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Ready:
+        """See `BatchPicker`."""
         diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
         shown = chain_picture(micrograph, self.settings.chain, denoised=self.denoised, diameter_px=diameter_px)
-        boxes = self.boxes(shown.grey)
-        to_home = shown.answer_to_home.then(PixelMap.from_edges())
-        if diameter is None and boxes.diameter_px is not None:
-            diameter = boxes.diameter_px * to_home.length * (micrograph.pixel_size or 1.0)
-        detections = Detections(boxes.centres, boxes.scores.astype(np.float32))
-        return to_picks(detections, to_home, micrograph, diameter=diameter)
+        return Ready(micrograph, shown, diameter)
 
     @torch.inference_mode()
-    def boxes(self, grey: Grey) -> Boxes:
-        """The particles' boxes in grey values (h, w), in their pixels counted from the outer edges."""
-        shape_hw = (grey.shape[0], grey.shape[1])
-        fitted = fitted_hw(shape_hw, short_side=self.size.short_side, long_side=self.size.long_side)
-        picture = resized(torch.from_numpy(np.ascontiguousarray(grey)).to(self.device), fitted)
-        said = self.network(*as_batch([picture]))
-        return select_boxes(
-            said.logits[0].double().cpu().numpy(),
-            said.boxes[0].double().cpu().numpy(),
-            shape_hw,
+    def look(self, ready: Sequence[Ready], /) -> list[Said]:
+        """See `BatchPicker`."""
+        pictures = [self._fitted(one.shown) for one in ready]
+        said: dict[int, Said] = {}
+        for places, batch in batches(pictures, AT_ONCE[self.device]):
+            answer = self.network(*as_batch(batch))
+            for place, logits, boxes in zip(places, answer.logits, answer.boxes, strict=True):
+                said[place] = Said(logits.double().cpu().numpy(), boxes.double().cpu().numpy())
+        return [said[place] for place in range(len(ready))]
+
+    def finish(self, ready: Ready, said: Said, /) -> Picks:
+        """See `BatchPicker`."""
+        micrograph, grey, diameter = ready.micrograph, ready.shown.grey, ready.diameter
+        boxes = select_boxes(
+            said.logits,
+            said.boxes,
+            (grey.shape[0], grey.shape[1]),
             scoring=self.settings.scoring,
             quantile=self.settings.quantile,
             threshold=self.threshold,
             max_overlap=self.settings.max_overlap,
         )
+        to_home = ready.shown.answer_to_home.then(PixelMap.from_edges())
+        if diameter is None and boxes.diameter_px is not None:
+            diameter = boxes.diameter_px * to_home.length * (micrograph.pixel_size or 1.0)
+        detections = Detections(boxes.centres, boxes.scores.astype(np.float32))
+        return to_picks(detections, to_home, micrograph, diameter=diameter)
+
+    def _fitted(self, shown: ChainPicture) -> Tensor:
+        """The picture at the network's size, on its device."""
+        height, width = shown.grey.shape
+        fitted = fitted_hw((height, width), short_side=self.size.short_side, long_side=self.size.long_side)
+        return resized(torch.from_numpy(np.ascontiguousarray(shown.grey)).to(self.device), fitted)
