@@ -64,7 +64,7 @@ class Picks:
     diameter : particle diameter in Å when `pixel_size` is known, else in pixels; None when unknown.
     shape_hw : the micrograph's shape, needed to flip rows or to read fractions; None when unknown.
     pixel_size : Å per pixel, or None.
-    optics_group : number of the micrograph's group in a RELION STAR file, 1 when there is none.
+    optics_group : RELION's number of the micrograph's group, or CryoSPARC's exposure group; 1 when there is none.
     """
 
     micrograph: str

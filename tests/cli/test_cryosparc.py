@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from cryopick import cli
 from cryopick.io.micrographs import write_micrograph
+from cryopick.io.picks import read_picks
 from cryopick.io.star import read_star
 from cryopick.pickers import PICKERS
 
@@ -29,7 +30,7 @@ def exposures(tmp_path, monkeypatch, rng) -> Path:
             "micrograph_blob/path": np.array(NAMES),
             "micrograph_blob/shape": np.array([SHAPE] * 2, np.uint32),
             "micrograph_blob/psize_A": np.array([1.5, 1.5], np.float32),
-            "mscope_params/exp_group_id": np.array([3, 3], np.uint32),
+            "mscope_params/exp_group_id": np.array([3, 5], np.uint32),
         }
     )
     for name in NAMES:
@@ -48,6 +49,8 @@ def test_picks_on_exposures_join_them_by_uid_in_a_cs_file_and_by_bare_name_in_a_
 
     picks = tools.Dataset.load("picks/cs/particles.cs")
     assert picks["location/micrograph_uid"].tolist() == UIDS
+    assert picks["location/exp_group_id"].tolist() == [3, 5]
+    assert [one.optics_group for one in read_picks("picks/cs/particles.cs")] == [3, 5]
     assert len(set(picks["uid"].tolist())) == 2
     assert picks["location/micrograph_path"].tolist() == NAMES
     assert picks["location/micrograph_shape"].tolist() == [list(SHAPE)] * 2

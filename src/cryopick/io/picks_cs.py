@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from cryopick.types import Picks
 FRAME = Frame(unit="fraction")
 
 _PATH, _SHAPE, _SIZE = "location/micrograph_path", "location/micrograph_shape", "location/micrograph_psize_A"
+_GROUP = "location/exp_group_id"
 _X, _Y, _SCORE = "location/center_x_frac", "location/center_y_frac", "pick_stats/ncc_score"
 
 
@@ -26,7 +28,7 @@ class Cs:
     """The fields that CryoSPARC's own pickers fill; `pick_stats/ncc_score` is the score.
 
     A micrograph's uid is the one that CryoSPARC put before its name, so that picks on exported micrographs join theirs; other
-    uids are made from the name and the pick's number.
+    uids are made from the name and the pick's number. The exposure group is the picks' optics group.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -44,18 +46,21 @@ class Cs:
         scores = _finite(path, rows, _SCORE) if _SCORE in _fields(rows) else None
         shapes = number_column(path, rows, _SHAPE, width=2) if _SHAPE in _fields(rows) else None
         sizes = number_column(path, rows, _SIZE) if _SIZE in _fields(rows) else None
-        return [
-            reading.picks(
+        groups = number_column(path, rows, _GROUP) if _GROUP in _fields(rows) else None
+        found = []
+        for name, chosen in split_by_name(text_column(path, rows, _PATH)).items():
+            first = chosen[0]
+            picks = reading.picks(
                 path,
                 name,
-                points[group],
+                points[chosen],
                 FRAME,
-                scores=None if scores is None else scores[group],
-                shape_hw=None if shapes is None else (int(shapes[group[0], 0]), int(shapes[group[0], 1])),
-                pixel_size=None if sizes is None else float(sizes[group[0]]) or None,
+                scores=None if scores is None else scores[chosen],
+                shape_hw=None if shapes is None else (int(shapes[first, 0]), int(shapes[first, 1])),
+                pixel_size=None if sizes is None else float(sizes[first]) or None,
             )
-            for name, group in split_by_name(text_column(path, rows, _PATH)).items()
-        ]
+            found.append(picks if groups is None else replace(picks, optics_group=int(groups[first]) or 1))
+        return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         parts = [_rows(each) for each in picks]
@@ -75,7 +80,7 @@ def _dtype(path_length: int, optional: Iterable[str]) -> np.dtype[np.void]:
     fields: list[tuple[Any, ...]] = [
         ("uid", "<u8"),
         ("location/micrograph_uid", "<u8"),
-        ("location/exp_group_id", "<u4"),
+        (_GROUP, "<u4"),
         (_PATH, f"S{path_length}"),
         (_SHAPE, "<u4", (2,)),
         (_X, "<f4"),
@@ -93,6 +98,7 @@ def _rows(picks: Picks) -> NDArray[np.void]:
     known_uid = uid(picks.micrograph)
     rows["uid"] = [_made_uid(name, number) for number in range(len(picks))]
     rows["location/micrograph_uid"] = _made_uid(name, None) if known_uid is None else known_uid
+    rows[_GROUP] = picks.optics_group
     rows[_PATH] = name
     rows[_SHAPE] = picks.shape_hw
     rows[_X], rows[_Y] = placed(picks, FRAME).T
