@@ -75,6 +75,17 @@ def test_after_kill_9_no_edit_is_lost_and_the_old_address_is_worth_nothing(folde
         again.communicate(timeout=30)
 
 
+def test_corrections_from_a_file_are_taken_and_labels_written_without_a_page(folder, tmp_path):
+    place = tmp_path / "better.star"
+    write_picks([Picks("a.mrc", [(31, 40), (200, 200), (250, 90)], None, 30.0, (300, 300), 1.0)], place)
+    words = ["review", str(folder), "--picks", str(folder / "picks.star"), "--corrected", str(place)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "1 micrographs with 3 particles are reviewed" in result.output
+    assert "labels" not in result.output
+    result = CliRunner().invoke(app, [*words, "--labels"], catch_exceptions=False)
+    assert "labels: 3 particles on 1 reviewed micrographs" in result.output
+
+
 def test_results_are_written_without_a_page(folder):
     result = CliRunner().invoke(app, ["review", str(folder), "--export", "csv", "--export", "star"])
     assert result.exit_code == 0, result.output

@@ -24,6 +24,10 @@ def review(
     compare: Annotated[
         Path | None, typer.Option(help="Picks or a run to hold against those under review, as before and after.")
     ] = None,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(help="Open no page; take these picks for the corrected ones, and their micrographs for reviewed."),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="To listen on; 0 takes a free one.")] = 0,
     export: Annotated[
         list[str] | None,
@@ -50,9 +54,11 @@ def review(
     with Review(opened.subjects, review_folder(folder)) as session:
         if session.not_here:
             typer.echo(f"cryopick: edits of {len(session.not_here)} micrographs that are not here are kept aside", err=True)
+        if corrected:
+            _correct(session, corrected)
         if export or labels:
             _write(session, folder, export or [], labels=labels)
-        else:
+        elif corrected is None:
             _serve(session, folder, _comparison(session, compare), port)
 
 
@@ -65,6 +71,16 @@ def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
 
     found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
     return Comparison.of(session, found, title=str(path), seen=names_seen(path))
+
+
+def _correct(session: "Review", path: Path) -> None:
+    from cryopick.review.corrections import take_corrections
+    from cryopick.review.opening import read_known_picks
+
+    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
+    reviewed = take_corrections(session, found)
+    particles = sum(len(session.result(index)) for index in reviewed)
+    typer.echo(f"{len(reviewed):,} micrographs with {particles:,} particles are reviewed")
 
 
 def _write(session: "Review", folder: Path, formats: list[str], *, labels: bool) -> None:
