@@ -2,30 +2,50 @@
 
     python tools/benchmark_page.py RESULTS... [--page docs/benchmark.md]
 
-RESULTS are folders that `cryopick benchmark --out` wrote. What stands between the two marks of the page is replaced; the text
-around it is written by hand. Every set's table is followed by the commit and the commands that made it.
+RESULTS are folders that `cryopick benchmark --out` wrote, with `--time` or without. What stands between the two marks of the page
+is replaced; the text around it is written by hand. The tables are followed by the commit and the commands that made them. Wall
+times of runs that shared the machine with others, and the papers' layout with four columns for each method, are left to the CSV.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryopick.benchmark.results import read_results
-from cryopick.benchmark.tables import all_tables, commands_of
+from cryopick.benchmark.tables import WALL, Table, all_tables, commands_of
+from cryopick.benchmark.timetables import time_tables
+from cryopick.benchmark.timing import read_timings
 from cryopick.io.atomic import write_text
 
 START, END = "<!-- tables: start -->", "<!-- tables: end -->"
+TOO_WIDE = "pixels-by-set"
 
 
 def page(text: str, folders: list[Path]) -> str:
     """The page's text with the tables of all results between the marks."""
-    results = [result for folder in folders for result in read_results(folder)]
     before, _, rest = text.partition(START)
     after = rest.partition(END)[2]
-    parts = [f"## {table.title}\n\n{table.markdown()}" for table in all_tables(results).values()]
-    made = "\n".join(f"- `{line}`" for line in commands_of(results))
-    processors = ", ".join(sorted({result.made.processor for result in results}))
-    parts.append(f"## How these were made\n\nOn {processors}:\n\n{made}\n")
-    return before + START + "\n\n" + "\n".join(parts) + "\n" + END + after
+    parts = [f"## {table.title}\n\n{table.markdown()}" for table in tables(folders)]
+    return before + START + "\n\n" + "\n".join([*parts, origin(folders)]) + "\n" + END + after
+
+
+def tables(folders: list[Path]) -> Iterator[Table]:
+    """Accuracy, cost, and times."""
+    results = [result for folder in folders for result in read_results(folder)]
+    if results:
+        for name, table in all_tables(results).items():
+            if name != TOO_WIDE:
+                yield table.without(WALL)
+    yield from time_tables([timing for folder in folders for timing in read_timings(folder)]).values()
+
+
+def origin(folders: list[Path]) -> str:
+    """On what machine, by which commands and at which commits."""
+    made = [result.made for folder in folders for result in read_results(folder)]
+    made += [timing.made for folder in folders for timing in read_timings(folder)]
+    processors = ", ".join(sorted({one.processor for one in made}))
+    lines = "\n".join(f"- `{line}`" for line in commands_of(made))
+    return f"## How these were made\n\nOn {processors}:\n\n{lines}\n"
 
 
 def main() -> None:

@@ -3,12 +3,11 @@
 import csv
 
 import pytest
-from msgspec import structs
 
 from cryopick.benchmark.cost import Cost
 from cryopick.benchmark.results import Made, Result
 from cryopick.benchmark.scores import Judgement, Pixels, Scores
-from cryopick.benchmark.tables import Published, all_tables, commands_of, read_published, write_tables
+from cryopick.benchmark.tables import WALL, Published, all_tables, commands_of, read_published, write_tables
 from cryopick.errors import SettingError
 
 
@@ -71,12 +70,17 @@ def test_cost_is_for_a_micrograph_and_as_a_ratio_to_the_first_picker():
     assert (row["CPU s a micrograph"], row["CPU, ratio"], row["wall s a micrograph"]) == ("12.50", "2.50", "10.00")
 
 
+def test_a_table_can_leave_columns_out():
+    table = all_tables([result("log", "s", 0.5)])["cost"].without(WALL, "workers")
+    assert [WALL in table.header, "workers" in table.header, len(table.rows[0])] == [False, False, 5]
+    assert cells(table, "log")["peak MiB"] == "100"
+
+
 def test_commands_are_told_once_with_their_commit_and_without_the_folders_of_a_machine():
     made = Made(
         version="1", commit="abc", command="cryopick benchmark /a/b/c.yaml --run topaz=/x/topaz", processor="p", workers=1
     )
-    results = [structs.replace(result(name, "s", 0.5), made=made) for name in ("log", "topaz")]
-    assert commands_of(results) == ["cryopick benchmark c.yaml --run topaz=topaz (cryopick 1, commit abc)"]
+    assert commands_of([made, made]) == ["cryopick benchmark c.yaml --run topaz=topaz (cryopick 1, commit abc)"]
 
 
 def test_files_are_markdown_csv_and_latex_of_the_same_cells(tmp_path):

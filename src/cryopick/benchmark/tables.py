@@ -5,17 +5,19 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from cryopick.benchmark.results import Result
+from cryopick.benchmark.results import Made, Result
 from cryopick.benchmark.scores import Interval, Pixels
 from cryopick.errors import SettingError
 from cryopick.io.atomic import write_text
 
 UNKNOWN = "–"
+WALL = "wall s a micrograph"
+"""Column that means something only where nothing else ran on the machine."""
 MEASURES = ("precision", "recall", "f1", "dice")
 HEADS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "dice": "Dice"}
 
@@ -33,6 +35,12 @@ class Table:
         sides = ["---" if column < self.labels else "---:" for column in range(len(self.header))]
         lines = [self.header, sides, *self.rows]
         return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+    def without(self, *columns: str) -> "Table":
+        """The table less some columns of numbers."""
+        kept = [column for column, head in enumerate(self.header) if head not in columns]
+        header, *rows = (tuple(cells[column] for column in kept) for cells in (self.header, *self.rows))
+        return replace(self, header=header, rows=tuple(rows))
 
     def csv(self) -> str:
         text = io.StringIO()
@@ -158,15 +166,15 @@ def _by_method(results: Sequence[Result], published: Sequence[Published]) -> Tab
 
 def _cost(results: Sequence[Result]) -> Table:
     """Seconds and memory; the ratio is of processor time to that of the first method on the same set."""
-    header = ("set", "picker", "wall s a micrograph", "CPU s a micrograph", "CPU, ratio", "peak MiB", "workers")
+    header = ("set", "picker", "CPU s a micrograph", "CPU, ratio", "peak MiB", "workers", WALL)
     rows = []
     for name in _datasets(results):
         measured = [(one, one.cost) for one in _of(results, name) if one.cost is not None]
         for one, cost in measured:
-            times = (cost.wall / one.micrographs, cost.cpu / one.micrographs)
             ratio = cost.cpu / measured[0][1].cpu
-            rest = (f"{ratio:.2f}", f"{cost.peak_mib:.0f}", str(one.made.workers))
-            rows.append((name, one.entrant, *(f"{seconds:.2f}" for seconds in times), *rest))
+            seconds = (f"{cost.cpu / one.micrographs:.2f}", f"{ratio:.2f}")
+            rest = (f"{cost.peak_mib:.0f}", str(one.made.workers), f"{cost.wall / one.micrographs:.2f}")
+            rows.append((name, one.entrant, *seconds, *rest))
     return Table("Cost, start of the program included", header, tuple(rows), labels=2)
 
 
@@ -203,7 +211,7 @@ def _escaped(text: str) -> str:
     return text.replace("_", r"\_").replace("%", r"\%").replace("–", "--").replace("±", r"$\pm$")
 
 
-def commands_of(results: Sequence[Result]) -> list[str]:
-    """The commands that made the results, each once, with the commit they ran at; of absolute paths their last part."""
-    commands = ((re.sub(r"(?<![\w.])/(?:[^\s/=]+/)+", "", one.made.command), one.made) for one in results)
-    return list(dict.fromkeys(f"{command} (cryopick {made.version}, commit {made.commit})" for command, made in commands))
+def commands_of(made: Sequence[Made]) -> list[str]:
+    """The commands that made results, each once, with the commit they ran at; of absolute paths their last part."""
+    commands = ((re.sub(r"(?<![\w.])/(?:[^\s/=]+/)+", "", one.command), one) for one in made)
+    return list(dict.fromkeys(f"{command} (cryopick {one.version}, commit {one.commit})" for command, one in commands))
