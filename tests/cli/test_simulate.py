@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import SettingError
-from cryopick.io.dataset import read_dataset
 from cryopick.io.micrographs import read_micrograph
 from cryopick.io.picks import read_picks
 from cryopick.io.star import read_star
+from cryopick.train.labelled import find_labelled
 
 SMALL = ["--size", "160", "--pixel-size", "5", "--preset", "easy", "--set", "diameter=[120, 180]", "--seed", "3"]
 
@@ -37,7 +37,7 @@ def test_micrographs_are_mrc_files_with_a_pixel_size(made):
 
 
 def test_the_folder_reads_back_as_a_data_set(made):
-    found = read_dataset(made)
+    found = find_labelled(made).micrographs
     table = read_star(made / "ground_truth" / "particles.star")["particles"]
     names = np.array(table.text("rlnMicrographName"))
     assert len(found) == 3
@@ -82,7 +82,7 @@ def test_distractors_of_particle_size_become_false_positives(tmp_path):
     kinds = set(table.text("cryopickKind"))
     assert kinds <= {"fragment", "aggregate", "hidden"}
     wanted = sum(kind != "hidden" for kind in table.text("cryopickKind"))
-    assert len(read_dataset(folder)[0].false_positives) == wanted > 0
+    assert len(find_labelled(folder).micrographs[0].false_positives) == wanted > 0
 
 
 def test_a_model_may_be_the_particle_and_be_looked_at(tmp_path):

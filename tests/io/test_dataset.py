@@ -1,10 +1,9 @@
-"""CryoPPP's folders: rows counted from the bottom in the CSVs, names that match, and clear words where they do not."""
+"""CryoPPP's folders: rows counted from the bottom in the CSVs."""
 
 import numpy as np
-import pytest
 
-from cryopick.errors import FileError
-from cryopick.io.dataset import DatasetFolder, read_dataset
+from cryopick.io.dataset import DatasetFolder
+from cryopick.train.labelled import find_labelled
 from cryopick.types import Micrograph, Picks
 
 
@@ -20,31 +19,9 @@ def test_rows_are_counted_from_the_bottom_in_the_file_and_from_the_top_when_read
     text = (tmp_path / "ground_truth" / "particle_coordinates" / "a_1.2.csv").read_text()
     # 20 rows: row 5 is written as 19 − 5 = 14, row 0 as 19. 8 Å of 2 Å pixels are 4.
     assert text.splitlines() == ["X-Coordinate,Y-Coordinate,Diameter", "3,14,4", "29,19,4"]
-    (found,) = read_dataset(tmp_path)
+    (found,) = find_labelled(tmp_path).micrographs
     assert found.truth.xy.tolist() == [[3, 5], [29, 0]]
     assert found.false_positives.xy.tolist() == [[7, 19]]
     assert found.truth.diameter_px == 4
     assert found.truth.micrograph == found.source.name
     np.testing.assert_array_equal(found.source.read().pixels, pixels)
-
-
-def test_micrographs_without_labels_are_left_out_and_empty_ones_kept(tmp_path):
-    for name in ("b.mrc", "a.mrc", "c.mrc"):
-        write(tmp_path, name, [[1, 1]] if name == "a.mrc" else [])
-    (tmp_path / "ground_truth" / "particle_coordinates" / "c.csv").unlink()
-    (tmp_path / "ground_truth" / "false_positives" / "a.csv").unlink()
-    assert [(one.source.path.name, len(one.truth), len(one.false_positives)) for one in read_dataset(tmp_path)] == [
-        ("a.mrc", 1, 0),
-        ("b.mrc", 0, 0),
-    ]
-
-
-def test_a_folder_that_is_no_data_set_says_what_is_missing(tmp_path):
-    with pytest.raises(FileError, match="particle_coordinates"):
-        read_dataset(tmp_path)
-    write(tmp_path, "a.mrc", [])
-    (tmp_path / "ground_truth" / "particle_coordinates" / "a.csv").rename(
-        tmp_path / "ground_truth" / "particle_coordinates" / "z.csv"
-    )
-    with pytest.raises(FileError, match="named like a micrograph"):
-        read_dataset(tmp_path)

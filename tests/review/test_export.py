@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cryopick.errors import CryopickError, SettingError
-from cryopick.io.dataset import BadArea, read_dataset
+from cryopick.io.dataset import BadArea
 from cryopick.io.picks import FORMATS, read_picks
 from cryopick.review.edits import Add, MarkBad, MarkReviewed, Paint, Remove, Request, SetThreshold
 from cryopick.review.export import labelled_names, training_commands, write_labels, write_result
+from cryopick.train.labelled import find_labelled
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_an_unknown_format_writes_nothing(edited):
 def test_labels_are_the_reviewed_micrographs_with_what_was_taken_away_as_false_positives(edited, folder):
     labels = write_labels(edited)
     assert (labels.folder, labels.micrographs, labels.particles) == (folder / "review" / "labels", 1, 3)
-    (one,) = read_dataset(labels.folder)
+    (one,) = find_labelled(labels.folder).micrographs
     assert one.source.name == "a.mrc"
     assert np.abs(one.truth.xy - [(200, 80), (100, 300), (444.25, 222.5)]).max() <= 0.5  # that format keeps whole pixels
     assert one.false_positives.xy.tolist() == [[100, 80], [300, 80], [500, 300]]

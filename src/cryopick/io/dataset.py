@@ -3,7 +3,7 @@
 One file is our own: ``ground_truth/areas.json`` with the areas that hold no particle, as a person painted them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,8 @@ import msgspec
 from cryopick.errors import FileError
 from cryopick.io.atomic import write_bytes
 from cryopick.io.micrographs import write_micrograph
-from cryopick.io.names import stem
-from cryopick.io.picks import read_picks, write_picks
-from cryopick.io.sources import MicrographSource, find_micrographs
+from cryopick.io.picks import write_picks
+from cryopick.io.sources import MicrographSource
 from cryopick.types import Micrograph, Picks
 
 
@@ -69,32 +68,6 @@ class DatasetFolder:
         write_picks([false_positives], self.false_positives, format="cryoppp")
 
 
-def read_dataset(root: Path | str, *, pixel_size: float | None = None) -> list[LabelledMicrograph]:
-    """The micrographs of a data set that have a file of particles, sorted by name.
-
-    `pixel_size` in Å wins over the files' own. Raises `FileError` where no micrograph has one.
-    """
-    folder = DatasetFolder(Path(root))
-    for needed in (folder.micrographs, folder.coordinates):
-        if not needed.is_dir():
-            raise FileError(needed, "does not exist", "Give a folder with micrographs/ and ground_truth/particle_coordinates/")
-    sources = {stem(source.name): source for source in find_micrographs(folder.micrographs, pixel_size=pixel_size)}
-    truth = _labels(folder.coordinates, sources)
-    false_positives = _labels(folder.false_positives, sources)
-    areas = read_areas(folder.areas)
-    if not truth:
-        raise FileError(folder.coordinates, "has no file named like a micrograph", "Name each CSV like its micrograph")
-    return [
-        LabelledMicrograph(
-            sources[name],
-            truth[name],
-            false_positives.get(name, Picks(sources[name].name)),
-            areas.get(sources[name].name, ()),
-        )
-        for name in sorted(truth)
-    ]
-
-
 def write_areas(areas: Mapping[str, Sequence[BadArea]], path: Path) -> None:
     """Write the bad areas of micrographs, by their names, as JSON."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(areas), indent=1) + b"\n")
@@ -108,15 +81,3 @@ def read_areas(path: Path) -> dict[str, list[BadArea]]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, list[BadArea]])
     except msgspec.DecodeError as error:
         raise FileError(path, f"holds no bad areas ({error})", "Write the labels again, or remove this file") from None
-
-
-def _labels(folder: Path, sources: dict[str, MicrographSource]) -> dict[str, Picks]:
-    files = ((path.stem, path) for path in sorted(folder.glob("*.csv")))
-    return {
-        name: _one(read_picks(path, format="cryoppp", micrographs=[sources[name]])) for name, path in files if name in sources
-    }
-
-
-def _one(picks: Iterable[Picks]) -> Picks:
-    (only,) = picks
-    return only
