@@ -63,6 +63,13 @@ def test_a_run_whose_micrographs_have_moved_says_so_and_takes_their_new_place(ru
     assert {subject.picks.diameter for subject in open_subjects(run, micrographs=inputs).subjects} == {80.0}
 
 
+def test_some_micrographs_of_a_run_are_reviewed_by_name_and_the_others_told(run):
+    opened = open_subjects(run, micrographs=["mics/b.mrc"])
+    assert [subject.picks.micrograph for subject in opened.subjects] == ["b.mrc"]
+    assert opened.subjects[0].picks.diameter == 80
+    assert opened.unknown == ["a.mrc"]
+
+
 def test_picks_of_micrographs_that_are_not_here_are_named_and_all_of_them_are_an_error(folder):
     known, other = Picks("a.mrc", [(1, 1)]), Picks("z.mrc", [(1, 1)])
     write_picks([known, other], folder.parent / "some.csv")

@@ -22,18 +22,25 @@ def is_run(path: Path) -> bool:
     return os.path.isfile(folder.settings) and os.path.isfile(folder.table)  # noqa: PTH113 - False for closed folders too
 
 
-def run_picks(path: Path, *, micrographs: Sequence[Source] | None = None, pixel_size: float | None = None) -> list[Picks]:
+def run_picks(
+    path: Path,
+    *,
+    micrographs: Sequence[Source] | None = None,
+    unknown: set[str] | None = None,
+    pixel_size: float | None = None,
+) -> list[Picks]:
     """Picks of every finished micrograph of a run: those in its ``particles.star``, and those without any pick.
 
-    `micrographs` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
+    `micrographs`, `unknown` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
     """
     folder = RunFolder(path)
-    reading = Reading(KnownMicrographs(micrographs or ()), checked_pixel_size(pixel_size, str(path)))
+    reading = Reading(KnownMicrographs(micrographs or (), unknown=unknown), checked_pixel_size(pixel_size, str(path)))
     with folder.table.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
         finished = {row["name"] for row in csv.DictReader(table) if row["status"] == "done"}
     paths = sorted(folder.records.glob("*.json"))
     records = ((path, _read(path)) for path in paths)
-    return [_picks(path, record, reading) for path, record in records if record.outcome.name in finished]
+    found = [_picks(path, record, reading) for path, record in records if record.outcome.name in finished]
+    return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
 
 
 def read_picks_or_run(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.results import is_run, read_picks_or_run, run_picks
+from cryopick.distributed.results import is_run, run_picks
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.dataset import DatasetFolder
 from cryopick.io.picks import SUFFIXES, detect_format, read_picks
@@ -103,9 +103,7 @@ def _micrographs_in(folder: Path) -> list[str]:
 def _picks_for(
     folder: Path, picks: Path | None, sources: list[MicrographSource], pixel_size: float | None
 ) -> tuple[list[Picks], set[str]]:
-    if picks is None and is_run(folder):
-        return run_picks(folder, micrographs=sources, pixel_size=pixel_size), set()
-    place = picks or _picks_beside(folder)
+    place = picks or (folder if is_run(folder) else _picks_beside(folder))
     if place is None:
         return [], set()
     return read_known_picks(place, sources, pixel_size)
@@ -116,14 +114,9 @@ def read_known_picks(place: Path, sources: Sequence[MicrographSource], pixel_siz
 
     Raises `CryopickError` when none of the picks lies on a known micrograph.
     """
-    if is_run(place):
-        everything = read_picks_or_run(place)
-        known = {source.name for source in sources}
-        unknown = {each.micrograph for each in everything if each.micrograph not in known}
-        found = [each for each in everything if each.micrograph in known]
-    else:
-        unknown = set()
-        found = read_picks(place, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
+    unknown: set[str] = set()
+    read = run_picks if is_run(place) else read_picks
+    found = read(place, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
     if unknown and not found:
         raise CryopickError(f"{place}: none of its picks lies on these micrographs; it has {sorted(unknown)[0]!r}")
     return found, unknown
