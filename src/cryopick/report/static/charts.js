@@ -10,15 +10,16 @@ function svgElement(name, attributes, text = null) {
   return made;
 }
 
-/** An empty chart at its size on the page, with functions from values to places. */
-function blankChart(svg, [left, right], [bottom, top]) {
+/** An empty chart at its size on the page, with functions from values to places; with `root`, heights are square roots. */
+function blankChart(svg, [left, right], [bottom, top], { root = false } = {}) {
   const { width, height } = svg.getBoundingClientRect();
   svg.replaceChildren();
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
   const x = (value) => MARGIN.left + (inner.width * (value - left)) / (right - left || 1);
-  const y = (value) => MARGIN.top + inner.height * (1 - (value - bottom) / (top - bottom || 1));
-  return { svg, x, y, left, right, bottom, top, width, height };
+  const bent = (value) => (root ? Math.sqrt(value) : value);
+  const y = (value) => MARGIN.top + inner.height * (1 - (bent(value) - bent(bottom)) / (bent(top) - bent(bottom) || 1));
+  return { svg, x, y, left, right, bottom, top, width, height, root };
 }
 
 function ticksBetween(low, high, about) {
@@ -31,7 +32,8 @@ function ticksBetween(low, high, about) {
 }
 
 function drawAxes(chart, { x = "", y = "", columns = 8, rows = 4 } = {}) {
-  for (const tick of ticksBetween(chart.bottom, chart.top, rows)) {
+  const heights = chart.root ? ticksBetween(0, Math.sqrt(chart.top), rows).map((root) => root * root) : ticksBetween(chart.bottom, chart.top, rows);
+  for (const tick of heights) {
     const place = chart.y(tick);
     chart.svg.append(
       svgElement("line", { class: "grid", x1: MARGIN.left, x2: chart.width - MARGIN.right, y1: place, y2: place }),

@@ -52,7 +52,7 @@ function cardOf(one, open) {
   button.addEventListener("click", () => open(one));
   const count = element("span", { className: "count" });
   const name = element("p", { className: "name", title: one.name }, one.name);
-  const facts = [one.score === null ? null : `score ${formatted(one.score, 2)}`, `${formatted(one.seconds)} s`];
+  const facts = [one.score === null ? null : `score ${formatted(one.score, 3)}`, `${formatted(one.seconds)} s`];
   const line = element("p", { className: "line" }, count, element("span", { className: "muted" }, facts.filter(Boolean).join(" · ")));
   const card = element("li", { className: `card${one.status === "failed" ? " failed" : one.reasons.length ? " flagged" : ""}` }, button, name, line);
   if (one.reasons.length) card.append(element("p", { className: "reason", title: one.reasons.join("\n") }, one.reasons[0]));

@@ -157,8 +157,8 @@ function drawScores() {
   byId("kept").textContent = `${whole.format(kept)} of ${whole.format(total)} picks kept, ${formatted(kept / (done().length || 1))} per micrograph`;
   const lists = micrographs.map((one) => one.sorted ?? []);
   const counts = histogramOf(lists, ...state.range, BINS);
-  const chart = blankChart(byId("histogram"), state.range, [0, Math.max(...counts)]);
-  drawAxes(chart, { x: "score", y: "picks" });
+  const chart = blankChart(byId("histogram"), state.range, [0, Math.max(...counts)], { root: true }); // most scores of a good picker lie at one end
+  drawAxes(chart, { x: "score", y: "picks (heights are square roots)" });
   drawBars(chart, counts, (middle) => middle >= state.threshold);
   if (state.threshold > state.range[0]) {
     const place = chart.x(state.threshold);
