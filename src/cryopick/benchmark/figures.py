@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from cryopick.benchmark.results import Result
@@ -18,19 +19,22 @@ Points = set[tuple[float, float]]
 
 
 def draw_curves(results: Sequence[Result], path: Path) -> None:
-    """Precision against recall of every entrant with scores, a dot where its own threshold lies."""
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    panel = figure.subplots()
-    for number, one in enumerate(results):
-        colour, at = f"C{number}", one.judgement.default
-        if one.judgement.curve:
-            recall, precision = zip(*one.judgement.curve, strict=True)
-            panel.plot(recall, precision, color=colour, label=one.entrant)
-        if at.precision is not None and at.recall is not None:
-            panel.plot(at.recall, at.precision, "o", color=colour, label=None if one.judgement.curve else one.entrant)
-    panel.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01), title=results[0].dataset)
-    panel.grid(alpha=0.3)
-    panel.legend(loc="lower left")
+    """Precision against recall of every entrant with scores, a dot where its own threshold lies; a panel for each set."""
+    names, entrants = (list(dict.fromkeys(getattr(one, key) for one in results)) for key in ("dataset", "entrant"))
+    columns = min(len(names), 2)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(5 * columns, 4.2 * rows + 0.5), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for name, panel in zip(names, panels, strict=False):
+        for one in results:
+            if one.dataset == name:
+                _curve(panel, one, colour=f"C{entrants.index(one.entrant)}")
+        panel.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01), title=name)
+        panel.grid(alpha=0.3)
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    marks = [Line2D([], [], color=f"C{number}", marker="o", label=entrant) for number, entrant in enumerate(entrants)]
+    figure.legend(handles=marks, loc="outside lower center", ncols=4)
     _save(figure, path)
 
 
@@ -41,7 +45,7 @@ def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path
         key=lambda three: len(_missed(three[0], three[2]) ^ _missed(three[1], three[2])),
     )
     source = next(source for source in task.sources if stem(source.name) == stem(name))
-    figure = Figure(figsize=(8, 8), layout="constrained")
+    figure = Figure(figsize=(8, 8.4), layout="constrained")
     panel = figure.subplots()
     panel.imshow(for_display(source.read().pixels), cmap="gray")
     first, second = _missed(one, name), _missed(other, name)
@@ -52,8 +56,17 @@ def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path
     ):
         _circles(panel, points, radius=task.diameter_px / 2, colour=colour, label=f"{what}: {len(points)}")
     panel.set(title=f"{task.name}, {stem(name)}: true particles found by", xticks=[], yticks=[])
-    panel.legend(loc="upper right")
+    figure.legend(loc="outside lower center", ncols=3)
     _save(figure, path)
+
+
+def _curve(panel: Axes, result: Result, *, colour: str) -> None:
+    at = result.judgement.default
+    if result.judgement.curve:
+        recall, precision = zip(*result.judgement.curve, strict=True)
+        panel.plot(recall, precision, color=colour)
+    if at.precision is not None and at.recall is not None:
+        panel.plot(at.recall, at.precision, "o", color=colour)
 
 
 def _missed(result: Result, name: str) -> Points:

@@ -7,6 +7,7 @@ propose; each class says which.
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from cryopick.types import Picks
 
 TOPAZ_PARTICLE_PX = 24.0
 """Pixels across a particle in what Topaz sees: its detectors are for micrographs of about 8 Å a pixel and see 71 pixels."""
+COARSE_PARTICLE_PX = 12.0
+"""The same for ``topaz-coarse``: how far to reduce is the user's choice, and no one choice is best for all micrographs."""
 
 LOWPASS = 20.0
 """Å, of the references that RELION matches."""
@@ -43,7 +46,7 @@ def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
 class Topaz:
     """Topaz (Bepler et al. 2019): `preprocess`, then `extract` with a detector of its package.
 
-    Micrographs are reduced by the whole number that brings particles closest to `TOPAZ_PARTICLE_PX`, and two picks are at least
+    Micrographs are reduced by the whole number that brings particles closest to `particle_px`, and two picks are at least
     a particle's radius apart. Scores are log-odds: 0 is the default threshold here, while all down to Topaz's own −6 give the
     curve.
     """
@@ -51,15 +54,16 @@ class Topaz:
     executable: str
     model: str = "resnet16"
     name: str = "topaz"
+    particle_px: float = TOPAZ_PARTICLE_PX
     threshold: float | None = 0.0
 
     @property
     def identity(self) -> Any:
-        return ["topaz", self.executable, self.model, TOPAZ_PARTICLE_PX]
+        return ["topaz", self.executable, self.model, self.particle_px]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         files = _absolute(write_mrcs(task, folder.parent / "mrc"))
-        reduced, step = folder / "reduced", _topaz_step(task)
+        reduced, step = folder / "reduced", max(1, round(task.diameter_px / self.particle_px))
         radius = max(1, round(task.diameter_px / step / 2))
         small = [str(reduced / Path(file).name) for file in files]
         cpu = ["--num-workers", str(workers if workers > 1 else 0), "--num-threads", "1", "--device", "-1"]
@@ -121,13 +125,15 @@ class RelionAutopick:
 
 
 def find_rival(word: str, *, references: str | None = None) -> Topaz | RelionAutopick:
-    """The program that ``NAME`` or ``NAME=EXECUTABLE`` means; names are topaz, relion-log and relion-template.
+    """The program that ``NAME`` or ``NAME=EXECUTABLE`` means; names are topaz, topaz-coarse, relion-log and
+    relion-template.
 
     Raises `SettingError` for an unknown name, a program that is not installed, and templates without references.
     """
     name, _, given = word.partition("=")
     makers: dict[str, tuple[str, Callable[[str], Topaz | RelionAutopick]]] = {
         "topaz": ("topaz", Topaz),
+        "topaz-coarse": ("topaz", partial(Topaz, name="topaz-coarse", particle_px=COARSE_PARTICLE_PX)),
         "relion-log": ("relion_autopick", RelionAutopick),
         "relion-template": ("relion_autopick", lambda executable: RelionAutopick(executable, references)),
     }
@@ -140,10 +146,6 @@ def find_rival(word: str, *, references: str | None = None) -> Topaz | RelionAut
     if executable is None:
         raise SettingError(f"{given or usual} is not installed here; install it, or give its path as {name}=PATH")
     return make(executable)
-
-
-def _topaz_step(task: BenchmarkSet) -> int:
-    return max(1, round(task.diameter_px / TOPAZ_PARTICLE_PX))
 
 
 def _absolute(sources: Sequence[MicrographSource]) -> list[str]:

@@ -37,7 +37,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             metavar="NAME[=EXECUTABLE]",
-            help="Run topaz, relion-log or relion-template where installed; with --time also published; repeat.",
+            help="Run topaz, topaz-coarse, relion-log or relion-template where installed; with --time also published; repeat.",
         ),
     ] = None,
     references: Annotated[
