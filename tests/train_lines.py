@@ -1,6 +1,7 @@
 """A training of a line by as many processes as asked for: `python train_lines.py OUT DEVICES`.
 
-Each process leaves `seen-RANK.txt`, the points that it was given in each step, and `weights-RANK.pt`, its weights and average.
+Each process leaves `seen-RANK.txt`, the points that it was given in each step, `weights-RANK.pt`, its weights and average,
+and `mean-RANK.txt`, the mean over the processes of their ranks counted from 1.
 """
 
 import sys
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from cryopick.randomness import generator
-from cryopick.train.launch import is_first_process, launch
+from cryopick.train.launch import is_first_process, launch, mean_over_processes
 from cryopick.train.loop import LoopSettings, Trainer
 
 SETTINGS = LoopSettings(steps=6, batch=8, learning_rate=0.05, warmup=2, ema=0.8, validate_every=3, tensorboard=False)
@@ -49,6 +50,8 @@ class Fit:
 def main(out: Path, devices: int) -> None:
     fabric = launch(accelerator="cpu", devices=devices, precision="32-true")
     out.mkdir(parents=True, exist_ok=True)
+    mean = mean_over_processes(1.0 + fabric.global_rank, device=fabric.device)
+    (out / f"mean-{fabric.global_rank}.txt").write_text(str(mean))
     data = Lines()
     run = Trainer(Fit(first_weights=1 + fabric.global_rank), data, SETTINGS, fabric=fabric, out=out)
     calls: list[int] = []

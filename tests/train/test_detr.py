@@ -1,5 +1,7 @@
 """The published transformer's training: what it is shown, what it is told, and that it learns and goes on where it was killed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -19,8 +21,9 @@ from cryopick.pickers import picker
 from cryopick.pickers.published_chain import PublishedChain
 from cryopick.pickers.transformer_paper import InputSize
 from cryopick.randomness import generator
-from cryopick.train.detr import DetrPictures, DetrTask, Example, example
+from cryopick.train.detr import DetrPictures, DetrTask
 from cryopick.train.detr_augment import DetrAugmentation
+from cryopick.train.detr_examples import Example, example, example_files
 from cryopick.train.detr_loss import DetrLoss
 from cryopick.train.detr_recipe import DetrTraining, build, prepare_detr
 from cryopick.train.disk import DiskSettings
@@ -167,6 +170,32 @@ def test_boxes_follow_a_micrograph_through_the_chain_and_its_flip():
     assert seen[within].mean() < seen[far].mean() - 60
     upside_down = np.flipud(within)
     assert seen[upside_down].mean() > seen[within].mean() + 30
+
+
+def test_pictures_are_prepared_once_read_when_asked_for_and_bad_ones_left_out(tmp_path, coco, caplog, monkeypatch):
+    alone = SimpleNamespace(global_rank=0, world_size=1, barrier=lambda: None)
+    (tmp_path / "raw" / "m2.png").write_bytes(b"no picture")
+    sources = [MicrographSource(tmp_path / "raw" / f"m{index}.png", f"m{index}.png") for index in range(4)]
+    micrographs = [LabelledMicrograph(each, discs(index)[1], Picks(each.name)) for index, each in enumerate(sources)]
+    about = {"chain": PublishedChain(), "denoised": True, "size": InputSize(32, 32), "folder": tmp_path / "kept", "fabric": alone}
+    first = example_files(micrographs, **about)
+    assert (len(first), len(list((tmp_path / "kept").iterdir()))) == (3, 3)
+    assert "m2.png" in caplog.text
+    straight = example(sources[3].read(), micrographs[3].truth, chain=PublishedChain(), denoised=True, size=InputSize(32, 32))
+    assert torch.equal(first[2].grey, straight.grey)
+    assert (first[2].to_home, first[2].truth.micrograph) == (straight.to_home, "m3.png")
+    monkeypatch.setattr(MicrographSource, "read", lambda *_: pytest.fail("read again"))
+    assert len(example_files([micrographs[0], micrographs[1], micrographs[3]], **about)) == 3
+
+
+def test_each_process_divides_by_the_mean_number_of_boxes_on_all(monkeypatch):
+    task = DetrTask(Detr(**TINY).eval(), [], loss=DetrLoss(), backbone_rate=1e-5)
+    batch = next(DetrPictures(disc_examples(2), AS_IT_IS, seed=0).batches(0, 1, count=2, rank=0, world=1))
+    alone = task.losses(task.model, batch)
+    monkeypatch.setattr("cryopick.train.detr.mean_over_processes", lambda number, **_: 2 * number)
+    among_others = task.losses(task.model, batch)
+    assert float(among_others["loss_bbox"]) == pytest.approx(float(alone["loss_bbox"]) / 2)
+    assert float(among_others["loss_ce"]) == pytest.approx(float(alone["loss_ce"]))
 
 
 def test_a_network_that_knows_scores_one_and_one_that_does_not_scores_nothing():

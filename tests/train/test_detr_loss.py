@@ -52,6 +52,16 @@ def test_pictures_without_particles_have_only_a_class_loss(published):
     assert {name: losses[name].item() for name in names} == pytest.approx({n: expected["no_targets"][n] for n in names}, rel=1e-4)
 
 
+def test_shares_of_a_batch_with_unequal_numbers_of_boxes_average_to_the_loss_of_the_whole():
+    generator = torch.Generator().manual_seed(3)
+    logits, boxes = torch.rand(2, 6, 2, generator=generator), torch.rand(2, 6, 4, generator=generator)
+    targets = [torch.rand(1, 4, generator=generator), torch.rand(5, 4, generator=generator)]
+    whole = DetrLoss()(DetrOutput(logits, boxes), targets)
+    shares = [DetrLoss()(DetrOutput(logits[i : i + 1], boxes[i : i + 1]), targets[i : i + 1], count=(1 + 5) / 2) for i in (0, 1)]
+    for name in ("loss_bbox", "loss_giou"):
+        assert float(shares[0][name] + shares[1][name]) / 2 == pytest.approx(float(whole[name]), rel=1e-5)
+
+
 def test_more_particles_than_queries_leave_some_unmatched():
     boxes = torch.rand(1, 3, 4, generator=torch.Generator().manual_seed(0))
     wanted = torch.rand(7, 4, generator=torch.Generator().manual_seed(1))

@@ -43,6 +43,7 @@ def test_two_processes_share_each_batch_and_come_to_the_weights_of_one(tmp_path)
     for name in ("loss", "score"):
         assert together[name] == pytest.approx(alone[name], rel=1e-4)
     assert (two / LAST).exists()
+    assert [(folder / f"mean-{rank}.txt").read_text() for folder, rank in ((one, 0), (two, 0), (two, 1))] == ["1.0", "1.5", "1.5"]
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path):

@@ -1,8 +1,6 @@
 """Labelled micrographs, denoised and resized as published once, and kept in files of which a training reads a few at a time."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,21 +12,16 @@ from numpy.typing import NDArray
 from cryopick.errors import CryopickError
 from cryopick.io.atomic import atomic_path
 from cryopick.io.dataset import LabelledMicrograph
-from cryopick.io.names import stem
 from cryopick.pickers.segnet_input import denoised
 from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.randomness import generator
 from cryopick.simulate.micrograph import micrograph_name, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
-from cryopick.train.disk import tell_skipped
+from cryopick.train.disk import file_identity, keyed_path, shared_files
 from cryopick.train.labelled import Skipped
 from cryopick.train.loop import Batch
 from cryopick.train.targets import disc_mask
 from cryopick.types import Micrograph, Picks
-
-THREADS = 4
-"""Micrographs in hand at a time: the chain's filters run beside each other, and memory is bounded."""
-NAME_KEPT = 40
 
 Grey = NDArray[np.uint8]
 
@@ -59,8 +52,7 @@ def from_disk(micrographs: Sequence[LabelledMicrograph]) -> list[Labelled]:
 
     def one(labelled: LabelledMicrograph) -> Labelled:
         source, truth = labelled.source, labelled.truth
-        about = source.path.stat()
-        identity = (source, about.st_mtime_ns, about.st_size, truth.diameter, truth.xy.tobytes())
+        identity = (*file_identity(labelled), truth.xy.tobytes())
         return Labelled(source.name, identity, lambda: (source.read(), truth))
 
     return [one(labelled) for labelled in micrographs]
@@ -88,19 +80,10 @@ def prepare_pages(
 
     Raises `CryopickError` where no micrograph can be read.
     """
-    paths = [_path(folder, each, settings) for each in micrographs]
-    mine = [pair for pair in zip(micrographs, paths, strict=True) if not pair[1].exists()][
-        fabric.global_rank :: fabric.world_size
-    ]
-    fabric.barrier()  # no process may see another's files before it has chosen its own
-    with ThreadPoolExecutor(THREADS) as pool:
-        skipped = [bad for bad in pool.map(lambda pair: _write(pair[0], pair[1], settings), mine) if bad is not None]
-    tell_skipped(skipped)
-    fabric.barrier()
-    pages = [(each.name, path) for each, path in zip(micrographs, paths, strict=True) if path.exists()]
-    if not pages:
-        raise CryopickError(f"no micrograph can be learnt from. {'; '.join(map(str, skipped[:3]))}")
-    return pages
+    shown = replace(settings, weights=None, sam=None, maps=None, device="cpu")
+    paths = [keyed_path(folder, each.name, each.identity, shown) for each in micrographs]
+    pages = shared_files(micrographs, paths, lambda each, path: _write(each, path, settings), fabric=fabric)
+    return [(each.name, path) for each, path in pages]
 
 
 def read_page(path: Path) -> Page:
@@ -138,12 +121,6 @@ def as_batch(pages: Sequence[Page]) -> Batch:
         return torch.from_numpy(np.stack(filled)[:, None])
 
     return {"pictures": stacked([page.picture for page in pages]), "masks": stacked([page.mask for page in pages])}
-
-
-def _path(folder: Path, labelled: Labelled, settings: SegnetSettings) -> Path:
-    shown = replace(settings, weights=None, sam=None, maps=None, device="cpu")
-    key = hashlib.sha256(repr((labelled.identity, shown)).encode()).hexdigest()[:12]
-    return folder / f"{stem(labelled.name)[:NAME_KEPT]}-{key}.safetensors"
 
 
 def _write(labelled: Labelled, path: Path, settings: SegnetSettings) -> Skipped | None:

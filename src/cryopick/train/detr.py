@@ -1,9 +1,6 @@
 """What the published transformer learns: from whole labelled micrographs to their boxes."""
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,62 +12,19 @@ from cryopick.coordinates import PixelMap
 from cryopick.errors import CryopickError
 from cryopick.evaluate.curves import precision_recall
 from cryopick.evaluate.matching import true_by_score
-from cryopick.io.dataset import LabelledMicrograph
 from cryopick.models.detr import Detr, DetrOutput
-from cryopick.models.detr_input import as_batch, fitted_hw, resized
+from cryopick.models.detr_input import as_batch
 from cryopick.models.resnet import ResNet
 from cryopick.pickers.detr_boxes import select_boxes
-from cryopick.pickers.published_chain import PublishedChain, chain_picture
-from cryopick.pickers.transformer_paper import InputSize
 from cryopick.randomness import generator
 from cryopick.train.detr_augment import DetrAugmentation, augment, fraction_boxes
+from cryopick.train.detr_examples import Example, Examples
 from cryopick.train.detr_loss import DetrLoss
+from cryopick.train.launch import mean_over_processes
 from cryopick.train.loop import Batch
-from cryopick.types import Micrograph, Picks
 
-logger = logging.getLogger(__name__)
-THREADS = 4
 NOTED = ("loss", "loss_ce", "loss_bbox", "loss_giou")
 """Parts of the loss that are logged: those of the last decoder layer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A picture uint8 (h, w) as the picker shows it to the network, where answers to it lie, and its micrograph's particles."""
-
-    grey: Tensor
-    to_home: PixelMap
-    truth: Picks
-
-    @property
-    def shape_hw(self) -> tuple[int, int]:
-        return self.grey.shape[0], self.grey.shape[1]
-
-
-def example(micrograph: Micrograph, truth: Picks, *, chain: PublishedChain, denoised: bool, size: InputSize) -> Example:
-    """A micrograph denoised, or taken as it is, and resized as for picking."""
-    shown = chain_picture(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
-    height, width = shown.grey.shape
-    fitted = fitted_hw((height, width), short_side=size.short_side, long_side=size.long_side)
-    small = resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted)
-    fit = PixelMap.resize((width / fitted[1], height / fitted[0]))
-    return Example(small, shown.answer_to_home.then(fit), truth)
-
-
-def examples(
-    micrographs: Sequence[LabelledMicrograph], *, chain: PublishedChain, denoised: bool, size: InputSize
-) -> list[Example]:
-    """All micrographs read and prepared once, in memory: less than a megabyte each at the published size.
-
-    Raises `FileError` for a micrograph that cannot be read.
-    """
-
-    def one(labelled: LabelledMicrograph) -> Example:
-        return example(labelled.source.read(), labelled.truth, chain=chain, denoised=denoised, size=size)
-
-    logger.info("preparing %d micrographs", len(micrographs))
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(one, micrographs))
 
 
 class DetrPictures:
@@ -80,8 +34,8 @@ class DetrPictures:
     (b, h, w), see `as_batch`, all `boxes` (n, 4) in one list, and how many of them are each picture's: `counts` (b,).
     """
 
-    def __init__(self, chosen: Sequence[Example], augmentation: DetrAugmentation, *, seed: int) -> None:
-        if not chosen:
+    def __init__(self, chosen: Examples, augmentation: DetrAugmentation, *, seed: int) -> None:
+        if not len(chosen):
             raise CryopickError("there are no micrographs to learn from")
         self.examples, self.augmentation, self.seed = chosen, augmentation, seed
 
@@ -109,7 +63,7 @@ class DetrTask:
     batch : pictures at once while validating.
     """
 
-    def __init__(self, model: Detr, held_out: Sequence[Example], *, loss: DetrLoss, backbone_rate: float, batch: int = 1) -> None:
+    def __init__(self, model: Detr, held_out: Examples, *, loss: DetrLoss, backbone_rate: float, batch: int = 1) -> None:
         self.model: nn.Module = model
         self.held_out, self.loss, self.backbone_rate, self.batch = held_out, loss, backbone_rate, batch
         cast(ResNet, model.get_submodule("backbone.0.body")).freeze_stem()
@@ -122,8 +76,12 @@ class DetrTask:
         return [{"params": others}, {"params": backbone, "lr": self.backbone_rate}]
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """The weighted sum over all decoder layers, and the last layer's parts."""
-        parts = self.loss(model(batch["pictures"], batch["padding"]), _targets(batch))
+        """The weighted sum over all decoder layers, and the last layer's parts.
+
+        Boxes count as much on every process, however many each has: their losses are divided by the mean number on all.
+        """
+        count = mean_over_processes(float(batch["counts"].sum()), device=batch["counts"].device)
+        parts = self.loss(model(batch["pictures"], batch["padding"]), _targets(batch), count=count)
         return {name: parts[name] for name in NOTED}
 
     @torch.inference_mode()
@@ -159,8 +117,9 @@ def _targets(batch: Batch) -> list[Tensor]:
     return list(torch.split(batch["boxes"], batch["counts"].tolist()))
 
 
-def _parts(chosen: Sequence[Example], count: int) -> Iterable[Sequence[Example]]:
-    return (chosen[first : first + count] for first in range(0, len(chosen), count))
+def _parts(chosen: Examples, count: int) -> Iterable[Sequence[Example]]:
+    numbers = range(len(chosen))
+    return ([chosen[number] for number in numbers[first : first + count]] for first in numbers[::count])
 
 
 def _judged(one: Example, said: DetrOutput, index: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -26,16 +26,16 @@ class DetrLoss:
     no_object_weight: float = 0.1
     label: int = PARTICLE
 
-    def __call__(self, output: DetrOutput, targets: list[Tensor]) -> dict[str, Tensor]:
+    def __call__(self, output: DetrOutput, targets: list[Tensor], *, count: float | None = None) -> dict[str, Tensor]:
         """Parts by name — `loss_ce`, `loss_bbox`, `loss_giou`, with `_0`, `_1`, … for the earlier decoder layers — and `loss`.
 
         Targets are (m, 4) boxes a picture, (centre x, centre y, width, height) as fractions; m may be 0, or more than there are
-        queries.
+        queries. The boxes' losses are divided by `count`, the number of all targets unless it is given, at least 1.
         """
         parts: dict[str, Tensor] = {}
         layers = [("", output.logits, output.boxes)]
         layers += [(f"_{index}", *layer) for index, layer in enumerate(output.auxiliary)]
-        count = max(1, sum(len(target) for target in targets))
+        count = max(1, sum(len(target) for target in targets) if count is None else count)
         for suffix, logits, boxes in layers:
             pairs = match(logits.float(), boxes.float(), targets, label=self.label)
             parts[f"loss_ce{suffix}"] = self._classes(logits.float(), pairs)
@@ -53,8 +53,8 @@ class DetrLoss:
         return F.cross_entropy(logits.transpose(1, 2), wanted, weight)
 
 
-def _boxes(boxes: Tensor, targets: list[Tensor], pairs: Pairs, count: int) -> tuple[Tensor, Tensor]:
-    """L1 and 1 − GIoU of the matched boxes, summed and divided by the number of targets."""
+def _boxes(boxes: Tensor, targets: list[Tensor], pairs: Pairs, count: float) -> tuple[Tensor, Tensor]:
+    """L1 and 1 − GIoU of the matched boxes, summed and divided by `count`."""
     found = torch.cat([picture[queries] for picture, (queries, _) in zip(boxes, pairs, strict=True)])
     wanted = torch.cat([target[chosen] for target, (_, chosen) in zip(targets, pairs, strict=True)])
     distance = (found - wanted).abs().sum() / count

@@ -18,8 +18,9 @@ from cryopick.models.weights import Card, fit
 from cryopick.pickers.published_chain import PublishedChain
 from cryopick.pickers.transformer import PAPER
 from cryopick.pickers.transformer_paper import InputSize
-from cryopick.train.detr import DetrPictures, DetrTask, examples
+from cryopick.train.detr import DetrPictures, DetrTask
 from cryopick.train.detr_augment import DetrAugmentation
+from cryopick.train.detr_examples import example_files
 from cryopick.train.detr_loss import DetrLoss
 from cryopick.train.disk import DiskSettings, find_parts, tell_skipped
 from cryopick.train.labelled import find_labelled
@@ -29,6 +30,7 @@ from cryopick.train.training import Recipe, Training
 
 CLASSIFIER = "fc."
 """What published ImageNet weights hold besides the features."""
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class DetrTraining:
 def prepare_detr(settings: DetrTraining, out: Path) -> Training:
     """The training of the settings in a folder; one that it holds is gone on with.
 
-    Raises `SettingError` where the settings name no micrographs, `FileError` for a micrograph that cannot be read.
+    Raises `SettingError` where the settings name no micrographs, `CryopickError` where none can be read.
     """
     if settings.disk is None:
         raise SettingError("the published transformer learns from labelled micrographs; name their folder instead of simulate")
@@ -95,17 +97,25 @@ def prepare_detr(settings: DetrTraining, out: Path) -> Training:
         precision=settings.loop.precision,
     )
     learnt, held_out = _parts(settings.disk, seed=seed)
-    shown = partial(examples, chain=settings.chain, denoised=settings.denoised, size=settings.size)
-    data = DetrPictures(shown(learnt), settings.augmentation, seed=seed)
+    shown = partial(
+        example_files,
+        chain=settings.chain,
+        denoised=settings.denoised,
+        size=settings.size,
+        folder=out / PICTURES,
+        fabric=fabric,
+    )
+    taught, judged = shown(learnt), shown(held_out)
+    data = DetrPictures(taught, settings.augmentation, seed=seed)
     task = DetrTask(
         build(settings),
-        shown(held_out),
+        judged,
         loss=settings.loss,
         backbone_rate=settings.backbone_rate,
         batch=settings.loop.batch,
     )
     source = Path(settings.disk.data).name
-    about = {"seen": [f"{len(learnt)} micrographs of {source}"], "held_out": [f"{len(held_out)} micrographs of {source}"]}
+    about = {"seen": [f"{len(taught)} micrographs of {source}"], "held_out": [f"{len(judged)} micrographs of {source}"]}
 
     def describe(_: nn.Module, best: float) -> Card:
         return Card(

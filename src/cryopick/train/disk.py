@@ -1,19 +1,27 @@
-"""Labelled micrographs on disk, parted into those that are learnt from and those that are validated on."""
+"""Labelled micrographs on disk: those learnt from, those validated on, and the files in which they are kept as they are shown."""
 
+import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.dataset import LabelledMicrograph
+from cryopick.io.names import stem
 from cryopick.train.held_out import split
 from cryopick.train.labelled import Skipped, find_labelled, label_border
 from cryopick.train.labelled_crops import Lesson, prepare_lessons
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+THREADS = 4
+"""Micrographs in hand at a time: the chain's filters run beside each other, and memory is bounded."""
+NAME_KEPT = 40
 NAMED = 20
 """Skipped micrographs that are named; of more only the number is told."""
 
@@ -91,6 +99,39 @@ def shared_lessons(
     if fabric.is_global_zero:
         tell_skipped(skipped)
     return lessons
+
+
+def shared_files(
+    items: Sequence[T], paths: Sequence[Path], write: Callable[[T, Path], Skipped | None], *, fabric: Any
+) -> list[tuple[T, Path]]:
+    """Items with the file of each, in their order; those of which `write` can make none are named in the log and left out.
+
+    Files that are there already are taken; the processes share the rest of the work.
+
+    Raises `CryopickError` where there is no file.
+    """
+    mine = [pair for pair in zip(items, paths, strict=True) if not pair[1].exists()][fabric.global_rank :: fabric.world_size]
+    fabric.barrier()  # no process may see another's files before it has chosen its own
+    with ThreadPoolExecutor(THREADS) as pool:
+        skipped = [bad for bad in pool.map(lambda pair: write(*pair), mine) if bad is not None]
+    tell_skipped(skipped)
+    fabric.barrier()
+    kept = [(item, path) for item, path in zip(items, paths, strict=True) if path.exists()]
+    if not kept:
+        raise CryopickError(f"no micrograph can be learnt from. {'; '.join(map(str, skipped[:3]))}")
+    return kept
+
+
+def keyed_path(folder: Path, name: str, *about: object) -> Path:
+    """Where the file of a micrograph is kept: another place for another `repr` of what it is made from."""
+    key = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
+    return folder / f"{stem(name)[:NAME_KEPT]}-{key}.safetensors"
+
+
+def file_identity(labelled: LabelledMicrograph) -> tuple[object, ...]:
+    """Another for another file, another content of it as far as its size and time tell, or another diameter of its particles."""
+    about = labelled.source.path.stat()
+    return (labelled.source, about.st_mtime_ns, about.st_size, labelled.truth.diameter)
 
 
 def tell_skipped(skipped: Sequence[Skipped]) -> None:

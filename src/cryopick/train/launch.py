@@ -3,6 +3,9 @@
 import os
 from typing import Any, Literal
 
+import torch
+import torch.distributed as dist
+
 from cryopick.errors import SettingError
 
 Accelerator = Literal["auto", "cpu", "cuda"]
@@ -41,6 +44,15 @@ def is_first_process() -> bool:
     from lightning.fabric.utilities import rank_zero_only
 
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def mean_over_processes(number: float, *, device: torch.device) -> float:
+    """The mean of a number over the processes that train together; on one process the number. All have to call it."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return number
+    total = torch.tensor(number, device=device)
+    dist.all_reduce(total)
+    return float(total) / dist.get_world_size()
 
 
 def _torchrun() -> tuple[int, int] | None:
