@@ -115,10 +115,10 @@ def test_a_watch_that_was_ended_goes_on_without_repeating_or_losing(micrographs,
 
 
 def test_a_file_that_vanishes_before_its_turn_leaves_no_trace(micrographs, place):
-    copy(micrographs, "m0.mrc", "m1.mrc", "m2.mrc")
-    status = watch_here(on_outcome=lambda outcome: Path("raw/m2.mrc").unlink(missing_ok=True))
-    assert (status.done, status.failed) == (2, 0)
-    assert sorted(path.name for path in OUT.glob("records/*.json")) == ["m0.json", "m1.json"]
+    copy(micrographs, "m0.mrc", "m1.mrc", "m2.mrc", "m3.mrc", "m4.mrc")  # some of which are read ahead
+    status = watch_here(on_outcome=lambda outcome: Path("raw/m4.mrc").unlink(missing_ok=True))
+    assert (status.done, status.failed) == (4, 0)
+    assert sorted(path.stem for path in OUT.glob("records/*.json")) == ["m0", "m1", "m2", "m3"]
 
 
 def test_a_file_that_vanishes_while_it_is_picked_is_no_failure_and_may_come_again(micrographs, place, monkeypatch):

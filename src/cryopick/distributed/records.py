@@ -31,7 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     name, path : the micrograph, as its source names it.
     status : "done", "failed" with an `error`, or "pending", which no record holds.
     picks : their number.
-    seconds : wall time from reading to writing.
+    seconds : wall time of reading, picking and writing it, without the waiting between them.
     diameter : Å where the pixel size is known, else pixels; the picker's estimate when none was given.
     files : what was written for this micrograph, relative to the output folder.
     notes : warnings while it was read and picked.

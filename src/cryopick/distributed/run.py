@@ -1,12 +1,13 @@
 """Pick many micrographs into one output folder, so that a run that was stopped at any moment goes on where it was."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from cryopick.distributed.assembly import assemble
+from cryopick.distributed.capacity import gpu_team
 from cryopick.distributed.cluster import DaskCrew
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.pool import run_tasks
@@ -14,7 +15,7 @@ from cryopick.distributed.records import Outcome, file_stems, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.shards import Shard
 from cryopick.distributed.sizing import prepare_sized, recorded
-from cryopick.distributed.work import Build, PickOne, Task, lost
+from cryopick.distributed.work import Build, Task, lost, start_picking
 from cryopick.io.sources import MicrographSource
 from cryopick.pickers.diameter import DiameterEstimate
 
@@ -97,13 +98,8 @@ def run_picking(
         left = [task for task in mine if outcomes[task.stem].status != "done"]
         on_start(len(mine) - len(left), len(mine))
         interrupted = False
-        start, gone = partial(PickOne, folder, settings, build), partial(lost, folder)
-        if crew is None:
-            results = run_tasks(left, start, workers=workers, lost=gone)
-        else:
-            results = crew.run(left, start, lost=gone, failed=_has_failed)
         try:
-            with closing(results):
+            with closing(_results(left, folder, settings, build, workers=workers, crew=crew)) as results:
                 for stem, outcome in results:
                     outcomes[stem] = outcome
                     on_outcome(outcome)
@@ -112,6 +108,9 @@ def run_picking(
                         break
         except KeyboardInterrupt:
             interrupted = True
+        if interrupted:  # some may have been finished and not told
+            untold = [task for task in left if outcomes[task.stem].status != "done"]
+            outcomes |= {task.stem: _earlier(task, folder, settings) for task in untold}
         last = shard is None or _all_recorded(tasks, folder)
         problems = _assemble(folder, tasks, settings, known=outcomes) if last else []
         left_out = _others(tasks, folder) if last else 0
@@ -128,6 +127,20 @@ def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSe
         problems = _assemble(folder, tasks, settings, known=outcomes)
         kept = sum(outcome.status == "done" for outcome in outcomes.values())
         return RunResult(list(outcomes.values()), kept, _others(tasks, folder), False, problems)
+
+
+def _results(
+    tasks: list[Task], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int, crew: DaskCrew | None
+) -> Generator[tuple[str, Outcome]]:
+    """What comes of the tasks, by their stems: from a crew, from workers that share the GPUs, or from workers on the cores."""
+    start, gone = partial(start_picking, folder, settings, build), partial(lost, folder)
+    if crew is not None:
+        return crew.run(tasks, start, lost=gone, failed=_has_failed)
+    if settings.device == "cuda":
+        team = gpu_team(workers)
+        start = partial(start, together=team.together)
+        return run_tasks(tasks, start, workers=workers, lost=gone, environments=team.environments)
+    return run_tasks(tasks, start, workers=workers, lost=gone)
 
 
 def _has_failed(result: tuple[str, Outcome]) -> bool:

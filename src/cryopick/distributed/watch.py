@@ -18,7 +18,7 @@ from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, check_name, free_stem, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.sizing import prepare_sized, recorded
-from cryopick.distributed.work import Build, PickOne, Task, lost
+from cryopick.distributed.work import Build, Task, lost, start_picking
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.atomic import leftovers
 from cryopick.io.picks_relion import coordinate_file
@@ -116,14 +116,14 @@ def watch_folder(
         folder.prepare(settings)
         watch = _Watch(folder, settings, inputs, pace or Pace(), on_status, beside)
         try:
-            start = partial(PickOne, folder, watch.sized(settings, build), build)
+            start = partial(start_picking, folder, watch.sized(settings, build), build)
             with closing(run_tasks(watch.tasks(), start, workers=workers, lost=partial(lost, folder))) as results:
                 for stem, outcome in results:
                     watch.take(stem, outcome)
                     on_outcome(outcome)
                     watch.look_after()
         except KeyboardInterrupt:
-            pass
+            watch.take_untold()
         finally:
             watch.stop_beside()
         watch.write_files()
@@ -273,6 +273,12 @@ class _Watch:
             return
         self.entries[source.name] = _Entry(stem, outcome.path, failed)
         (self.arrivals.failed if failed else self.arrivals.done)(source.name)
+
+    def take_untold(self) -> None:
+        """What was finished and not told when the watch was ended."""
+        for stem in list(self.in_hand):
+            if outcome := read_outcome(self.folder.record(stem)):
+                self.take(stem, outcome)
 
     def write_files(self) -> None:
         """The joint files, in the order of the paths, as a folder is listed."""

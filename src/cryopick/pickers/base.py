@@ -35,7 +35,7 @@ class Picker(Protocol):
 
 
 @runtime_checkable
-class BatchPicker(Protocol[Ready, Seen]):
+class BatchPicker(Picker, Protocol[Ready, Seen]):
     """A picker in three parts, for GPUs: one look at several micrographs, while processors make others ready and finish others.
 
     `finish` of what `prepare` and `look` gave is what `pick` gives, but for the rounding of sums that depends on how many are
