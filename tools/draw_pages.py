@@ -1,0 +1,105 @@
+"""Take the pictures of the pages in ``docs/``: report, review, and before and after, of the tutorial ``docs/improve.md``.
+
+    python tools/draw_pages.py FOLDER
+
+FOLDER is where the tutorial has been run to its end; it stays as it is. Needs Playwright and Debian's Chromium.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+TRUTH = "session/ground_truth/particle_coordinates"
+QUALITY = 82
+SETTLE = 2500
+"""Milliseconds in which tiles and pictures come."""
+
+
+def main(folder: Path) -> None:
+    """All pictures, of a copy of the first picks."""
+    with TemporaryDirectory() as place, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        picks = Path(place) / "picks"
+        shutil.copytree(folder / "picks", picks, ignore=shutil.ignore_patterns("review"))
+        take_report(browser, folder, picks)
+        take_review(browser, folder, picks)
+        take_comparison(browser, folder, picks)
+        browser.close()
+
+
+def take_report(browser: Browser, folder: Path, picks: Path) -> None:
+    """The report's top, and its micrographs."""
+    cryopick(folder, "report", picks, "--truth", "session/ground_truth/particles.star")
+    with opened(browser, (picks / "report.html").as_uri(), (1280, 1080)) as page:
+        take(page, "report-top.jpg")
+    with opened(browser, (picks / "report.html").as_uri(), (960, 810)) as page:
+        page.evaluate("document.getElementById('micrographs').scrollIntoView()")
+        take(page, "report-micrographs.jpg")
+
+
+def take_review(browser: Browser, folder: Path, picks: Path) -> None:
+    """The second micrograph, the first being reviewed, with a bad area along its left edge."""
+    with served(folder, picks) as address, opened(browser, address, (1440, 860)) as page:
+        page.wait_for_selector("#rows li[aria-current=true]")
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(SETTLE)
+        page.keyboard.press("b")
+        box = page.locator("#overlay").bounding_box() or {"x": 0, "y": 0, "width": 0, "height": 0}
+        left = box["x"] + (box["width"] - 0.97 * box["height"]) / 2 + 40
+        page.mouse.move(left, box["y"] + 0.55 * box["height"])
+        page.mouse.down()
+        page.mouse.move(left + 30, box["y"] + 0.8 * box["height"], steps=6)
+        page.mouse.up()
+        page.keyboard.press("e")
+        take(page, "review.jpg")
+
+
+def take_comparison(browser: Browser, folder: Path, picks: Path) -> None:
+    """Before and after on a micrograph that was not learnt from, all of them reviewed by the truth."""
+    cryopick(folder, "review", picks, "--corrected", TRUTH)
+    with served(folder, picks, "--compare", "picks-finetuned") as address, opened(browser, address, (1600, 760)) as page:
+        page.wait_for_selector("#pairs tr[aria-current=true]")
+        take(page, "compare.jpg")
+
+
+def take(page: Page, name: str) -> None:
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=IMAGES / name, type="jpeg", quality=QUALITY)
+
+
+@contextmanager
+def opened(browser: Browser, address: str, size: tuple[int, int]) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+    page = context.new_page()
+    page.goto(address)
+    yield page
+    context.close()
+
+
+@contextmanager
+def served(folder: Path, picks: Path, *words: str) -> Iterator[str]:
+    """The address of a review that is open until the end."""
+    command = [sys.executable, "-m", "cryopick", "review", str(picks), *words]
+    program = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    found = re.search(r"http\S+", program.stdout.readline() if program.stdout else "")
+    if found is None:
+        raise SystemExit("the review does not start")
+    yield found[0]
+    program.terminate()
+    program.wait()
+
+
+def cryopick(folder: Path, *words: object) -> None:
+    subprocess.run([sys.executable, "-m", "cryopick", *map(str, words)], cwd=folder, check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
