@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,25 @@ def test_a_folder_that_is_not_there_yet_is_waited_for(micrographs, place):
 
     assert watch_here(Pace(settle=0, poll=0.02, refresh=0, until_idle=2.0), on_status=come).done == 1
     assert "no such file or folder" in told[0].trouble
+
+
+def test_what_follows_from_the_files_is_done_beside_while_it_watches(micrographs, place):
+    copy(micrographs, "m0.mrc")
+    done = place / "done"
+
+    def end_when_done(status: Status) -> None:
+        if done.exists():
+            raise KeyboardInterrupt
+
+    pace = Pace(settle=0, poll=0.02, refresh=0, until_idle=60)
+    status = watch_here(pace, on_status=end_when_done, beside=partial(Path.mkdir, done))
+    assert status.done == 1
+    assert done.is_dir()
+
+
+def test_nothing_is_done_beside_while_there_is_nothing(place):
+    watch_here(beside=partial(Path.mkdir, place / "done"))
+    assert not (place / "done").exists()
 
 
 def test_two_watches_in_one_folder_are_refused(micrographs, place):
