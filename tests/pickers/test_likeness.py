@@ -27,21 +27,21 @@ def test_a_pick_of_half_the_strength_is_half_as_alike():
     strengths = np.ones(len(PLACES))
     strengths[::4] = 0.5
     scores = np.where(strengths == 1, 0.9, 0.6)
-    alike = likeness(spots(strengths), found(scores), diameter=DIAMETER)
+    alike = likeness(spots(strengths), found(scores), diameter=DIAMETER).strength
     np.testing.assert_allclose(alike, strengths, atol=0.03)
 
 
 def test_what_is_stronger_than_the_others_is_no_more_alike_for_it():
     strengths = np.ones(len(PLACES))
     strengths[3] = 5.0
-    alike = likeness(spots(strengths), found(np.full(len(PLACES), 0.9)), diameter=DIAMETER)
+    alike = likeness(spots(strengths), found(np.full(len(PLACES), 0.9)), diameter=DIAMETER).strength
     assert alike[3] == 1
 
 
 def test_a_bright_spot_among_dark_ones_is_less_alike_than_nothing_at_all():
     strengths = np.ones(len(PLACES))
     strengths[5], strengths[6] = 0.0, -1.0
-    alike = likeness(spots(strengths), found(np.where(strengths == 1, 0.9, 0.4)), diameter=DIAMETER)
+    alike = likeness(spots(strengths), found(np.where(strengths == 1, 0.9, 0.4)), diameter=DIAMETER).strength
     assert alike[6] < -0.9 < alike[5] < 0.1
 
 
@@ -49,11 +49,32 @@ def test_a_bright_spot_among_dark_ones_is_less_alike_than_nothing_at_all():
 def test_too_few_sure_picks_say_nothing(sure):
     scores = np.r_[np.full(2 * sure, 0.9)[: 2 * sure - 1 if sure else 0], np.full(4, 0.2)]
     alike = likeness(spots(np.ones(len(PLACES))), found(scores), diameter=DIAMETER)
-    np.testing.assert_array_equal(alike, 1)
+    np.testing.assert_array_equal(alike.strength, 1)
+    np.testing.assert_array_equal(alike.xy, PLACES[: len(scores)])
 
 
 def test_the_strength_of_the_whole_picture_does_not_matter():
     strengths = np.linspace(0.3, 1, len(PLACES))
     picture = spots(strengths)
-    once, twice = (likeness(factor * picture, found(strengths), diameter=DIAMETER) for factor in (1, 2))
+    once, twice = (likeness(factor * picture, found(strengths), diameter=DIAMETER).strength for factor in (1, 2))
     np.testing.assert_allclose(once, twice, rtol=1e-4)
+
+
+def test_centres_that_are_off_move_to_the_middle_of_their_particles():
+    rng = np.random.default_rng(1)
+    places = PLACES + rng.uniform(-0.5, 0.5, PLACES.shape)
+    off = Detections(places + rng.normal(0, 0.08 * DIAMETER, PLACES.shape), np.full(len(PLACES), 0.9, np.float32))
+    moved = likeness(spots(np.ones(len(PLACES)), places), off, diameter=DIAMETER)
+    errors = np.linalg.norm(moved.xy - places, axis=1)
+    assert np.median(errors) < 0.5 * np.median(np.linalg.norm(off.xy - places, axis=1))
+    assert errors.max() < 0.2 * DIAMETER
+
+
+def test_a_pick_does_not_walk_to_the_next_particle():
+    lone = np.array([100.0, 100.0])
+    places = np.vstack([PLACES, lone + np.array([DIAMETER, 0])])
+    picked = np.vstack([PLACES, lone])
+    held = likeness(
+        spots(np.ones(len(places)), places), Detections(picked, np.full(len(picked), 0.9, np.float32)), diameter=DIAMETER
+    )
+    assert np.linalg.norm(held.xy[-1] - lone) < 0.2 * DIAMETER

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from pickers.discs import draw_discs, hits, scatter
 from scipy.spatial import cKDTree
+from typer.testing import CliRunner
 
+from cryopick.cli import app
 from cryopick.errors import SettingError
+from cryopick.evaluate.resolution import read_oriented
 from cryopick.pickers import picker
 from cryopick.pickers.log import LogPicker, LogSettings
 from cryopick.types import Micrograph
@@ -51,6 +54,16 @@ def test_rings_are_found_at_their_middle(rng, centres):
     picks = pick(rings)
     assert hits(picks.xy, centres, 3) >= 38
     assert len(picks) <= 44
+
+
+def test_hollow_particles_are_found_at_their_middle_and_not_at_their_rim(tmp_path):
+    words = ["--size", "384", "--pixel-size", "6", "--preset", "resolution", "--structures", "barrel-D7", "--seed", "1"]
+    run = CliRunner().invoke(app, ["simulate", "--out", str(tmp_path), "-n", "1", *words], catch_exceptions=False)
+    assert run.exit_code == 0
+    (simulated,) = read_oriented(tmp_path)
+    picks = LogPicker(LogSettings()).pick(simulated.source.read(), diameter=170)
+    distances = cKDTree(simulated.truth.xy).query(picks.xy)[0]
+    assert np.median(distances) * 6 < 0.05 * 170
 
 
 def test_three_discs_in_a_large_picture_are_found(rng):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.pickers.base import Detections
-from cryopick.pickers.blobs import BlobFilter, asymmetry, radial_profile
+from cryopick.pickers.blobs import BlobFilter, radial_profile
 from cryopick.pickers.correlate import Correlator, disc, distances
 from cryopick.pickers.peaks import find_peaks
 from cryopick.pickers.threshold import Cut, find_cut
@@ -14,14 +14,14 @@ from cryopick.pickers.threshold import Cut, find_cut
 Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 
-WIDTHS = 6
-"""Blob sizes tried."""
+WIDTHS = 4
+"""Blob sizes that the search is begun with."""
 
 HOLLOW = 1.4
 """Largest blob size tried over the diameter: a ring answers in its middle only to filters wider than itself."""
 
 ROUNDS = 2
-"""Times that the average is made anew from what the last one found."""
+"""Times that the average is made from what the last one found."""
 
 SURROUNDINGS = 1.5
 """Diameter of the averaged disc over that of the particle: the fringe around a defocused particle belongs to its looks."""
@@ -48,15 +48,21 @@ class Match:
 def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: float) -> Match:
     """Find dark particles of `diameter` pixels in a picture, `spacing` pixels apart at least.
 
-    Of the Laplacian-of-Gaussian filters from `slenderness` to `HOLLOW` times the diameter, the one whose response is most
-    lopsided gives the first blobs. The rotational average of the better half of them is correlated with the picture, and is
-    made anew from what that finds.
+    Laplacian-of-Gaussian filters from `slenderness` to `HOLLOW` times the diameter each give first blobs. The rotational
+    average of the better half of them is correlated with the picture, and made anew from what that finds. Filters narrower
+    than the particle may find its rim, or its ends, in place of its middle; but what surrounds these is not round, so that
+    the average resembles it less: of all averages the one is taken that explains most of the picture.
     """
     blobs = BlobFilter(pixels, int(np.ceil(HOLLOW * diameter)))
-    response = max(map(blobs, np.geomspace(slenderness * diameter, HOLLOW * diameter, WIDTHS)), key=asymmetry)
+    correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
+    widths = np.geomspace(slenderness * diameter, HOLLOW * diameter, WIDTHS)
+    return max((_follow(blobs(width), correlator, pixels, spacing) for width in widths), key=_explained)
+
+
+def _follow(response: Map, correlator: Correlator, pixels: Map, spacing: float) -> Match:
+    """What the average of a filter's first blobs finds."""
     particles = find_peaks(response, spacing=spacing, threshold=0.0).xy
     particles = particles[: (len(particles) + 1) // 2]
-    correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
     for _ in range(ROUNDS):
         likeness = correlator(rotational_average(pixels, particles, len(correlator.mask) // 2))
         peaks, chance = (find_peaks(sign * likeness, spacing=spacing) for sign in (1, -1))
@@ -65,6 +71,12 @@ def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: 
         if kept.any():
             particles = peaks.xy[kept]
     return Match(peaks, cut, particles, correlator)
+
+
+def _explained(match: Match) -> float:
+    """The share of the picture's variance that the average explains, in units of one particle's surroundings."""
+    scores = match.peaks.scores
+    return float((scores[scores >= match.cut.at] ** 2).sum())
 
 
 def rotational_average(pixels: Map, xy: Points, reach: int) -> Map:

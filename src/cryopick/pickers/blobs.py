@@ -9,9 +9,6 @@ from cryopick.pickers.correlate import distances
 Map = NDArray[np.float32]
 
 MAD_TO_DEVIATION = 1.4826
-CLIP = 6.0
-"""Responses beyond this many deviations are contamination or defects; they have no more say than this."""
-
 EXAMPLES = 1000
 """Blobs that are averaged at most: the average of so many has no noise left that matters."""
 
@@ -47,14 +44,6 @@ class BlobFilter:
         middle = np.median(sample)
         deviation = MAD_TO_DEVIATION * np.median(np.abs(sample - middle))
         return np.asarray((response - middle) / deviation if deviation > 0 else np.zeros_like(response), np.float32)
-
-
-def asymmetry(response: Map) -> float:
-    """Skewness of a response, clipped: noise has none, particles of one sign and the filter's size have the most."""
-    clipped = np.clip(response, -CLIP, CLIP)
-    centred = clipped - clipped.mean()
-    variance = float((centred**2).mean())
-    return float((centred**3).mean()) / variance**1.5 if variance > 0 else 0.0
 
 
 def radial_profile(pixels: Map, xy: NDArray[np.float64], reach: int) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ def find_peaks(score_map: NDArray[np.float32], *, spacing: float, threshold: flo
     rows, columns = np.nonzero(patches)
     patch = patches[rows, columns] - 1
     sizes = np.bincount(patch, minlength=count)
-    shift = np.where((sizes[patch] == 1)[:, None], _parabola_shift(score_map, rows, columns), 0.0)
+    shift = np.where((sizes[patch] == 1)[:, None], parabola_shift(score_map, rows, columns), 0.0)
     points = np.column_stack([columns, rows]) + shift
     xy = np.column_stack([np.bincount(patch, points[:, axis], count) for axis in (0, 1)]) / sizes[:, None]
     scores = np.zeros(count, np.float32)
@@ -54,7 +54,7 @@ def suppress(xy: NDArray[np.float64], scores: NDArray[np.float32], spacing: floa
     return order[kept]
 
 
-def _parabola_shift(score_map: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+def parabola_shift(score_map: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
     """Where the parabola through each pixel and its two neighbours peaks, (n, 2) as (x, y) within half a pixel; 0 at the edge."""
     padded = np.pad(score_map.astype(np.float64), 1, mode="edge")
     height, width = score_map.shape

@@ -29,7 +29,7 @@ from cryopick.pickers.diameter import DiameterEstimate, Limits, Size, combine, m
 from cryopick.pickers.instances import Instances, prompts, watershed
 from cryopick.pickers.likeness import likeness
 from cryopick.pickers.mask_generator import Segmenter, generate_masks
-from cryopick.pickers.peaks import find_peaks
+from cryopick.pickers.peaks import find_peaks, suppress
 from cryopick.pickers.segnet_input import Prepared, denoised, evened, scaled
 from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.pickers.stages import Stages, nothing_seen, write_stages
@@ -237,7 +237,7 @@ class SegnetPicker:
         )
 
     def _peaks(self, probability: Map, prepared: Prepared) -> Detections:
-        """Peaks of the map; where the network has learnt one size, those fainter than the surest ones of the micrograph lose."""
+        """Peaks of the map; where the network has learnt one size, each is held against the surest ones of the micrograph."""
         settings = self.settings
         if prepared.diameter_px is None:
             return find_peaks(probability, spacing=UNKNOWN_SPACING, threshold=settings.threshold)
@@ -246,10 +246,12 @@ class SegnetPicker:
         if self._trained.particle_px is None or weight == 0:
             return find_peaks(probability, spacing=settings.spacing * diameter, threshold=settings.threshold)
         found = find_peaks(probability, spacing=settings.spacing * diameter, threshold=min(FAINTEST, settings.threshold))
-        change = weight * (likeness(prepared.values, found, diameter=diameter) - 1)
+        alike = likeness(prepared.values, found, diameter=diameter)
+        change = weight * (alike.strength - 1)
         scores = np.asarray(expit(logit(found.scores.clip(max=1 - 1e-6)) + change), np.float32)
-        kept = scores >= settings.threshold
-        return Detections(found.xy[kept], scores[kept])
+        kept = suppress(alike.xy, scores, settings.spacing * diameter)
+        kept = kept[scores[kept] >= settings.threshold]
+        return Detections(alike.xy[kept], scores[kept])
 
 
 def _load_network(settings: SegnetSettings) -> tuple[nn.Module, Trained]:

@@ -185,22 +185,24 @@ class TiledRoute:
         pixel_size = micrograph.pixel_size or 1.0
         shown = ready.nominal / pixel_size / prepared.to_home.length
         found = apart(boxes, prepared.values.shape, spacing=settings.spacing * shown)
-        scores = self._scores(found, prepared.values, diameter=shown)
-        sure = scores >= (THRESHOLD if settings.threshold is None else settings.threshold)
+        held = self._held_against_surest(found, prepared.values, diameter=shown)
+        kept = suppress(held.xy, held.scores, settings.spacing * shown)
+        kept = kept[held.scores[kept] >= (THRESHOLD if settings.threshold is None else settings.threshold)]
         if diameter is None:
-            sides = found.sides[sure] if sure.any() else np.array([self.trained.particle_px])
+            sides = found.sides[kept] if len(kept) else np.array([self.trained.particle_px])
             diameter = float(np.median(sides)) * prepared.to_home.length * pixel_size
-        return to_picks(Detections(found.xy[sure], scores[sure]), prepared.to_home, micrograph, diameter=diameter)
+        return to_picks(Detections(held.xy[kept], held.scores[kept]), prepared.to_home, micrograph, diameter=diameter)
 
-    def _scores(self, found: "Found", values: NDArray[np.float32], *, diameter: float) -> NDArray[np.float32]:
-        """Chances (n,) of boxes in a picture to be right; those fainter than the surest ones of the micrograph lose."""
+    def _held_against_surest(self, found: "Found", values: NDArray[np.float32], *, diameter: float) -> Detections:
+        """Boxes' centres in a picture and their chances to be right, held against the surest ones of the micrograph."""
         slope, offset = self.trained.calibration
         logits = slope * found.logits + offset
-        if self.settings.likeness:
-            chances = np.asarray(expit(logits), np.float32)
-            alike = likeness(values, Detections(found.xy, chances), diameter=diameter)
-            logits = logits + self.settings.likeness * (alike - 1)
-        return np.asarray(expit(logits), np.float32)
+        chances = Detections(found.xy, np.asarray(expit(logits), np.float32))
+        if not self.settings.likeness:
+            return chances
+        alike = likeness(values, chances, diameter=diameter)
+        logits = logits + self.settings.likeness * (alike.strength - 1)
+        return Detections(alike.xy, np.asarray(expit(logits), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
