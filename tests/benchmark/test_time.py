@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from cryopick.benchmark.entrants import OwnPicker
+from cryopick.benchmark.entrants import OwnPicker, PickFiles
 from cryopick.benchmark.results import Made
+from cryopick.benchmark.rivals import RelionAutopick
 from cryopick.benchmark.stopwatch import PATIENCE, Sample, StageFunctions, repeated, stage_functions, taken_apart
 from cryopick.benchmark.throughput import seconds_between
 from cryopick.benchmark.timetables import time_tables
-from cryopick.benchmark.timing import Case, Timing, What, read_timings, stage_case, take_all, timing_set
+from cryopick.benchmark.timing import Case, Timing, What, all_cases, read_timings, stage_case, take_all, timing_set
 from cryopick.errors import CryopickError
 
 MADE = Made(version="1", commit="abc", command="cryopick benchmark --time", processor="p", workers=1)
@@ -139,3 +140,16 @@ def test_what_is_timed_is_one_simulated_micrograph_of_the_size_asked_for(tmp_pat
     case = stage_case(OwnPicker("log"), 64, task, device="cpu", repeats=1)
     assert (case.what.name, len(task.sources), task.diameter) == ("stages-log-cpu-64-1", 1, 160.0)
     assert task.sources[0].read().shape_hw == (64, 64)
+
+
+def test_everything_is_timed_but_files_of_picks(tmp_path, monkeypatch):
+    monkeypatch.setattr("cryopick.benchmark.timing.available_cores", lambda: 3)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    entrants = [OwnPicker("segnet"), PickFiles("theirs", "p.star"), RelionAutopick("relion_autopick")]
+    cases = all_cases(entrants, [64, 96], tmp_path, repeats=1, published=True)
+    assert {case.what.name for case in cases} == {
+        *("stages-segnet-cpu-64-1", "stages-segnet-cpu-96-1", "stages-published-cpu-64-1", "stages-published-cpu-96-1"),
+        *("program-segnet-cpu-64-1", "program-segnet-cpu-96-1", "program-relion-log-cpu-64-1", "program-relion-log-cpu-96-1"),
+        *("workers-segnet-cpu-96-1", "workers-segnet-cpu-96-2", "training-segnet-cpu-0-1"),
+    }
+    assert len(cases) == 11

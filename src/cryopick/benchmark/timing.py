@@ -16,7 +16,7 @@ import msgspec
 
 from cryopick import __version__
 from cryopick.benchmark.cost import run_and_measure
-from cryopick.benchmark.entrants import Entrant, OwnPicker
+from cryopick.benchmark.entrants import Entrant, OwnPicker, PickFiles
 from cryopick.benchmark.results import Made
 from cryopick.benchmark.sets import SET, BenchmarkSet
 from cryopick.benchmark.simulated import DIAMETERS, SEED, structure_of
@@ -103,18 +103,19 @@ def timing_set(folder: Path, size: int) -> BenchmarkSet:
 def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *, repeats: int, published: bool) -> list[Case]:
     """All that there is to time of entrants, and with `published` the published route; micrographs are kept in `folder`.
 
-    Stages by size, whole programs by size, micrographs by the number of workers on the largest size, and steps of the default
-    recipes; what can compute on a GPU is timed there too, where there is one.
+    Files of picks have no time. Timed are stages by size, whole programs by size, micrographs by the number of workers on
+    the largest size, and steps of the default recipes; what can compute on a GPU is timed there too, where there is one.
     """
     sets = {size: timing_set(folder, size) for size in sizes}
-    own = [entrant for entrant in entrants if isinstance(entrant, OwnPicker)]
+    programs = [entrant for entrant in entrants if not isinstance(entrant, PickFiles)]
+    own = [entrant for entrant in programs if isinstance(entrant, OwnPicker)]
     on_devices = [(one, device) for one in own for device in _devices(one)]
     stages: list[tuple[OwnPicker | None, Device]] = [*on_devices, *((None, device) for device in _cuda_too() if published)]
     trained = [name for name in dict.fromkeys(one.picker for one in own) if name in RECIPES]
     last = max(sets)
     return [
         *(stage_case(one, size, sets[size], device=device, repeats=repeats) for one, device in stages for size in sets),
-        *(program_case(entrant, size, sets[size], repeats=repeats) for entrant in entrants for size in sets),
+        *(program_case(entrant, size, sets[size], repeats=repeats) for entrant in programs for size in sets),
         *(
             workers_case(one, last, sets[last], device=device, workers=count)
             for one, device in on_devices
