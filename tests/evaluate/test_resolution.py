@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import FileError
-from cryopick.evaluate.resolution import box_side, box_transforms, read_oriented, resolve_picks
+from cryopick.evaluate.resolution import agreement, box_side, box_transforms, read_oriented, resolve_picks
 from cryopick.evaluate.resolution_report import HEADINGS
 from cryopick.io.picks import write_picks
 from cryopick.types import Picks
@@ -65,6 +65,18 @@ def test_the_truth_is_not_worse_than_picks_with_centring_errors(micrographs, bes
     assert np.median(worse.errors) == pytest.approx(15 * np.sqrt(2 * np.log(2)), rel=0.15)  # of a Rayleigh distribution
     assert best.as_picked.correlation.resolution() < worse.as_picked.correlation.resolution()
     assert worse.recentred.correlation.resolution() == pytest.approx(best.as_picked.correlation.resolution(), rel=0.15)
+
+
+def test_the_truth_agrees_with_itself_as_its_halves_do(best):
+    np.testing.assert_allclose(agreement(best, best).correlation, best.as_picked.correlation.correlation, atol=1e-6)
+
+
+def test_picks_that_are_all_off_in_one_way_agree_with_each_other_but_not_with_the_truth(micrographs, best):
+    # Each beside its particle's axis, where that particle's own frame has its x: a map of something, but not of the particle.
+    beside = [moved(one.truth, 60 / 6 * one.rotations[:, :2, 0]) for one in micrographs]
+    off = resolve_picks("off", beside, micrographs)
+    assert off.as_picked.correlation.resolution() < 30
+    assert agreement(off, best).resolution() > 2 * off.as_picked.correlation.resolution()
 
 
 def test_false_picks_count_and_do_harm(micrographs, best, rng):

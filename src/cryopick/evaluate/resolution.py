@@ -66,7 +66,7 @@ class Resolution:
     truth, right, false : particles there are, those that were picked, picks that are none (each with a random orientation).
     errors : float64 (right,), Å from the pick to its particle.
     directions : float64 (right, 2), rot and tilt in degrees, from where the picked particles are seen.
-    voxel_size : Å.
+    voxel_size, diameter : Å.
     as_picked : reconstructed about the picks. `recentred` : about the true centres, as if refinement had mended them all.
     """
 
@@ -77,6 +77,7 @@ class Resolution:
     errors: NDArray[np.float64]
     directions: NDArray[np.float64]
     voxel_size: float
+    diameter: float
     as_picked: HalfMaps
     recentred: HalfMaps
 
@@ -161,7 +162,19 @@ def resolve_picks(
     views = torch.cat([row.rotations for row in rows]).numpy()[right][:, 2]
     directions = np.rad2deg(np.stack([np.arctan2(views[:, 1], views[:, 0]), np.arccos(np.clip(views[:, 2], -1, 1))], 1))
     there, found = sum(len(one.truth) for one in micrographs), int(right.sum())
-    return Resolution(name, there, found, len(right) - found, errors, directions, size, as_picked, recentred)
+    return Resolution(name, there, found, len(right) - found, errors, directions, size, diameter, as_picked, recentred)
+
+
+def agreement(found: Resolution, truth: Resolution) -> ShellCorrelation:
+    """How far the map of picks is the true one: each of its halves with the truth's other half, so that they share no particle.
+
+    Two half-maps of picks that are off in one way agree with each other, though both are wrong; with the truth's they do not.
+    Both must come from the same micrographs, with one seed.
+    """
+    mask = soft_sphere(len(found.as_picked.first), diameter_px=found.diameter / found.voxel_size)
+    couples = ((found.as_picked.first, truth.as_picked.second), (found.as_picked.second, truth.as_picked.first))
+    both = [shell_correlation(one, other, voxel_size=found.voxel_size, mask=mask) for one, other in couples]
+    return ShellCorrelation(both[0].frequency, np.mean([one.correlation for one in both], axis=0))
 
 
 def box_transforms(pixels: NDArray[np.float32], xy: NDArray[np.float64], *, side: int) -> torch.Tensor:
@@ -201,17 +214,19 @@ def _matched(
     picks: Sequence[Picks], micrographs: Sequence[OrientedMicrograph], *, radius_px: float, seed: int
 ) -> Iterator[_Picked]:
     couples, _ = pair_micrographs(picks, [one.truth for one in micrographs])
-    start = 0  # halves alternate through all micrographs, so that they differ by one particle at most
+    start = 0  # halves alternate through all micrographs, so that the truth's differ by one particle at most
     for number, (couple, one) in enumerate(zip(couples, micrographs, strict=True)):
         rng = generator(seed, "resolution", number)
         pairs = match_points(couple.found.xy, couple.truth.xy, radius_px=radius_px).pairs
+        half_of_true = (rng.permutation(len(couple.truth)) + start) % 2  # a particle is in one half, whoever picks it
+        start += len(couple.truth)
         count = len(couple.found)
-        right, true_xy = np.zeros(count, bool), couple.found.xy.copy()
+        right, true_xy, half = np.zeros(count, bool), couple.found.xy.copy(), rng.integers(2, size=count)
         right[pairs[:, 0]], true_xy[pairs[:, 0]] = True, couple.truth.xy[pairs[:, 1]]
+        half[pairs[:, 0]] = half_of_true[pairs[:, 1]]
         rotations = random_rotations(count, torch.Generator().manual_seed(int(rng.integers(2**62))))
         rotations[pairs[:, 0]] = torch.from_numpy(one.rotations[pairs[:, 1]]).float()
-        yield _Picked(couple.found.xy, true_xy, rotations, right, (rng.permutation(count) + start) % 2)
-        start += count
+        yield _Picked(couple.found.xy, true_xy, rotations, right, half)
 
 
 def _half_maps(pair: Sequence[Reconstruction], group: torch.Tensor, *, voxel_size: float, mask: NDArray[np.float64]) -> HalfMaps:

@@ -9,48 +9,49 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cryopick.evaluate.fsc import GOLD_STANDARD, HALF
-from cryopick.evaluate.resolution import Resolution
+from cryopick.evaluate.resolution import Resolution, agreement
 from cryopick.io.atomic import atomic_path, write_text
 
 HEADINGS = (
     *("picks of", "particles", "right", "missed", "false", "centring error (Å)"),
-    *("Å at .143", "Å at .5", "recentred: Å at .143", "Å at .5"),
+    *("true to: Å at .143", "Å at .5", "halves: Å at .143", "recentred halves: Å at .143"),
 )
 RELION_HEADING = "RELION (Å)"
 
 
 def write_tables(found: Sequence[Resolution], folder: Path, *, relion: dict[str, float] | None = None) -> str:
-    """Write ``resolution.md`` and ``.csv``, and ``fsc.csv`` with the curves; returns the Markdown.
+    """Write ``resolution.md`` and ``.csv``, and ``fsc.csv`` with the curves; returns the Markdown. The first are the truth's.
 
     `relion` has RELION's own resolution of the picks by their name; a column more where it is given.
     """
     headings = [*HEADINGS, *([] if relion is None else [RELION_HEADING])]
-    rows = [[*_row(one), *([] if relion is None else [_angstrom(relion.get(one.name, np.inf))])] for one in found]
+    rows = [[*_row(one, found[0]), *([] if relion is None else [_angstrom(relion.get(one.name, np.inf))])] for one in found]
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     write_text(folder / "resolution.md", markdown)
     write_text(folder / "resolution.csv", _csv([headings, *rows]))
-    curves: list[Sequence[str]] = [("picks", "frequency", "as_picked", "recentred")]
+    curves: list[Sequence[str]] = [("picks", "frequency", "with_truth", "halves", "recentred_halves")]
     for one in found:
-        pair = (one.as_picked.correlation, one.recentred.correlation)
-        points = zip(pair[0].frequency, pair[0].correlation, pair[1].correlation, strict=True)
+        three = (agreement(one, found[0]), one.as_picked.correlation, one.recentred.correlation)
+        points = zip(three[0].frequency, *(each.correlation for each in three), strict=True)
         curves += [(one.name, *(f"{value:.6f}" for value in point)) for point in points]
     write_text(folder / "fsc.csv", _csv(curves))
     return markdown
 
 
 def draw_correlations(found: Sequence[Resolution], path: Path) -> None:
-    """Shell correlations as picked (whole lines) and recentred (broken ones), with both thresholds."""
+    """Shell correlations with the truth, the first row (whole lines), and between halves (dotted ones), with both thresholds."""
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     panel = figure.subplots()
     for number, one in enumerate(found):
-        for maps, style in ((one.as_picked, "-"), (one.recentred, ":")):
-            label = f"{one.name}: {_angstrom(maps.correlation.resolution())} Å" if style == "-" else None
-            panel.plot(maps.correlation.frequency, maps.correlation.correlation, style, color=f"C{number % 10}", label=label)
+        true = agreement(one, found[0])
+        label = f"{one.name}: {_angstrom(true.resolution())} Å"
+        for curve, style, name in ((true, "-", label), (one.as_picked.correlation, ":", None)):
+            panel.plot(curve.frequency, curve.correlation, style, color=f"C{number % 10}", label=name)
     for threshold in (GOLD_STANDARD, HALF):
         panel.axhline(threshold, color="0.6", linewidth=1)
     panel.set(xlabel="spatial frequency (1/Å)", ylabel="Fourier shell correlation", ylim=(-0.1, 1.02), xlim=(0, None))
-    panel.set_title("whole lines: about the picks; dotted: about the true centres")
+    panel.set_title("whole lines: each half with the truth's other half; dotted: halves with each other")
     panel.legend()
     _save(figure, path)
 
@@ -83,9 +84,14 @@ def draw_directions(found: Sequence[Resolution], path: Path) -> None:
     _save(figure, path)
 
 
-def _row(one: Resolution) -> list[str]:
+def _row(one: Resolution, truth: Resolution) -> list[str]:
     error = f"{np.median(one.errors):.1f}" if len(one.errors) else "–"
-    levels = [maps.correlation.resolution(level) for maps in (one.as_picked, one.recentred) for level in (GOLD_STANDARD, HALF)]
+    true = agreement(one, truth)
+    levels = [
+        true.resolution(),
+        true.resolution(HALF),
+        *(maps.correlation.resolution() for maps in (one.as_picked, one.recentred)),
+    ]
     return [one.name, *map(str, (one.truth, one.right, one.missed, one.false)), error, *map(_angstrom, levels)]
 
 
