@@ -58,7 +58,7 @@ def test_focal_loss_by_hand():
 def test_each_particle_charges_the_query_that_fits_it_best():
     # Query 1 lies on the particle, query 0 beside it is surer; the box's costs outweigh that.
     boxes = torch.tensor([[[0.2, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2]]])
-    losses = set_loss(torch.tensor([[1.0, 0.0]]), boxes, [torch.tensor([[0.5, 0.6, 0.2, 0.2]])], focal=(0.25, 2.0))
+    losses = set_loss(torch.tensor([[1.0, 0.0]]), boxes, [torch.tensor([[0.5, 0.6, 0.2, 0.2]])], focal=(0.25, 2.0), count=1)
     assert losses["box"].item() == pytest.approx(0.1)
     # Overlap 0.2 × 0.1 of a union of 0.06, and a hull of the same area as the union.
     assert losses["giou"].item() == pytest.approx(1 - 1 / 3, abs=1e-5)
@@ -69,7 +69,7 @@ def test_each_particle_charges_the_query_that_fits_it_best():
 
 def test_a_crop_without_particles_charges_sureness_alone():
     logits = torch.zeros(1, 3, requires_grad=True)
-    losses = set_loss(logits, torch.rand(1, 3, 4), [torch.zeros(0, 4)], focal=(0.25, 2.0))
+    losses = set_loss(logits, torch.rand(1, 3, 4), [torch.zeros(0, 4)], focal=(0.25, 2.0), count=0)
     assert (losses["box"].item(), losses["giou"].item()) == (0.0, 0.0)
     assert losses["label"].item() == pytest.approx(3 * 0.75 * 0.25 * math.log(2))
     sum(losses.values()).backward()
@@ -78,7 +78,9 @@ def test_a_crop_without_particles_charges_sureness_alone():
 
 def test_more_particles_than_queries_leave_the_rest_unasked():
     boxes = torch.tensor([[[0.5, 0.5, 0.1, 0.1]]])
-    losses = set_loss(torch.zeros(1, 1), boxes, [torch.tensor([[0.5, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]])], focal=(0.25, 2.0))
+    losses = set_loss(
+        torch.zeros(1, 1), boxes, [torch.tensor([[0.5, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]])], focal=(0.25, 2.0), count=2
+    )
     assert losses["box"].item() == 0.0
 
 

@@ -18,6 +18,7 @@ from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, StructureBank, simulate_crops
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.augment import Augmentation, change_look
+from cryopick.train.launch import mean_over_processes
 from cryopick.train.loop import Batch
 from cryopick.train.matcher import corners, generalised_iou, match
 from cryopick.train.segmentation_loss import dice_loss
@@ -116,8 +117,9 @@ class TransformerTask:
         targets = [as_square(batch["boxes"][batch["image"] == index]) / side for index in range(len(batch["pictures"]))]
         parts = {"maps": maps_loss(said.maps.float(), batch["maps"], recipe)}
         weights = {"maps": recipe.maps_weight}
+        count = mean_over_processes(float(len(batch["boxes"])), device=batch["boxes"].device)
         for layer, (logits, boxes) in enumerate(zip(said.logits.float(), as_square(said.boxes.float()) / side, strict=True)):
-            for name, value in set_loss(logits, boxes, targets, focal=recipe.focal).items():
+            for name, value in set_loss(logits, boxes, targets, focal=recipe.focal, count=count).items():
                 parts[f"{name}_{layer}"] = value
                 weights[f"{name}_{layer}"] = getattr(recipe, f"{name}_weight")
         return {"loss": torch.stack([weights[name] * part for name, part in parts.items()]).sum(), **parts}
@@ -142,13 +144,15 @@ class TransformerTask:
         return find_particles(model, picture, self.trained, spacing=self.recipe.spacing * size, device=device)
 
 
-def set_loss(logits: Tensor, boxes: Tensor, targets: list[Tensor], *, focal: tuple[float, float]) -> dict[str, Tensor]:
-    """What one decoder layer is charged for: `label`, `box` and `giou`, each divided by the number of targets.
+def set_loss(
+    logits: Tensor, boxes: Tensor, targets: list[Tensor], *, focal: tuple[float, float], count: float
+) -> dict[str, Tensor]:
+    """What one decoder layer is charged for: `label`, `box` and `giou`, each divided by `count`, or by 1 where that is less.
 
     Logits (B, N) of being a particle; boxes (B, N, 4) and targets, (m, 4) a picture, as centre x and y, width and height in units
     of the picture's side. Queries and targets are matched one to one (Hungarian matching); the others are no particles.
     """
-    count = max(1, sum(len(target) for target in targets))
+    count = max(1.0, count)
     pairs = match(torch.stack((logits, torch.zeros_like(logits)), dim=-1), boxes, targets)
     wanted = torch.zeros_like(logits)
     for picture, (queries, _) in enumerate(pairs):
