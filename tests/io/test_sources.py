@@ -140,6 +140,15 @@ def test_a_link_whose_target_is_missing_is_listed_so_that_it_fails_by_name(tmp_p
         find_micrographs(tmp_path)[1].read()
 
 
+def test_a_link_that_leads_in_a_circle_fails_by_name_and_stops_no_other(tmp_path):
+    touch(tmp_path / "a.mrc")
+    (tmp_path / "b.mrc").symlink_to(tmp_path / "b.mrc")
+    for given in (tmp_path, tmp_path / "*.mrc", [tmp_path / "a.mrc", tmp_path / "b.mrc"]):
+        assert names(given) == ["a.mrc", "b.mrc"]
+    with pytest.raises(FileError, match=r"b\.mrc: .*symbolic links"):
+        find_micrographs(tmp_path)[1].read()
+
+
 def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder))

@@ -124,8 +124,11 @@ def _is_listed(name: str) -> bool:
 
 
 def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
-    """A file, or a link whose target is missing: that one has to fail when its turn comes, not to vanish from the list."""
-    return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+    """A file, or a link that leads nowhere or in a circle: that has to fail when its turn comes, not to vanish from the list."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+    except OSError:
+        return True
 
 
 def _is_side_picture(name: str, names: set[str]) -> bool:
