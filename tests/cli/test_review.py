@@ -80,7 +80,7 @@ def test_corrections_from_a_file_are_taken_and_labels_written_without_a_page(fol
     write_picks([Picks("a.mrc", [(31, 40), (200, 200), (250, 90)], None, 30.0, (300, 300), 1.0)], place)
     words = ["review", str(folder), "--picks", str(folder / "picks.star"), "--corrected", str(place)]
     result = CliRunner().invoke(app, words, catch_exceptions=False)
-    assert "1 micrographs with 3 particles are reviewed" in result.output
+    assert "reviewed: 1 micrograph with 3 particles" in result.output
     assert "labels" not in result.output
     result = CliRunner().invoke(app, [*words, "--labels"], catch_exceptions=False)
     assert "labels: 3 particles on 1 reviewed micrographs" in result.output

@@ -74,13 +74,14 @@ def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
 
 
 def _correct(session: "Review", path: Path) -> None:
+    from cryopick.cli.running import counted
     from cryopick.review.corrections import take_corrections
     from cryopick.review.opening import read_known_picks
 
     found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
     reviewed = take_corrections(session, found)
     particles = sum(len(session.result(index)) for index in reviewed)
-    typer.echo(f"{len(reviewed):,} micrographs with {particles:,} particles are reviewed")
+    typer.echo(f"reviewed: {counted(len(reviewed), 'micrograph')} with {counted(particles, 'particle')}")
 
 
 def _write(session: "Review", folder: Path, formats: list[str], *, labels: bool) -> None:
