@@ -1,10 +1,11 @@
 """A quick picker for the tests of runs; spawned processes import it by this name."""
 
+import logging
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -73,6 +74,29 @@ class StubPicker:
 def build(settings: RunSettings) -> Picker:
     """The picker of a worker."""
     return StubPicker(resolve(StubSettings, settings.settings))
+
+
+class InParts(StubPicker):
+    """The stub as a `BatchPicker` that cannot look at more than two micrographs together, nor at m3."""
+
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Micrograph:
+        if micrograph.name == "m1.mrc":
+            logging.getLogger("cryopick.test").warning("too thick")
+        return micrograph
+
+    def look(self, ready: Sequence[Micrograph]) -> list[str]:
+        if len(ready) > 2 or any(one.name == "m3.mrc" for one in ready):
+            raise MemoryError("of the GPU")
+        return [f"seen {one.name}" for one in ready]
+
+    def finish(self, ready: Micrograph, seen: str) -> Picks:
+        assert seen == f"seen {ready.name}"
+        return self.pick(ready)
+
+
+def build_in_parts(settings: RunSettings) -> Picker:
+    """The picker of a worker on a GPU."""
+    return InParts(resolve(StubSettings, settings.settings))
 
 
 def build_without_weights_in_workers(settings: RunSettings) -> Picker:

@@ -33,6 +33,61 @@ def start_dying(folder: str, deaths: int) -> Callable[[int], int]:
     return work
 
 
+class Overlapping:
+    """Staged work. Task 3 kills its process, as often as `deaths`, the first time only once another task is being read."""
+
+    ahead = 1
+
+    def __init__(self, folder: str, deaths: int) -> None:
+        self.folder = Path(folder)
+        self.deaths = deaths
+        self.reads = self.computes = 0
+
+    def read(self, task: int) -> int:
+        self.reads += 1
+        return task
+
+    def compute(self, read: list[int]) -> list[int]:
+        self.computes += 1
+        died = len(list(self.folder.iterdir()))
+        if read == [3] and died < self.deaths:
+            if died == 0:
+                self.wait_for_the_next()
+            (self.folder / str(died)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read
+
+    def write(self, task: int) -> int:
+        return task
+
+    def wait_for_the_next(self) -> None:
+        for _ in range(2000):
+            if self.reads > self.computes:
+                return
+            time.sleep(0.01)
+        raise TimeoutError("the next task is not read meanwhile")
+
+
+class Waiting(Overlapping):
+    """Computes no task before the next one is being read."""
+
+    def __init__(self) -> None:
+        super().__init__("", 0)
+
+    def compute(self, read: list[int]) -> list[int]:
+        self.computes += 1
+        self.wait_for_the_next()
+        return read
+
+
+def start_seat() -> Callable[[int], str]:
+    def work(number: int) -> str:
+        time.sleep(0.05)
+        return os.environ["STUB_SEAT"]
+
+    return work
+
+
 def start_and_die() -> Callable[[int], int]:
     sys.exit(7)
 

@@ -69,6 +69,34 @@ def test_a_task_whose_worker_dies_twice_is_lost_with_the_reason_and_the_others_g
     assert "fewer workers" in reason
 
 
+def test_a_worker_reads_the_next_task_while_it_computes_one():
+    results = run_tasks(iter(range(10**9)), stub_pool.Waiting, workers=2, lost=no_loss)
+    assert len({next(results) for _ in range(6)}) == 6
+    results.close()
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_task_that_was_read_ahead_when_its_worker_died_is_not_blamed(tmp_path, deaths):
+    blamed = []
+
+    def lost(task: int, reason: str) -> int:
+        blamed.append(task)
+        return task
+
+    start = partial(stub_pool.Overlapping, str(tmp_path), deaths)
+    assert sorted(run_tasks(range(12), start, workers=2, lost=lost)) == list(range(12))
+    assert len(list(tmp_path.iterdir())) == deaths
+    assert blamed == [3] * (deaths - 1)
+
+
+def test_workers_have_the_environments_that_are_given_in_turn_and_this_process_has_not():
+    seats = run_tasks(
+        range(12), stub_pool.start_seat, workers=3, lost=no_loss, environments=[{"STUB_SEAT": "a"}, {"STUB_SEAT": "b"}]
+    )
+    assert set(seats) == {"a", "b"}
+    assert "STUB_SEAT" not in os.environ
+
+
 def test_a_worker_that_cannot_start_ends_the_run():
     with pytest.raises(CryopickError, match="ended with exit code 7 while it started"):
         list(run_tasks(range(3), stub_pool.start_and_die, workers=2, lost=no_loss))

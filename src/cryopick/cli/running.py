@@ -114,11 +114,11 @@ def tell(result: "RunResult", out: Path) -> None:
     if result.failed:
         typer.echo(f"{counted(len(result.failed), 'micrograph')} failed; the same command tries again:", err=True)
     for outcome in result.failed[:NAMED_FAILURES]:
-        typer.echo(f"  {outcome.name}: {outcome.error}", err=True)
+        typer.echo(f"  {outcome.name}: {outcome.error.removeprefix(f'{outcome.path}: ')}", err=True)
     if len(result.failed) > NAMED_FAILURES:
         typer.echo(f"  and {len(result.failed) - NAMED_FAILURES} more: {out / 'micrographs.csv'}", err=True)
     if result.interrupted:
-        typer.echo("stopped; the same command goes on from here", err=True)
+        typer.echo(f"stopped with {counted(waiting, 'micrograph')} left; the same command goes on from here", err=True)
 
 
 def write_page(out: Path) -> None:
