@@ -1,9 +1,11 @@
 """A reader never sees half a file."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from cryopick.errors import FileError
 from cryopick.io.atomic import atomic_path, leftovers, write_text
 
 
@@ -44,3 +46,11 @@ def test_the_longest_names_can_be_written_whatever_their_letters(tmp_path):
         assert 250 < len(name.encode()) <= 255
         write_text(tmp_path / name, "whole")
         assert (tmp_path / name).read_text() == "whole"
+
+
+def test_a_device_or_pipe_is_never_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileError, match="no ordinary file"):
+        write_text(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1

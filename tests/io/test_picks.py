@@ -236,3 +236,11 @@ def test_a_file_that_cannot_be_finished_is_not_begun(tmp_path):
         with pytest.raises(RuntimeError, match="disk"):
             write_picks(some(), tmp_path / file)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_or_folder_is_called_so(tmp_path):
+    (tmp_path / "a.star").touch()
+    (tmp_path / "folder").mkdir()
+    for name in ("a.star", "folder"):
+        with pytest.raises(FileError, match="is empty"):
+            read_picks(tmp_path / name)

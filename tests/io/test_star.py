@@ -177,3 +177,9 @@ def test_names_and_numbers_come_back(tmp_path_factory, rows):
 def test_a_name_that_no_star_file_can_hold_is_an_error(name):
     with pytest.raises(CryopickError, match="cannot be written"):
         star_text({"x": {"name": [name]}})
+
+
+def test_the_mark_that_windows_programs_begin_a_text_with_is_left_out(tmp_path):
+    (tmp_path / "a.star").write_bytes(b"\xef\xbb\xbfdata_\n\nloop_\n_rlnCoordinateX #1\n7\n")
+    (table,) = read_star(tmp_path / "a.star").values()
+    assert table.numbers("rlnCoordinateX").tolist() == [7]

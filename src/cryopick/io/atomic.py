@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryopick.errors import FileError
+
 NAME_KEPT = 40
 """Characters of up to 4 bytes: a name that is as long as can be still gives one that can be."""
 
@@ -17,8 +19,11 @@ _TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.[^.]*)?")
 def atomic_path(path: Path) -> Iterator[Path]:
     """A path in the same folder to write to; on success the file is synced and renamed to `path`, else removed.
 
-    The folder is made when it is missing. The temporary name keeps the suffix, because image writers go by it.
+    The folder is made when it is missing. The temporary name keeps the suffix, because image writers go by it. Raises `FileError`
+    for a device, pipe or the like, which must not be replaced by a file.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileError(path, "is no ordinary file", "Name a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:NAME_KEPT]}-", suffix=path.suffix)
     os.close(handle)

@@ -114,4 +114,6 @@ def detect_format(path: Path | str) -> str:
     for name in FORMATS.names:
         if FORMATS.get(name)().recognises(glance):
             return name
+    if not (glance.head or glance.entries):
+        raise FileError(path, "is empty", "Write it again, or leave it out; a full disk leaves such files")
     raise FileError(path, "is in no format of picks that is known", f"Name its format, one of {', '.join(FORMATS.names)}")

@@ -1,5 +1,6 @@
 """STAR files: tables of any program read by column name, and a small writer whose bytes depend on the tables alone."""
 
+import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_star(path: Path) -> dict[str, StarTable]:
     Raises `FileError` for a file that is absent, empty or not STAR, and for a loop whose values do not fill its rows.
     """
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         escaped = not content.isascii()
         if escaped:  # gemmi, as CIF demands, takes ASCII alone; folders are called Präparate all the same
             text = content.decode("utf-8", "surrogateescape").replace("\\", r"\\")
