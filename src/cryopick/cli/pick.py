@@ -15,7 +15,7 @@ def pick(
     how: PickOptions,
     where: ClusterOptions,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: as cores and memory allow; 1 on a GPU]")
+        int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: as cores, memory and GPUs allow]")
     ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Pick the I-th of N parts; give the N runs the same command and folder.")
