@@ -23,31 +23,33 @@ SETTLE = 2500
 """Milliseconds in which tiles and pictures come."""
 
 
-def main(folder: Path) -> None:
-    """All pictures, of a copy of the first picks."""
+def main(tutorial: Path) -> None:
+    """All pictures, of a copy of the first picks whose review begins anew."""
     with TemporaryDirectory() as place, sync_playwright() as playwright:
+        folder = Path(place)
+        shutil.copytree(tutorial / "picks", folder / "picks", ignore=shutil.ignore_patterns("journal.jsonl", ".lock"))
+        for name in ("session", "picks-finetuned"):
+            (folder / name).symlink_to(tutorial / name)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        picks = Path(place) / "picks"
-        shutil.copytree(folder / "picks", picks, ignore=shutil.ignore_patterns("review"))
-        take_report(browser, folder, picks)
-        take_review(browser, folder, picks)
-        take_comparison(browser, folder, picks)
+        take_report(browser, folder)
+        take_review(browser, folder)
+        take_comparison(browser, folder)
         browser.close()
 
 
-def take_report(browser: Browser, folder: Path, picks: Path) -> None:
+def take_report(browser: Browser, folder: Path) -> None:
     """The report's top, and its micrographs."""
-    cryopick(folder, "report", picks, "--truth", "session/ground_truth/particles.star")
-    with opened(browser, (picks / "report.html").as_uri(), (1280, 1080)) as page:
+    cryopick(folder, "report", "picks", "--truth", "session/ground_truth/particles.star")
+    with opened(browser, (folder / "picks" / "report.html").as_uri(), (1280, 1080)) as page:
         take(page, "report-top.jpg")
-    with opened(browser, (picks / "report.html").as_uri(), (960, 810)) as page:
+    with opened(browser, (folder / "picks" / "report.html").as_uri(), (960, 810)) as page:
         page.evaluate("document.getElementById('micrographs').scrollIntoView()")
         take(page, "report-micrographs.jpg")
 
 
-def take_review(browser: Browser, folder: Path, picks: Path) -> None:
+def take_review(browser: Browser, folder: Path) -> None:
     """The second micrograph, the first being reviewed, with a bad area along its left edge."""
-    with served(folder, picks) as address, opened(browser, address, (1440, 860)) as page:
+    with served(folder) as address, opened(browser, address, (1440, 860)) as page:
         page.wait_for_selector("#rows li[aria-current=true]")
         page.keyboard.press("Enter")
         page.wait_for_timeout(SETTLE)
@@ -62,10 +64,10 @@ def take_review(browser: Browser, folder: Path, picks: Path) -> None:
         take(page, "review.jpg")
 
 
-def take_comparison(browser: Browser, folder: Path, picks: Path) -> None:
+def take_comparison(browser: Browser, folder: Path) -> None:
     """Before and after on a micrograph that was not learnt from, all of them reviewed by the truth."""
-    cryopick(folder, "review", picks, "--corrected", TRUTH)
-    with served(folder, picks, "--compare", "picks-finetuned") as address, opened(browser, address, (1600, 760)) as page:
+    cryopick(folder, "review", "picks", "--corrected", TRUTH)
+    with served(folder, "--compare", "picks-finetuned") as address, opened(browser, address, (1600, 760)) as page:
         page.wait_for_selector("#pairs tr[aria-current=true]")
         take(page, "compare.jpg")
 
@@ -85,9 +87,9 @@ def opened(browser: Browser, address: str, size: tuple[int, int]) -> Iterator[Pa
 
 
 @contextmanager
-def served(folder: Path, picks: Path, *words: str) -> Iterator[str]:
+def served(folder: Path, *words: str) -> Iterator[str]:
     """The address of a review that is open until the end."""
-    command = [sys.executable, "-m", "cryopick", "review", str(picks), *words]
+    command = [sys.executable, "-m", "cryopick", "review", "picks", *words]
     program = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     found = re.search(r"http\S+", program.stdout.readline() if program.stdout else "")
     if found is None:
@@ -97,8 +99,8 @@ def served(folder: Path, picks: Path, *words: str) -> Iterator[str]:
     program.wait()
 
 
-def cryopick(folder: Path, *words: object) -> None:
-    subprocess.run([sys.executable, "-m", "cryopick", *map(str, words)], cwd=folder, check=True)
+def cryopick(folder: Path, *words: str) -> None:
+    subprocess.run([sys.executable, "-m", "cryopick", *words], cwd=folder, check=True)
 
 
 if __name__ == "__main__":
