@@ -97,17 +97,8 @@ def run_picking(
         outcomes = {task.stem: _earlier(task, folder, settings) for task in mine}
         left = [task for task in mine if outcomes[task.stem].status != "done"]
         on_start(len(mine) - len(left), len(mine))
-        interrupted = False
-        try:
-            with closing(_results(left, folder, settings, build, workers=workers, crew=crew)) as results:
-                for stem, outcome in results:
-                    outcomes[stem] = outcome
-                    on_outcome(outcome)
-                    if should_stop():
-                        interrupted = True
-                        break
-        except KeyboardInterrupt:
-            interrupted = True
+        results = _results(left, folder, settings, build, workers=workers, crew=crew)
+        interrupted = _hear_out(results, outcomes, on_outcome=on_outcome, should_stop=should_stop)
         if interrupted:  # some may have been finished and not told
             untold = [task for task in left if outcomes[task.stem].status != "done"]
             outcomes |= {task.stem: _earlier(task, folder, settings) for task in untold}
@@ -141,6 +132,26 @@ def _results(
         start = partial(start, together=team.together)
         return run_tasks(tasks, start, workers=workers, lost=gone, environments=team.environments)
     return run_tasks(tasks, start, workers=workers, lost=gone)
+
+
+def _hear_out(
+    results: Generator[tuple[str, Outcome]],
+    outcomes: dict[str, Outcome],
+    *,
+    on_outcome: Callable[[Outcome], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Put results into `outcomes` as they come; whether that was interrupted before the last one."""
+    try:
+        with closing(results):
+            for stem, outcome in results:
+                outcomes[stem] = outcome
+                on_outcome(outcome)
+                if should_stop():
+                    return True
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _has_failed(result: tuple[str, Outcome]) -> bool:
