@@ -150,11 +150,11 @@ def test_topaz_gets_particles_of_about_24_pixels_and_their_radius(folder, tmp_pa
     assert sorted(path.name for path in (tmp_path / "mrc").iterdir()) == ["one.mrc", "two.mrc"]
 
 
-def test_coarse_topaz_sees_particles_of_about_12_pixels(folder, tmp_path):
+def test_coarse_topaz_sees_particles_of_about_18_pixels(folder, tmp_path):
     (task,) = read_sets(folder)
     coarse = find_rival(f"topaz-coarse={sys.executable}")
     preprocess, extract = coarse.commands(replace(task, diameter=200.0), tmp_path / "topaz", workers=1)
-    assert (after(preprocess, "--scale"), after(extract, "--radius")) == ("8", "6")  # 100 / 8 is 12.5
+    assert (after(preprocess, "--scale"), after(extract, "--radius")) == ("6", "8")  # 100 / 6 is 16.7
     assert (coarse.name, coarse.identity) != ("topaz", Topaz(sys.executable).identity)
 
 

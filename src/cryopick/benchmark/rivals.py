@@ -22,7 +22,7 @@ from cryopick.types import Picks
 
 TOPAZ_PARTICLE_PX = 24.0
 """Pixels across a particle in what Topaz sees: its detectors are for micrographs of about 8 Å a pixel and see 71 pixels."""
-COARSE_PARTICLE_PX = 12.0
+COARSE_PARTICLE_PX = 18.0
 """The same for ``topaz-coarse``: how far to reduce is the user's choice, and no one choice is best for all micrographs."""
 
 LOWPASS = 20.0
