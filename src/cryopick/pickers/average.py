@@ -56,21 +56,21 @@ def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: 
     blobs = BlobFilter(pixels, int(np.ceil(HOLLOW * diameter)))
     correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
     widths = np.geomspace(slenderness * diameter, HOLLOW * diameter, WIDTHS)
-    return max((_follow(blobs(width), correlator, pixels, spacing) for width in widths), key=_explained)
+    starts = [find_peaks(blobs(width), spacing=spacing, threshold=0.0).xy for width in widths]
+    matches = [_match(pixels, correlator, start[: (len(start) + 1) // 2], spacing=spacing) for start in starts]
+    match = max(matches, key=_explained)
+    for _ in range(ROUNDS - 1):
+        match = _match(pixels, correlator, match.particles, spacing=spacing)
+    return match
 
 
-def _follow(response: Map, correlator: Correlator, pixels: Map, spacing: float) -> Match:
-    """What the average of a filter's first blobs finds."""
-    particles = find_peaks(response, spacing=spacing, threshold=0.0).xy
-    particles = particles[: (len(particles) + 1) // 2]
-    for _ in range(ROUNDS):
-        likeness = correlator(rotational_average(pixels, particles, len(correlator.mask) // 2))
-        peaks, chance = (find_peaks(sign * likeness, spacing=spacing) for sign in (1, -1))
-        cut = find_cut(peaks.scores, chance.scores)
-        kept = peaks.scores >= cut.at
-        if kept.any():
-            particles = peaks.xy[kept]
-    return Match(peaks, cut, particles, correlator)
+def _match(pixels: Map, correlator: Correlator, particles: Points, *, spacing: float) -> Match:
+    """What the average of particles finds; where that is nothing, `particles` stay those."""
+    likeness = correlator(rotational_average(pixels, particles, len(correlator.mask) // 2))
+    peaks, chance = (find_peaks(sign * likeness, spacing=spacing) for sign in (1, -1))
+    cut = find_cut(peaks.scores, chance.scores)
+    kept = peaks.scores >= cut.at
+    return Match(peaks, cut, peaks.xy[kept] if kept.any() else particles, correlator)
 
 
 def _explained(match: Match) -> float:
