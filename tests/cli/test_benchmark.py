@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cryopick.benchmark import timing
+from cryopick.benchmark import throughput, timing
 from cryopick.cli import app
 from cryopick.errors import SettingError
 from cryopick.io.micrographs import write_micrograph
@@ -60,6 +60,8 @@ def test_what_cannot_be_done_is_said(tmp_path, words, message):
 
 def test_times_are_taken_without_data_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "available_cores", lambda: 1)
+    monkeypatch.setattr(timing, "repeated", lambda once, *, repeats: [once()])  # start each program once
+    monkeypatch.setattr(throughput, "EACH", 2)
     words = ["--time", "--sizes", "256", "--pickers", "log", "--repeats", "1", "--out", tmp_path]
     ran = run(*words)
     assert ran.exit_code == 0
