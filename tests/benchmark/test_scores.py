@@ -33,6 +33,12 @@ def test_two_of_four_found_with_a_duplicate_and_a_pick_on_a_marked_negative():
     assert judged.per_micrograph == {"a": 4}
 
 
+def test_the_centring_error_is_the_median_distance_of_right_picks_in_diameters():
+    found = picks("a", [(50, 50), (102, 50), (150, 54), (190, 190)], [0.9] * 4)
+    assert judge([found], task(), threshold=0.5).default.centring == pytest.approx(2 / 20)
+    assert judge([picks("a", [(190, 190)], [0.9])], task(), threshold=0.5).default.centring is None
+
+
 def test_a_true_particle_next_to_a_negative_does_not_count_as_a_pick_on_the_negative():
     judged = judge([picks("a", [(50, 50)], [0.9])], task(negatives=[picks("a", [(55, 50)])]), threshold=0.5)
     assert judged.default.on_negatives == 0

@@ -22,6 +22,7 @@ def result(entrant, dataset, dice, *, cpu=10.0, empiar=None):
         precision_interval=None,
         recall_interval=None,
         f1_interval=(0.5, 0.8),
+        centring=0.02,
         duplicates=1,
         on_negatives=0,
         per_micrograph={"a": 3, "b": 5},

@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from cryopick.errors import CryopickError
 from cryopick.io.atomic import write_bytes
 
 logger = logging.getLogger(__name__)
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever the numbers mean something else, so that older results are made anew."""
 
 
@@ -90,7 +91,7 @@ def _run_one(entrant: Entrant, task: BenchmarkSet, out: Path, made: Made) -> tup
     earlier = _earlier(path, signature)
     if earlier is not None:
         return earlier, True
-    folder = out / "work" / task.name / f"{entrant.name}-{signature[:8]}"
+    folder = out / "work" / task.name / f"{entrant.name}-{_digest(_what_runs(entrant, task))[:8]}"
     cost = _run(entrant, task, folder, workers=made.workers)
     found = entrant.read(task, folder)
     result = Result(
@@ -124,7 +125,15 @@ def _run(entrant: Entrant, task: BenchmarkSet, folder: Path, *, workers: int) ->
 
 
 def _signature(entrant: Entrant, task: BenchmarkSet) -> str:
-    content = [PROTOCOL, __version__, entrant.name, entrant.threshold, entrant.identity, task.fingerprint]
+    return _digest([PROTOCOL, entrant.threshold, *_what_runs(entrant, task)])
+
+
+def _what_runs(entrant: Entrant, task: BenchmarkSet) -> list[Any]:
+    """All that decides an entrant's picks, however they are judged afterwards."""
+    return [__version__, entrant.name, entrant.identity, task.fingerprint]
+
+
+def _digest(content: list[Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
 

@@ -42,6 +42,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     threshold : None where all picks count.
     precision, recall, f1 : one-to-one matching, all micrographs together; None for a ratio of nothing. Their `_interval` is the
         95 % bootstrap interval over micrographs, None with a single one.
+    centring : median distance of a pick that is right from its particle's centre, in diameters; None without any.
     duplicates : false picks on a particle that another pick has. `on_negatives` : false picks on a place marked as none.
     per_micrograph : number of picks on each.
     missed : for each micrograph the particles (x, y) without a pick.
@@ -57,6 +58,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     precision_interval: Interval
     recall_interval: Interval
     f1_interval: Interval
+    centring: float | None
     duplicates: int
     on_negatives: int
     per_micrograph: dict[str, int]
@@ -106,6 +108,7 @@ def _scores(found: Sequence[Picks], task: BenchmarkSet, threshold: float | None)
         precision_interval=precision,
         recall_interval=recall,
         f1_interval=f1,
+        centring=float(np.median(at.errors_px)) / task.diameter_px if len(at.errors_px) else None,
         duplicates=at.duplicates,
         on_negatives=_on_negatives(at, task),
         per_micrograph={one.name: len(one.found) for one in at.per_micrograph},

@@ -96,8 +96,8 @@ def write_tables(tables: dict[str, Table], folder: Path) -> None:
 
 def _matching(name: str, results: Sequence[Result]) -> Table:
     header = (
-        *("picker", "precision", "recall", "F1 (95 %)", "AP (95 %)", "best F1", "at score", "duplicates"),
-        *("on negatives", "picks a micrograph"),
+        *("picker", "precision", "recall", "F1 (95 %)", "AP (95 %)", "best F1", "at score"),
+        *("off centre (d)", "duplicates", "on negatives", "picks a micrograph"),
     )
     truth = results[0].judgement.default.truth
     title = f"{name}: {results[0].micrographs} micrographs, {truth} particles, {results[0].negatives} marked negatives"
@@ -117,6 +117,7 @@ def _matching_row(result: Result) -> tuple[str, ...]:
         _with_interval(result.judgement.average_precision, result.judgement.average_precision_interval),
         UNKNOWN if best is None else _with_interval(best.f1, best.f1_interval),
         UNKNOWN if best is None or best.threshold is None else f"{best.threshold:.3g}",
+        _number(found.centring),
         str(found.duplicates),
         str(found.on_negatives) if result.negatives else UNKNOWN,
         f"{mean:.0f} ± {spread:.0f}",
