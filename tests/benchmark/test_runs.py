@@ -83,6 +83,8 @@ def test_results_are_kept_until_the_truth_changes(folder, tmp_path):
     ((first, kept),), skipped = skipped_by(entrants, read_sets(folder), tmp_path / "out")
     assert (first.judgement.default.precision, first.judgement.default.recall, kept, skipped) == (1.0, 0.5, False, [])
     assert read_results(tmp_path / "out") == [first]
+    (tmp_path / "out" / "results" / first.dataset / "of another version.json").write_text("{}")
+    assert read_results(tmp_path / "out") == [first]
     ((_, kept),), _ = skipped_by(entrants, read_sets(folder), tmp_path / "out")
     assert kept
     (folder / "truth" / "two.csv").write_text("x,y,diameter\n")

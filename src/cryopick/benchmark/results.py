@@ -80,9 +80,9 @@ def run_all(
 
 
 def read_results(out: Path) -> list[Result]:
-    """All results below a folder, by set and entrant."""
-    paths = sorted((out / "results").glob("*/*.json"))
-    return [msgspec.json.decode(path.read_bytes(), type=Result) for path in paths]
+    """All results below a folder, by set and entrant; those that are damaged or of an earlier version are left out."""
+    results = (_read(path) for path in sorted((out / "results").glob("*/*.json")))
+    return [result for result in results if result is not None]
 
 
 def _run_one(entrant: Entrant, task: BenchmarkSet, out: Path, made: Made) -> tuple[Result, bool]:
@@ -138,14 +138,16 @@ def _digest(content: list[Any]) -> str:
 
 
 def _earlier(path: Path, signature: str) -> Result | None:
+    result = _read(path) if path.exists() else None
+    return result if result is not None and result.signature == signature else None
+
+
+def _read(path: Path) -> Result | None:
     try:
-        result = msgspec.json.decode(path.read_bytes(), type=Result)
-    except FileNotFoundError:
-        return None
+        return msgspec.json.decode(path.read_bytes(), type=Result)
     except msgspec.DecodeError as error:
-        logger.warning("%s is damaged (%s); it is made anew", path, error)
+        logger.warning("%s is damaged or of an earlier version (%s); its row has to be made anew", path, error)
         return None
-    return result if result.signature == signature else None
 
 
 def _commit() -> str | None:
