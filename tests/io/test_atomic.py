@@ -1,5 +1,6 @@
 """A reader never sees half a file."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -54,3 +55,18 @@ def test_a_device_or_pipe_is_never_replaced_by_a_file(tmp_path):
         write_text(tmp_path / "pipe", "text")
     assert (tmp_path / "pipe").is_fifo()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path, monkeypatch):
+    (tmp_path / "folder.star").mkdir()
+    with pytest.raises(OSError, match="directory") as error:
+        write_text(tmp_path / "folder.star", "text")
+    assert (error.value.filename, error.value.filename2) == (str(tmp_path / "folder.star"), None)
+    monkeypatch.setattr(os, "open", closed)
+    with pytest.raises(PermissionError) as error:
+        write_text(tmp_path / "picks.star", "text")
+    assert error.value.filename == str(tmp_path / "picks.star")
+
+
+def closed(path, *_):
+    raise PermissionError(errno.EACCES, "Permission denied", path)

@@ -25,17 +25,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise FileError(path, "is no ordinary file", "Name a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:NAME_KEPT]}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    with _errors_about(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:NAME_KEPT]}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_about(path: Path) -> Iterator[None]:
+    """Let errors of the temporary file, whose name tells a user nothing, be about `path`."""
     try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if _TEMPORARY.fullmatch(Path(str(error.filename)).name):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
