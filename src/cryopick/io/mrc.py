@@ -180,9 +180,7 @@ def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
     if not sound:
         found = cut_or_damaged(rows, header.shape[1])
         if not (salvage and rows):
-            raise FileError(
-                path, found, f"{AGAIN}; or read what is there with --salvage (in Python salvage=True)" if rows else AGAIN
-            )
+            raise FileError(path, found, f"{AGAIN}; or read what is there with --salvage" if rows else AGAIN)
         pixels[0, rows:] = pixels[0, :rows].mean(dtype=np.float64)
         notes += (f"{found}; what is missing is filled with the mean",)
     return Picture(pixels[0], "mrc", header.stored, header.pixel_size, notes)
