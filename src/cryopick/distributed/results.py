@@ -34,7 +34,8 @@ def run_picks(
     `micrographs`, `unknown` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
     """
     folder = RunFolder(path)
-    reading = Reading(KnownMicrographs(micrographs or (), unknown=unknown), checked_pixel_size(pixel_size, str(path)))
+    known = KnownMicrographs(micrographs or (), unknown=unknown, file=path)
+    reading = Reading(known, checked_pixel_size(pixel_size, str(path)))
     with folder.table.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
         finished = {row["name"] for row in csv.DictReader(table) if row["status"] == "done"}
     paths = sorted(folder.records.glob("*.json"))

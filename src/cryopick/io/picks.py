@@ -71,7 +71,7 @@ def read_picks(
     chosen = FORMATS.get(detect_format(path) if format is None else format)()
     if not path.exists():
         raise FileError(path, "does not exist", "Check the path")
-    known = KnownMicrographs(micrographs or (), unknown=unknown)
+    known = KnownMicrographs(micrographs or (), unknown=unknown, file=path)
     found = chosen.read(path, Reading(known, checked_pixel_size(pixel_size, str(path)), downsample))
     return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
 

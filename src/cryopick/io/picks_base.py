@@ -40,10 +40,10 @@ class Source(Protocol):
 class KnownMicrographs:
     """The micrographs that picks belong to: finds them by any spelling of their names.
 
-    `unknown` collects the names that fit none of them; without it such a name is an error.
+    `unknown` collects the names that fit none of them; without it such a name is an error, which names the `file` of picks.
     """
 
-    def __init__(self, sources: Iterable[Source] = (), *, unknown: set[str] | None = None) -> None:
+    def __init__(self, sources: Iterable[Source] = (), *, unknown: set[str] | None = None, file: Path | None = None) -> None:
         self._sources = {source.name: source for source in sources}
         self._index = NameIndex(self._sources)
         self.unknown = unknown
@@ -51,6 +51,7 @@ class KnownMicrographs:
     def find(self, written: str) -> Source | None:
         """The micrograph that a name means, None when no micrographs are known at all, or the name is collected.
 
+        self._file = file
         Raises `NameMatchError` when the name fits none of them or several, and when another spelling meant the same one.
         """
         if not self._sources:
@@ -58,7 +59,10 @@ class KnownMicrographs:
         if self.unknown is not None and not self._index.fits(written):
             self.unknown.add(written)
             return None
-        return self._sources[self._index.find_once(written)]
+        try:
+            return self._sources[self._index.find_once(written)]
+        except NameMatchError as error:
+            raise NameMatchError(f"{self._file}: {error}") from None
 
 
 @dataclass(frozen=True)
