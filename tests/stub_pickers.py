@@ -67,7 +67,7 @@ class StubPicker:
         rows, columns = np.unravel_index(brightest, micrograph.shape_hw)
         scores = np.linspace(0.9, 0.1, 7, dtype=np.float32)[: len(brightest)]
         xy = np.stack([columns, rows], axis=1) + 1 / 3
-        about = (micrograph.shape_hw, micrograph.pixel_size, micrograph.optics_group)
+        about = (micrograph.shape_hw, micrograph.pixel_size, micrograph.optics_group, micrograph.uid)
         return Picks(micrograph.name, xy, scores, diameter or 30.0, *about)
 
 

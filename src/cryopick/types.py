@@ -28,6 +28,7 @@ class Micrograph:
     path : the file it was read from, None for an array.
     kind : the file's kind; RELION reads the rows of TIFFs from the bottom, so writers ask.
     optics_group : number of its group in a RELION STAR file, 1 when there is none.
+    uid : CryoSPARC's number of the exposure; None from other files.
     """
 
     pixels: NDArray[np.float32]
@@ -36,6 +37,7 @@ class Micrograph:
     path: Path | None = None
     kind: FileKind = "array"
     optics_group: int = 1
+    uid: int | None = None
 
     def __post_init__(self) -> None:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
@@ -65,6 +67,7 @@ class Picks:
     shape_hw : the micrograph's shape, needed to flip rows or to read fractions; None when unknown.
     pixel_size : Å per pixel, or None.
     optics_group : RELION's number of the micrograph's group, or CryoSPARC's exposure group; 1 when there is none.
+    uid : CryoSPARC's number of the micrograph's exposure; None when there is none.
     """
 
     micrograph: str
@@ -74,6 +77,7 @@ class Picks:
     shape_hw: tuple[int, int] | None = None
     pixel_size: float | None = None
     optics_group: int = 1
+    uid: int | None = None
 
     def __post_init__(self) -> None:
         xy = np.array(self.xy, dtype=np.float64).reshape(-1, 2)

@@ -15,7 +15,7 @@ from cryopick.pickers import PICKERS
 tools = pytest.importorskip("cryosparc.dataset", reason="cryosparc-tools is not installed")
 
 UIDS = [1281467243737059, 17733468412345678901]
-NAMES = [f"J2/motioncorrected/{uid:021d}_stack{index}_patch_aligned_doseweighted.mrc" for index, uid in enumerate(UIDS)]
+NAMES = [f"J2/motioncorrected/{UIDS[0]:021d}_stack0_patch_aligned_doseweighted.mrc", "J1/imported/stack1.mrc"]
 SHAPE = (96, 150)
 
 
@@ -59,6 +59,12 @@ def test_picks_on_exposures_join_them_by_uid_in_a_cs_file_and_by_bare_name_in_a_
     np.testing.assert_allclose(picks["location/center_y_frac"], (70 + 1 / 3) / 96, atol=1e-6)
     np.testing.assert_allclose(picks["location/micrograph_psize_A"], 1.5)
 
+    words = ["convert", "picks", "again.cs", "--threshold", "0"]
+    assert CliRunner().invoke(cli.app, words, catch_exceptions=False).exit_code == 0
+    again = tools.Dataset.load("again.cs")
+    assert again["location/micrograph_uid"].tolist() == UIDS
+    assert again["location/exp_group_id"].tolist() == [3, 5]
+
     star = read_star(Path("picks/cryosparc-star/particles.star"))["particles"]
-    assert star.text("rlnMicrographName") == [f"stack{index}_patch_aligned_doseweighted.mrc" for index in range(2)]
+    assert star.text("rlnMicrographName") == ["stack0_patch_aligned_doseweighted.mrc", "stack1.mrc"]
     np.testing.assert_allclose(star.numbers("rlnCoordinateX"), 30 + 1 / 3, atol=1e-5)

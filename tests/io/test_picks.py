@@ -1,6 +1,6 @@
 """What holds for every format: picks come back, files are whole and alike, wrong input is named."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ class Known:
     name: str
     path: Path | None = None
     pixel_size: float | None = PIXEL_SIZE
+    optics_group: int = 1
+    uid: int | None = None
 
 
 def micrographs(names, shape=SHAPE):
@@ -169,6 +171,16 @@ def test_two_names_in_a_file_that_mean_one_micrograph_are_an_error(tmp_path):
     (tmp_path / "p.txt").write_text("image_name\tx_coord\ty_coord\na\t1\t2\na.mrc\t1\t2\n")
     with pytest.raises(NameMatchError, match=r"both 'a' and 'a\.mrc'"):
         read_picks(tmp_path / "p.txt", micrographs=micrographs(["a.mrc"]))
+
+
+def test_picks_belong_to_their_micrographs_group_and_exposure_unless_their_file_tells_another_group(tmp_path):
+    (tmp_path / "p.csv").write_text("micrograph,x,y\na.mrc,1,2\n")
+    known = Known("a.mrc", None, None, optics_group=4, uid=77)
+    (picks,) = read_picks(tmp_path / "p.csv", micrographs=[known])
+    assert (picks.optics_group, picks.uid) == (4, 77)
+    write_picks([replace(picks, optics_group=3, shape_hw=SHAPE)], tmp_path / "p.cs")
+    (picks,) = read_picks(tmp_path / "p.cs", micrographs=[known])
+    assert (picks.optics_group, picks.uid) == (3, 77)
 
 
 @pytest.mark.parametrize("file", ["a.mrc", "a.mrc.gz", "a.tif", "a.png", "a.jpg"])

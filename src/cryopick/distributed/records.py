@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     pixel_size: float | None = None
     shape_hw: tuple[int, int] | None = None
     optics_group: int = 1
+    uid: int | None = None
     files: list[str] = []
     notes: list[str] = []
 
@@ -62,7 +63,7 @@ class Record(msgspec.Struct, frozen=True):
         scores = None if self.scores is None else np.array(self.scores, np.float32)
         xy = np.array(self.xy, np.float64).reshape(-1, 2)
         about = self.outcome
-        return Picks(about.name, xy, scores, about.diameter, about.shape_hw, about.pixel_size, about.optics_group)
+        return Picks(about.name, xy, scores, about.diameter, about.shape_hw, about.pixel_size, about.optics_group, about.uid)
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -83,6 +84,7 @@ def done(picks: Picks, *, path: str, seconds: float, files: list[str], notes: li
         pixel_size=picks.pixel_size,
         shape_hw=picks.shape_hw,
         optics_group=picks.optics_group,
+        uid=picks.uid,
         files=files,
         notes=notes,
     )

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -69,7 +70,7 @@ def _read(path: Path) -> Record:
 
 def _picks(path: Path, record: Record, reading: Reading) -> Picks:
     picks = record.to_picks()
-    return reading.picks(
+    found = reading.picks(
         path,
         picks.micrograph,
         picks.xy,
@@ -80,3 +81,4 @@ def _picks(path: Path, record: Record, reading: Reading) -> Picks:
         shape_hw=picks.shape_hw,
         pixel_size=picks.pixel_size,
     )
+    return replace(found, optics_group=picks.optics_group, uid=picks.uid)

@@ -90,6 +90,7 @@ def _layer(picks: Picks, *, shown: bool) -> Layer:
         "shape_hw": picks.shape_hw,
         "pixel_size": picks.pixel_size,
         "optics_group": picks.optics_group,
+        "uid": picks.uid,
     }
     attributes = {
         "name": f"picks of {picks.micrograph}",

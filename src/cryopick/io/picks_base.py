@@ -35,6 +35,10 @@ class Source(Protocol):
     def path(self) -> Path | None: ...
     @property
     def pixel_size(self) -> float | None: ...
+    @property
+    def optics_group(self) -> int: ...
+    @property
+    def uid(self) -> int | None: ...
 
 
 class KnownMicrographs:
@@ -47,11 +51,11 @@ class KnownMicrographs:
         self._sources = {source.name: source for source in sources}
         self._index = NameIndex(self._sources)
         self.unknown = unknown
+        self._file = file
 
     def find(self, written: str) -> Source | None:
         """The micrograph that a name means, None when no micrographs are known at all, or the name is collected.
 
-        self._file = file
         Raises `NameMatchError` when the name fits none of them or several, and when another spelling meant the same one.
         """
         if not self._sources:
@@ -97,7 +101,7 @@ class Reading:
         """Picks in the image frame from points as the file has them, on the micrograph that the name `written` means.
 
         `diameter` is in Å and is dropped when no pixel size is known, `diameter_px` in pixels. `shape_hw` and `pixel_size` are
-        the file's own.
+        the file's own. The micrograph's group and UID are the picks'.
         """
         source = self.known.find(written)
         if self.known.unknown is not None and written in self.known.unknown:
@@ -118,8 +122,9 @@ class Reading:
             xy = np.zeros((0, 2))
             if len(points):
                 xy = frame.to_image(points, shape_hw=shape_hw, pixel_size=pixel_size, box=box)
-            name = written if source is None else source.name
-            return Picks(name, xy, values, diameter, shape_hw, pixel_size)
+            if source is None:
+                return Picks(written, xy, values, diameter, shape_hw, pixel_size)
+            return Picks(source.name, xy, values, diameter, shape_hw, pixel_size, source.optics_group, source.uid)
         except CryopickError as error:
             raise CryopickError(f"{path}: picks of {written}: {error}") from None
 

@@ -20,15 +20,16 @@ from cryopick.types import Picks
 FRAME = Frame(unit="fraction")
 
 _PATH, _SHAPE, _SIZE = "location/micrograph_path", "location/micrograph_shape", "location/micrograph_psize_A"
-_GROUP = "location/exp_group_id"
+_GROUP, _UID = "location/exp_group_id", "location/micrograph_uid"
 _X, _Y, _SCORE = "location/center_x_frac", "location/center_y_frac", "pick_stats/ncc_score"
 
 
 class Cs:
     """The fields that CryoSPARC's own pickers fill; `pick_stats/ncc_score` is the score.
 
-    A micrograph's uid is the one that CryoSPARC put before its name, so that picks on exported micrographs join theirs; other
-    uids are made from the name and the pick's number. The exposure group is the picks' optics group.
+    A micrograph's uid is that of its exposure, or the one that CryoSPARC put before its name, so that picks on exported
+    micrographs join theirs; other uids are made from the name and the pick's number. The exposure group is the picks' optics
+    group.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -47,6 +48,7 @@ class Cs:
         shapes = number_column(path, rows, _SHAPE, width=2) if _SHAPE in _fields(rows) else None
         sizes = number_column(path, rows, _SIZE) if _SIZE in _fields(rows) else None
         groups = number_column(path, rows, _GROUP) if _GROUP in _fields(rows) else None
+        uids = number_column(path, rows, _UID) if _UID in _fields(rows) else None
         found = []
         for name, chosen in split_by_name(text_column(path, rows, _PATH)).items():
             first = chosen[0]
@@ -59,7 +61,9 @@ class Cs:
                 shape_hw=None if shapes is None else (int(shapes[first, 0]), int(shapes[first, 1])),
                 pixel_size=None if sizes is None else float(sizes[first]) or None,
             )
-            found.append(picks if groups is None else replace(picks, optics_group=int(groups[first]) or 1))
+            group = picks.optics_group if groups is None else int(groups[first]) or 1
+            number = picks.uid if uids is None or picks.uid is not None else int(uids[first]) or None
+            found.append(replace(picks, optics_group=group, uid=number))
         return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
@@ -79,7 +83,7 @@ class Cs:
 def _dtype(path_length: int, optional: Iterable[str]) -> np.dtype[np.void]:
     fields: list[tuple[Any, ...]] = [
         ("uid", "<u8"),
-        ("location/micrograph_uid", "<u8"),
+        (_UID, "<u8"),
         (_GROUP, "<u4"),
         (_PATH, f"S{path_length}"),
         (_SHAPE, "<u4", (2,)),
@@ -95,9 +99,9 @@ def _rows(picks: Picks) -> NDArray[np.void]:
     name = picks.micrograph.encode("utf-8", "surrogateescape")
     optional = [field for field, value in ((_SIZE, picks.pixel_size), (_SCORE, picks.scores)) if value is not None]
     rows = np.zeros(len(picks), _dtype(max(len(name), 1), optional))
-    known_uid = uid(picks.micrograph)
+    known_uid = uid(picks.micrograph) if picks.uid is None else picks.uid
     rows["uid"] = [_made_uid(name, number) for number in range(len(picks))]
-    rows["location/micrograph_uid"] = _made_uid(name, None) if known_uid is None else known_uid
+    rows[_UID] = _made_uid(name, None) if known_uid is None else known_uid
     rows[_GROUP] = picks.optics_group
     rows[_PATH] = name
     rows[_SHAPE] = picks.shape_hw

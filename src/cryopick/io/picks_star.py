@@ -55,7 +55,7 @@ class FlatStar:
                 diameter=_first(diameters, rows),
                 pixel_size=_first(pixel_sizes, rows),
             )
-            found.append(replace(picks, optics_group=int(_first(groups, rows) or 1)))
+            found.append(picks if groups is None else replace(picks, optics_group=int(_first(groups, rows) or 1)))
         return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:

@@ -50,7 +50,7 @@ class MicrographSource:
     def read(self, *, salvage: bool = False) -> Micrograph:
         """The micrograph; raises as `read_micrograph` does."""
         micrograph = read_micrograph(self.path, pixel_size=self.pixel_size, name=self.name, salvage=salvage)
-        return replace(micrograph, optics_group=self.optics_group)
+        return replace(micrograph, optics_group=self.optics_group, uid=self.uid)
 
 
 def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:

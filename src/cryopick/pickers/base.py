@@ -78,5 +78,5 @@ def to_picks(detections: Detections, to_home: PixelMap, micrograph: Micrograph, 
     xy = to_home.to_home(detections.xy)
     order = np.lexsort((xy[:, 0], xy[:, 1], -detections.scores))
     order = order[inside(xy[order], micrograph.shape_hw)]
-    about = (micrograph.shape_hw, micrograph.pixel_size, micrograph.optics_group)
+    about = (micrograph.shape_hw, micrograph.pixel_size, micrograph.optics_group, micrograph.uid)
     return Picks(micrograph.name, xy[order], detections.scores[order], diameter, *about)
