@@ -17,7 +17,8 @@ from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.randomness import generator
 from cryopick.simulate.micrograph import micrograph_name, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
-from cryopick.train.disk import file_identity, keyed_path, shared_files
+from cryopick.train.disk import shared_files
+from cryopick.train.kept import file_identity, keyed_path
 from cryopick.train.labelled import Skipped
 from cryopick.train.loop import Batch
 from cryopick.train.targets import disc_mask

@@ -18,7 +18,8 @@ from cryopick.io.dataset import LabelledMicrograph
 from cryopick.models.detr_input import fitted_hw, resized
 from cryopick.pickers.published_chain import PublishedChain, chain_picture
 from cryopick.pickers.transformer_paper import InputSize
-from cryopick.train.disk import file_identity, keyed_path, shared_files
+from cryopick.train.disk import shared_files
+from cryopick.train.kept import file_identity, keyed_path
 from cryopick.train.labelled import Skipped
 from cryopick.types import Micrograph, Picks
 

@@ -1,6 +1,5 @@
 """Labelled micrographs on disk: those learnt from, those validated on, and the files in which they are kept as they are shown."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ from typing import Any, Literal, TypeVar
 
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.dataset import LabelledMicrograph
-from cryopick.io.names import stem
 from cryopick.train.held_out import split
 from cryopick.train.labelled import Skipped, find_labelled, label_border
 from cryopick.train.labelled_crops import Lesson, prepare_lessons
@@ -21,7 +19,6 @@ T = TypeVar("T")
 
 THREADS = 4
 """Micrographs in hand at a time: the chain's filters run beside each other, and memory is bounded."""
-NAME_KEPT = 40
 NAMED = 20
 """Skipped micrographs that are named; of more only the number is told."""
 
@@ -120,18 +117,6 @@ def shared_files(
     if not kept:
         raise CryopickError(f"no micrograph can be learnt from. {'; '.join(map(str, skipped[:3]))}")
     return kept
-
-
-def keyed_path(folder: Path, name: str, *about: object) -> Path:
-    """Where the file of a micrograph is kept: another place for another `repr` of what it is made from."""
-    key = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
-    return folder / f"{stem(name)[:NAME_KEPT]}-{key}.safetensors"
-
-
-def file_identity(labelled: LabelledMicrograph) -> tuple[object, ...]:
-    """Another for another file, another content of it as far as its size and time tell, or another diameter of its particles."""
-    about = labelled.source.path.stat()
-    return (labelled.source, about.st_mtime_ns, about.st_size, labelled.truth.diameter)
 
 
 def tell_skipped(skipped: Sequence[Skipped]) -> None:

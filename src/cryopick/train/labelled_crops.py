@@ -1,6 +1,5 @@
 """Labelled micrographs as batches for training: prepared once as the picker prepares them, then cut at random."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,11 +17,11 @@ from cryopick.coordinates import PixelMap, inside
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.atomic import atomic_path
 from cryopick.io.dataset import BadArea, LabelledMicrograph
-from cryopick.io.names import stem
 from cryopick.pickers.segnet_input import scaled
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops
 from cryopick.train.augment import augment
+from cryopick.train.kept import file_identity, keyed_path
 from cryopick.train.labelled import EDGE, Skipped
 from cryopick.train.loop import Batch, Data
 from cryopick.train.segnet import MAPS, SegnetRecipe, discs, target_maps
@@ -192,7 +191,7 @@ class Mixed:
 def _pictures(
     one: LabelledMicrograph, diameters_px: Sequence[float], folder: Path, particles: Literal["dark", "light"]
 ) -> tuple[Picture, ...]:
-    paths = [folder / f"{stem(one.source.name)[:40]}-{_key(one, size, particles)}.safetensors" for size in diameters_px]
+    paths = [keyed_path(folder, one.source.name, file_identity(one), size, particles) for size in diameters_px]
     if not all(path.exists() for path in paths):
         micrograph = one.source.read()
         for path, size in zip(paths, diameters_px, strict=True):
@@ -202,13 +201,6 @@ def _pictures(
                 raise CryopickError(f"a particle of {diameter_px:.0f} pixels is larger than the picture")
             _write(path, prepared.values, prepared.map_to_home)
     return tuple(_open(path, one) for path in paths)
-
-
-def _key(one: LabelledMicrograph, diameter_px: float, particles: str) -> str:
-    """Another for another file, size of particles or side of contrast."""
-    about = one.source.path.stat()
-    what = (one.source, about.st_mtime_ns, about.st_size, one.truth.diameter_px, diameter_px, particles)
-    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 
 def _write(path: Path, values: Values, to_home: PixelMap) -> None:
