@@ -6,7 +6,7 @@ import pytest
 from stub_pickers import SETTINGS
 
 from cryopick.distributed import capacity
-from cryopick.distributed.capacity import GpuTeam, available_memory, gpu_team, suggest_workers
+from cryopick.distributed.capacity import GpuTeam, available_memory, gpu_team, gpu_workers, suggest_workers
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.sources import MicrographSource
 
@@ -69,6 +69,11 @@ def test_memory_of_the_gpu_of_the_machine_and_the_number_of_micrographs_limit_th
     assert machine(gpus=[12, 24], cores=32) == (2, "2 GPUs of 12 GB")
     assert machine(gpus=[80], cores=32, free=40 * GB) == (2, "40.0 GB of free memory, 11.0 GB each")  # 2 + 36 × 0.25
     assert machine(gpus=[80], cores=32, count=3) == (3, "the number of micrographs")
+
+
+def test_before_there_are_micrographs_gpus_and_cores_alone_decide(machine):
+    machine(gpus=[80, 80], cores=16, free=GB, count=1)
+    assert gpu_workers() == 4
 
 
 def test_workers_see_one_gpu_each_of_those_that_are_ours_and_share_the_cores(machine, monkeypatch):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import stub_pickers
@@ -16,6 +17,8 @@ import yaml
 from stub_pickers import SETTINGS
 
 from cryopick.distributed import pool, watch
+from cryopick.distributed import workers as workers_module
+from cryopick.distributed.capacity import GpuTeam
 from cryopick.distributed.run import run_picking
 from cryopick.distributed.settings import run_settings
 from cryopick.distributed.watch import Pace, Status, watch_folder
@@ -160,6 +163,15 @@ def test_it_says_when_it_falls_behind_and_when_it_has_caught_up(micrographs, pla
     assert late
     assert all(status.waiting > 0 for status in late)
     assert (told[-1].behind, told[-1].waiting, told[-1].done) == (False, 0, COUNT)
+
+
+def test_a_watch_on_gpus_shares_them_as_a_run_does(micrographs, place, monkeypatch):
+    monkeypatch.setattr(workers_module, "gpu_team", lambda workers: GpuTeam(2, []))
+    on_gpu = msgspec.structs.replace(SETTINGS, device="cuda")
+    outcomes = []
+    watch_folder([str(micrographs)], OUT, on_gpu, pace=QUICK, build=stub_pickers.build_in_parts, on_outcome=outcomes.append)
+    assert {each.name: each.error for each in outcomes if each.error} == {"m3.mrc": "MemoryError: of the GPU"}
+    assert len(outcomes) == COUNT
 
 
 def test_two_files_that_would_share_their_results_are_told_of_and_one_is_picked(micrographs, place):

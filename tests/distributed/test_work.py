@@ -11,7 +11,7 @@ import pytest
 import stub_pickers
 from stub_pickers import SETTINGS
 
-from cryopick.distributed import run
+from cryopick.distributed import workers as workers_module
 from cryopick.distributed.capacity import GpuTeam
 from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.notes import warnings_kept
@@ -46,7 +46,7 @@ def files(out) -> dict[str, bytes]:
 def test_a_run_on_gpus_picks_together_what_one_on_a_cpu_picks_and_names_the_same_failures(
     sources, tmp_path, monkeypatch, workers
 ):
-    monkeypatch.setattr(run, "gpu_team", lambda workers: GpuTeam(3, [{"CUDA_VISIBLE_DEVICES": "0"}]))
+    monkeypatch.setattr(workers_module, "gpu_team", lambda workers: GpuTeam(3, [{"CUDA_VISIBLE_DEVICES": "0"}]))
     result = run_picking(sources, OUT, ON_GPU, workers=workers, build=stub_pickers.build_in_parts)
     (failed,) = result.failed
     assert (failed.name, failed.error) == ("m3.mrc", "MemoryError: of the GPU")

@@ -29,7 +29,7 @@ def watch(
     out: Annotated[Path, typer.Option(help="Folder for the results; one of an earlier watch or run is gone on with.")],
     how: PickOptions,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores; 1 on a GPU]")
+        int | None, typer.Option(min=1, help="Processes.  [default: as many as cores, or as the GPUs have room for]")
     ] = None,
     settle: Annotated[float, typer.Option(min=0, help="A file is whole that has not changed for so many seconds.")] = 10.0,
     poll: Annotated[float, typer.Option(min=0.1, help="Seconds between two listings of the folder.")] = 5.0,
@@ -47,10 +47,11 @@ def watch(
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
     from cryopick.cli.running import counted, stop_on_sigterm, write_page
+    from cryopick.distributed.capacity import gpu_workers
     from cryopick.distributed.watch import Pace, watch_folder
 
     settings = how.run_settings(glimpses=report)
-    crew = workers or (1 if settings.device == "cuda" else available_cores())
+    crew = workers or (gpu_workers() if settings.device == "cuda" else available_cores())
     typer.echo(f"{settings.picker} with {counted(crew, 'worker')} watches {', '.join(inputs)}; end with Ctrl-C")
     journal = _Journal()
     with stop_on_sigterm():

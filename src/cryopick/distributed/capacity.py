@@ -65,6 +65,11 @@ def suggest_workers(settings: RunSettings, sources: Sequence[MicrographSource]) 
     return workers, limits[workers]
 
 
+def gpu_workers() -> int:
+    """As many workers as there is room for on the GPUs and the cores, at least one."""
+    return min(_gpu_limits())
+
+
 def gpu_team(workers: int) -> GpuTeam:
     """How so many workers share the GPUs and the cores of this machine."""
     together = min(THREADS, max(1, available_cores() // workers))

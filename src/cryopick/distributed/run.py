@@ -7,15 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from cryopick.distributed.assembly import assemble
-from cryopick.distributed.capacity import gpu_team
 from cryopick.distributed.cluster import DaskCrew
 from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, file_stems, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.shards import Shard
 from cryopick.distributed.sizing import prepare_sized, recorded
 from cryopick.distributed.work import Build, Task, lost, start_picking
+from cryopick.distributed.workers import pick_here
 from cryopick.io.sources import MicrographSource
 from cryopick.pickers.diameter import DiameterEstimate
 
@@ -123,15 +122,11 @@ def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSe
 def _results(
     tasks: list[Task], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int, crew: DaskCrew | None
 ) -> Generator[tuple[str, Outcome]]:
-    """What comes of the tasks, by their stems: from a crew, from workers that share the GPUs, or from workers on the cores."""
-    start, gone = partial(start_picking, folder, settings, build), partial(lost, folder)
-    if crew is not None:
-        return crew.run(tasks, start, lost=gone, failed=_has_failed)
-    if settings.device == "cuda":
-        team = gpu_team(workers)
-        start = partial(start, together=team.together)
-        return run_tasks(tasks, start, workers=workers, lost=gone, environments=team.environments)
-    return run_tasks(tasks, start, workers=workers, lost=gone)
+    """What comes of the tasks, by their stems: from a crew, or from workers of this machine."""
+    if crew is None:
+        return pick_here(tasks, folder, settings, build, workers=workers)
+    start = partial(start_picking, folder, settings, build)
+    return crew.run(tasks, start, lost=partial(lost, folder), failed=_has_failed)
 
 
 def _hear_out(

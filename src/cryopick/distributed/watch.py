@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from cryopick.distributed import pool
@@ -14,11 +13,11 @@ from cryopick.distributed.arrivals import Arrivals
 from cryopick.distributed.assembly import assemble
 from cryopick.distributed.due import Beside, Due
 from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.pool import run_tasks
 from cryopick.distributed.records import Outcome, check_name, free_stem, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.sizing import prepare_sized, recorded
-from cryopick.distributed.work import Build, Task, lost, start_picking
+from cryopick.distributed.work import Build, Task
+from cryopick.distributed.workers import pick_here
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.atomic import leftovers
 from cryopick.io.picks_relion import coordinate_file
@@ -116,8 +115,8 @@ def watch_folder(
         folder.prepare(settings)
         watch = _Watch(folder, settings, inputs, pace or Pace(), on_status, beside)
         try:
-            start = partial(start_picking, folder, watch.sized(settings, build), build)
-            with closing(run_tasks(watch.tasks(), start, workers=workers, lost=partial(lost, folder))) as results:
+            sized = watch.sized(settings, build)
+            with closing(pick_here(watch.tasks(), folder, sized, build, workers=workers)) as results:
                 for stem, outcome in results:
                     watch.take(stem, outcome)
                     on_outcome(outcome)
