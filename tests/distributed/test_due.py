@@ -2,7 +2,10 @@
 
 import time
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+
+import pytest
 
 from cryopick.distributed import due
 from cryopick.distributed.due import Beside, Due
@@ -52,6 +55,18 @@ def test_what_is_at_work_is_killed(tmp_path):
     beside.look_after(wanted=True)
     assert beside.stop()
     assert not beside.stop()
+
+
+def test_where_no_process_can_be_started_there_is_none_to_end(monkeypatch):
+    beside = Beside(partial(time.sleep, 600), seconds=0)
+    monkeypatch.setattr(SpawnProcess, "start", no_process)
+    with pytest.raises(BlockingIOError):
+        beside.look_after(wanted=True)
+    assert not beside.stop()
+
+
+def no_process(_: object) -> None:
+    raise BlockingIOError("too many processes")
 
 
 def test_work_that_fails_is_told_of(caplog):

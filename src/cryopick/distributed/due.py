@@ -52,11 +52,12 @@ class Beside:
         if not wanted or self._process is not None or not self._due.take():
             return False
         self._start = time.monotonic()
-        self._process = multiprocessing.get_context("spawn").Process(target=self._work, daemon=True)
+        process = multiprocessing.get_context("spawn").Process(target=self._work, daemon=True)
         # Ctrl-C goes to every process of a terminal: this one inherits a mask that leaves it to the parent.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process.start()
+            process.start()
+            self._process = process
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return True
