@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cryopick.benchmark.throughput import seconds_between
 from cryopick.distributed.threads import available_cores
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.sources import MicrographSource
@@ -68,10 +69,9 @@ def run(folder: Path, workers: int, each: int, words: list[str]) -> tuple[float,
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     records = list((out / "records").glob("*.json"))
-    times = sorted(path.stat().st_mtime for path in records)
+    seconds = seconds_between([path.stat().st_mtime for path in records], workers=workers)
     stages = [json.loads(path.read_bytes())["outcome"]["seconds"] for path in records]
-    seconds = (times[-1] - times[workers - 1]) / (len(times) - workers)
-    cpu = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / len(times)
+    cpu = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / len(records)
     overlap = sum(stages) / len(stages) / (seconds * workers)
     return seconds, cpu, after.ru_maxrss / 1024, overlap
 
