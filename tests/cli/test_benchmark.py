@@ -1,10 +1,16 @@
 """`cryopick benchmark` from the command line."""
 
+import runpy
+import sys
+from contextlib import suppress
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cryopick.benchmark import throughput, timing
+from cryopick.benchmark.cost import Cost
 from cryopick.cli import app
 from cryopick.errors import SettingError
 from cryopick.io.micrographs import write_micrograph
@@ -58,10 +64,21 @@ def test_what_cannot_be_done_is_said(tmp_path, words, message):
         run(*words, "--out", tmp_path)
 
 
+def run_here(command, log, *, variables):
+    """Run `python -m MODULE …` in this process, since to start Python and import torch takes longer than all else."""
+    assert command[:2] == [sys.executable, "-m"]
+    with patch.object(sys, "argv", command[2:]), suppress(SystemExit):
+        runpy.run_module(command[2], run_name="__main__")
+    return Cost(wall=1.0, cpu=1.0, peak_mib=100.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_times_are_taken_without_data_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "available_cores", lambda: 1)
-    monkeypatch.setattr(timing, "repeated", lambda once, *, repeats: [once()])  # start each program once
+    monkeypatch.setattr(timing, "repeated", lambda once, *, repeats: [once()])
     monkeypatch.setattr(throughput, "EACH", 2)
+    for module in (timing, throughput):
+        monkeypatch.setattr(module, "run_and_measure", run_here)
     words = ["--time", "--sizes", "256", "--pickers", "log", "--repeats", "1", "--out", tmp_path]
     ran = run(*words)
     assert ran.exit_code == 0
