@@ -116,19 +116,20 @@ def prepare_detr(settings: DetrTraining, out: Path) -> Training:
     )
     source = Path(settings.disk.data).name
     about = {"seen": [f"{len(taught)} micrographs of {source}"], "held_out": [f"{len(judged)} micrographs of {source}"]}
-
-    def describe(_: nn.Module, best: float) -> Card:
-        return Card(
-            PAPER,
-            settings.network,
-            source=f"cryopick {__version__} train transformer",
-            input=asdict(settings.size),
-            data=about,
-            metrics={"f1_held_out": round(best, 4)},
-            notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; augmentation {asdict(settings.augmentation)}",
-        )
-
+    describe = partial(_card, settings, about)
     return Training(task, data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
+
+
+def _card(settings: DetrTraining, data: dict[str, list[str]], _: nn.Module, best: float) -> Card:
+    return Card(
+        PAPER,
+        settings.network,
+        source=f"cryopick {__version__} train transformer",
+        input=asdict(settings.size),
+        data=data,
+        metrics={"f1_held_out": round(best, 4)},
+        notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; augmentation {asdict(settings.augmentation)}",
+    )
 
 
 def build(settings: DetrTraining) -> Detr:
