@@ -174,7 +174,7 @@ def _refine(reference: str, symmetry: str, shared: Sequence[str]) -> tuple[str, 
     words = ["mpirun", "-n", str(REFINEMENT_RANKS), "relion_refine_mpi", "--i", SELECTED, "--o", "Refine3D/run"]
     words += ["--auto_refine", "--split_random_halves", "--ref", reference, "--ini_high", "40", "--ctf_corrected_ref"]
     words += ["--low_resol_join_halves", "40", "--sym", symmetry, "--oversampling", "1", "--healpix_order", "2"]
-    words += ["--auto_local_healpix_order", "4", "--offset_range", "5", "--offset_step", "2", "--norm", "--scale", "--pad", "1"]
+    words += ["--auto_local_healpix_order", "3", "--offset_range", "5", "--offset_step", "2", "--norm", "--scale", "--pad", "1"]
     return (*words, "--random_seed", "1", *shared, "--j", "1")  # until it has converged: RELION writes no half-maps before
 
 
