@@ -1,4 +1,4 @@
-"""Picks next to what the surest picks of their micrograph look like: how strongly they show it, and where it fits best.
+"""Picks next to what the surest picks of their micrograph look like: how much they show of it, and where it fits best.
 
 Particles of one micrograph have one contrast and one shape, and the network's errors of their centres average out.
 """
@@ -23,6 +23,9 @@ LEAST = 5
 """Picks that an average needs; with fewer nothing can be said."""
 ROUNDS = 2
 """Times that the average is made; the second time about better centres."""
+SHAPE, CONTRAST = 0.6, 0.5
+"""Of the surest picks' usual correlation with their average, and of its usual contrast: what has so much of both is as good as
+they. Views of one protein differ, a disc's contrast by several times, and must not lose by that."""
 SPREAD = 0.08
 """Of a diameter: how far off a network's centres are, as a standard deviation. Farther away the average must fit better."""
 
@@ -34,33 +37,37 @@ class Likeness:
     Attributes
     ----------
     xy : float64 (n, 2), the centres, where the average fits best.
-    strength : float32 (n,), of each pick's surroundings projected onto the average, over their median; at most 1, as what is
-        stronger than most, such as ice, is no more a particle for it.
+    alike : float32 (n,), how much of the average a pick's surroundings show, in shape and in contrast, next to the surest ones: 1
+        for enough, 0 for nothing, below for its negative.
     """
 
     xy: Points
-    strength: Map
+    alike: Map
 
 
 def likeness(pixels: Map, found: Detections, *, diameter: float) -> Likeness:
     """Hold picks of one picture, whose particles have `diameter` pixels, against the rotational average of the surest of them.
 
     The surest are the better half of those with a score of at least `SURE`; where these are fewer than `LEAST`, centres stay and
-    all strengths are 1.
+    all are alike.
     """
     sure = np.sort(found.scores[found.scores >= SURE])[::-1]
     sure = sure[: (len(sure) + 1) // 2]
-    xy, strength = found.xy, np.ones(len(found.scores), np.float32)
+    xy = found.xy
     if len(sure) < LEAST:
-        return Likeness(xy, strength)
+        return Likeness(xy, np.ones(len(xy), np.float32))
     best = found.scores >= sure[-1]
     correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
     for _ in range(ROUNDS):
         fit = correlator(rotational_average(pixels, xy[best], len(correlator.mask) // 2))
         xy = _recentred(fit, found.xy, SPREAD * diameter)
-    projected = ndimage.map_coordinates(fit * correlator.deviation, found.xy.T[::-1], order=1, mode="nearest")
-    usual = np.median(projected[best])
-    return Likeness(xy, np.asarray(np.minimum(projected / usual, 1), np.float32) if usual > 0 else strength)
+    alike = np.ones(len(xy))
+    for shown, enough in ((fit, SHAPE), (fit * correlator.deviation, CONTRAST)):
+        values = ndimage.map_coordinates(shown, xy.T[::-1], order=1, mode="nearest")
+        usual = np.median(values[best])
+        if usual > 0:
+            alike = np.minimum(alike, values / (enough * usual))
+    return Likeness(xy, alike.astype(np.float32))
 
 
 def _recentred(fit: Map, xy: Points, spread: float) -> Points:

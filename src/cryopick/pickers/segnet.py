@@ -246,12 +246,12 @@ class SegnetPicker:
         if self._trained.particle_px is None or weight == 0:
             return find_peaks(probability, spacing=settings.spacing * diameter, threshold=settings.threshold)
         found = find_peaks(probability, spacing=settings.spacing * diameter, threshold=min(FAINTEST, settings.threshold))
-        alike = likeness(prepared.values, found, diameter=diameter)
-        change = weight * (alike.strength - 1)
+        held = likeness(prepared.values, found, diameter=diameter)
+        change = weight * (held.alike - 1)
         scores = np.asarray(expit(logit(found.scores.clip(max=1 - 1e-6)) + change), np.float32)
-        kept = suppress(alike.xy, scores, settings.spacing * diameter)
+        kept = suppress(held.xy, scores, settings.spacing * diameter)
         kept = kept[scores[kept] >= settings.threshold]
-        return Detections(alike.xy[kept], scores[kept])
+        return Detections(held.xy[kept], scores[kept])
 
 
 def _load_network(settings: SegnetSettings) -> tuple[nn.Module, Trained]:

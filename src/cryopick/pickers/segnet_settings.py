@@ -56,7 +56,7 @@ class SegnetSettings:
     level: float = 0.5
     neck: float = NECK
     spacing: float = 0.5
-    likeness: float = 4.0
+    likeness: float = 12.0
     particles: Literal["dark", "light"] = "dark"
     side: int = 1024
     aspect: Literal["kept", "squeezed"] = "kept"

@@ -59,7 +59,7 @@ class TransformerSettings:
     denoised: bool = False
     threshold: float | None = None
     spacing: float = 0.5
-    likeness: float = 2.0
+    likeness: float = 4.0
     particles: Literal["dark", "light"] = "dark"
     device: Literal["cpu", "cuda"] = "cpu"
     paper: PaperSettings = field(default_factory=PaperSettings)
@@ -200,9 +200,9 @@ class TiledRoute:
         chances = Detections(found.xy, np.asarray(expit(logits), np.float32))
         if not self.settings.likeness:
             return chances
-        alike = likeness(values, chances, diameter=diameter)
-        logits = logits + self.settings.likeness * (alike.strength - 1)
-        return Detections(alike.xy, np.asarray(expit(logits), np.float32))
+        held = likeness(values, chances, diameter=diameter)
+        logits = logits + self.settings.likeness * (held.alike - 1)
+        return Detections(held.xy, np.asarray(expit(logits), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
