@@ -146,7 +146,7 @@ def main() -> int:
         before: dict[str, int] = {}
         for kill in range(options.kills):
             run_and_kill(folder, options.workers, options.count * (kill + 1) // (options.kills + 2))
-            before = {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "records").glob("*.json")}
+            before = {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "records").glob("[!.]*.json")}
             print(f"killed at {len(before):,} of {options.count:,}", flush=True)
         started = time.perf_counter()
         code, row = run_to_the_end(folder, options.workers, options.count)
