@@ -60,13 +60,15 @@ def draw_slices(found: Sequence[Resolution], path: Path) -> None:
     """The middle slices across z, y and x of the map of all picks, a row for each set of picks, on one grey scale."""
     figure = Figure(figsize=(6.6, 2.2 * len(found) + 0.3), layout="constrained")
     panels = figure.subplots(len(found), 3, squeeze=False)
+    for panel, axis in zip(panels[0], "zyx", strict=True):
+        panel.set_title(f"across {axis}")
     for row, one in zip(panels, found, strict=True):
         density = one.as_picked.mean
         middle = len(density) // 2
         limit = float(np.abs(found[0].as_picked.mean).max()) or 1.0
         for panel, axis in zip(row, range(3), strict=True):
             panel.imshow(density.take(middle, axis), cmap="gray", vmin=-limit / 3, vmax=limit, origin="lower")
-            panel.set(xticks=[], yticks=[], title=f"across {'zyx'[axis]}" if row is panels[0] else "")
+            panel.set(xticks=[], yticks=[])
         row[0].set_ylabel(one.name)
     _save(figure, path)
 
