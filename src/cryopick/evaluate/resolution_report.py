@@ -60,8 +60,8 @@ def draw_slices(found: Sequence[Resolution], path: Path) -> None:
     """The middle slices across z, y and x of the map of all picks, a row for each set of picks, on one grey scale."""
     figure = Figure(figsize=(6.6, 2.2 * len(found) + 0.3), layout="constrained")
     panels = figure.subplots(len(found), 3, squeeze=False)
-    for panel, axis in zip(panels[0], "zyx", strict=True):
-        panel.set_title(f"across {axis}")
+    for panel, name in zip(panels[0], "zyx", strict=True):
+        panel.set_title(f"across {name}")
     for row, one in zip(panels, found, strict=True):
         density = one.as_picked.mean
         middle = len(density) // 2
