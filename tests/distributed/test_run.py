@@ -90,13 +90,13 @@ def test_two_workers_write_the_same_bytes_as_one(micrographs, reference, tmp_pat
     assert files_of_picks(tmp_path / "two" / OUT) == reference
 
 
-def drive(micrographs: Path, place: Path, workers: int) -> subprocess.Popen[str]:
-    """A slow run in a process of its own that has finished two micrographs, some time ago."""
+def drive(micrographs: Path, place: Path, workers: int, *, seconds: float = 0.25) -> subprocess.Popen[str]:
+    """A run in a process of its own, so many seconds slow with each, that has finished two micrographs, some time ago."""
     place.mkdir()
     process = subprocess.Popen(
         [sys.executable, DRIVER, micrographs, str(workers)],
         cwd=place,
-        env=os.environ | {"STUB_SLEEP": "0.25"},
+        env=os.environ | {"STUB_SLEEP": str(seconds)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -126,7 +126,7 @@ def test_a_run_that_was_killed_goes_on_and_writes_the_same_bytes(micrographs, re
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_leaves_whole_files_of_what_was_finished(micrographs, reference, tmp_path, monkeypatch, workers):
-    process = drive(micrographs, tmp_path / "stopped", workers)
+    process = drive(micrographs, tmp_path / "stopped", workers, seconds=1)
     process.send_signal(signal.SIGINT)
     assert process.communicate()[0] == "interrupted\n"
     rows = table(tmp_path / "stopped" / OUT)
