@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores; set before numpy and torch are imported
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
@@ -18,6 +19,12 @@ settings.load_profile("unhurried")
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: what a shell puts into the background is deaf to it, and so is every program that the tests start there."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -124,12 +124,7 @@ def test_a_run_that_was_killed_goes_on_and_writes_the_same_bytes(micrographs, re
     assert [row["picks"] for row in table(out)] == ["7"] * 12
 
 
-UNHEARD = pytest.mark.xfail(
-    strict=False, reason="among all tests the signal was not heard twice, alone it always is: not understood yet"
-)
-
-
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=UNHEARD)])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_leaves_whole_files_of_what_was_finished(micrographs, reference, tmp_path, monkeypatch, workers):
     process = drive(micrographs, tmp_path / "stopped", workers, seconds=1)
     process.send_signal(signal.SIGINT)
