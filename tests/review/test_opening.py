@@ -86,6 +86,17 @@ def test_a_diameter_that_is_given_wins_and_one_that_is_missing_is_that_of_the_ot
     assert open_subjects(folder).subjects[3].picks.diameter == 80.0
 
 
+def test_a_micrograph_of_cryosparc_without_picks_keeps_its_number_for_those_that_are_added(folder):
+    rows = np.zeros(2, [("uid", "<u8"), ("micrograph_blob/path", "S8"), ("micrograph_blob/psize_A", "<f4")])
+    rows["uid"], rows["micrograph_blob/path"], rows["micrograph_blob/psize_A"] = [71, 72], ["a.mrc", "c.mrc"], 2.0
+    with (folder / "exposures.cs").open("wb") as file:
+        np.save(file, rows)
+    write_picks([Picks("a.mrc", [(100.0, 80.0)], [0.5], 80.0, (400, 600), 2.0)], folder / "one.star")
+    opened = open_subjects(folder, picks=folder / "one.star", micrographs=[str(folder / "exposures.cs")])
+    assert counts(opened) == {"a.mrc": 1, "c.mrc": 0}
+    assert [subject.picks.uid for subject in opened.subjects] == [71, 72]
+
+
 def test_a_review_never_writes_through_a_link_out_of_its_folder(folder, tmp_path):
     (tmp_path / "other").mkdir()
     (folder / "review").symlink_to(tmp_path / "other")

@@ -5,6 +5,7 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
+from cryopick.review.compare import Comparison
 from cryopick.review.guard import HEADERS
 from cryopick.review.server import LARGEST_BODY, Server
 
@@ -171,6 +172,16 @@ def test_what_is_not_there_is_404_and_what_cannot_be_is_400(client):
     assert client.post("/api/export", json={"format": "../x"}).status_code == 400
     assert client.post("/api/export", json=["star"]).status_code == 400
     assert client.post("/api/labels", json={}).status_code == 400  # nothing is reviewed
+
+
+def test_thresholds_of_a_comparison_are_numbers(review, folder):
+    comparison = Comparison.of(review, [subject.picks for subject in review.subjects], title="the same")
+    client = TestClient(Server(review, folder, comparison).app(TOKEN), base_url=f"http://{HOST}")
+    client.get(f"/?token={TOKEN}")
+    for query, before in (("", 5), ("?before=0.6", 2), ("?before=inf", 0), ("?before=-1e9", 5)):
+        assert client.get(f"/api/comparison{query}").json()["rows"][0]["before"] == before
+    for query in ("before=nan", "after=nan", "before=x", "after="):
+        assert client.get(f"/api/comparison?{query}").status_code == 400
 
 
 def test_changes_tell_other_pages_what_to_draw_again(client):

@@ -186,20 +186,25 @@ def _least(request: Request, name: str) -> float | None:
     """A threshold; all picks where none is asked for."""
     if name not in request.query_params:
         return None
-    try:
-        return float(request.query_params[name])
-    except ValueError:
-        raise HTTPException(400, f"{name} is not a number") from None
+    least = _number(request.query_params[name])
+    if math.isnan(least):
+        raise HTTPException(400, f"{name} is not a number")
+    return least
 
 
 def _blur(request: Request) -> float:
-    try:
-        blur = float(request.query_params.get("blur", "0"))
-    except ValueError:
-        blur = math.nan
+    blur = _number(request.query_params.get("blur", "0"))
     if not 0 <= blur <= WIDEST_BLUR:
         raise HTTPException(400, f"blur must lie between 0 and {WIDEST_BLUR:g} pixels")
     return blur
+
+
+def _number(text: str) -> float:
+    """Not a number for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _told(request: Request, error: Exception) -> Response:
