@@ -30,18 +30,18 @@ def comparison(review):
 def test_a_row_counts_both_sets_and_those_nearer_than_half_a_diameter(comparison):
     row = comparison.row(0)
     assert (row["before"], row["after"], row["agreed"], row["truth"], row["learnt"]) == (5, 3, 2, 4, False)
-    assert row["beforeScore"] == {"precision": 0.8, "recall": 1.0, "f1": 0.8889}  # 4 of 5, 4 of 4, 8 / 9
-    assert row["afterScore"] == {"precision": 0.6667, "recall": 0.5, "f1": 0.5714}  # 2 of 3, 2 of 4, 4 / 7
+    assert row["beforeScore"] == {"precision": 0.8, "recall": 1.0, "f1": 0.889}  # 4 of 5, 4 of 4, 8 / 9
+    assert row["afterScore"] == {"precision": 0.667, "recall": 0.5, "f1": 0.571}  # 2 of 3, 2 of 4, 4 / 7
 
 
 def test_each_set_is_counted_above_a_threshold_of_its_own_and_the_truth_stays(comparison):
     cut = comparison.above(0.5, 0.8)  # before 300, 80; 100, 300; 500, 300: all true. After 205, 80; 300, 80
     row = cut.row(0)
     assert (row["before"], row["after"], row["agreed"], row["truth"]) == (3, 2, 1, 4)
-    assert row["beforeScore"] == {"precision": 1.0, "recall": 0.75, "f1": 0.8571}  # 6 / 7
-    assert row["afterScore"] == {"precision": 1.0, "recall": 0.5, "f1": 0.6667}
+    assert row["beforeScore"] == {"precision": 1.0, "recall": 0.75, "f1": 0.857}  # 6 / 7
+    assert row["afterScore"] == {"precision": 1.0, "recall": 0.5, "f1": 0.667}
     assert [len(side["xy"]) for side in (cut.detail(0)["before"], cut.detail(0)["after"])] == [3, 2]
-    assert cut.totals()[0]["before"]["f1"] == 0.8571
+    assert cut.totals()[0]["before"]["f1"] == 0.857
     assert comparison.above(None, None).row(0) == comparison.row(0)
 
 
@@ -52,7 +52,7 @@ def test_picks_without_scores_pass_every_threshold(comparison):
 
 def test_micrographs_that_are_in_the_labels_are_pooled_apart(comparison):
     fresh, learnt = comparison.totals()
-    assert (fresh["learnt"], fresh["micrographs"], fresh["before"]["f1"]) == (False, 1, 0.8889)
+    assert (fresh["learnt"], fresh["micrographs"], fresh["before"]["f1"]) == (False, 1, 0.889)
     assert (learnt["learnt"], learnt["micrographs"], learnt["before"]["f1"], learnt["after"]["f1"]) == (True, 1, 1.0, 0.5)
 
 

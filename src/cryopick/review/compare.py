@@ -127,4 +127,4 @@ def _above(picks: Picks, least: float | None) -> Picks:
 
 def _score(counts: Counts) -> dict[str, float | None]:
     ratios = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
-    return {name: None if value != value else round(value, 4) for name, value in ratios.items()}
+    return {name: None if value != value else round(value, 3) for name, value in ratios.items()}

@@ -155,7 +155,5 @@ def _usual_diameter(found: Iterable[Picks]) -> float | None:
 def _picks_of(source: MicrographSource, picks: Picks | None, diameter: float | None, usual: float | None) -> Picks:
     """The micrograph's picks with a diameter where one is known; none where nothing was found on it."""
     if picks is None:
-        return Picks(
-            source.name, diameter=usual, pixel_size=source.pixel_size, optics_group=source.optics_group, uid=source.uid
-        )
+        return Picks(source.name, diameter=usual, pixel_size=source.pixel_size, optics_group=source.optics_group, uid=source.uid)
     return replace(picks, diameter=diameter or picks.diameter or usual)
