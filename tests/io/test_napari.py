@@ -1,5 +1,6 @@
 """The plugin as napari finds it, and the layers that it makes and takes."""
 
+from fnmatch import fnmatch
 from importlib.resources import files
 
 import numpy as np
@@ -9,7 +10,7 @@ import yaml
 from cryopick.errors import CryopickError
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.napari import get_reader, write_points
-from cryopick.io.picks import read_picks, write_picks
+from cryopick.io.picks import formats_by_suffix, read_picks, write_picks
 from cryopick.types import Picks
 
 MANIFEST = files("cryopick") / "napari.yaml"
@@ -35,6 +36,13 @@ def test_the_project_tells_napari_where_the_manifest_is():
     if not found:
         pytest.skip("cryopick was installed before it had a manifest")
     assert found == ["cryopick:napari.yaml"]
+
+
+def test_napari_offers_every_suffix_of_picks():
+    (reader,) = yaml.safe_load(MANIFEST.read_text())["contributions"]["readers"]
+    assert [
+        suffix for suffix in formats_by_suffix() if not any(fnmatch(f"a{suffix}", p) for p in reader["filename_patterns"])
+    ] == []
 
 
 def test_the_manifest_needs_no_napari():

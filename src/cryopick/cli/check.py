@@ -73,7 +73,7 @@ def _holds_picks(path: Path) -> bool:
     """By the content, or by a suffix that neither micrographs nor lists of them have."""
     from cryopick.errors import FileError
     from cryopick.io.micrographs import suffix_kind
-    from cryopick.io.picks import SUFFIXES, detect_format
+    from cryopick.io.picks import detect_format, formats_by_suffix
     from cryopick.io.sources import LISTING_SUFFIXES
 
     if not path.exists() or suffix_kind(path):
@@ -81,7 +81,7 @@ def _holds_picks(path: Path) -> bool:
     try:
         detect_format(path)
     except FileError:
-        return path.suffix.lower() in SUFFIXES.keys() - LISTING_SUFFIXES
+        return path.suffix.lower() in formats_by_suffix().keys() - LISTING_SUFFIXES
     return True
 
 

@@ -8,13 +8,12 @@ from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.records import Outcome, read_record
 from cryopick.distributed.settings import RunSettings
 from cryopick.errors import CryopickError
-from cryopick.io.picks import write_picks
+from cryopick.io.picks import place_in, write_picks
 from cryopick.io.picks_base import text_file
 from cryopick.io.picks_relion import INDEX, INDEX_3_1, coordinate_file, write_index
 from cryopick.types import Picks
 
 COLUMNS = ["name", "path", "picks", "seconds", "diameter", "pixel_size", "status", "error", "notes"]
-SINGLE_FILES = {"cryosparc-star": ".star", "cs": ".cs", "topaz": ".txt", "csv": ".csv", "coco": ".json"}
 
 
 def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], settings: RunSettings) -> list[str]:
@@ -32,9 +31,8 @@ def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], setting
 
 
 def format_path(folder: RunFolder, name: str) -> Path:
-    """Where a format is written: a folder of its own, in it a single file for formats that hold all micrographs in one."""
-    place = folder.path / name
-    return place / f"particles{SINGLE_FILES[name]}" if name in SINGLE_FILES else place
+    """Where a format is written, in a folder of its own."""
+    return place_in(folder.path / name, "particles", format=name)
 
 
 def _write_format(folder: RunFolder, name: str, finished: Mapping[str, str]) -> list[str]:

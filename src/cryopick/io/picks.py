@@ -26,17 +26,6 @@ FORMATS: Registry[type[PickFormat]] = Registry(
     },
 )
 
-SUFFIXES = {
-    ".star": "star",
-    ".cs": "cs",
-    ".box": "box",
-    ".cbox": "cbox",
-    ".txt": "topaz",
-    ".pos": "xmipp",
-    ".csv": "csv",
-    ".json": "coco",
-}
-
 
 def read_picks(
     path: Path | str,
@@ -101,10 +90,23 @@ def write_picks(
 
 def format_of_name(path: Path | str) -> str:
     """The format that is written under a path's suffix when none is named. Raises `FileError` when the suffix tells none."""
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
+    path, known = Path(path), formats_by_suffix()
+    if path.suffix.lower() not in known:
         raise FileError(path, f"its suffix {path.suffix!r} tells no format", f"Name one of {', '.join(FORMATS.names)}")
-    return SUFFIXES[path.suffix.lower()]
+    return known[path.suffix.lower()]
+
+
+def formats_by_suffix() -> dict[str, str]:
+    """The format that each suffix stands for: the first in `FORMATS` that has it, those of a single file before the others."""
+    kinds = {name: FORMATS.get(name) for name in FORMATS.names}
+    ranked = sorted(kinds, key=lambda name: not kinds[name].single)
+    return {kinds[name].suffix: name for name in reversed(ranked)}
+
+
+def place_in(folder: Path, title: str, *, format: str) -> Path:  # noqa: A002
+    """Where a format is written that has a folder to itself: in a file named `title`, or in the folder itself."""
+    kind = FORMATS.get(format)
+    return folder / f"{title}{kind.suffix}" if kind.single else folder
 
 
 def detect_format(path: Path | str) -> str:

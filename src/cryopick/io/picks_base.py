@@ -213,9 +213,18 @@ class UniqueNames:
 
 
 class PickFormat(Protocol):
-    """One program's way to keep picks. A new one is a class in a module of its own and a line in `FORMATS`."""
+    """One program's way to keep picks. A new one is a class in a module of its own and a line in `FORMATS`.
+
+    Attributes
+    ----------
+    frame : how it writes a point.
+    suffix : how its files' names end.
+    single : whether one file holds the picks of all micrographs; else each has its own, in a folder.
+    """
 
     frame: ClassVar[Frame]
+    suffix: ClassVar[str]
+    single: ClassVar[bool]
 
     def recognises(self, glance: Glance) -> bool:
         """Whether a file or folder looks like this format."""
@@ -240,6 +249,7 @@ class OneFileEach(ABC):
     """
 
     suffix: ClassVar[str]
+    single: ClassVar[bool] = False
     folder: ClassVar[str] = "."
 
     @abstractmethod

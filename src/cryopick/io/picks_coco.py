@@ -24,6 +24,8 @@ class Coco:
     """Boxes fit the particle, so the median of their sides is read as the diameter. Images without boxes are kept."""
 
     frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".json"
+    single: ClassVar[bool] = True
 
     def recognises(self, glance: Glance) -> bool:
         return glance.path.suffix.lower() == ".json" and glance.head.lstrip("\ufeff \r\n\t").startswith("{")

@@ -33,6 +33,8 @@ class Cs:
     """
 
     frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".cs"
+    single: ClassVar[bool] = True
 
     def recognises(self, glance: Glance) -> bool:
         return glance.path.suffix.lower() == ".cs" and not glance.path.is_dir()

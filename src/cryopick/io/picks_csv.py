@@ -25,6 +25,8 @@ class Csv:
     """One table of all micrographs, or a folder of tables that are named like theirs. Diameters are medians, in pixels."""
 
     frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".csv"
+    single: ClassVar[bool] = True
 
     def recognises(self, glance: Glance) -> bool:
         if glance.entries:

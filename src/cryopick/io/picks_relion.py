@@ -38,6 +38,8 @@ class RelionJob:
     """A job folder of automatic or manual picks, or its index, or the coordinate STAR of a single micrograph."""
 
     frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = SUFFIX
+    single: ClassVar[bool] = False
 
     def recognises(self, glance: Glance) -> bool:
         if glance.entries:

@@ -30,6 +30,8 @@ class FlatStar:
     """
 
     frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".star"
+    single: ClassVar[bool] = True
 
     def recognises(self, glance: Glance) -> bool:
         return "_rlnMicrographName" in glance.head and "_rlnCoordinateX" in glance.head

@@ -21,6 +21,8 @@ class Topaz:
     """`image_name x_coord y_coord score`; Topaz downsamples by cutting the Fourier transform and scores by log-likelihood."""
 
     frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".txt"
+    single: ClassVar[bool] = True
 
     def recognises(self, glance: Glance) -> bool:
         return glance.head.lstrip("\ufeff").startswith("image_name\t")

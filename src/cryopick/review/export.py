@@ -6,11 +6,10 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cryopick.distributed.assembly import SINGLE_FILES
 from cryopick.errors import SettingError
 from cryopick.io.atomic import write_text
 from cryopick.io.dataset import BadArea, DatasetFolder, write_areas
-from cryopick.io.picks import FORMATS, write_picks
+from cryopick.io.picks import FORMATS, place_in, write_picks
 from cryopick.io.picks_base import text_file
 from cryopick.review.session import Review
 
@@ -47,7 +46,7 @@ def write_result(review: Review, name: str = "star") -> Path:
     else:
         own = review.folder / name
         shutil.rmtree(own, ignore_errors=True)
-        place = own / f"picks{SINGLE_FILES[name]}" if name in SINGLE_FILES else own
+        place = place_in(own, "picks", format=name)
     write_picks(picks, place, format=name)
     write_tables(review)
     return place

@@ -11,7 +11,7 @@ from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.results import is_run, run_picks
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.dataset import DatasetFolder
-from cryopick.io.picks import SUFFIXES, detect_format, read_picks
+from cryopick.io.picks import detect_format, formats_by_suffix, read_picks
 from cryopick.io.sources import MicrographSource, find_micrographs
 from cryopick.review.session import Subject
 from cryopick.types import Picks
@@ -132,7 +132,8 @@ def _picks_beside(folder: Path) -> Path | None:
         return labels
     if _looks_like_picks(folder):
         return folder
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    known = formats_by_suffix()
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in known and path.is_file()]
     found = [path for path in files if _looks_like_picks(path)]
     if len(found) > 1:
         raise FileError(folder, f"holds {len(found)} files of picks, such as {found[0].name}", "Name one of them with --picks")
