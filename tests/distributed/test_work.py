@@ -4,6 +4,7 @@ import logging
 from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
+from weakref import WeakSet
 
 import msgspec
 import numpy as np
@@ -63,6 +64,33 @@ def test_several_are_picked_together_only_where_that_is_asked_and_the_picker_can
     assert start(stub_pickers.build_in_parts, together=4).ahead == 4
     assert type(start(stub_pickers.build_in_parts)) is PickOne
     assert type(start(stub_pickers.build, together=4)) is PickOne
+
+
+class Hoarding(stub_pickers.InParts):
+    """Fills the memory when it looks at several, and fails while any of that is left."""
+
+    def __init__(self) -> None:
+        super().__init__(stub_pickers.StubSettings())
+        self.left: WeakSet[np.ndarray] = WeakSet()
+
+    def look(self, ready):
+        batch = np.zeros(len(ready)).view(Batch)
+        self.left.add(batch)
+        if len(self.left) > 1 or len(batch) > 1:
+            raise MemoryError("of the GPU")
+        return super().look(ready)
+
+
+class Batch(np.ndarray):
+    """An array that can be kept in a set."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+def test_what_filled_the_memory_is_free_again_before_micrographs_are_looked_at_one_by_one(sources, tmp_path):
+    work = PickTogether(RunFolder(tmp_path / "out"), SETTINGS, Hoarding(), ahead=2)
+    cases = work.compute([work.read(Task(source, source.name)) for source in sources[:2]])
+    assert [case.error for case in cases] == ["", ""]
 
 
 def test_a_micrograph_is_forgotten_before_its_files_are_written(sources, tmp_path):

@@ -153,6 +153,8 @@ class PickTogether(PickOne):
             seen = self.parts.look([case.ready for case in whole])
         except Exception:  # memory of the GPU, say: one by one, they fit or are named
             logger.debug("%d micrographs together failed", len(whole), exc_info=True)
+            seen = None
+        if seen is None:  # only here: until its handler ends, an exception holds what filled the memory
             for case in whole:
                 case.attempt(self._look)
             return cases
