@@ -14,7 +14,7 @@ from cryopick.io.micrographs import read_micrograph, write_micrograph
 from cryopick.io.picks import read_picks, write_picks
 from cryopick.models.detr import Detr, DetrOutput
 from cryopick.models.weights import Card, save
-from cryopick.pickers import picker
+from cryopick.pickers import picker, transformer_paper
 from cryopick.pickers.published_chain import PublishedChain
 from cryopick.pickers.transformer import TransformerSettings
 from cryopick.pickers.transformer_paper import InputSize, PaperRoute, PaperSettings
@@ -72,6 +72,14 @@ def test_a_box_drawn_at_a_known_place_comes_back_there_in_the_star_file(tmp_path
     upside_down = kind == "mrc" and not denoised
     lit = network.seen[0, 0, :400].mean() > network.seen[0, 0, 400:].mean()
     assert bool(lit) != upside_down  # three boxes lie in the first half of the rows
+
+
+def test_pictures_are_resized_on_the_processor_since_gpus_cannot_smooth_bytes(monkeypatch):
+    seen = []
+    monkeypatch.setattr(transformer_paper, "resized", lambda grey, shape_hw: seen.append(grey.device.type) or grey)
+    route = as_it_is(BrightBoxes(), device="meta")  # stands for a GPU
+    assert route._fitted(route.prepare(Micrograph(picture_of_boxes())).shown).device.type == "meta"
+    assert seen == ["cpu"]
 
 
 def test_picks_come_best_first_and_a_given_diameter_is_kept():

@@ -143,7 +143,7 @@ class PaperRoute:
         return to_picks(detections, to_home, micrograph, diameter=diameter)
 
     def _fitted(self, shown: ChainPicture) -> Tensor:
-        """The picture at the network's size, on its device."""
+        """The picture at the network's size, on its device. Processors resize it: GPUs cannot smooth whole grey values."""
         height, width = shown.grey.shape
         fitted = fitted_hw((height, width), short_side=self.size.short_side, long_side=self.size.long_side)
-        return resized(torch.from_numpy(np.ascontiguousarray(shown.grey)).to(self.device), fitted)
+        return resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted).to(self.device)
