@@ -1,10 +1,11 @@
 """Stages that overlap: proven by stages that wait for each other, not by time."""
 
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event, Lock, get_ident
 
 import pytest
 
+from cryopick.distributed import overlap
 from cryopick.distributed.overlap import Staged, _Line, overlapped
 
 LONG = 20.0
@@ -122,3 +123,35 @@ def test_without_tasks_there_are_no_results():
 def test_what_a_stage_raises_is_raised_here(stage):
     with pytest.raises(ValueError, match="no reason"):
         list(overlapped(Failing(stage), range(9)))
+
+
+class Waiting(Counting):
+    """Reads the first task until the work is given up."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.given_up = Event()
+        self.begun: list[int] = []
+
+    def read(self, task: int) -> int:
+        self.begun.append(task)
+        assert self.given_up.wait(LONG)
+        return task
+
+
+def test_work_that_is_given_up_reads_nothing_that_it_has_not_begun(monkeypatch):
+    work, shut_down = Waiting(), ThreadPoolExecutor.shutdown
+
+    def press_ctrl_c(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def shut_down_and_tell(pool: ThreadPoolExecutor, wait: bool = True, **options: bool) -> None:
+        shut_down(pool, wait=False, **options)
+        work.given_up.set()
+        shut_down(pool, wait=wait)
+
+    monkeypatch.setattr(overlap, "wait", press_ctrl_c)
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", shut_down_and_tell)
+    with pytest.raises(KeyboardInterrupt):
+        list(overlapped(work, range(3)))
+    assert work.begun == [0]

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from enum import Enum
 from itertools import chain, repeat
 from typing import Generic, Protocol, TypeVar, runtime_checkable
@@ -49,10 +50,11 @@ def overlapped(work: Staged[Task, Read, Made, Result], tasks: Iterable[Task | No
     """The results of the tasks, in their order where `work.ahead` is 1.
 
     Tasks are drawn in the calling thread; None says that there is none for so many seconds. What a stage raises is
-    raised here. When that happens, or the iterator is closed, tasks that are being read or written come to their end first.
+    raised here. When that happens, or the iterator is closed, tasks that are being read or written come to their end first;
+    no other is begun.
     """
     line = _Line(work)
-    with line.readers, line.writers:
+    with line.readers, line.writers, closing(line):
         for task in chain(tasks, repeat(_End.END)):
             yield from line.written()
             if task is not None and task is not _End.END:
@@ -78,6 +80,10 @@ class _Line(Generic[Task, Read, Made, Result]):
         self.writers = ThreadPoolExecutor(work.ahead, "write")
         self.reading: list[Future[Read]] = []
         self.writing: deque[Future[Result]] = deque()
+
+    def close(self) -> None:
+        """Let what waits to be read go."""
+        self.readers.shutdown(wait=False, cancel_futures=True)
 
     def begin(self, task: Task) -> None:
         self.reading.append(self.readers.submit(self.work.read, task))
