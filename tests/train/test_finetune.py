@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.dataset import BadArea, LabelledMicrograph
@@ -197,6 +198,16 @@ def test_scores_are_calibrated_on_the_other_half():
     np.testing.assert_allclose(scored.scores[8:], 0.25, atol=1e-3)
     assert offset == pytest.approx(0, abs=1e-3)
     assert np.isfinite(slope)
+
+
+def test_what_was_learnt_from_takes_part_in_the_calibration():
+    # Kept aside: on each side one of two is right, all logits 0. Learnt: 6 of 6. Each half's line has 7 of 8, all have 8 of 10.
+    aside = picks([[20, 20], [20, 40], [80, 20], [80, 40]], np.full(4, 0.5, np.float32))
+    learnt = picks([[x, 50] for x in (10, 20, 30, 60, 70, 80)], np.full(6, 0.5, np.float32))
+    right = np.array([1, 0, 1, 0], float)
+    (scored,), line = calibrated([aside], [right], border=0.0, learnt=[(learnt, np.ones(6))])
+    np.testing.assert_allclose(scored.scores, 7 / 8, atol=1e-3)
+    assert expit(line[1]) == pytest.approx(8 / 10, abs=1e-3)
 
 
 def test_only_sure_picks_become_labels_and_unsure_ones_are_doubtful(micrographs):

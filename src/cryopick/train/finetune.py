@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cryopick import __version__
@@ -41,6 +43,7 @@ from cryopick.train.loop import LAST, Batch, Data, LoopSettings, Trainer
 from cryopick.train.pseudo_labels import doubtful_places
 from cryopick.train.segnet import SegnetRecipe, SegnetTask, SimulatedCrops
 from cryopick.train.training import WEIGHTS
+from cryopick.types import Picks
 
 CANDIDATE = "tuned.safetensors"
 PICTURES = "pictures"
@@ -181,10 +184,10 @@ def finetune_segnet(data: LabelledSet, settings: Finetuning, out: Path, *, on_st
     held_out = held_out_crops(others, size=recipe.crop, border=border)
     exam = Exam(held_out, held_out.pixels[:, None])
     tuned = tune(start, lessons, exam, settings, out, border=border, on_step=on_step)
-    kept = [other.labelled for other in others]
-    before, after, line = _compare(start, tuned, kept, border=border, settings=settings)
+    taught, kept = ([lesson.labelled for lesson in some] for some in (lessons, others))
+    before, after, line = _compare(start, tuned, taught, kept, border=border, settings=settings)
     better = after.score > before.score
-    trained, watched = [lesson.labelled.source.name for lesson in lessons], [one.source.name for one in kept]
+    trained, watched = ([one.source.name for one in some] for some in (taught, kept))
     card = tuned_card(start, line, seen=trained, held_out=watched, metrics=_metrics(before, after))
     keep(start, tuned if better else None, card, out)
     return Outcome(out / WEIGHTS, better, before, after, trained, watched, [*data.skipped, *skipped, *unreadable])
@@ -260,18 +263,32 @@ def tuned_card(start: Start, line: Line, *, seen: list[str], held_out: list[str]
 
 
 def _compare(
-    start: Start, tuned: Path, aside: Sequence[LabelledMicrograph], *, border: float, settings: Finetuning
+    start: Start,
+    tuned: Path,
+    taught: Sequence[LabelledMicrograph],
+    aside: Sequence[LabelledMicrograph],
+    *,
+    border: float,
+    settings: Finetuning,
 ) -> tuple[Measured, Measured, Line]:
-    """What both find on micrographs kept aside, and the calibration of the tuned weights."""
-    truth = [one.truth for one in aside]
-    old, new = (pick_all(path, aside, particles=settings.particles) for path in (start.path, tuned))
+    """What both find on micrographs kept aside, and the calibration of the tuned weights, in which all of them have a say."""
     partial = settings.labels == "partial"
-    likely = [chances(*each, start=first if partial else None) for *each, first in zip(new, truth, old, strict=True)]
-    scored, line = calibrated(new, likely, border=border)
+
+    def found(weights: Path, some: Sequence[LabelledMicrograph]) -> list[Picks]:
+        return pick_all(weights, some, particles=settings.particles)
+
+    def judged(some: Sequence[LabelledMicrograph], new: Sequence[Picks]) -> list[NDArray[np.float64]]:
+        olds = found(start.path, some) if partial else [None] * len(some)
+        return [chances(each, one.truth, start=first) for each, one, first in zip(new, some, olds, strict=True)]
+
+    old, new, again = found(start.path, aside), found(tuned, aside), found(tuned, taught)
+    learnt = list(zip(again, judged(taught, again), strict=True))
+    scored, line = calibrated(new, judged(aside, new), border=border, learnt=learnt)
+    truth = [one.truth for one in aside]
     before = measure(old, truth, border=border)
     if not partial:
         return before, measure(scored, truth, border=border), line
-    at_equal_count = [measure_recall(found, truth, border=border, picks=before.picks) for found in (old, new)]
+    at_equal_count = [measure_recall(each, truth, border=border, picks=before.picks) for each in (old, new)]
     return at_equal_count[0], at_equal_count[1], line
 
 

@@ -110,23 +110,32 @@ def chances(found: Picks, truth: Picks, *, start: Picks | None = None) -> NDArra
     return right
 
 
-def calibrated(found: Sequence[Picks], right: Sequence[NDArray[np.float64]], *, border: float) -> tuple[list[Picks], Line]:
+def calibrated(
+    found: Sequence[Picks],
+    right: Sequence[NDArray[np.float64]],
+    *,
+    border: float,
+    learnt: Sequence[tuple[Picks, NDArray[np.float64]]] = (),
+) -> tuple[list[Picks], Line]:
     """Picks whose scores are uncalibrated, with scores that were calibrated on other parts of the picture; and the line for all.
 
     The left halves' scores are calibrated on the right halves and the other way round, so that numbers made with them are fair.
+    In both cases, and in the line, `learnt` takes part: what was found on the micrographs that were trained on, and whether it
+    is right. One or two micrographs kept aside tell little of the others; a short training learns few by heart.
     """
-    logits = [logit(_scores(each).astype(np.float64).clip(SURE, 1 - SURE)) for each in found]
-    counted = [inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0)) for each in found]
+    every, chance = [*found, *(each for each, _ in learnt)], [*right, *(each for _, each in learnt)]
+    logits = [logit(_scores(each).astype(np.float64).clip(SURE, 1 - SURE)) for each in every]
+    counted = [inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0)) for each in every]
     fold = [each.xy[:, 0] > (each.shape_hw or (0, 0))[1] / 2 for each in found]
     lines = []
     for part in (False, True):
-        chosen = [kept & (other != part) for kept, other in zip(counted, fold, strict=True)]
-        lines.append(_line(logits, right, chosen))
+        chosen = [kept & (other != part) for kept, other in zip(counted, fold, strict=False)]
+        lines.append(_line(logits, chance, [*chosen, *counted[len(found) :]]))
     scored = []
-    for each, values, side in zip(found, logits, fold, strict=True):
+    for each, values, side in zip(found, logits, fold, strict=False):
         slope, offset = np.array(lines)[side.astype(int)].T if len(each) else np.ones((2, 0))
         scored.append(replace(each, scores=expit(slope * values + offset).astype(np.float32)))
-    return scored, _line(logits, right, counted)
+    return scored, _line(logits, chance, counted)
 
 
 def measure(found: Sequence[Picks], truth: Sequence[Picks], *, border: float) -> Measured:
