@@ -13,10 +13,10 @@ from cryopick.pickers.diameter import (
     EstimatesDiameter,
     Size,
     combine,
-    estimate_diameter,
     middle,
     surest_diameter,
 )
+from cryopick.pickers.sizer import estimate_diameter
 from cryopick.randomness import generator
 from cryopick.simulate import FixedStructures, SimulatedMicrograph, pseudo_protein, simulate_micrograph
 from cryopick.types import Micrograph

@@ -9,7 +9,8 @@ from cryopick.distributed.folder import RunFolder
 from cryopick.distributed.settings import HEADER, RunSettings, differences
 from cryopick.io.sources import MicrographSource
 from cryopick.pickers.base import Picker
-from cryopick.pickers.diameter import DiameterEstimate, estimate_diameter
+from cryopick.pickers.diameter import DiameterEstimate
+from cryopick.pickers.sizer import estimate_diameter
 from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -85,24 +84,6 @@ class Sizer(Protocol):
     def size(self, micrograph: Micrograph, *, limits: Limits | None = None) -> Size | None:
         """None where no particles are seen. `limits` and the result in Å, or in pixels without a pixel size."""
         ...
-
-
-@lru_cache(maxsize=2)
-def default_sizer(particles: Literal["dark", "light"] = "dark") -> Sizer:
-    """The network in the package, for pickers that have none of their own."""
-    from cryopick.pickers.segnet import SegnetPicker  # which imports this module
-
-    return SegnetPicker(SegnetPicker.Settings(particles=particles))
-
-
-def estimate_diameter(picker: object, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-    """The diameter for a run of a picker: its own estimate, or that of the network in the package.
-
-    See `EstimatesDiameter.estimate_diameter`.
-    """
-    if isinstance(picker, EstimatesDiameter):
-        return picker.estimate_diameter(micrographs)
-    return combine(micrographs, default_sizer().size)
 
 
 def combine(micrographs: Iterable[Micrograph], size: Callable[[Micrograph], Size | None]) -> DiameterEstimate | None:

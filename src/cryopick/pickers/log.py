@@ -12,8 +12,9 @@ from cryopick.errors import SettingError
 from cryopick.pickers.average import match_average
 from cryopick.pickers.base import Detections, to_picks
 from cryopick.pickers.correlate import usual_surroundings
-from cryopick.pickers.diameter import DiameterEstimate, Size, combine, default_sizer
+from cryopick.pickers.diameter import DiameterEstimate, Size, combine
 from cryopick.pickers.peaks import NOTHING
+from cryopick.pickers.sizer import default_sizer
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph, Picks

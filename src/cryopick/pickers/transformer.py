@@ -22,10 +22,11 @@ from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.inference import batches
 from cryopick.models.weights import Card, find, load, read_card
 from cryopick.pickers.base import BatchPicker, Detections, pick_in_parts, to_picks
-from cryopick.pickers.diameter import DiameterEstimate, combine, default_sizer
+from cryopick.pickers.diameter import DiameterEstimate, combine
 from cryopick.pickers.likeness import likeness
 from cryopick.pickers.peaks import NOTHING, suppress
 from cryopick.pickers.segnet_input import Prepared, scaled
+from cryopick.pickers.sizer import default_sizer
 from cryopick.pickers.transformer_paper import InputSize, PaperRoute, PaperSettings
 from cryopick.preprocess.tiles import Tile, tiles
 from cryopick.types import Micrograph, Picks
