@@ -96,3 +96,9 @@ def test_resizing_keeps_the_edges_of_the_picture():
 def test_sizes_that_cannot_be_are_refused(call):
     with pytest.raises(SettingError):
         call(np.ones((8, 8), np.float32))
+
+
+@pytest.mark.parametrize("value", [7.0, 300.7, -1e-3])
+def test_a_picture_without_contrast_gets_none_from_rounding(value):
+    small, _ = crop_to_scale(np.full((1000, 1024), value, np.float32), 9.5)
+    assert (small == np.float32(value)).all()

@@ -81,6 +81,7 @@ def scaled(
 
 def evened(pixels: Map, *, diameter_px: float, device: str = "cpu") -> Map:
     """A picture with the mean and the deviation evened out around each pixel, see `local_standardise`; worked out on a device."""
-    centred = torch.from_numpy(pixels - pixels.mean()).to(device)[None, None]
+    mean = np.float32(pixels.mean(dtype=np.float64))  # exact for a constant picture, which has to stay one
+    centred = torch.from_numpy(pixels - mean).to(device)[None, None]
     scaled_to_one = centred / centred.std().clamp(min=1e-12)
     return np.asarray(local_standardise(scaled_to_one, diameter_px=diameter_px)[0, 0].cpu().numpy(), np.float32)
