@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from cryopick.pickers import PICKERS
+
 if TYPE_CHECKING:
     from cryopick.distributed.cluster import Jobs
     from cryopick.distributed.settings import RunSettings
@@ -58,9 +60,7 @@ def _parameters(group: Any) -> list[Parameter]:
 class PickOptions:
     """All that decides the picks and what is written of them."""
 
-    picker: Annotated[str | None, typer.Option(help="How to pick: segnet, transformer, log or template.  [default: segnet]")] = (
-        None
-    )
+    picker: Annotated[str | None, typer.Option(help=f"How to pick: {', '.join(PICKERS.names)}.  [default: segnet]")] = None
     preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None
     words: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")] = (
         None

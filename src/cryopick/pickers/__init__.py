@@ -1,13 +1,15 @@
 """Pickers: a micrograph in, picks out. A new one is a file here and a line in `PICKERS`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryopick.config import load_preset, resolve
-from cryopick.pickers.base import Picker, PickerClass
 from cryopick.registry import Registry
 
-PICKERS: Registry[PickerClass] = Registry(
+if TYPE_CHECKING:  # the command line lists the pickers' names and must not wait for numpy
+    from cryopick.pickers.base import Picker, PickerClass
+
+PICKERS: "Registry[PickerClass]" = Registry(
     "picker",
     {
         "log": "cryopick.pickers.log:LogPicker",
@@ -18,7 +20,7 @@ PICKERS: Registry[PickerClass] = Registry(
 )
 
 
-def picker(name: str, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> Picker:
+def picker(name: str, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> "Picker":
     """A picker by its name, with the settings of a preset and then those given.
 
     Raises `SettingError` for an unknown name, preset or setting.
