@@ -33,6 +33,17 @@ def test_the_temporary_file_keeps_the_suffix_and_the_result_is_readable_by_other
     assert target.stat().st_mode & 0o444 == 0o444
 
 
+def test_a_files_permissions_are_as_the_user_has_set_and_other_threads_do_not_lose_theirs_meanwhile(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "umask")  # it is the whole process's
+            write_text(tmp_path / "picks.star", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "picks.star").stat().st_mode & 0o777 == 0o640
+
+
 def test_what_a_killed_writer_leaves_is_found_and_nothing_else(tmp_path):
     folder = tmp_path / "records"
     for name in ["picks.star", ".hidden", ".git-notes", "a-b_c.star"]:

@@ -2,10 +2,10 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from cryopick.errors import FileError
 
@@ -26,14 +26,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise FileError(path, "is no ordinary file", "Name a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     with _errors_about(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:NAME_KEPT]}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.stem[:NAME_KEPT]}-{token_hex(4)}{path.suffix}")
+        temporary.touch(exist_ok=False)
         try:
             yield temporary
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -65,9 +63,3 @@ def write_bytes(path: Path, content: bytes) -> None:
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files at any depth below `folder`, of writers that were killed or are at work."""
     return [path for path in folder.rglob(".*-*") if _TEMPORARY.fullmatch(path.name)]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
