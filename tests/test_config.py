@@ -1,6 +1,7 @@
 """Settings from presets and key=value words."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,15 @@ class Outermost:
     wide: Wide = field(default_factory=lambda: Wide(inner=Inner(width=7, depth=7)))
 
 
+@dataclass(frozen=True)
+class Several:
+    """Has settings that are not nested ones, though they hold some."""
+
+    by_name: dict[str, Inner] = field(default_factory=dict)
+    anything: Any = None
+    listed: list[Inner] | None = None
+
+
 def test_later_layers_win_over_earlier_ones_and_over_defaults():
     assert resolve(Outer, {"radius": 0.3, "name": "a"}, {"radius": 1}) == Outer(radius=1.0, name="a")
 
@@ -50,6 +60,11 @@ def test_a_nested_setting_leaves_the_others_as_the_fields_default_has_them():
     assert resolve(Wide, {"inner": {"depth": 2}}).inner == Inner(width=100, depth=2)
     assert resolve(Outermost, {"wide": {"inner": {"depth": 2}}}).wide.inner == Inner(width=7, depth=2)
     assert resolve(Wide, {"inner": {"depth": 2}}, {"other": {"width": 5}}) == Wide(Inner(100, 2), Inner(5, 3))
+
+
+def test_settings_by_name_are_filled_one_by_one():
+    found = resolve(Several, {"by_name": {"a": {"width": 4}}}, {"by_name": {"b": {"depth": 2}}, "listed": [{"width": 1}]})
+    assert found == Several(by_name={"a": Inner(width=4), "b": Inner(depth=2)}, listed=[Inner(width=1)])
 
 
 @pytest.mark.parametrize("layer", [{"inner": {"widht": 4}}, {"other": {"widht": 4}}])

@@ -41,7 +41,7 @@ def _completed(settings: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if key not in known:
             raise SettingError(f"{settings.__name__} has no setting {key!r}; it has: {', '.join(known)}")
-        nested = next((kind for kind in (hints[key], *get_args(hints[key])) if is_dataclass(kind)), None)
+        nested = next((kind for kind in get_args(hints[key] | None) if is_dataclass(kind)), None)
         if isinstance(nested, type) and isinstance(value, Mapping):
             value = _completed(nested, _merged(_default(known[key]), value))
         completed[key] = value
