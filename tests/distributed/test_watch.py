@@ -22,7 +22,7 @@ from cryopick.distributed.capacity import GpuTeam
 from cryopick.distributed.run import run_picking
 from cryopick.distributed.settings import run_settings
 from cryopick.distributed.watch import Pace, Status, watch_folder
-from cryopick.errors import SettingError
+from cryopick.errors import CryopickError, SettingError
 from cryopick.io.micrographs import write_micrograph
 from cryopick.io.picks import read_picks
 from cryopick.io.sources import find_micrographs
@@ -153,6 +153,20 @@ def test_a_failed_micrograph_is_told_and_tried_again_when_it_has_changed(microgr
     assert (status.done, status.failed) == (1, 0)
 
 
+def test_ctrl_c_while_a_result_is_taken_loses_none(micrographs, place, monkeypatch):
+    copy(micrographs, "m0.mrc")
+
+    class Interrupted(watch._Entry):
+        def __init__(self, *_: object) -> None:
+            monkeypatch.undo()
+            monkeypatch.chdir(place)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "_Entry", Interrupted)
+    assert watch_here().done == 1
+    assert [picks.micrograph for picks in read_picks(OUT / "particles.star")] == ["m0.mrc"]
+
+
 def test_it_says_when_it_falls_behind_and_when_it_has_caught_up(micrographs, place, monkeypatch):
     monkeypatch.setattr(watch, "LATE_SECONDS", 0.2)
     monkeypatch.setenv("STUB_SLEEP", "0.15")
@@ -181,6 +195,15 @@ def test_two_files_that_would_share_their_results_are_told_of_and_one_is_picked(
     status = watch_here(on_status=told.append)
     assert status.done == 1
     assert "m0.tif is left out" in told[-1].trouble
+
+
+def test_a_failure_is_tried_again_by_a_watch_that_names_its_folder_in_another_way(micrographs, place):
+    write_micrograph(Path("raw/m0.mrc"), np.full((64, 96), np.nan, np.float32))
+    assert watch_here().failed == 1
+    copy(micrographs, "m0.mrc")
+    told: list[Status] = []
+    status = watch_folder([place / "raw"], OUT, SETTINGS, build=stub_pickers.build, pace=QUICK, on_status=told.append)
+    assert (status.done, status.failed, told[-1].trouble) == (1, 0, "")
 
 
 def test_a_folder_that_is_not_there_yet_is_waited_for(micrographs, place):
@@ -236,3 +259,17 @@ def test_an_unknown_diameter_is_estimated_on_the_first_that_come_and_kept(place)
     told = []
     watch_folder(["raw"], OUT, settings, pace=QUICK, on_outcome=lambda outcome: told.append(outcome.diameter))
     assert told == [yaml.safe_load((OUT / "run.yaml").read_text())["pick"]["estimate"]["diameter"]] * 2
+
+
+def test_where_no_size_stands_out_it_ends_all_the_same_and_picks_each_by_itself(micrographs, place, caplog):
+    copy(micrographs, "m0.mrc", "m1.mrc")
+
+    class Unsure(stub_pickers.StubPicker):
+        def estimate_diameter(self, micrographs):
+            raise CryopickError("no particles of any size stand out")
+
+    def build(settings):
+        return Unsure(stub_pickers.StubSettings())
+
+    assert watch_folder(["raw"], OUT, SETTINGS, pace=QUICK, build=build).done == 2
+    assert "estimated again when more micrographs have come" in caplog.text

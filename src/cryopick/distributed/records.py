@@ -113,6 +113,14 @@ def read_outcome(path: Path) -> Outcome | None:
         return None
 
 
+def is_another(picked: Path, given: Path) -> bool:
+    """Whether a file of the same name was picked, from another folder; one that is gone has been moved, as projects are."""
+    try:
+        return picked != given and not picked.samefile(given)
+    except OSError:  # one is gone, or cannot be seen at the moment
+        return False
+
+
 def file_stems(names: Sequence[str]) -> list[str]:
     """A file name without suffix for each micrograph's own files: its stem, with a hash of its whole name where two share one.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryopick.distributed.assembly import assemble
 from cryopick.distributed.cluster import DaskCrew
 from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.records import Outcome, file_stems, read_outcome
+from cryopick.distributed.records import Outcome, file_stems, is_another, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.shards import Shard
 from cryopick.distributed.sizing import prepare_sized, recorded
@@ -180,12 +180,7 @@ def _earlier(task: Task, folder: RunFolder, settings: RunSettings) -> Outcome:
     """What an earlier run left for a micrograph: "done" only when all its files are there."""
     pending = Outcome(name=task.source.name, path=str(task.source.path))
     outcome = read_outcome(folder.record(task.stem))
-    if outcome is None or outcome.name != task.source.name or _is_another(Path(outcome.path), task.source.path):
+    if outcome is None or outcome.name != task.source.name or is_another(Path(outcome.path), task.source.path):
         return pending
     whole = outcome.status == "failed" or folder.holds(task.stem, outcome, previews=settings.previews)
     return outcome if whole else pending
-
-
-def _is_another(picked: Path, given: Path) -> bool:
-    """Whether a file of the same name was picked, from another folder; one that is gone has been moved, as projects are."""
-    return picked != given and picked.exists() and given.exists() and not picked.samefile(given)

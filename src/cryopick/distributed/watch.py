@@ -13,7 +13,7 @@ from cryopick.distributed.arrivals import Arrivals
 from cryopick.distributed.assembly import assemble
 from cryopick.distributed.due import Beside, Due
 from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.records import Outcome, check_name, free_stem, read_outcome
+from cryopick.distributed.records import Outcome, check_name, free_stem, is_another, read_outcome
 from cryopick.distributed.settings import RunSettings, build_picker
 from cryopick.distributed.sizing import prepare_sized, recorded
 from cryopick.distributed.work import Build, Task
@@ -173,12 +173,13 @@ class _Watch:
     def sized(self, settings: RunSettings, build: Build) -> RunSettings:
         """The settings with a diameter, estimated on the first micrographs that come where none is known.
 
-        Where particles of no size stand out on these, it waits until there are more than twice as many.
+        Where particles of no size stand out on these, it waits until there are more than twice as many; where no more come, each
+        is picked at a size of its own.
         """
         if settings.picked_diameter is not None or self.entries:
             return settings
         tried = 0
-        while not self.is_over():
+        while not self.is_idle():
             self.look_after()
             if len(self.queue) <= 2 * tried:
                 time.sleep(pool.PAUSE)
@@ -199,7 +200,11 @@ class _Watch:
             yield self.next_task()
 
     def is_over(self) -> bool:
-        if self.pace.until_idle is None or self.queue or self.in_hand or self.arrivals.settling:
+        return not self.queue and not self.in_hand and self.is_idle()
+
+    def is_idle(self) -> bool:
+        """Whether nothing has come, and nothing was picked, for so long that the watch may end."""
+        if self.pace.until_idle is None or self.arrivals.settling:
             return False
         return time.monotonic() - self.active >= self.pace.until_idle
 
@@ -239,10 +244,12 @@ class _Watch:
         except SettingError as error:
             self.trouble = str(error)
             return False
-        path = self.places.setdefault(str(coordinate_file(source.name)), str(source.path))
-        if path != str(source.path) and Path(path).exists():
+        place = str(coordinate_file(source.name))
+        path = self.places.setdefault(place, str(source.path))
+        if is_another(Path(path), source.path):
             self.trouble = f"{source.path} is left out: its results would overwrite those of {path}"
             return False
+        self.places[place] = str(source.path)
         return True
 
     def next_task(self) -> Task | None:
@@ -263,15 +270,16 @@ class _Watch:
         self.active = time.monotonic()
         self.went.append(self.active)
         self.changed = True
-        source = self.in_hand.pop(stem)
+        source = self.in_hand[stem]
         failed = outcome.status == "failed"
         if failed and not source.path.exists():
             self.folder.record(stem).unlink(missing_ok=True)
             self.entries.pop(source.name, None)
             self.arrivals.vanished(source.name)
-            return
-        self.entries[source.name] = _Entry(stem, outcome.path, failed)
-        (self.arrivals.failed if failed else self.arrivals.done)(source.name)
+        else:
+            self.entries[source.name] = _Entry(stem, outcome.path, failed)
+            (self.arrivals.failed if failed else self.arrivals.done)(source.name)
+        del self.in_hand[stem]  # last, for one who is interrupted before takes it again
 
     def take_untold(self) -> None:
         """What was finished and not told when the watch was ended."""
