@@ -30,6 +30,11 @@ def test_a_resize_may_differ_between_the_axes():
     assert PixelMap.resize((4, 2)).to_home([[0, 0]]).tolist() == [[1.5, 0.5]]
 
 
+def test_a_length_is_that_of_a_square_of_the_same_area():
+    assert PixelMap.resize((4, 9)).length == 6
+    assert PixelMap.flip_rows(10).length == 1
+
+
 def test_fourier_crop_keeps_the_first_pixel_where_it_is():
     assert PixelMap.fourier_crop((2, 2)).to_home([[0, 0], [3, 5]]).tolist() == [[0, 0], [6, 10]]
 
@@ -93,9 +98,11 @@ def test_an_exact_box_centre_keeps_the_half_pixel():
     assert frame.to_image([[10.25, 20]], box=[[5, 4]]).tolist() == [[12.75, 22]]
 
 
-def test_writing_a_corner_rounds_the_centre_first():
+def test_writing_a_corner_rounds_the_centre_as_formats_of_centres_do():
     # 12.6 rounds to the pixel 13; a box of 5 around it starts at 11.
     assert Frame(anchor="corner", quantum=1.0).from_image([[12.6, 12.4]], box=5).tolist() == [[11, 10]]
+    # 2.5 rounds up to 3, and a box of 10 starts at -2; its corner, -2.5, would have been rounded down to -3.
+    assert Frame(anchor="corner", quantum=1.0).from_image([[2.5, 0.5]], box=10).tolist() == [[-2, -4]]
 
 
 def test_fractions_are_of_width_and_height():

@@ -19,6 +19,10 @@ def test_a_micrograph_has_finite_values(value):
         Micrograph(np.array([[1, value]]))
 
 
+def test_the_largest_values_of_float32_are_finite_though_their_sum_is_not():
+    assert Micrograph(np.full((2, 2), 3e38, np.float32)).pixels.max() == np.float32(3e38)
+
+
 @pytest.mark.parametrize("pixel_size", [0, -1.0, np.nan, np.inf])
 def test_a_pixel_size_is_positive_or_unknown(pixel_size):
     with pytest.raises(CryopickError, match="pixel size"):

@@ -144,7 +144,7 @@ class Frame:
         if self.rows == "up":
             points = PixelMap.flip_rows(_known(shape_hw, "the micrograph's shape")[0]).from_home(points)
         if self.quantum is not None and self.anchor == "corner":
-            points = _round(points, self.quantum)  # the centre is rounded, so that an odd box does not move it by a pixel
+            points = _round(points, self.quantum)  # the centre is rounded: halves of negative corners go the other way
         if self.anchor == "corner":
             points = points - self._half(box, len(points))
         if self.unit == "fraction":

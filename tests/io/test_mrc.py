@@ -65,8 +65,9 @@ def test_packed_files_are_unpacked_whatever_their_name(saved, pack, name):
     assert read_micrograph(saved(pack(mrc()), name)).pixels.tolist() == PICTURE.tolist()
 
 
-def test_an_extended_header_is_stepped_over(saved):
+def test_an_extended_header_is_stepped_over_without_a_word(saved, caplog):
     assert read_micrograph(saved(mrc(extended=bytes(range(256)) * 3))).pixels.tolist() == PICTURE.tolist()
+    assert caplog.text == ""
 
 
 def test_a_stack_of_one_section_is_a_micrograph(saved):
@@ -82,8 +83,11 @@ def test_files_that_mrcfile_writes_are_read_alike(tmp_path, dtype):
     assert micrograph.pixel_size == 1.77
 
 
-@pytest.mark.parametrize(("cell", "size"), [((5 * 1.77, 3 * 1.77), 1.77), ((0, 0), None), ((5, 3), None), ((-8, -8), None)])
-def test_the_pixel_size_is_cell_over_grid_and_0_or_1_means_unknown(saved, cell, size):
+@pytest.mark.parametrize(
+    ("cell", "size"),
+    [((5 * 1.77, 3 * 1.77), 1.77), ((0, 0), None), ((5, 3), None), ((5 * 1.005, 3 * 1.005), 1.005), ((-8, -8), None)],
+)
+def test_the_pixel_size_is_cell_over_grid_and_0_or_exactly_1_means_unknown(saved, cell, size):
     assert read_micrograph(saved(mrc(cell=cell))).pixel_size == size
 
 
@@ -102,10 +106,12 @@ def test_imods_stamp_says_whether_bytes_are_signed(saved, flags, signed):
     )
 
 
-def test_bytes_of_old_files_are_unsigned_where_the_headers_maximum_says_so(saved, caplog):
-    wrapped = np.where(PICTURE > 54, PICTURE + 73 - 256, PICTURE + 73)
-    pixels = read_micrograph(saved(mrc(0, values=wrapped, fields=[(76, "f", 73.0), (80, "f", 200.0)]))).pixels
-    assert pixels.tolist() == (PICTURE + 73).tolist()
+@pytest.mark.parametrize("highest", [128, 200])
+def test_bytes_of_old_files_are_unsigned_where_the_headers_maximum_says_so(saved, highest, caplog):
+    values = PICTURE + highest - 127
+    wrapped = np.where(values > 127, values - 256, values)
+    pixels = read_micrograph(saved(mrc(0, values=wrapped, fields=[(76, "f", values.min()), (80, "f", highest)]))).pixels
+    assert pixels.tolist() == values.tolist()
     assert "unsigned" in caplog.text
 
 
@@ -118,6 +124,7 @@ WRONG_HEADERS = {
     "a negative extended header": ([(92, "i", -80)], "-80 bytes"),
     "an extended header without end": ([(92, "i", 2**31 - 1)], "2147483647 bytes"),
     "pixels that are not square": ([(40, "f", 5.5), (44, "f", 6.6)], "differ"),
+    "pixels that are a fiftieth off square": ([(40, "f", 5 * 1.5), (44, "f", 3 * 1.53)], "1.5 Å along the rows, 1.53 Å down"),
 }
 
 
@@ -131,6 +138,12 @@ def test_slightly_wrong_headers_are_put_right_with_a_warning(saved, wrong, caplo
 def test_bytes_after_the_picture_are_left_out_with_a_warning(saved, caplog):
     assert read_micrograph(saved(mrc() + b"four")).pixels.tolist() == PICTURE.tolist()
     assert "4 bytes after" in caplog.text
+
+
+def test_an_extended_header_that_is_not_there_is_left_out_also_where_bytes_follow_the_picture(saved, caplog):
+    content = mrc(fields=[(92, "i", 5000)]) + b"four"
+    assert read_micrograph(saved(content)).pixels.tolist() == PICTURE.tolist()
+    assert "5000 bytes, which is not there" in caplog.text
 
 
 @pytest.mark.parametrize(("mode", "named"), [(3, "complex"), (4, "complex"), (16, "RGB"), (101, "4-bit")])
