@@ -65,6 +65,21 @@ def test_particles_picked_by_hand_have_no_scores(tmp_path):
     assert read_picks(tmp_path / "manual.star")[0].scores is None
 
 
+def test_a_micrograph_picked_by_hand_has_no_scores_beside_others_that_have(tmp_path):
+    header = "data_\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnAutopickFigureOfMerit\n"
+    (tmp_path / "mixed.star").write_text(header + "a.mrc 1 2 -999\nb.mrc 3 4 0.25\nb.mrc 5 6 -999\n")
+    a, b = read_picks(tmp_path / "mixed.star")
+    assert a.scores is None
+    assert b.scores.tolist() == [0.25, -999]
+
+
+def test_a_group_that_the_optics_table_lacks_has_no_pixel_size(tmp_path):
+    (tmp_path / "particles.star").write_text(RELION_PARTICLES.replace("7.000000            2 ", "7.000000            5 "))
+    b, a = read_picks(tmp_path / "particles.star")
+    assert (b.optics_group, b.pixel_size) == (1, 1.5)
+    assert (a.optics_group, a.pixel_size) == (5, None)
+
+
 def test_an_empty_table_is_no_picks(tmp_path):
     (tmp_path / "x.star").write_text("data_particles\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n\n")
     assert read_picks(tmp_path / "x.star") == []
@@ -137,6 +152,8 @@ def test_the_diameter_comes_back_where_it_is_one_for_all(tmp_path):
     two = [one[0], Picks("b.mrc", [[1, 2]], None, 160.0, None, 1.5)]
     write_picks(two, tmp_path / "two.star")
     assert [picks.diameter for picks in read_picks(tmp_path / "two.star")] == [None, None]
+    write_picks([*two, Picks("c.mrc", [[1, 2]], None, 150.0, None, 0.75)], tmp_path / "three.star")
+    assert [picks.diameter for picks in read_picks(tmp_path / "three.star")] == [None, None, None]
 
 
 def test_micrographs_without_picks_and_float_noise_change_no_optics_group(tmp_path):

@@ -14,7 +14,7 @@ from cryopick.errors import FileError, NameMatchError
 from cryopick.io.atomic import write_bytes, write_text
 from cryopick.io.names import stem
 from cryopick.io.picks_base import Glance, Reading, Writing, placed
-from cryopick.io.picks_star import NO_SCORE, coordinates, figures_of_merit, relion_frame
+from cryopick.io.picks_star import NO_SCORE, coordinates, figures_of_merit, relion_frame, unless_by_hand
 from cryopick.io.star import read_star, star_text
 from cryopick.io.table import read_text
 from cryopick.types import Picks
@@ -146,4 +146,6 @@ def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
     table = next((table for table in read_star(path).values() if "rlnCoordinateX" in table), None)
     if table is None:
         raise FileError(path, "has no table with _rlnCoordinateX", "Give the coordinates that a RELION job wrote")
-    return reading.picks(path, written, coordinates(table), relion_frame(FRAME, written, reading), scores=figures_of_merit(table))
+    merits = figures_of_merit(table)
+    scores = None if merits is None else unless_by_hand(merits)
+    return reading.picks(path, written, coordinates(table), relion_frame(FRAME, written, reading), scores=scores)

@@ -43,7 +43,7 @@ class FlatStar:
             blocks = ", ".join(f"data_{name}" for name in tables)
             raise FileError(path, f"has no table with _rlnCoordinateX (only {blocks})", "Give a STAR file of picks or particles")
         points = coordinates(table)
-        scores = figures_of_merit(table)
+        merits = figures_of_merit(table)
         pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
         groups = table.numbers("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
         found = []
@@ -53,7 +53,7 @@ class FlatStar:
                 name,
                 points[rows],
                 self.frame_of(name, reading),
-                scores=None if scores is None else scores[rows],
+                scores=None if merits is None else unless_by_hand(merits[rows]),
                 diameter=_first(diameters, rows),
                 pixel_size=_first(pixel_sizes, rows),
             )
@@ -110,10 +110,12 @@ def coordinates(table: StarTable) -> NDArray[np.float64]:
 
 
 def figures_of_merit(table: StarTable) -> NDArray[np.float64] | None:
-    """The particles' figures of merit, None where the table has none or RELION's mark for "picked by hand"."""
-    if "rlnAutopickFigureOfMerit" not in table:
-        return None
-    merits = table.numbers("rlnAutopickFigureOfMerit")
+    """The particles' figures of merit, None where the table has none."""
+    return table.numbers("rlnAutopickFigureOfMerit") if "rlnAutopickFigureOfMerit" in table else None
+
+
+def unless_by_hand(merits: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Figures of merit of one micrograph, None where all are RELION's mark for "picked by hand"."""
     return None if len(merits) and (merits == NO_SCORE).all() else merits
 
 
