@@ -79,6 +79,13 @@ def test_two_pixel_sizes_for_one_micrograph_are_refused():
         match_picks(Picks("m", pixel_size=1.77), Picks("m", pixel_size=3.54), radius=5)
 
 
+def test_two_pixel_sizes_may_differ_by_a_hundredth_as_calibrations_do_and_no_more():
+    truth = Picks("m", [[4, 0]], pixel_size=2.0)
+    assert match_picks(Picks("m", [[0, 0]], pixel_size=2.01), truth, radius=8.01).distances.tolist() == [4]
+    with pytest.raises(CryopickError, match=r"2\.03 Å/px"):
+        match_picks(Picks("m", pixel_size=2.03), truth, radius=5)
+
+
 @pytest.mark.parametrize("radius", [0.0, -1.0, np.nan, np.inf])
 def test_a_radius_that_is_no_distance_is_refused(radius: float):
     with pytest.raises(SettingError, match="radius"):

@@ -193,6 +193,13 @@ def test_the_curve_says_at_each_threshold_what_evaluation_at_that_threshold_says
         assert curve.f1[index] == pytest.approx(one.f1)
 
 
+def test_the_curve_counts_the_particles_of_micrographs_without_picks():
+    truth = [Picks("a", [[0, 0]]), Picks("b", [[0, 0], [20, 0], [40, 0]])]
+    curve = evaluate_picks([Picks("a", [[0, 0]], [0.5])], truth, diameter=5).curve
+    assert curve is not None
+    assert (curve.precision.tolist(), curve.recall.tolist()) == ([1], [1 / 4])
+
+
 def test_there_is_no_curve_when_some_picks_have_no_score():
     truth = [Picks("a", [[0, 0]]), Picks("b", [[0, 0]])]
     assert evaluate_picks([Picks("a", [[0, 0]], [0.5]), Picks("b", [[0, 0]])], truth, diameter=5).curve is None

@@ -48,6 +48,14 @@ def test_what_cryosparc_tools_writes_is_read(tmp_path, cryosparc_picks):
     assert (b.micrograph, b.xy.tolist(), b.shape_hw, b.pixel_size) == ("J1/b.mrc", [[20, 25]], (50, 40), 0.75)
 
 
+def test_zeros_that_stand_for_unknown_numbers_are_unknown(tmp_path, cryosparc_picks):
+    cryosparc_picks.add_fields([("location/micrograph_psize_A", "f4")])
+    cryosparc_picks["location/micrograph_uid"] = [0, 0, 0]
+    cryosparc_picks.save(tmp_path / "picks.cs")
+    read = read_picks(tmp_path / "picks.cs")
+    assert [(each.pixel_size, each.optics_group, each.uid) for each in read] == [(None, 1, None)] * 2
+
+
 def test_cryosparc_tools_reads_ours(tmp_path):
     picks = [
         Picks("J1/000001281467243737059_a.mrc", [[50, 75], [199, 0]], [0.5, 0.25], 150.0, (100, 200), 1.5),

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from cryopick.pickers.base import Detections
-from cryopick.pickers.likeness import LEAST, likeness
+from cryopick.pickers.likeness import CONTRAST, LEAST, _recentred, likeness
 
 DIAMETER = 12.0
 PLACES = np.array([[x, y] for y in range(20, 200, 30) for x in range(20, 200, 30)], float)
 
 
-def spots(strengths, places=PLACES):
+def spots(strengths, places=PLACES, *, shape_hw=(220, 220)):
     """Dark Gaussian spots of given depths in faint noise."""
-    y, x = np.mgrid[:220, :220]
-    picture = np.random.default_rng(0).normal(0, 1e-3, (220, 220))
+    y, x = np.indices(shape_hw)
+    picture = np.random.default_rng(0).normal(0, 1e-3, shape_hw)
     for (a, b), strength in zip(places, strengths, strict=True):
         picture -= strength * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 3.0**2))
     return picture.astype(np.float32)
@@ -52,6 +52,38 @@ def test_too_few_sure_picks_say_nothing(sure):
     held = likeness(spots(np.ones(len(PLACES))), found(scores), diameter=DIAMETER)
     np.testing.assert_array_equal(held.alike, 1)
     np.testing.assert_array_equal(held.xy, PLACES[: len(scores)])
+
+
+def test_as_many_sure_picks_as_an_average_needs_say_something():
+    strengths = np.ones(2 * LEAST)
+    strengths[-1] = -1.0
+    alike = likeness(spots(strengths, PLACES[: 2 * LEAST]), found(np.where(strengths == 1, 0.9, 0.2)), diameter=DIAMETER).alike
+    assert alike[-1] < -0.9
+
+
+def test_what_has_the_shape_and_a_fifth_of_the_contrast_is_as_much_less_alike_as_it_lacks_of_enough():
+    strengths = np.ones(len(PLACES))
+    strengths[9] = 0.2
+    alike = likeness(spots(strengths), found(np.where(strengths == 1, 0.9, 0.4)), diameter=DIAMETER).alike
+    assert alike[9] == pytest.approx(0.2 / CONTRAST, rel=0.05)
+
+
+@pytest.mark.parametrize("shape_hw", [(120, 320), (320, 120)])
+def test_picks_stay_where_they_are_on_wide_and_on_high_pictures(shape_hw):
+    height, width = shape_hw
+    places = np.array([[x, y] for y in range(20, height, 40) for x in range(20, width, 40)], float)
+    picked = Detections(places, np.full(len(places), 0.9, np.float32))
+    held = likeness(spots(np.ones(len(places)), places, shape_hw=shape_hw), picked, diameter=DIAMETER)
+    np.testing.assert_allclose(held.xy, places, atol=0.05)
+
+
+def test_a_better_fit_farther_away_must_be_better_by_the_gaussian_of_its_distance():
+    # exp(-2² / 2) is 0.135: at two spreads the fit must be 7.4 times as good.
+    fit = np.zeros((40, 50), np.float32)
+    fit[20, 30], fit[20, 32] = 0.5, 1.0
+    assert _recentred(fit, np.array([[30.0, 20.0]]), 1.0).tolist() == [[30, 20]]
+    fit[20, 30] = 0.13
+    assert _recentred(fit, np.array([[30.0, 20.0]]), 1.0).tolist() == [[32, 20]]
 
 
 def test_the_strength_of_the_whole_picture_does_not_matter():

@@ -56,6 +56,11 @@ def test_a_flat_top_counts_once_at_its_middle():
     assert found.xy.tolist() == [[6, 4]]
 
 
+def test_a_flat_top_of_two_pixels_is_not_drawn_to_its_higher_side():
+    score = np.array([[0, 0, 0, 0], [0, 4, 4, 0], [0, 5, 5, 0], [0, 0, 0, 0]], np.float32)
+    assert find_peaks(score, spacing=1).xy.tolist() == [[1.5, 2]]
+
+
 def test_peaks_in_the_corners_stay_on_the_picture():
     score = np.zeros((6, 8), np.float32)
     score[0, 0], score[5, 7] = 1, 2
