@@ -52,6 +52,13 @@ def test_picks_below_the_threshold_are_left_out(tmp_path, convert):
         convert("p.csv", "out.csv", "--threshold", 0.5)
 
 
+def test_a_threshold_that_is_no_number_is_refused_and_nothing_is_written(tmp_path, convert):
+    (tmp_path / "topaz.txt").write_text(TOPAZ)
+    with pytest.raises(SystemExit, match="2"):
+        convert("topaz.txt", "out.csv", "--threshold", "nan")
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_the_format_can_be_named_where_the_content_does_not_tell(tmp_path, convert):
     (tmp_path / "p.txt").write_text("x y\n")
     with pytest.raises(FileError, match="no format of picks"):

@@ -108,7 +108,29 @@ def test_a_failed_micrograph_is_named_and_the_exit_code_is_1(micrographs, tmp_pa
     assert result.exit_code == 1
     assert "1 micrograph failed" in result.output
     assert "bad.mrc: " in result.output
-    assert len(read_picks(tmp_path / "out" / "particles.star")) == 3
+    found = read_picks(tmp_path / "out" / "particles.star")
+    assert len(found) == 3
+    assert f"{sum(map(len, found)) / 3:.0f} picks each" in result.output  # on those that were picked
+
+
+def test_a_diameter_that_is_taken_as_pixels_for_want_of_a_pixel_size_is_said_once(micrographs, tmp_path):
+    for name in ("a.mrc", "b.mrc"):
+        write_micrograph(tmp_path / name, read_micrograph(micrographs / "m0.mrc").pixels)
+    line = "has no pixel size: its diameter of 24 is taken as pixels; --pixel-size makes it Å"
+    assert run(tmp_path, "--out", tmp_path / "out", "--diameter", DIAMETER_PX).output.count(line) == 1
+    assert "no pixel size" not in run(micrographs, "--out", tmp_path / "known", "--diameter", 72).output
+
+
+def test_where_nothing_is_picked_it_is_said_what_to_look_at(micrographs, tmp_path):
+    result = run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 10_000)
+    assert result.exit_code == 0
+    assert "nothing was picked: look whether --diameter (Å)" in result.output
+
+
+def test_a_diameter_below_what_a_picker_can_see_fails_each_micrograph_and_says_why(micrographs, tmp_path):
+    result = run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 0.6)
+    assert result.exit_code == 1
+    assert "m0.mrc: its particles would be 0.2 pixels across" in result.output
 
 
 def test_a_truncated_micrograph_fails_and_is_picked_as_far_as_it_goes_on_request(micrographs, tmp_path):

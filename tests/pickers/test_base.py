@@ -1,8 +1,11 @@
 """The way home from a model's detections."""
 
 import numpy as np
+import pytest
 
 from cryopick.coordinates import PixelMap
+from cryopick.errors import CryopickError
+from cryopick.pickers import picker
 from cryopick.pickers.base import Detections, to_picks
 from cryopick.types import Micrograph
 
@@ -26,3 +29,9 @@ def test_equal_scores_are_ordered_by_row_then_column():
 
 def test_no_detections_are_no_picks():
     assert len(to_picks(Detections(np.zeros((0, 2)), np.zeros(0, np.float32)), PixelMap(), MICROGRAPH, diameter=None)) == 0
+
+
+@pytest.mark.parametrize("name", ["log", "segnet", "transformer"])
+def test_a_particle_of_less_than_four_pixels_is_refused_before_the_picture_is_enlarged(name):
+    with pytest.raises(CryopickError, match=r"particles would be 0\.9 pixels across.*--diameter is in Å"):
+        picker(name).pick(MICROGRAPH, diameter=1.8)  # Å, of 2 Å a pixel

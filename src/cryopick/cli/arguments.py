@@ -1,5 +1,6 @@
 """Arguments that several commands take, alone and in groups."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
@@ -23,6 +24,16 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+
+
+def a_number(value: float | None) -> float | None:
+    """What an option was given, unless it is `nan`, which leaves out every pick without a word."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
+
+
+Threshold = Annotated[float | None, typer.Option(callback=a_number, help="Leave out picks with a lower score.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start afresh: remove what cryopick wrote in the folder.")]
 
 

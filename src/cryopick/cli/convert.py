@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryopick.cli.arguments import Threshold
+
 if TYPE_CHECKING:
     from cryopick.types import Picks
 
@@ -33,7 +35,7 @@ def convert(
     downsample: Annotated[
         float, typer.Option(min=1, help="How many times smaller the pictures are that Topaz's coordinates refer to.")
     ] = 1.0,
-    threshold: Annotated[float | None, typer.Option(help="Leave out picks with a lower score.")] = None,
+    threshold: Threshold = None,
 ) -> None:
     """Convert picks from one program's files to another's.
 

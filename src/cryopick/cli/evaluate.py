@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cryopick.cli.arguments import Threshold
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -27,7 +29,7 @@ def evaluate(
     ] = None,
     tolerance: Annotated[float, typer.Option(help="A pick is right when nearer than this many diameters.")] = 0.5,
     border: Annotated[float, typer.Option(help="Pixels along the edges where nothing counts (labels often stop short).")] = 0.0,
-    threshold: Annotated[float | None, typer.Option(help="Leave out picks with a lower score.")] = None,
+    threshold: Threshold = None,
     pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
     micrographs: Annotated[
         list[str] | None, typer.Option(help="Micrographs, a folder or a pattern of them: their names, shapes and pixel sizes.")

@@ -49,12 +49,19 @@ def run_with_progress(
     typer.echo(f"{settings.picker} on the {place}, {many}, {counted(len(sources), 'micrograph')}{part}")
     with _progress_bar() as bar, stop_on_sigterm():
         task = bar.add_task("picking", total=len(sources), pace="")
-        start, counts = time.monotonic(), []
+        start, total, counts = time.monotonic(), 0, []
+        unsaid = settings.diameter is not None
 
         def advance(outcome: "Outcome") -> None:
-            counts.append(outcome.picks)
-            pace = f"{len(counts) / (time.monotonic() - start):.2f}/s, {sum(counts) / len(counts):,.0f} picks each"
-            bar.update(task, advance=1, pace=pace)
+            nonlocal total, unsaid
+            total += 1
+            if outcome.status == "done":
+                counts.append(outcome.picks)
+                if unsaid and outcome.pixel_size is None:
+                    unsaid = False
+                    bar.console.print(told_unit(outcome), highlight=False, markup=False, soft_wrap=True)
+            each = f", {sum(counts) / len(counts):,.0f} picks each" if counts else ""
+            bar.update(task, advance=1, pace=f"{total / (time.monotonic() - start):.2f}/s{each}")
 
         return run_picking(
             sources,
@@ -106,6 +113,8 @@ def tell(result: "RunResult", out: Path) -> None:
         typer.echo(f"{counted(waiting, 'micrograph')} not picked yet", err=True)
     if result.left_out:
         typer.echo(f"{counted(result.left_out, 'micrograph')} of earlier runs, not among these inputs, left out of the files")
+    if finished and not picks:
+        typer.echo("nothing was picked: look whether --diameter (Å), the pixel size and --threshold are right", err=True)
     noted = sum(bool(outcome.notes) for outcome in finished)
     if noted:
         typer.echo(f"warnings about {counted(noted, 'micrograph')}: column notes of {out / 'micrographs.csv'}")
@@ -143,6 +152,11 @@ def exit_code(result: "RunResult") -> int:
 def told_size(estimate: "DiameterEstimate") -> str:
     """The line about a diameter that nobody gave."""
     return f"particles look {estimate}; give --diameter to override"
+
+
+def told_unit(outcome: "Outcome") -> str:
+    """The line about a given diameter where a micrograph says nothing of its pixel size."""
+    return f"{outcome.name} has no pixel size: its diameter of {outcome.diameter:g} is taken as pixels; --pixel-size makes it Å"
 
 
 def counted(number: int, thing: str) -> str:

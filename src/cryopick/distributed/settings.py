@@ -96,6 +96,9 @@ def run_settings(
     chosen = _device(_asked(device, *layers), name, able="device" in known, elsewhere=elsewhere)
     of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
     resolved = resolve(kind, *layers, {key: value for key, value in of_the_run.items() if key in known or key == "threshold"})
+    least = getattr(resolved, "threshold", None)
+    if least is not None and not 0 <= least <= 1:
+        raise SettingError(f"a threshold of {least} cannot be; scores go from 0 to 1")
     return RunSettings(
         picker=name,
         preset=preset,

@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.coordinates import PixelMap, inside
+from cryopick.errors import CryopickError
 from cryopick.types import Micrograph, Picks
 
 Ready = TypeVar("Ready")
 Seen = TypeVar("Seen")
+
+
+SMALLEST_PX = 4.0
+"""Pixels across the smallest particle that is looked for: smaller ones show no shape, and would enlarge the picture."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,16 @@ class PickerClass(Protocol):
     Settings: ClassVar[type[Any]]
 
     def __call__(self, settings: Any, /) -> Picker: ...
+
+
+def checked_size(diameter_px: float) -> float:
+    """The diameter in the micrograph's pixels; `CryopickError` where no picker can see so small a particle."""
+    if diameter_px < SMALLEST_PX:
+        raise CryopickError(
+            f"its particles would be {diameter_px:.2g} pixels across, and {SMALLEST_PX:g} are needed. "
+            "Look whether --diameter is in Å and the pixel size is right"
+        )
+    return diameter_px
 
 
 def to_picks(detections: Detections, to_home: PixelMap, micrograph: Micrograph, *, diameter: float | None) -> Picks:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cryopick.coordinates import inside
 from cryopick.errors import SettingError
 from cryopick.pickers.average import match_average
-from cryopick.pickers.base import Detections, to_picks
+from cryopick.pickers.base import Detections, checked_size, to_picks
 from cryopick.pickers.correlate import usual_surroundings
 from cryopick.pickers.diameter import DiameterEstimate, Size, combine
 from cryopick.pickers.peaks import NOTHING
@@ -83,7 +83,7 @@ class LogPicker:
         diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
         if diameter_px is None or diameter_px > min(imaged.shape):
             return to_picks(NOTHING, crop, micrograph, diameter=diameter)
-        small, shrink = crop_to_scale(imaged, diameter_px / SPAN)
+        small, shrink = crop_to_scale(imaged, checked_size(diameter_px) / SPAN)
         found = self._search(self._dark(small), diameter_px / shrink.length)
         return to_picks(found, crop.then(shrink), micrograph, diameter=diameter)
 

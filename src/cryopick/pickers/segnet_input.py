@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cryopick.coordinates import PixelMap
 from cryopick.models.contrast import local_standardise
 from cryopick.models.sam import fitted_hw
+from cryopick.pickers.base import checked_size
 from cryopick.pickers.published_chain import PublishedChain, chain_picture
 from cryopick.pickers.segnet_settings import SegnetSettings
 from cryopick.preprocess.denoise import stretch
@@ -67,13 +68,14 @@ def scaled(
 ) -> Prepared | None:
     """A micrograph Fourier-cropped until a particle spans `particle_px` pixels, and evened out around each of them.
 
-    Borders without data are left out. None when a particle is larger than the picture.
+    Borders without data are left out. None when a particle is larger than the picture;
+    one that is too small to be seen is an error, see `checked_size`.
     """
     imaged, crop = strip_padding(micrograph.pixels)
     dark = imaged if particles == "dark" else -imaged
     if diameter_px > min(imaged.shape):
         return None
-    small, shrink = crop_to_scale(dark, diameter_px / particle_px)
+    small, shrink = crop_to_scale(dark, checked_size(diameter_px) / particle_px)
     values = evened(small, diameter_px=diameter_px / shrink.length, device=device)
     to_home = crop.then(shrink)
     return Prepared(stretch(values), values, to_home, to_home, diameter_px)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import SettingError
-from cryopick.pickers.base import Detections, to_picks
+from cryopick.pickers.base import Detections, checked_size, to_picks
 from cryopick.pickers.correlate import Correlator, disc, usual_surroundings
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.pickers.peaks import NOTHING, find_peaks
@@ -97,7 +97,7 @@ class TemplatePicker:
         imaged, crop = strip_padding(micrograph.pixels)
         if diameter_px > min(imaged.shape):
             return to_picks(NOTHING, crop, micrograph, diameter=diameter_px * unit)
-        small, shrink = crop_to_scale(imaged, diameter_px / SPAN)
+        small, shrink = crop_to_scale(imaged, checked_size(diameter_px) / SPAN)
         small = small if self.settings.particles == "light" else -small
         found = self._search(small, diameter_px / shrink.length, shrink.length / scale)
         return to_picks(found, crop.then(shrink), micrograph, diameter=diameter_px * unit)
