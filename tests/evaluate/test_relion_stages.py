@@ -97,6 +97,14 @@ def test_what_has_ended_is_not_run_again_unless_its_command_or_what_it_takes_cha
     assert (tmp_path / "commands.log").read_text().splitlines()[0] == first.command
 
 
+def test_other_picks_are_not_answered_with_what_was_made_of_the_first_ones(micrographs, tmp_path):
+    project, log = tmp_path / "project", tmp_path / "log"
+    for picks in ([one.truth for one in micrographs], [micrographs[0].truth], [micrographs[0].truth]):
+        write_project(project, picks, micrographs)
+        run_stages(project, [write(log, "x", "Extract"), final(project)], on_stage=lambda stage, skipped: None)
+    assert log.read_text() == "xx"
+
+
 def test_a_program_that_fails_is_told_with_its_last_words_and_run_anew(tmp_path):
     words = (sys.executable, "-c", "import sys; print('no memory'); sys.exit(3)")
     with pytest.raises(CryopickError, match=r"failed in Broken .*no memory"):

@@ -1,9 +1,10 @@
 """Picks through RELION 3.1: extraction, 2D classes, initial model, refinement of independent halves, gold-standard resolution.
 
 A stage is one program of RELION's, run in a project folder of its own for each set of picks. A stage that has ended is not run
-again while its command stays the same; one that was killed is run anew.
+again while its command and the picks stay the same; one that was killed is run anew.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -79,8 +80,8 @@ def write_project(project: Path, picks: Sequence[Picks], micrographs: Sequence[O
     """Lay out micrographs with their defocus, and the picks' coordinates, as RELION's extraction takes them."""
     project.mkdir(parents=True, exist_ok=True)
     link = project / "micrographs"
-    if not link.exists():
-        link.symlink_to(micrographs[0].source.path.resolve().parent, target_is_directory=True)
+    link.unlink(missing_ok=True)  # they may have moved
+    link.symlink_to(micrographs[0].source.path.resolve().parent, target_is_directory=True)
     couples, _ = pair_micrographs(picks, [one.truth for one in micrographs])
     names = [f"micrographs/{one.source.path.name}" for one in micrographs]
     for couple, name in zip(couples, names, strict=True):
@@ -114,10 +115,10 @@ def run_stages(project: Path, todo: Sequence[Stage], *, on_stage: Callable[[Stag
     `on_stage` hears of every stage before it runs, and whether it is skipped. Commands are kept in ``commands.log``, what a
     program printed in ``STAGE.log``. Raises `CryopickError` with the program's last words when one fails.
     """
-    fresh = False
+    fresh, given = False, _digest_of_picks(project)
     for stage in todo:
-        stamp = project / f"{stage.name}.done"
-        skip = not fresh and stamp.is_file() and stamp.read_text() == stage.command
+        stamp, now = project / f"{stage.name}.done", f"{stage.command}\n{given}\n"
+        skip = not fresh and stamp.is_file() and stamp.read_text() == now
         on_stage(stage, skip)
         if skip:
             continue
@@ -127,13 +128,20 @@ def run_stages(project: Path, todo: Sequence[Stage], *, on_stage: Callable[[Stag
         (project / stage.name).mkdir()
         _run(project, stage)
         stage.after(project)
-        write_text(stamp, stage.command)
+        write_text(stamp, now)
     return final_resolution(project)
 
 
 def final_resolution(project: Path) -> float:
     """Å where the phase-randomisation corrected correlation of the independent halves crosses 0.143."""
     return float(read_star(project / FINAL)["general"].numbers("rlnFinalResolution")[0])
+
+
+def _digest_of_picks(project: Path) -> str:
+    """Changes with what `write_project` has written."""
+    files = [project / "micrographs.star", *sorted((project / "picks").rglob(f"*{SUFFIX}"))]
+    contents = [f"{file.name}\n{file.read_text()}" for file in files if file.is_file()]
+    return hashlib.sha256("".join(contents).encode()).hexdigest()
 
 
 def _run(project: Path, stage: Stage) -> None:
