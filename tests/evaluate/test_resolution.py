@@ -1,5 +1,6 @@
 """Picks in Å: the truth is at least as good as anything worse, and mended centres take centring errors away."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import FileError
+from cryopick.evaluate import resolution
 from cryopick.evaluate.resolution import agreement, box_side, box_transforms, read_oriented, resolve_picks
 from cryopick.evaluate.resolution_report import HEADINGS
 from cryopick.io.picks import write_picks
@@ -51,6 +53,28 @@ def test_micrographs_of_different_structures_are_refused(tmp_path):
     assert CliRunner().invoke(app, [*words, "--workers", "1"], catch_exceptions=False).exit_code == 0
     with pytest.raises(FileError, match="different structures"):
         read_oriented(tmp_path)
+
+
+def test_a_micrograph_that_is_gone_is_named(simulated, tmp_path):
+    shutil.copytree(simulated, tmp_path / "set")
+    gone = sorted((tmp_path / "set" / "micrographs").iterdir())[0]
+    gone.unlink()
+    with pytest.raises(FileError, match=gone.name):
+        read_oriented(tmp_path / "set")
+
+
+def test_many_picks_are_not_in_memory_together(micrographs, best, monkeypatch):
+    counts = []
+
+    def counted(pixels, xy, *, side):
+        counts.append(len(xy))
+        return box_transforms(pixels, xy, side=side)
+
+    monkeypatch.setattr(resolution, "box_transforms", counted)
+    monkeypatch.setattr(resolution, "PIXELS_AT_ONCE", 4 * len(best.as_picked.first) ** 2)
+    again = resolve_picks("truth", [one.truth for one in micrographs], micrographs)
+    assert (max(counts), sum(counts)) == (4, 2 * best.truth)
+    np.testing.assert_allclose(again.as_picked.mean, best.as_picked.mean, atol=1e-4 * best.as_picked.mean.max())
 
 
 def test_the_truth_finds_itself_and_gives_a_map(best):

@@ -31,6 +31,8 @@ TOLERANCE = 0.5
 """Of a diameter: picks nearer to a particle than this have its orientation, all others a random one."""
 BOX = 2.0
 """Of a diameter, the boxes' side at least: room for what contrast transfer spreads."""
+PIXELS_AT_ONCE = 10_000_000
+"""Of boxes: their transforms, with all that leads there, take some 40 bytes for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +92,8 @@ class Resolution:
 def read_oriented(folder: Path | str) -> list[OrientedMicrograph]:
     """The micrographs that `cryopick simulate` wrote, sorted by name.
 
-    Raises `FileError` for a folder of anything else, and for one whose micrographs show different structures or have different
-    pixel sizes.
+    Raises `FileError` for a folder of anything else, one that has lost micrographs, and one whose micrographs show different
+    structures or have different pixel sizes.
     """
     dataset = DatasetFolder(Path(folder))
     particle_file, micrograph_file = (dataset.ground_truth / f"{name}.star" for name in ("particles", "micrographs"))
@@ -104,6 +106,8 @@ def read_oriented(folder: Path | str) -> list[OrientedMicrograph]:
             remedy = "Simulate with one structure, as --structures FILE or --structures barrel-D7, to reconstruct it"
             raise FileError(micrograph_file, f"lists micrographs of different {what}", remedy)
     sources = {source.name.rpartition("/")[2]: source for source in find_micrographs(dataset.micrographs)}
+    if lost := sorted(set(table.text("rlnMicrographName")) - sources.keys()):
+        raise FileError(micrograph_file, f"lists {lost[0]}, which is not there", "Run the same `cryopick simulate` again")
     truth = {picks.micrograph: picks for picks in read_picks(particle_file, format="star")}
     names = np.array(particles.text("rlnMicrographName"))
     rotations = rotations_of(np.stack([particles.numbers(f"rlnAngle{which}") for which in ("Rot", "Tilt", "Psi")], 1))
@@ -146,15 +150,9 @@ def resolve_picks(
     halves = [[Reconstruction(side), Reconstruction(side)] for _ in range(2)]
     rows = list(_matched(picks, micrographs, radius_px=TOLERANCE * diameter / size, seed=seed))
     for one, particles in zip(micrographs, rows, strict=True):
-        if not len(particles.xy):
-            continue
-        pixels = one.source.read().pixels
-        weight = transfer(one.optics, frequencies((side, side), torch.tensor([size])))
-        for centres, pair in zip((particles.xy, particles.true_xy), halves, strict=True):
-            transforms = box_transforms(pixels, centres, side=side)
-            for half, reconstruction in enumerate(pair):
-                chosen = torch.from_numpy(particles.half == half)
-                reconstruction.add(transforms[chosen], weight, particles.rotations[chosen])
+        if len(particles.xy):
+            weight = transfer(one.optics, frequencies((side, side), torch.tensor([size])))
+            _put_in(one.source.read().pixels, particles, weight, halves, side=side)
     mask = soft_sphere(side, diameter_px=diameter / size)
     as_picked, recentred = (_half_maps(pair, group, voxel_size=size, mask=mask) for pair in halves)
     right = np.concatenate([row.right for row in rows])
@@ -227,6 +225,25 @@ def _matched(
         rotations = random_rotations(count, torch.Generator().manual_seed(int(rng.integers(2**62))))
         rotations[pairs[:, 0]] = torch.from_numpy(one.rotations[pairs[:, 1]]).float()
         yield _Picked(couple.found.xy, true_xy, rotations, right, half)
+
+
+def _put_in(
+    pixels: NDArray[np.float32],
+    particles: _Picked,
+    weight: torch.Tensor,
+    halves: Sequence[Sequence[Reconstruction]],
+    *,
+    side: int,
+) -> None:
+    """Add a micrograph's particles to the halves of two reconstructions: about their picks, and about their true centres."""
+    step = max(1, PIXELS_AT_ONCE // side**2)
+    for start in range(0, len(particles.xy), step):
+        part = slice(start, start + step)
+        for centres, pair in zip((particles.xy[part], particles.true_xy[part]), halves, strict=True):
+            transforms = box_transforms(pixels, centres, side=side)
+            for half, reconstruction in enumerate(pair):
+                chosen = torch.from_numpy(particles.half[part] == half)
+                reconstruction.add(transforms[chosen], weight, particles.rotations[part][chosen])
 
 
 def _half_maps(pair: Sequence[Reconstruction], group: torch.Tensor, *, voxel_size: float, mask: NDArray[np.float64]) -> HalfMaps:
