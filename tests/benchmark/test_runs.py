@@ -120,6 +120,23 @@ def test_a_program_that_fails_is_skipped_with_its_last_words_and_the_others_run(
     assert "ended with 3: so it is" in skipped[0][2]
 
 
+def test_a_program_that_was_stopped_begins_anew_so_that_its_cost_is_that_of_all(folder, tmp_path):
+    write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
+
+    @dataclass(frozen=True)
+    class GoesOn(PickFiles):
+        def commands(self, task, folder, *, workers):
+            assert not (folder / "half").exists()
+            work = f"import pathlib, sys; pathlib.Path({str(folder / 'half')!r}).touch(); sys.exit({len(stopped) == 0})"
+            return [[sys.executable, "-c", work]]
+
+    stopped = []
+    program = GoesOn("goes-on", str(tmp_path / "theirs.star"))
+    _, stopped = skipped_by([program], read_sets(folder), tmp_path / "out")
+    assert len(stopped) == 1
+    assert skipped_by([program], read_sets(folder), tmp_path / "out")[1] == []
+
+
 def test_memory_is_that_of_the_command_and_not_of_this_process(tmp_path):
     held = np.ones(200 * 2**20 // 8)
     small = run_and_measure([sys.executable, "-I", "-S", "-c", "pass"], tmp_path / "log")

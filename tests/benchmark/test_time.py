@@ -130,6 +130,7 @@ def test_timings_are_kept_and_one_that_fails_is_told(tmp_path):
 
     assert take(bad, good) == [False]
     assert skipped == [("program-bad-cpu-0-1", "it cannot be")]
+    (tmp_path / "timings" / "of another version.json").write_text("{}")
     assert [one.peak_mib for one in read_timings(tmp_path)] == [50.0]
     assert take(good) == [True]
     assert take(Case(good.what, 2, good.take)) == [False]

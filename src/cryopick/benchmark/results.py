@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -110,10 +111,14 @@ def _run_one(entrant: Entrant, task: BenchmarkSet, out: Path, made: Made) -> tup
 
 
 def _run(entrant: Entrant, task: BenchmarkSet, folder: Path, *, workers: int) -> Cost | None:
-    """Run the entrant's commands unless a run that ended did; the cost is kept beside what they left."""
+    """Run the entrant's commands unless a run that ended did; the cost is kept beside what they left.
+
+    What a run left that was stopped goes: the rest of it would cost too little.
+    """
     kept = folder / "cost.json"
     if kept.exists():
         return msgspec.json.decode(kept.read_bytes(), type=Cost)
+    shutil.rmtree(folder, ignore_errors=True)
     commands = entrant.commands(task, folder, workers=workers)
     if not commands:
         return None

@@ -204,8 +204,8 @@ def take_all(
 
 
 def read_timings(out: Path) -> list[Timing]:
-    """All timings below a folder, by kind, subject, device, size and workers."""
-    found = [msgspec.json.decode(path.read_bytes(), type=Timing) for path in (out / "timings").glob("*.json")]
+    """All timings below a folder, by kind, subject, device, size and workers; those that are damaged are left out."""
+    found = [timing for path in (out / "timings").glob("*.json") if (timing := _read(path)) is not None]
     return sorted(found, key=lambda one: msgspec.structs.astuple(one.what))
 
 
@@ -238,11 +238,13 @@ def _signature(case: Case, made: Made) -> str:
 
 
 def _earlier(path: Path, signature: str) -> Timing | None:
+    timing = _read(path) if path.exists() else None
+    return timing if timing is not None and timing.signature == signature else None
+
+
+def _read(path: Path) -> Timing | None:
     try:
-        timing = msgspec.json.decode(path.read_bytes(), type=Timing)
-    except FileNotFoundError:
-        return None
+        return msgspec.json.decode(path.read_bytes(), type=Timing)
     except msgspec.DecodeError as error:
-        logger.warning("%s is damaged (%s); it is made anew", path, error)
+        logger.warning("%s is damaged or of an earlier version (%s); it has to be taken anew", path, error)
         return None
-    return timing if timing.signature == signature else None
