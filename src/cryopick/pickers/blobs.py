@@ -56,14 +56,14 @@ def radial_profile(pixels: Map, xy: NDArray[np.float64], reach: int) -> NDArray[
     height, width = pixels.shape
     columns, rows = np.round(xy).astype(int).T
     whole = (columns >= reach) & (rows >= reach) & (columns < width - reach) & (rows < height - reach)
-    for column, row in zip(columns[whole][:EXAMPLES], rows[whole][:EXAMPLES], strict=True):
+    examples = list(zip(columns[whole], rows[whole], strict=True))[:EXAMPLES]
+    for column, row in examples:
         patch = pixels[row - reach : row + reach + 1, column - reach : column + reach + 1]
         deviation = patch.std()
         if deviation > 0:
             total += (patch - patch.mean()) / deviation
     ring = np.round(radius).astype(int).ravel()
-    count = max(1, int(whole.sum()))
-    return (np.bincount(ring, total.ravel()) / np.bincount(ring))[: reach + 1] / count
+    return (np.bincount(ring, total.ravel()) / np.bincount(ring))[: reach + 1] / max(1, len(examples))
 
 
 def edge_radius(profile: NDArray[np.float64]) -> float:
