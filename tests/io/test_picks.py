@@ -203,7 +203,7 @@ def test_picks_belong_to_their_micrographs_group_and_exposure_unless_their_file_
     known = Known("a.mrc", None, None, optics_group=4, uid=77)
     (picks,) = read_picks(tmp_path / "p.csv", micrographs=[known])
     assert (picks.optics_group, picks.uid) == (4, 77)
-    write_picks([replace(picks, optics_group=3, shape_hw=SHAPE)], tmp_path / "p.cs")
+    write_picks([replace(picks, optics_group=3, uid=5, shape_hw=SHAPE)], tmp_path / "p.cs")
     (picks,) = read_picks(tmp_path / "p.cs", micrographs=[known])
     assert (picks.optics_group, picks.uid) == (3, 77)
 
