@@ -102,4 +102,6 @@ def test_a_containers_limit_counts_where_it_leaves_less_than_the_machine_has(tmp
     assert available_memory(tmp_path / "meminfo", tmp_path) == 4000 * 1024
     (tmp_path / "memory.max").write_text("51000\n")
     assert available_memory(tmp_path / "meminfo", tmp_path) == 50000
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 700\nactive_file 200\n")
+    assert available_memory(tmp_path / "meminfo", tmp_path) == 50700  # files that were read give way
     assert available_memory(tmp_path / "absent", tmp_path / "absent") is None

@@ -113,10 +113,19 @@ def available_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("
         pass
     for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
         try:
-            found.append(max(0, int((group / limit).read_text()) - int((group / used).read_text())))
+            taken = int((group / used).read_text()) - _cached((group / used).with_name("memory.stat"))
+            found.append(max(0, int((group / limit).read_text()) - taken))
         except (OSError, ValueError):  # no such group here, or "max"
             continue
     return min(found, default=None)
+
+
+def _cached(statistics: Path) -> int:
+    """Bytes of files that a group has read and that go when it needs the memory; they count as used."""
+    try:
+        return int(dict(line.split() for line in statistics.read_text().splitlines())["inactive_file"])
+    except (OSError, KeyError, ValueError):
+        return 0
 
 
 def _pixels(sources: Sequence[MicrographSource]) -> int:
