@@ -58,11 +58,20 @@ def table(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def reference(micrographs, tmp_path, monkeypatch):
-    """The files of an uninterrupted run in this process."""
-    result = run(micrographs, tmp_path / "reference", monkeypatch)
+@pytest.fixture(scope="module")
+def uninterrupted(micrographs, tmp_path_factory):
+    """The folder of a run in this process that nothing stopped."""
+    place = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        result = run(micrographs, place, patch)
     assert [outcome.status for outcome in result.outcomes] == ["done"] * 12
+    return place
+
+
+@pytest.fixture
+def reference(uninterrupted, tmp_path):
+    """The files of a copy of that run, which a test may change."""
+    shutil.copytree(uninterrupted, tmp_path / "reference")
     return files_of_picks(tmp_path / "reference" / OUT)
 
 
@@ -168,14 +177,13 @@ def test_a_format_may_be_added_later_without_picking_again(micrographs, referenc
     assert {"topaz/particles.txt", "box/m00.box"} <= set(files_of_picks(tmp_path / "reference" / OUT))
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS.names if name not in {"star", "relion"}])
-def test_every_format_can_be_asked_for_and_read_again(micrographs, tmp_path, monkeypatch, name):
-    result = run(micrographs, tmp_path / "one", monkeypatch, with_settings(formats=[name], previews=False))
+def test_every_format_can_be_asked_for_and_read_again(micrographs, tmp_path, monkeypatch):
+    names = [name for name in FORMATS.names if name not in {"star", "relion"}]
+    result = run(micrographs, tmp_path / "one", monkeypatch, with_settings(formats=names, previews=False))
     assert result.problems == []
-    read = read_picks(
-        format_path(RunFolder(tmp_path / "one" / OUT), name), format=name, micrographs=find_micrographs([micrographs])
-    )
-    assert sum(len(picks) for picks in read) == 12 * 7
+    folder, known = RunFolder(tmp_path / "one" / OUT), find_micrographs([micrographs])
+    read = {name: read_picks(format_path(folder, name), format=name, micrographs=known) for name in names}
+    assert {name: sum(map(len, picks)) for name, picks in read.items()} == dict.fromkeys(names, 12 * 7)
 
 
 def test_a_format_that_cannot_hold_the_picks_is_told_and_the_others_are_written(micrographs, tmp_path, monkeypatch):
