@@ -8,6 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+def start_hearing() -> Callable[[int], bool]:
+    """Tells whether this process hears Ctrl-C."""
+    return lambda number: signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def start_double() -> Callable[[int], int]:
     return lambda number: 2 * number
 

@@ -1,7 +1,10 @@
 """Worker processes: their number, their threads, and what happens when one dies."""
 
 import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import stub_pool
@@ -95,6 +98,13 @@ def test_workers_have_the_environments_that_are_given_in_turn_and_this_process_h
     )
     assert set(seats) == {"a", "b"}
     assert "STUB_SEAT" not in os.environ
+
+
+def test_no_worker_hears_ctrl_c_not_even_the_first():
+    words = "import stub_pool; from cryopick.distributed.pool import run_tasks as run"
+    words += "; print(*run([0, 1], stub_pool.start_hearing, workers=2, lost=None))"
+    command = [sys.executable, "-c", words]  # of its own: the first process that Python starts differs from others
+    assert subprocess.run(command, cwd=Path(stub_pool.__file__).parent, capture_output=True, text=True).stdout == "False False\n"
 
 
 def test_a_worker_that_cannot_start_ends_the_run():

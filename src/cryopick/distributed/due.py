@@ -2,10 +2,11 @@
 
 import logging
 import multiprocessing
-import signal
 import time
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
+
+from cryopick.distributed.signals import ctrl_c_left_to_this_process
 
 logger = logging.getLogger(__name__)
 SHARE = 10
@@ -53,13 +54,9 @@ class Beside:
             return False
         self._start = time.monotonic()
         process = multiprocessing.get_context("spawn").Process(target=self._work, daemon=True)
-        # Ctrl-C goes to every process of a terminal: this one inherits a mask that leaves it to the parent.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with ctrl_c_left_to_this_process():
             process.start()
             self._process = process
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return True
 
     def stop(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from cryopick.distributed.overlap import Staged, overlapped
 from cryopick.distributed.serving import News, serve
+from cryopick.distributed.signals import ctrl_c_left_to_this_process
 from cryopick.distributed.threads import changed_environment, one_thread, one_thread_for_children
 from cryopick.errors import CryopickError
 
@@ -91,13 +92,8 @@ class _Worker(Generic[Task]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=serve, args=(theirs, start), daemon=True)
-        # Ctrl-C goes to every process of a terminal: the workers inherit a mask that leaves it to the parent.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with changed_environment(environment):
-                self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        with ctrl_c_left_to_this_process(), changed_environment(environment):
+            self.process.start()
         theirs.close()
 
     @property
