@@ -1,5 +1,6 @@
 """Sets are read, programs run and measured, and results kept until something changes."""
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 from cryopick.benchmark.cost import run_and_measure
 from cryopick.benchmark.entrants import OwnPicker, PickFiles
 from cryopick.benchmark.results import read_results, run_all
-from cryopick.benchmark.rivals import RelionAutopick, Topaz, find_rival
+from cryopick.benchmark.rivals import RelionAutopick, Topaz, find_rival, write_mrcs
 from cryopick.benchmark.sets import read_sets
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.micrographs import write_micrograph
@@ -167,6 +168,17 @@ def test_topaz_gets_particles_of_about_24_pixels_and_their_radius(folder, tmp_pa
     assert preprocess[preprocess.index("--scale") + 1] == "4"
     assert (extract[extract.index("--radius") + 1], extract[extract.index("--up-scale") + 1]) == ("12", "4")
     assert sorted(path.name for path in (tmp_path / "mrc").iterdir()) == ["one.mrc", "two.mrc"]
+
+
+def test_a_micrograph_that_was_made_anew_is_copied_anew(folder, tmp_path):
+    (task,) = read_sets(folder)
+    copy = write_mrcs(task, tmp_path / "mrc")[0].path
+    before = copy.stat().st_mtime_ns
+    assert write_mrcs(task, tmp_path / "mrc")[0].path.stat().st_mtime_ns == before
+    write_micrograph(task.sources[0].path, np.eye(100, 120, dtype=np.float32), pixel_size=2.0)
+    os.utime(task.sources[0].path, ns=(before + 1, before + 1))
+    write_mrcs(task, tmp_path / "mrc")
+    assert mrcfile.read(copy).trace() == 100
 
 
 def test_coarse_topaz_sees_particles_of_about_18_pixels(folder, tmp_path):

@@ -32,11 +32,11 @@ FINEST_OF_DIAMETER = 8.0
 
 
 def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
-    """The set's micrographs as float32 MRC files in `folder`, each under its stem; those that are there already stay."""
+    """The set's micrographs as float32 MRC files in `folder`, each under its stem; those that are newer than theirs stay."""
     copies = []
     for source in task.sources:
         path = folder / f"{stem(source.name)}.mrc"
-        if not path.exists():
+        if not path.exists() or path.stat().st_mtime_ns < source.path.stat().st_mtime_ns:
             write_micrograph(path, source.read().pixels, pixel_size=task.pixel_size or 1.0)
         copies.append(MicrographSource(path, path.name, task.pixel_size))
     return copies
