@@ -1,8 +1,10 @@
 """Runs on Dask's workers: the bytes of one machine, whatever becomes of workers and machines on the way."""
 
+import pickle
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import stub_pickers
 from stub_pickers import SETTINGS
 
+from cryopick.distributed import cluster
 from cryopick.distributed.cluster import BLAMES, DaskCrew, Jobs, _Campaign, job_script, open_cluster
 from cryopick.distributed.run import RunResult, run_picking
 from cryopick.errors import CryopickError, SettingError
@@ -168,6 +171,23 @@ def test_what_is_no_cluster_is_an_error_that_names_those_there_are():
         pass
     with pytest.raises(SettingError, match="submits no jobs"):
         job_script("local", Jobs())
+
+
+class UnsendableError(Exception):
+    """As some libraries' errors are: made of two things, and remembers one."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{reason} ({code})")
+
+
+def test_an_error_that_cannot_be_sent_is_told_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(address="tcp://host:1"))
+
+    def start() -> None:
+        raise UnsendableError(503, "no weights to be had")
+
+    performed = pickle.loads(pickle.dumps(cluster._perform("campaign", str(tmp_path), start, None)))
+    assert (performed.host, str(performed.error)) == ("host", "UnsendableError: no weights to be had (503)")
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch):

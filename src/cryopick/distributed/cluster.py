@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
+from cryopick.distributed.serving import portable
 from cryopick.distributed.threads import one_thread, one_thread_for_children
 from cryopick.errors import CryopickError, SettingError
 
@@ -231,7 +232,7 @@ def _perform(campaign: str, folder: str, start: Callable[[], Callable[[Any], Any
                 one_thread()
             return _Performed(host, _begun[campaign](task))
     except Exception as error:
-        return _Performed(host, error=error)
+        return _Performed(host, error=portable(error))
 
 
 def _host(address: str) -> str:

@@ -104,11 +104,12 @@ class _Pipe:
         except HungUpError:
             raise
         except Exception as error:
-            self.send("raised", _portable(error))
+            self.send("raised", portable(error))
             raise HungUpError from error
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
+    """The exception, or one that says the same where it cannot be sent to another process."""
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:
