@@ -1,5 +1,6 @@
 """`cryopick finetune` learns from picks of any format, says what came of it, and picks with its weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from cryopick.cli import app
+from cryopick.errors import SettingError
 from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import write_picks
+from cryopick.io.picks import read_picks, write_picks
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, read_card, save
 from cryopick.types import Picks
@@ -35,7 +37,7 @@ def folder(tmp_path, rng) -> Path:
 
 def run(folder: Path, *words: str):
     about = ["--diameter", "40", "--weights", str(folder / "start.safetensors"), "--out", str(folder / "run")]
-    return CliRunner().invoke(app, ["finetune", str(folder / "mics"), *words, *about, *QUICK], catch_exceptions=False)
+    return CliRunner().invoke(app, ["finetune", str(folder / "mics"), *about, *words, *QUICK], catch_exceptions=False)
 
 
 def test_picks_make_weights_that_pick(folder):
@@ -74,8 +76,17 @@ def test_a_setting_of_the_loop_leaves_its_others_as_they_are(folder):
     assert "learning_rate: 0.0005" in recorded
 
 
-def test_three_paths_are_too_many(folder):
-    from cryopick.errors import SettingError
+def test_other_labels_or_another_diameter_are_another_run_though_their_numbers_are_the_same(folder):
+    picks = folder / "particles.star"
+    assert run(folder, str(picks)).exit_code == 0
+    with pytest.raises(SettingError, match=r"diameter_px: \[20.0\] became \[25.0\]"):
+        run(folder, str(picks), "--diameter", "50")
+    moved = [replace(each, xy=each.xy + 3.0) for each in read_picks(picks)]
+    write_picks(moved, picks, format="star")
+    with pytest.raises(SettingError, match=r"labels_are: .* became .*another --out"):
+        run(folder, str(picks))
 
+
+def test_three_paths_are_too_many(folder):
     with pytest.raises(SettingError, match="not 3 paths"):
         run(folder, "one", "two")

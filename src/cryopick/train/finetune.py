@@ -1,5 +1,6 @@
 """Weights made fit for one user's micrographs, from a handful of them, and never made worse."""
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -237,7 +238,20 @@ def record(out: Path, settings: Finetuning, learnt: Sequence[LabelledMicrograph]
     out.mkdir(parents=True, exist_ok=True)
     data = {name: {one.source.name: len(one.truth) for one in some} for name, some in (("learnt", learnt), ("aside", aside))}
     plain = {key: value for key, value in asdict(settings).items() if key != "accelerator"}
-    record_run(out, plain | {"labels_of": data}, begun=(out / LAST).exists())
+    taught = [*learnt, *aside]
+    sizes = sorted({round(one.truth.diameter_px, 2) for one in taught if one.truth.diameter_px})
+    record_run(
+        out,
+        plain | {"labels_of": data, "labels_are": _fingerprint(taught), "diameter_px": sizes},
+        begun=(out / LAST).exists(),
+    )
+
+
+def _fingerprint(labelled: Sequence[LabelledMicrograph]) -> str:
+    """Another for other labels or bad areas, however many there are."""
+    places = [[picks.xy.round(2).tolist() for picks in (one.truth, one.false_positives)] for one in labelled]
+    about = [(one.source.name, *where, list(one.areas)) for one, where in zip(labelled, places, strict=True)]
+    return hashlib.sha256(repr(about).encode()).hexdigest()[:12]
 
 
 def keep(start: Start, tuned: Path | None, card: Card, out: Path) -> None:
