@@ -65,7 +65,8 @@ def run_picking(
 
     Where no diameter is given it is estimated over a few of the sources, or taken from the earlier run, see `prepare_sized`.
     The bytes of all files of picks depend on the sources and the settings alone: not on `workers` or shards, nor on how often
-    the run was stopped. A micrograph that cannot be read or picked is recorded as failed and tried again by the next run.
+    the run was stopped. (On GPUs, but for the rounding of sums, which depends on the micrographs that are looked at together.)
+    A micrograph that cannot be read or picked is recorded as failed and tried again by the next run.
 
     Parameters
     ----------
