@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -182,6 +183,13 @@ def test_thresholds_of_a_comparison_are_numbers(review, folder):
         assert client.get(f"/api/comparison{query}").json()["rows"][0]["before"] == before
     for query in ("before=nan", "after=nan", "before=x", "after="):
         assert client.get(f"/api/comparison?{query}").status_code == 400
+
+
+def test_a_pick_on_the_threshold_is_not_below_it_in_the_page(client):
+    least = float(np.float32(0.1))  # 0.10000000149, the lowest score there
+    assert edit(client, {"edit": {"type": "reviewed", "value": True, "threshold": least}}).status_code == 200
+    told = client.get("/api/micrographs/0").json()
+    assert told["threshold"] == min(told["picks"]["score"]) == least
 
 
 def test_changes_tell_other_pages_what_to_draw_again(client):

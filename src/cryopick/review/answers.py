@@ -67,7 +67,7 @@ def detail(review: Review, index: int) -> dict[str, Any]:
             "number": state.numbers[rows].tolist(),
             "x": state.xy[rows, 0].round(2).tolist(),
             "y": state.xy[rows, 1].round(2).tolist(),
-            "score": [None if math.isnan(score) else round(score, 5) for score in state.scores[rows].tolist()],
+            "score": [None if math.isnan(score) else score for score in state.scores[rows].tolist()],  # held against thresholds
             "hand": state.by_hand[rows].tolist(),
         },
         "areas": [{"area": area, "radius": one.radius, "points": one.points} for area, one in state.areas.items()],
