@@ -84,7 +84,9 @@ def denoise(
     _check_targets(job, sources)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be a folder ends the run here, not micrograph by micrograph
     tasks = run_tasks(sources, partial(_same, job), workers=min(workers or available_cores(), len(sources)), lost=_lost)
-    _tell(list(tasks), out)
+    with typer.progressbar(tasks, length=len(sources), label="denoising") as results:
+        outcomes = list(results)
+    _tell(outcomes, out)
 
 
 def _same(job: Job) -> Job:
