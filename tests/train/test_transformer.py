@@ -135,7 +135,7 @@ def test_four_simulated_pictures_are_learnt_by_heart():
     )
     recipe = replace(RECIPE, augmentation=CLEAR)
     torch.manual_seed(0)
-    model = AnchorDetr(width=64, feedforward=128, encoder=1, decoder=2, channels=(8, 16, 32, 64))
+    model = AnchorDetr(width=32, feedforward=64, encoder=1, decoder=2, channels=(8, 16, 32, 32))
     task = TransformerTask(model, recipe, pictures, Trained(tile=64, margin=8))
     batch = lesson(pictures, recipe, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(batch["pictures"], standardised(pictures), atol=1e-4, rtol=0)
@@ -143,7 +143,7 @@ def test_four_simulated_pictures_are_learnt_by_heart():
     assert len(batch["boxes"]) > 20
     before = task.validate(model.eval(), torch.device("cpu"))["score"]
     optimizer = torch.optim.AdamW(task.parameter_groups(), lr=2e-3)
-    for _ in range(80):
+    for _ in range(50):
         optimizer.zero_grad()
         task.losses(model.train(), batch)["loss"].backward()
         optimizer.step()
