@@ -1,7 +1,7 @@
 """Settings from presets and key=value words."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -42,6 +42,16 @@ class Several:
     by_name: dict[str, Inner] = field(default_factory=dict)
     anything: Any = None
     listed: list[Inner] | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    mode: Literal["fast", "slow"] = "fast"
+
+
+@dataclass(frozen=True)
+class Choosing:
+    inner: Chosen = Chosen()
 
 
 def test_later_layers_win_over_earlier_ones_and_over_defaults():
@@ -96,6 +106,11 @@ def test_numbers_with_an_exponent_are_numbers(text, value):
 def test_a_wrong_setting_is_named(layer, message):
     with pytest.raises(SettingError, match=message):
         resolve(Outer, layer)
+
+
+def test_the_words_that_a_setting_can_be_are_told():
+    with pytest.raises(SettingError, match=r"inner\.mode`; it can be fast, slow$"):
+        resolve(Choosing, {"inner": {"mode": "quick"}})
 
 
 @pytest.mark.parametrize("word", ["radius", "=3", "radius=[1"])

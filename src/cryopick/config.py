@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from importlib.resources import files
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from cryopick.errors import SettingError
 
@@ -29,7 +29,17 @@ def resolve(settings: type[T], *layers: Mapping[str, Any]) -> T:
     try:
         return msgspec.convert(completed, settings)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise SettingError(f"{settings.__name__}: {error}") from error
+        raise SettingError(f"{settings.__name__}: {error}{_choices(settings, str(error))}") from error
+
+
+def _choices(settings: type[Any], message: str) -> str:
+    """What the setting can be that msgspec's message ends with, where that is one of some words."""
+    place = re.search(r"`\$\.([\w.]+)`$", message)
+    kind: Any = settings
+    for part in place[1].split(".") if place else ():
+        kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
+    words = [word for one in (kind, *get_args(kind)) if get_origin(one) is Literal for word in get_args(one)]
+    return f"; it can be {', '.join(map(str, words))}" if words else ""
 
 
 def _completed(settings: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
