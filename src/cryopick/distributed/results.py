@@ -50,13 +50,14 @@ def read_picks_or_run(
     *,
     format: str | None = None,  # noqa: A002
     micrographs: Sequence[Source] | None = None,
+    unknown: set[str] | None = None,
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
     """As `read_picks`, and where no format is named, also of a run's output folder."""
     if format is None and is_run(path):
-        return run_picks(path, micrographs=micrographs, pixel_size=pixel_size)
-    return read_picks(path, format=format, micrographs=micrographs, pixel_size=pixel_size, downsample=downsample)
+        return run_picks(path, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size)
+    return read_picks(path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
 
 
 def _read(path: Path) -> Record:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, TextIO
+from typing import ClassVar, Protocol, TextIO, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from cryopick.errors import CryopickError, FileError, NameMatchError, SettingErr
 from cryopick.io.atomic import atomic_path, write_text
 from cryopick.io.headers import read_shape
 from cryopick.io.names import NameIndex, stem
-from cryopick.types import Micrograph, Picks
+from cryopick.types import Picks
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,14 @@ class Source(Protocol):
     def optics_group(self) -> int: ...
     @property
     def uid(self) -> int | None: ...
+
+
+@runtime_checkable
+class Shaped(Source, Protocol):
+    """A `Source` that tells its shape without a look into its file."""
+
+    @property
+    def shape_hw(self) -> tuple[int, int] | None: ...
 
 
 class KnownMicrographs:
@@ -304,7 +312,7 @@ def _finite_scores(path: Path, written: str, scores: ArrayLike | None) -> NDArra
 
 
 def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float | None]:
-    if isinstance(source, Micrograph):
+    if isinstance(source, Shaped):
         return source.shape_hw, source.pixel_size
     if source.path is None:
         return None, None
