@@ -35,7 +35,9 @@ def ablate(
     diameter: Annotated[float | None, typer.Option(help="Particle diameter in Å, where the picks do not tell it.")] = None,
     pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
 ) -> None:
-    """Train the variants of a published system and write OUT/table.csv, table.md and table.png.
+    """Train the variants of a published system.
+
+    The results are OUT/table.csv, table.md and table.png.
 
     Run the same command again to go on where a run was stopped.
     """

@@ -52,7 +52,9 @@ def benchmark(
     sizes: Annotated[str, typer.Option(metavar="PIXELS,...", help="Sides of the micrographs for --time.")] = "1024,2048,4096",
     repeats: Annotated[int, typer.Option(min=1, help="How often --time does what takes under 20 s.")] = 3,
 ) -> None:
-    """Measure pickers and other programs on labelled micrographs: accuracy by both protocols, time and memory."""
+    """Measure pickers and other programs on labelled micrographs.
+
+    Accuracy by both protocols, time and memory."""
     from cryopick.distributed.threads import one_thread_for_children
 
     one_thread_for_children()

@@ -19,7 +19,9 @@ def check(
         list[str] | None, typer.Option(metavar="INPUT", help="The micrographs that the picks belong to: checks names and edges.")
     ] = None,
 ) -> None:
-    """Say what is in each file and every fault in it; the exit code is 1 when there is any."""
+    """Say what is in each file and every fault in it.
+
+    The exit code is 1 when there is any."""
     from cryopick.io.sources import find_micrographs
 
     known = find_micrographs(micrographs) if micrographs else None

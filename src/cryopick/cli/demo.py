@@ -24,7 +24,9 @@ def demo(
     size: Annotated[int, typer.Option(min=512, help="Their side in pixels.")] = 2048,
     seed: Annotated[int, typer.Option(help="Another seed, another protein.")] = 0,
 ) -> None:
-    """Simulate micrographs of a random protein, pick them, compare with the truth, and draw it all."""
+    """Simulate some micrographs, pick them and draw it all.
+
+    They show a random protein; the picks are compared with the truth."""
     from cryopick.distributed.threads import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys

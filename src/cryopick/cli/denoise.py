@@ -68,7 +68,9 @@ def denoise(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores]")] = None,
 ) -> None:
-    """Denoise micrographs with the chain that CryoSegNet and CryoTransformer were trained on, to 8 bits."""
+    """Denoise micrographs as the published systems do.
+
+    With the chain that CryoSegNet and CryoTransformer were trained on, to 8 bits."""
     from cryopick.config import load_preset, resolve
     from cryopick.distributed.pool import run_tasks
     from cryopick.distributed.threads import available_cores

@@ -42,7 +42,9 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(help="Draw precision, recall and F1 against the threshold into this PNG.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Say how good picks are: precision, recall and F1 over all micrographs that have a truth."""
+    """Say how good picks are, next to a truth.
+
+    Precision, recall and F1 are over all micrographs that have one."""
     from cryopick.distributed.results import read_picks_or_run
     from cryopick.errors import SettingError
     from cryopick.evaluate import evaluate_picks, evaluate_pixels

@@ -43,7 +43,7 @@ def finetune(
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="With --pseudo-labels: how often to pick and learn.")] = 1,
 ) -> None:
-    """Fit the picker to your particles with a few micrographs that were picked by hand.
+    """Fit the picker to your particles, picked by hand on a few.
 
     The weights are OUT/weights.safetensors: `cryopick pick … --picker segnet --weights OUT/weights.safetensors`. Where they would
     be no better than before, they are those that were started from. Run the same command again to go on where it was stopped.

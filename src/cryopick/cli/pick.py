@@ -26,7 +26,7 @@ def pick(
     overwrite: Overwrite = False,
     report: Annotated[bool, typer.Option(help="Write report.html, a page about the run, at its end.")] = True,
 ) -> None:
-    """Find the particles of micrographs and write them for RELION and other programs.
+    """Find the particles of micrographs, for RELION and others.
 
     Run the same command again to go on where a run was stopped.
     """

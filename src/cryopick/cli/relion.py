@@ -29,7 +29,9 @@ def relion(
     threads: Annotated[int, typer.Option("--j", min=1, help="Processes, of one thread each.")] = 1,
     pipeline_control: Annotated[str | None, typer.Option("--pipeline_control", hidden=True)] = None,
 ) -> None:
-    """Pick particles as an External job of RELION, whose results are the input of Particle extraction.
+    """Pick particles as an External job of RELION.
+
+    Its results are the input of RELION's particle extraction.
 
     RELION adds --o, --in_mics and --j itself. Continue the job to go on where it was stopped.
     """

@@ -16,7 +16,9 @@ def report(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, where micrographs have to be read again.")] = None,
 ) -> None:
-    """Write DIR/report.html: what was picked, where to look first, and where to set the threshold.
+    """Write a page about a run, DIR/report.html.
+
+    What was picked, where to look first, and where to set the threshold.
 
     The page needs no network and no server; open it with a browser.
     """

@@ -22,7 +22,9 @@ def resolution(
     threads: Annotated[int, typer.Option(min=1, help="Of RELION's programs.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of the halves and of false picks' orientations.")] = 0,
 ) -> None:
-    """Reconstruct the particles that were picked on simulated micrographs, and say to how many Å the halves agree.
+    """Say what picks are worth in Å.
+
+    The particles that were picked on simulated micrographs are reconstructed, and the halves compared.
 
     The truth's own picks are the first row: no picker can do better on these micrographs.
     """

@@ -41,7 +41,9 @@ def review(
         float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); wins over the picks' own.")
     ] = None,
 ) -> None:
-    """Look at picks in the browser and correct them; what is corrected goes to DIR/review, the originals stay.
+    """Look at picks in the browser and correct them.
+
+    What is corrected goes to DIR/review; the originals stay.
 
     Every edit is saved when it is made. Stop with Ctrl-C and start again at any time.
     """

@@ -27,7 +27,9 @@ def simulate(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores unless given.")] = None,
     gallery: Annotated[bool, typer.Option("--gallery", help="Only draw what the particles look like.")] = False,
 ) -> None:
-    """Simulate micrographs and write them with their truth in CryoPPP's layout."""
+    """Simulate micrographs whose particles are known.
+
+    They are written with their truth, in CryoPPP's layout."""
     from cryopick.distributed.threads import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys

@@ -39,7 +39,9 @@ def watch(
     ] = None,
     report: Annotated[bool, typer.Option(help="Keep report.html, a page about all that is picked, up to date.")] = True,
 ) -> None:
-    """Pick each micrograph as soon as it is completely written, until Ctrl-C or SIGTERM.
+    """Pick each micrograph as soon as it is written.
+
+    Ctrl-C or SIGTERM ends it.
 
     Run the same command again to go on: nothing is lost, and nothing is picked twice.
     """
