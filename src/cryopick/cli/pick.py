@@ -45,9 +45,9 @@ def pick(
         return
     if sum([shard is not None, assemble, overwrite]) > 1:
         raise typer.BadParameter("give one of --shard, --assemble and --overwrite; to start shards afresh, remove the folder")
-    settings = how.run_settings(glimpses=report, elsewhere=where.cluster is not None)
     part = None if shard is None else Shard.parse(shard)
-    sources = find_micrographs(inputs, pixel_size=how.pixel_size)
+    sources = find_micrographs(inputs, pixel_size=how.pixel_size)  # a wrong path is told before the picker's libraries load
+    settings = how.run_settings(glimpses=report, elsewhere=where.cluster is not None)
     if assemble:
         result = assemble_run(sources, out, settings)
     elif where.cluster is not None:
