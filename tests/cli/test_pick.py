@@ -113,6 +113,12 @@ def test_a_failed_micrograph_is_named_and_the_exit_code_is_1(micrographs, tmp_pa
     assert f"{sum(map(len, found)) / 3:.0f} picks each" in result.output  # on those that were picked
 
 
+def test_a_diameter_of_few_pixels_is_doubted_before_the_run(micrographs, tmp_path):
+    doubt = "Å are 10 pixels in m0.mrc: particles so small take long"
+    assert doubt in run(micrographs / "m0.mrc", "--out", tmp_path / "small", "--diameter", 30).output  # at 3 Å per pixel
+    assert "take long" not in run(micrographs / "m0.mrc", "--out", tmp_path / "usual", "--diameter", 72).output
+
+
 def test_a_diameter_that_is_taken_as_pixels_for_want_of_a_pixel_size_is_said_once(micrographs, tmp_path):
     for name in ("a.mrc", "b.mrc"):
         write_micrograph(tmp_path / name, read_micrograph(micrographs / "m0.mrc").pixels)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NAMED_FAILURES = 20
 INTERRUPTED = 130
+SMALL_PX = 12
+"""Pixels across a particle below which pictures have to be enlarged a lot, and a diameter in nm is likely."""
 
 
 def run_with_progress(
@@ -47,6 +49,8 @@ def run_with_progress(
         counted(workers, "worker") + reason if crew is None else f"up to {counted(crew.expected, 'worker')} of {crew.dashboard}"
     )
     typer.echo(f"{settings.picker} on the {place}, {many}, {counted(len(sources), 'micrograph')}{part}")
+    if settings.diameter is not None and (doubt := told_small(settings.diameter, sources[0])):
+        typer.echo(doubt, err=True)
     with _progress_bar() as bar, stop_on_sigterm():
         task = bar.add_task("picking", total=len(sources), pace="")
         start, total, counts = time.monotonic(), 0, []
@@ -152,6 +156,21 @@ def exit_code(result: "RunResult") -> int:
 def told_size(estimate: "DiameterEstimate") -> str:
     """The line about a diameter that nobody gave."""
     return f"particles look {estimate}; give --diameter to override"
+
+
+def told_small(diameter: float, source: "MicrographSource") -> str | None:
+    """A line about a given diameter that is of few pixels, going by a micrograph's header; None where it is not."""
+    from cryopick.errors import CryopickError
+    from cryopick.io.headers import read_shape
+
+    try:
+        pixel_size = source.pixel_size or read_shape(source.path)[1]
+    except (OSError, CryopickError):  # the run will name it
+        return None
+    if pixel_size is None or diameter / pixel_size >= SMALL_PX:
+        return None
+    across = f"{diameter:g} Å are {diameter / pixel_size:.2g} pixels in {source.name}"
+    return f"{across}: particles so small take long. Look whether --diameter is in Å and the pixel size is right"
 
 
 def told_unit(outcome: "Outcome") -> str:
