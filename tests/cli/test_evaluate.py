@@ -126,15 +126,33 @@ def test_a_given_diameter_is_in_angstrom_when_the_pixel_size_is_given(found: Pat
     assert numbers(found, truth, "--diameter", "6.1")["pooled"]["true_positive"] == 1
 
 
-def test_the_output_folder_of_picking_needs_no_micrographs_even_for_a_border(tmp_path: Path, truth: Path):
+@pytest.fixture
+def picked(tmp_path: Path) -> Path:
+    """A run that found both particles of a, the second 1 px off, and nothing on b; 62 columns by 100 rows."""
     folder = RunFolder(tmp_path / "out")
     folder.prepare(run_settings(), overwrite=False)
     for name, xy, scores in (("a", [[30, 30], [60, 31]], [0.9, 0.4]), ("b", [], [])):
         picks = Picks(f"micrographs/{name}.mrc", np.reshape(xy, (-1, 2)), scores, shape_hw=(100, 62))
         write_record(done(picks, path=f"micrographs/{name}.mrc", seconds=1.0, files=[], notes=[]), folder.record(name))
     assemble(folder, [(name, read_record(folder.record(name)).outcome) for name in "ab"], run_settings())
-    assert numbers(folder.path, truth)["pooled"]["true_positive"] == 2
-    assert numbers(folder.path, truth, "--border", "10")["pooled"]["true_positive"] == 1
+    return folder.path
+
+
+def test_the_output_folder_of_picking_needs_no_micrographs_even_for_a_border(picked: Path, truth: Path):
+    assert numbers(picked, truth)["pooled"]["true_positive"] == 2
+    assert numbers(picked, truth, "--border", "10")["pooled"]["true_positive"] == 1
+
+
+def test_a_run_tells_the_shapes_that_its_truth_lacks(picked: Path, tmp_path: Path):
+    header = "X-Coordinate,Y-Coordinate,Diameter\n"
+    (tmp_path / "cryoppp").mkdir()
+    for name, rows in (("a", "30,69,20\n60,69,20\n"), ("b", "30,59,20\n")):  # counted from the last row: 99 - 69 = 30
+        (tmp_path / "cryoppp" / f"{name}.csv").write_text(header + rows)
+    pooled = numbers(picked, tmp_path / "cryoppp")["pooled"]
+    assert (pooled["true_positive"], pooled["false_negative"]) == (2, 1)
+    (tmp_path / "cryoppp" / "c.csv").write_text(header + "1,1,20\n")  # on a micrograph that nobody knows
+    with pytest.raises(CryopickError, match="shape"):
+        run(picked, tmp_path / "cryoppp")
 
 
 def test_tables_with_labels_and_sources_can_be_the_truth(tmp_path: Path, found: Path):

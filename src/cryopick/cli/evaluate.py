@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cryopick.evaluate.counts import Counts
     from cryopick.evaluate.metrics import Evaluation
     from cryopick.evaluate.paper import PixelEvaluation, PixelScores
+    from cryopick.io.sources import MicrographSource
+    from cryopick.types import Picks
 
 PIPED_WIDTH = 120
 
@@ -53,8 +55,8 @@ def evaluate(
     if plot and protocol == "paper":
         raise SettingError("--plot draws the curves of one-to-one matching; leave out --protocol paper")
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
-    particles = read_picks_or_run(truth, format=format_truth, micrographs=sources, pixel_size=pixel_size)
     picks = read_picks_or_run(found, format=format_found, micrographs=sources, pixel_size=pixel_size)
+    particles = _read_truth(truth, picks, format=format_truth, micrographs=sources, pixel_size=pixel_size)
     if protocol == "paper":
         _show_pixels(evaluate_pixels(picks, particles, diameter=diameter, border=border, threshold=threshold), json)
     else:
@@ -63,6 +65,26 @@ def evaluate(
             json,
             plot,
         )
+
+
+def _read_truth(
+    path: Path,
+    picks: "list[Picks]",
+    *,
+    format: str | None,
+    micrographs: "list[MicrographSource] | None",
+    pixel_size: float | None,
+) -> "list[Picks]":
+    """The truth; where no micrographs are named, and all of it lies on those of the picks, these tell what it lacks of them."""
+    from cryopick.distributed.results import PickedMicrograph, read_picks_or_run
+
+    if micrographs is None:
+        others: set[str] = set()
+        picked = [PickedMicrograph.of(each) for each in picks]
+        found = read_picks_or_run(path, format=format, micrographs=picked, unknown=others, pixel_size=pixel_size)
+        if not others:
+            return found
+    return read_picks_or_run(path, format=format, micrographs=micrographs, pixel_size=pixel_size)
 
 
 def _show_matching(evaluation: "Evaluation", json: bool, plot: Path | None) -> None:

@@ -3,7 +3,7 @@
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,22 @@ from cryopick.errors import FileError
 from cryopick.io.picks import read_picks
 from cryopick.io.picks_base import KnownMicrographs, Reading, Source
 from cryopick.types import Picks, checked_pixel_size
+
+
+@dataclass(frozen=True)
+class PickedMicrograph:
+    """A micrograph as its picks remember it, a `Source` wherever its file may be now."""
+
+    name: str
+    shape_hw: tuple[int, int] | None
+    pixel_size: float | None
+    optics_group: int
+    uid: int | None
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, picks: Picks) -> "PickedMicrograph":
+        return cls(picks.micrograph, picks.shape_hw, picks.pixel_size, picks.optics_group, picks.uid)
 
 
 def is_run(path: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cryopick.distributed.results import read_picks_or_run, run_picks
+from cryopick.distributed.results import PickedMicrograph, read_picks_or_run, run_picks
 from cryopick.evaluate import evaluate_picks
 from cryopick.evaluate.curves import Curve
 from cryopick.types import Picks
@@ -32,29 +32,13 @@ class Compared:
     overall: dict[str, float | None]
 
 
-@dataclass(frozen=True)
-class _Picked:
-    """A micrograph as the run remembers it, wherever its file may be now."""
-
-    name: str
-    shape_hw: tuple[int, int] | None
-    pixel_size: float | None
-    optics_group: int
-    uid: int | None
-    path: Path | None = None
-
-    @classmethod
-    def of(cls, picks: Picks) -> "_Picked":
-        return cls(picks.micrograph, picks.shape_hw, picks.pixel_size, picks.optics_group, picks.uid)
-
-
 def compare(run: Path, truth: Path, *, diameter: float | None = None) -> Compared:
     """Match the run's picks with the truth, one to one within half a diameter, on the micrographs that it has picked.
 
     Errors as of `read_picks` and `evaluate_picks`.
     """
     picks = run_picks(run)
-    true = read_picks_or_run(truth, micrographs=[_Picked.of(each) for each in picks], unknown=set())
+    true = read_picks_or_run(truth, micrographs=[PickedMicrograph.of(each) for each in picks], unknown=set())
     evaluation = evaluate_picks(picks, true, diameter=diameter)
     particles = {one.found.micrograph: one.truth for one in evaluation.per_micrograph}
     curve = evaluation.curve
