@@ -17,7 +17,7 @@ from cryopick.types import Micrograph, Picks
 SHAPE = (300, 500)
 PIXEL_SIZE = 1.5
 # What a format does not keep; a new one that keeps everything needs no line here.
-ROUNDED_TO = dict.fromkeys(["relion", "box", "topaz", "xmipp", "cryoppp"], 1.0)  # pixels
+ROUNDING = dict.fromkeys(["relion", "box", "topaz", "xmipp", "cryoppp"], 0.5 + 1e-9)  # pixels
 WITHOUT_SCORES = {"box", "eman2", "cryoppp"}
 FORGETS_EMPTY = {"star", "cryosparc-star", "cs", "topaz", "csv"}
 EVERY_FORMAT = pytest.mark.parametrize("name", FORMATS.names)
@@ -64,7 +64,7 @@ def test_picks_come_back_from_every_format(tmp_path, name, first, second):
     found = there_and_back(tmp_path, written, name)
     assert [each.micrograph for each in found] == [each.micrograph for each in written]
     for after, before in zip(found, written, strict=True):
-        np.testing.assert_allclose(after.xy, before.xy, atol=ROUNDED_TO.get(name, 1e-3) / 2 + 1e-4)
+        np.testing.assert_allclose(after.xy, before.xy, atol=ROUNDING.get(name, 6e-4))
         if name in WITHOUT_SCORES:
             assert after.scores is None
         else:

@@ -54,7 +54,8 @@ def benchmark(
 ) -> None:
     """Measure pickers and other programs on labelled micrographs.
 
-    Accuracy by both protocols, time and memory."""
+    Accuracy by both protocols, time and memory.
+    """
     from cryopick.distributed.threads import one_thread_for_children
 
     one_thread_for_children()

@@ -21,7 +21,8 @@ def check(
 ) -> None:
     """Say what is in each file and every fault in it.
 
-    The exit code is 1 when there is any."""
+    The exit code is 1 when there is any.
+    """
     from cryopick.io.sources import find_micrographs
 
     known = find_micrographs(micrographs) if micrographs else None

@@ -26,7 +26,8 @@ def demo(
 ) -> None:
     """Simulate some micrographs, pick them and draw it all.
 
-    They show a random protein; the picks are compared with the truth."""
+    They show a random protein; the picks are compared with the truth.
+    """
     from cryopick.distributed.threads import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys

@@ -70,7 +70,8 @@ def denoise(
 ) -> None:
     """Denoise micrographs as the published systems do.
 
-    With the chain that CryoSegNet and CryoTransformer were trained on, to 8 bits."""
+    With the chain that CryoSegNet and CryoTransformer were trained on, to 8 bits.
+    """
     from cryopick.config import load_preset, resolve
     from cryopick.distributed.pool import run_tasks
     from cryopick.distributed.threads import available_cores

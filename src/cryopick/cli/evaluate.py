@@ -46,7 +46,8 @@ def evaluate(
 ) -> None:
     """Say how good picks are, next to a truth.
 
-    Precision, recall and F1 are over all micrographs that have one."""
+    Precision, recall and F1 are over all micrographs that have one.
+    """
     from cryopick.distributed.results import read_picks_or_run
     from cryopick.errors import SettingError
     from cryopick.evaluate import evaluate_picks, evaluate_pixels

@@ -29,7 +29,8 @@ def simulate(
 ) -> None:
     """Simulate micrographs whose particles are known.
 
-    They are written with their truth, in CryoPPP's layout."""
+    They are written with their truth, in CryoPPP's layout.
+    """
     from cryopick.distributed.threads import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys

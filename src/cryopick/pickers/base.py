@@ -15,7 +15,7 @@ Ready = TypeVar("Ready")
 Seen = TypeVar("Seen")
 
 
-SMALLEST_PX = 4.0
+LEAST_ACROSS = 4.0
 """Pixels across the smallest particle that is looked for: smaller ones show no shape, and would enlarge the picture."""
 
 
@@ -77,9 +77,9 @@ class PickerClass(Protocol):
 
 def checked_size(diameter_px: float) -> float:
     """The diameter in the micrograph's pixels; `CryopickError` where no picker can see so small a particle."""
-    if diameter_px < SMALLEST_PX:
+    if diameter_px < LEAST_ACROSS:
         raise CryopickError(
-            f"its particles would be {diameter_px:.2g} pixels across, and {SMALLEST_PX:g} are needed. "
+            f"its particles would be {diameter_px:.2g} pixels across, and {LEAST_ACROSS:g} are needed. "
             "Look whether --diameter is in Å and the pixel size is right"
         )
     return diameter_px

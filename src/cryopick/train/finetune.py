@@ -1,6 +1,5 @@
 """Weights made fit for one user's micrographs, from a handful of them, and never made worse."""
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,6 +28,7 @@ from cryopick.train.held_out import (
     pick_all,
     split,
 )
+from cryopick.train.kept import fingerprint
 from cryopick.train.labelled import LabelledSet, Skipped, label_border
 from cryopick.train.labelled_crops import (
     LabelledCrops,
@@ -240,18 +240,14 @@ def record(out: Path, settings: Finetuning, learnt: Sequence[LabelledMicrograph]
     plain = {key: value for key, value in asdict(settings).items() if key != "accelerator"}
     taught = [*learnt, *aside]
     sizes = sorted({round(one.truth.diameter_px, 2) for one in taught if one.truth.diameter_px})
-    record_run(
-        out,
-        plain | {"labels_of": data, "labels_are": _fingerprint(taught), "diameter_px": sizes},
-        begun=(out / LAST).exists(),
-    )
+    labels = {"labels_of": data, "labels_are": fingerprint([_labels(one) for one in taught]), "diameter_px": sizes}
+    record_run(out, plain | labels, begun=(out / LAST).exists())
 
 
-def _fingerprint(labelled: Sequence[LabelledMicrograph]) -> str:
-    """Another for other labels or bad areas, however many there are."""
-    places = [[picks.xy.round(2).tolist() for picks in (one.truth, one.false_positives)] for one in labelled]
-    about = [(one.source.name, *where, list(one.areas)) for one, where in zip(labelled, places, strict=True)]
-    return hashlib.sha256(repr(about).encode()).hexdigest()[:12]
+def _labels(one: LabelledMicrograph) -> tuple[object, ...]:
+    """What is taught of a micrograph, however much that is."""
+    places = [picks.xy.round(2).tolist() for picks in (one.truth, one.false_positives)]
+    return (one.source.name, *places, list(one.areas))
 
 
 def keep(start: Start, tuned: Path | None, card: Card, out: Path) -> None:

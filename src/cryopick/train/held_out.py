@@ -27,6 +27,8 @@ FAINTEST = 0.005
 SURE = 1e-7
 """Scores are kept this far from 0 and 1, where float32 rounds them to."""
 THRESHOLD = SegnetSettings().threshold
+NEITHER = -1
+"""In place of the half of a picture, 0 or 1, where a pick lies: it takes part in the calibration of both."""
 Line = tuple[float, float]
 
 
@@ -126,14 +128,15 @@ def calibrated(
     every, chance = [*found, *(each for each, _ in learnt)], [*right, *(each for _, each in learnt)]
     logits = [logit(_scores(each).astype(np.float64).clip(SURE, 1 - SURE)) for each in every]
     counted = [inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0)) for each in every]
-    fold = [each.xy[:, 0] > (each.shape_hw or (0, 0))[1] / 2 for each in found]
+    sides = [(each.xy[:, 0] > (each.shape_hw or (0, 0))[1] / 2).astype(int) for each in found]
+    sides_of_all = [*sides, *(np.full(len(each), NEITHER) for each, _ in learnt)]
     lines = []
-    for part in (False, True):
-        chosen = [kept & (other != part) for kept, other in zip(counted, fold, strict=False)]
-        lines.append(_line(logits, chance, [*chosen, *counted[len(found) :]]))
+    for side in (0, 1):
+        others = [kept & (half != side) for kept, half in zip(counted, sides_of_all, strict=True)]
+        lines.append(_line(logits, chance, others))
     scored = []
-    for each, values, side in zip(found, logits, fold, strict=False):
-        slope, offset = np.array(lines)[side.astype(int)].T if len(each) else np.ones((2, 0))
+    for each, values, half in zip(found, logits[: len(found)], sides, strict=True):
+        slope, offset = np.array(lines)[half].T if len(each) else np.ones((2, 0))
         scored.append(replace(each, scores=expit(slope * values + offset).astype(np.float32)))
     return scored, _line(logits, chance, counted)
 

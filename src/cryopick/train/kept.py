@@ -12,8 +12,12 @@ NAME_KEPT = 40
 
 def keyed_path(folder: Path, name: str, *about: object) -> Path:
     """Where the file of a micrograph is kept: another place for another `repr` of what it is made from."""
-    key = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
-    return folder / f"{stem(name)[:NAME_KEPT]}-{key}.safetensors"
+    return folder / f"{stem(name)[:NAME_KEPT]}-{fingerprint(about)}.safetensors"
+
+
+def fingerprint(about: object) -> str:
+    """Twelve hexadecimal digits, others for another `repr`."""
+    return hashlib.sha256(repr(about).encode()).hexdigest()[:12]
 
 
 def file_identity(labelled: LabelledMicrograph) -> tuple[object, ...]:
