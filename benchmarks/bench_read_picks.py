@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from cryopick.io.picks import read_picks, write_picks
+from cryopick.io.picks.formats import read_picks, write_picks
 from cryopick.types import Picks
 
 MICROGRAPHS = 2_000

@@ -14,13 +14,13 @@ from statistics import median
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 from component_segmenter import ComponentSegmenter
 
+from cryopick.detection.components import prompts, watershed
+from cryopick.detection.sam_masks import MaskSettings, generate_masks
 from cryopick.models.sam import Sam
-from cryopick.pickers.instances import prompts, watershed
-from cryopick.pickers.mask_generator import MaskSettings, generate_masks
 
 SIDE = 1024
 REPEATS = 3

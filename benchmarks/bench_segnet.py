@@ -34,9 +34,9 @@ class Clock:
 
 
 def run_default(path, diameter):
-    from cryopick.io.micrographs import read_micrograph
+    from cryopick.io.micrographs.files import read_micrograph
     from cryopick.pickers import picker
-    from cryopick.pickers.segnet_input import scaled
+    from cryopick.preprocess.particle_scaled import scaled
 
     chosen = picker("segnet")
     trained = chosen._trained
@@ -61,12 +61,12 @@ def run_published(path, diameter):
     import torch
 
     from cryopick.config import load_preset, resolve
-    from cryopick.io.micrographs import read_micrograph
+    from cryopick.detection.box_rules import published_rules
+    from cryopick.detection.components import watershed
+    from cryopick.io.micrographs.files import read_micrograph
     from cryopick.models.attention_unet import AttentionUNet
-    from cryopick.pickers.box_rules import published_rules
-    from cryopick.pickers.instances import watershed
-    from cryopick.pickers.segnet_input import denoised
-    from cryopick.pickers.segnet_settings import SegnetSettings
+    from cryopick.pickers.cryosegnet import denoised
+    from cryopick.pickers.unet_settings import SegnetSettings
 
     settings = resolve(SegnetSettings, load_preset("segnet", "paper"))
     network = AttentionUNet().eval()
@@ -129,7 +129,7 @@ def write(path, size, diameter):
     """Discs in noise, float32."""
     import numpy as np
 
-    from cryopick.io.micrographs import write_micrograph
+    from cryopick.io.micrographs.files import write_micrograph
 
     rng = np.random.default_rng(size)
     pixels = rng.standard_normal((size, size), dtype=np.float32)

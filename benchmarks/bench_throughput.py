@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cryopick.benchmark.throughput import seconds_between
-from cryopick.distributed.threads import available_cores
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.sources import MicrographSource
+from cryopick.benchmark.timing.throughput import seconds_between
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.parallel.process import available_cores
 
 DIAMETER = 108
 DIFFERENT = 4

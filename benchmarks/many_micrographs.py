@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.star import read_star
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.tables.star import read_star
 
 SIDE = 64
 DIFFERENT = 16

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from cryopick.coordinates import inside
-from cryopick.io.micrographs import read_micrograph
+from cryopick.io.micrographs.files import read_micrograph
 from cryopick.preprocess.denoise import DenoiseSettings, denoise
 from cryopick.randomness import generator
 from cryopick.simulate import (

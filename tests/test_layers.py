@@ -3,18 +3,29 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "cryopick"
 ROWS = [
-    {"errors", "types", "coordinates", "registry", "config", "randomness"},
-    {"io", "preprocess", "simulate", "evaluate", "models"},
-    {"pickers"},
-    {"train"},
-    {"distributed"},
-    {"review", "report", "benchmark", "cli"},
+    {"errors", "types", "coordinates", "registry", "config", "randomness", "files", "provenance"},
+    {"parallel", "io", "models"},
+    {"preprocess", "evaluate"},
+    {"detection", "display"},
+    {"pickers", "simulate"},
+    {"runs", "train", "resolution"},
+    {"report", "review", "benchmark"},
+    {"cli"},
+]
+TRAIN_ROWS = [
+    {"calibration", "launch", "log", "loop", "losses", "recipe"},
+    {"data"},
+    {"tasks"},
+    {"recipes", "finetune"},
+    {"ablation"},
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
+TRAIN_RANK = {name: rank for rank, row in enumerate(TRAIN_ROWS) for name in row}
 MODELS_MAY_IMPORT = {"models", "errors", "registry", "config"}
 HEAVY = {
     "torch",
@@ -61,6 +72,46 @@ def test_every_module_imports_only_from_its_own_row_or_a_lower_one():
         if target in RANK and RANK[target] > RANK[layer(path)]
     ]
     assert wrong == []
+
+
+def test_training_imports_only_from_its_own_row_or_a_lower_one():
+    found = [
+        (path, path.relative_to(PACKAGE).parts[1].removesuffix(".py"), name.split(".")[2])
+        for path, name in imports()
+        if layer(path) == "train" and path.name != "__init__.py" and name.startswith("cryopick.train.")
+    ]
+    assert len(found) > 10
+    assert {part for _, *both in found for part in both} <= set(TRAIN_RANK)
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {target}" for path, own, target in found if TRAIN_RANK[target] > TRAIN_RANK[own]
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph: dict[str, set[str]] = {module_name(path): set() for path in PACKAGE.rglob("*.py")}
+    for path in PACKAGE.rglob("*.py"):
+        for name in imported_at_once(ast.parse(path.read_text()).body):
+            target = name if name in graph else name.rpartition(".")[0]
+            if target in graph and target != module_name(path):
+                graph[module_name(path)].add(target)
+    assert sum(map(len, graph.values())) > 100
+    assert tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def module_name(path: Path) -> str:
+    return ".".join(("cryopick", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def imported_at_once(body: list[ast.stmt]) -> list[str]:
+    """Names that are imported with the module: not inside functions, nor for type checkers alone."""
+    found = []
+    for node in body:
+        if isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Try):
+            found += imported_at_once(node.body)
+    return found
 
 
 def test_every_folder_of_the_package_has_a_row():

@@ -15,10 +15,9 @@ from pathlib import Path
 from cryopick.benchmark.figures import draw_curves, draw_disagreements
 from cryopick.benchmark.results import read_results
 from cryopick.benchmark.sets import read_sets
-from cryopick.benchmark.tables import WALL, Table, all_tables, commands_of
-from cryopick.benchmark.timetables import time_tables
-from cryopick.benchmark.timing import read_timings
-from cryopick.io.atomic import write_text
+from cryopick.benchmark.tables import WALL, Table, all_tables, commands_of, time_tables
+from cryopick.benchmark.timing.cases import read_timings
+from cryopick.files import write_text
 
 START, END = "<!-- tables: start -->", "<!-- tables: end -->"
 TOO_WIDE = "pixels-by-set"

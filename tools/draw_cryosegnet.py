@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from cryopick.coordinates import PixelMap
+from cryopick.display.panels import Panel, write_panels
 from cryopick.evaluate.matching import match_picks
-from cryopick.io.panels import Panel, write_panels
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.pickers.segnet import SegnetPicker
-from cryopick.pickers.segnet_input import denoised
-from cryopick.pickers.segnet_settings import SegnetSettings
-from cryopick.pickers.stages import coloured, outlined
+from cryopick.pickers.cryosegnet import denoised
+from cryopick.pickers.diagnostics import coloured, outlined
+from cryopick.pickers.unet import SegnetPicker
+from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.micrograph import SimulatedMicrograph, load_settings
-from cryopick.train.segmentation_loss import segmentation_loss
-from cryopick.train.targets import disc_mask
+from cryopick.train.data.targets import disc_mask
+from cryopick.train.losses import segmentation_loss
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "cryosegnet-stages.jpg"
 SETTINGS = SegnetSettings(side=256, threshold=0.6)

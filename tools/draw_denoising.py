@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.coordinates import PixelMap
-from cryopick.io.panels import Panel, write_panels
+from cryopick.display.panels import Panel, write_panels
 from cryopick.preprocess import denoise as stages
 from cryopick.simulate import simulate_micrograph
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from cryopick.io.previews import Marks, contact_sheet, draw
+from cryopick.display.overlays import Marks, contact_sheet, draw
 from cryopick.simulate import SimulatedMicrograph, random_structures, simulate_micrograph
 from cryopick.simulate.gallery import gallery
 

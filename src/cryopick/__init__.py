@@ -18,10 +18,10 @@ _PUBLIC = {
     "Frame": "cryopick.coordinates",
     "PixelMap": "cryopick.coordinates",
     "CryopickError": "cryopick.errors",
-    "read_micrograph": "cryopick.io.micrographs",
-    "find_micrographs": "cryopick.io.sources",
-    "read_picks": "cryopick.io.picks",
-    "write_picks": "cryopick.io.picks",
+    "read_micrograph": "cryopick.io.micrographs.files",
+    "find_micrographs": "cryopick.io.micrographs.sources",
+    "read_picks": "cryopick.io.picks.formats",
+    "write_picks": "cryopick.io.picks.formats",
     "picker": "cryopick.pickers",
 }
 __all__ = ["__version__", *_PUBLIC]

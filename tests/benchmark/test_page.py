@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 
 from cryopick.benchmark.results import Made
-from cryopick.benchmark.stopwatch import Sample
-from cryopick.benchmark.timing import Timing, What
+from cryopick.benchmark.timing.cases import Timing, What
+from cryopick.benchmark.timing.profile import Sample
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "benchmark_page.py"
 

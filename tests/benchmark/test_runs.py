@@ -9,14 +9,14 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryopick.benchmark.cost import run_and_measure
 from cryopick.benchmark.entrants import OwnPicker, PickFiles
+from cryopick.benchmark.programs import RelionAutopick, Topaz, find_rival, write_mrcs
 from cryopick.benchmark.results import read_results, run_all
-from cryopick.benchmark.rivals import RelionAutopick, Topaz, find_rival, write_mrcs
 from cryopick.benchmark.sets import read_sets
+from cryopick.benchmark.timing.usage import run_and_measure
 from cryopick.errors import CryopickError, FileError, SettingError
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import write_picks
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import write_picks
 from cryopick.types import Picks
 
 XY = np.array([[30.0, 30.0], [70.0, 40.0], [40.0, 80.0]])

@@ -7,7 +7,7 @@ import pytest
 
 from cryopick.benchmark.scores import bootstrap, judge
 from cryopick.benchmark.sets import BenchmarkSet
-from cryopick.io.sources import MicrographSource
+from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.types import Picks
 
 SHAPE = (200, 200)

@@ -4,10 +4,10 @@ import csv
 
 import pytest
 
-from cryopick.benchmark.cost import Cost
 from cryopick.benchmark.results import Made, Result
 from cryopick.benchmark.scores import Judgement, Pixels, Scores
 from cryopick.benchmark.tables import WALL, Published, all_tables, commands_of, read_published, write_tables
+from cryopick.benchmark.timing.usage import Cost
 from cryopick.errors import SettingError
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from cryopick.benchmark.entrants import OwnPicker, PickFiles
+from cryopick.benchmark.programs import RelionAutopick
 from cryopick.benchmark.results import Made
-from cryopick.benchmark.rivals import RelionAutopick
-from cryopick.benchmark.stopwatch import PATIENCE, Sample, StageFunctions, repeated, stage_functions, taken_apart
-from cryopick.benchmark.throughput import seconds_between
-from cryopick.benchmark.timetables import time_tables
-from cryopick.benchmark.timing import Case, Timing, What, all_cases, read_timings, stage_case, take_all, timing_set
+from cryopick.benchmark.tables import time_tables
+from cryopick.benchmark.timing.cases import Case, Timing, What, all_cases, read_timings, stage_case, take_all, timing_set
+from cryopick.benchmark.timing.profile import PATIENCE, Sample, StageFunctions, repeated, stage_functions, taken_apart
+from cryopick.benchmark.timing.throughput import seconds_between
 from cryopick.errors import CryopickError
 
 MADE = Made(version="1", commit="abc", command="cryopick benchmark --time", processor="p", workers=1)
@@ -144,7 +144,7 @@ def test_what_is_timed_is_one_simulated_micrograph_of_the_size_asked_for(tmp_pat
 
 
 def test_everything_is_timed_but_files_of_picks(tmp_path, monkeypatch):
-    monkeypatch.setattr("cryopick.benchmark.timing.available_cores", lambda: 3)
+    monkeypatch.setattr("cryopick.benchmark.timing.cases.available_cores", lambda: 3)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     entrants = [OwnPicker("segnet"), PickFiles("theirs", "p.star"), RelionAutopick("relion_autopick")]
     cases = all_cases(entrants, [64, 96], tmp_path, repeats=1, published=True)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cryopick.benchmark import throughput, timing
-from cryopick.benchmark.cost import Cost
+from cryopick.benchmark.timing import cases as timing
+from cryopick.benchmark.timing import throughput
+from cryopick.benchmark.timing.usage import Cost
 from cryopick.cli import app
 from cryopick.errors import SettingError
-from cryopick.io.micrographs import write_micrograph
+from cryopick.io.micrographs.files import write_micrograph
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cryopick.cli import app
-from cryopick.io.micrographs import write_micrograph
+from cryopick.io.micrographs.files import write_micrograph
 
 PICTURE = np.arange(15, dtype=np.float32).reshape(3, 5)
 STAR = "data_particles\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n"

@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import CryopickError, FileError, SettingError
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import FORMATS, read_picks
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import FORMATS, read_picks
 
 TOPAZ = "image_name\tx_coord\ty_coord\tscore\na\t1\t2\t0.75\na\t3\t4\t-0.5\nb\t5\t6\t0.25\n"
 

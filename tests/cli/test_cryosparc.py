@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cryopick import cli
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import read_picks
-from cryopick.io.star import read_star
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import read_picks
+from cryopick.io.tables.star import read_star
 from cryopick.pickers import PICKERS
 
 tools = pytest.importorskip("cryosparc.dataset", reason="cryosparc-tools is not installed")

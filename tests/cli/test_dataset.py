@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import SettingError
-from cryopick.io.dataset import DatasetFolder
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import read_picks, write_picks
-from cryopick.train.labelled import find_labelled
+from cryopick.io.datasets.cryoppp import DatasetFolder
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import read_picks, write_picks
+from cryopick.train.data.labelled import find_labelled
 from cryopick.types import Micrograph, Picks
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cryopick.cli import app
 from cryopick.errors import SettingError
 from cryopick.evaluate import evaluate_picks
-from cryopick.io.picks import read_picks
+from cryopick.io.picks.formats import read_picks
 
 
 def demo(*words):
@@ -47,7 +47,7 @@ def test_the_demo_picks_what_it_made_and_says_how_well_and_can_be_repeated(tmp_p
 
 
 def _source(path):
-    from cryopick.io.sources import find_micrographs
+    from cryopick.io.micrographs.sources import find_micrographs
 
     return find_micrographs([path])[0]
 

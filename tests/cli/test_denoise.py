@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from cryopick.cli import app
 from cryopick.errors import CryopickError
-from cryopick.io.micrographs import read_micrograph, write_micrograph
+from cryopick.io.micrographs.files import read_micrograph, write_micrograph
 from cryopick.preprocess.denoise import denoise
 
 

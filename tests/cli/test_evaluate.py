@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cryopick.cli import app
-from cryopick.distributed.assembly import assemble
-from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.records import done, read_record, write_record
-from cryopick.distributed.settings import run_settings
 from cryopick.errors import CryopickError, NameMatchError, SettingError
-from cryopick.io.micrographs import write_micrograph
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.runs.folder import RunFolder
+from cryopick.runs.outputs import assemble
+from cryopick.runs.records import done, read_record, write_record
+from cryopick.runs.settings import run_settings
 from cryopick.types import Picks
 
 

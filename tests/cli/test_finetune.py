@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import SettingError
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import read_picks, write_picks
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import read_picks, write_picks
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, read_card, save
 from cryopick.types import Picks
@@ -61,8 +61,8 @@ def test_partial_labels_are_judged_by_recall_alone(folder):
 
 
 def test_pseudo_labels_need_no_picks_and_rounds_follow_each_other(folder, monkeypatch):
-    monkeypatch.setattr("cryopick.train.self_training.EXAM_CROPS", 2)
-    monkeypatch.setattr("cryopick.train.self_training.EXAM_STRUCTURES", 2)
+    monkeypatch.setattr("cryopick.train.finetune.self_training.EXAM_CROPS", 2)
+    monkeypatch.setattr("cryopick.train.finetune.self_training.EXAM_STRUCTURES", 2)
     result = run(folder, "--pseudo-labels", "--rounds", "2", "sure=0.02", "doubt=0.01")
     assert result.exit_code == 0
     assert "round 1: learnt from" in result.output

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 
 from cryopick import cli
 from cryopick.evaluate import evaluate_picks
-from cryopick.io.micrographs import read_micrograph, write_micrograph
-from cryopick.io.picks import read_picks
-from cryopick.io.star import star_text
+from cryopick.io.micrographs.files import read_micrograph, write_micrograph
+from cryopick.io.picks.formats import read_picks
+from cryopick.io.tables.star import star_text
 from cryopick.pickers import PICKERS
 from cryopick.types import Picks
 

@@ -11,9 +11,9 @@ from relion_project import write_micrographs_star
 from typer.testing import CliRunner, Result
 
 from cryopick import cli
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import read_picks
-from cryopick.io.star import read_star
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import read_picks
+from cryopick.io.tables.star import read_star
 from cryopick.pickers import PICKERS
 
 NAMES = [f"MotionCorr/job002/raw/{letter}.mrc" for letter in "abc"]

@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cryopick.cli import app
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import read_picks, write_picks
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import read_picks, write_picks
 from cryopick.types import Picks
 
 

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import SettingError
-from cryopick.io.micrographs import read_micrograph
-from cryopick.io.picks import read_picks
-from cryopick.io.star import read_star
-from cryopick.train.labelled import find_labelled
+from cryopick.io.micrographs.files import read_micrograph
+from cryopick.io.picks.formats import read_picks
+from cryopick.io.tables.star import read_star
+from cryopick.train.data.labelled import find_labelled
 
 SMALL = ["--size", "160", "--pixel-size", "5", "--preset", "easy", "--set", "diameter=[120, 180]", "--seed", "3"]
 

@@ -8,11 +8,11 @@ from typer.testing import CliRunner, Result
 
 from cryopick import cli
 from cryopick.cli.watch import _Journal, _refresh_page
-from cryopick.distributed import pool
-from cryopick.distributed.watch import Status
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import read_picks
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import read_picks
+from cryopick.parallel import pool
 from cryopick.pickers import PICKERS
+from cryopick.runs.watch import Status
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from cryopick.errors import CryopickError
-from cryopick.io.micrographs import write_micrograph
+from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.napari import get_reader, write_points
-from cryopick.io.picks import formats_by_suffix, read_picks, write_picks
+from cryopick.io.picks.formats import formats_by_suffix, read_picks, write_picks
 from cryopick.types import Picks
 
 MANIFEST = files("cryopick") / "napari.yaml"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cryopick.coordinates import PixelMap
+from cryopick.detection.detections import Detections, to_picks
 from cryopick.errors import CryopickError
 from cryopick.pickers import picker
-from cryopick.pickers.base import Detections, to_picks
 from cryopick.types import Micrograph
 
 MICROGRAPH = Micrograph(np.ones((10, 20)), pixel_size=2.0, name="m.mrc")

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from cryopick.models.anchor_detr import AnchorOutput
 from cryopick.models.inference import batches
-from cryopick.pickers import picker, segnet, transformer, transformer_paper
+from cryopick.pickers import cryotransformer, detr, picker, unet
 from cryopick.pickers.base import BatchPicker
-from cryopick.pickers.segnet import SegnetPicker
-from cryopick.pickers.segnet_settings import SegnetSettings
-from cryopick.pickers.transformer import TiledRoute, TransformerSettings
+from cryopick.pickers.detr import TiledRoute, TransformerSettings
+from cryopick.pickers.unet import SegnetPicker
+from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.simulate import simulate_micrograph
 from cryopick.types import Micrograph
 
@@ -19,7 +19,7 @@ from cryopick.types import Micrograph
 @pytest.fixture
 def together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU looks at as many as a GPU does."""
-    for module in (segnet, transformer, transformer_paper):
+    for module in (unet, detr, cryotransformer):
         monkeypatch.setitem(module.AT_ONCE, "cpu", module.AT_ONCE["cuda"])
 
 

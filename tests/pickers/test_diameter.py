@@ -16,7 +16,7 @@ from cryopick.pickers.diameter import (
     middle,
     surest_diameter,
 )
-from cryopick.pickers.sizer import estimate_diameter
+from cryopick.pickers.unet import estimate_diameter
 from cryopick.randomness import generator
 from cryopick.simulate import FixedStructures, SimulatedMicrograph, pseudo_protein, simulate_micrograph
 from cryopick.types import Micrograph
@@ -168,7 +168,7 @@ def test_noise_alone_gives_no_picks(name):
 
 
 def test_the_references_tell_the_template_picker_enough(tmp_path):
-    from cryopick.io.micrographs import write_micrograph
+    from cryopick.io.micrographs.files import write_micrograph
 
     write_micrograph(tmp_path / "reference.mrc", np.pad(np.ones((20, 20), np.float32), 10), pixel_size=2.0)
     template = picker("template", settings={"references": str(tmp_path / "reference.mrc")})

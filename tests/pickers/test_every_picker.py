@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cryopick.coordinates import inside
-from cryopick.distributed.settings import build_picker, run_settings
 from cryopick.io.volumes import write_map
 from cryopick.pickers import PICKERS
+from cryopick.runs.settings import build_picker, run_settings
 from cryopick.simulate import simulate_micrograph
 from cryopick.types import Micrograph
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from pickers.discs import draw_discs, hits, scatter
+from discs import draw_discs, hits, scatter
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import SettingError
-from cryopick.evaluate.resolution import read_oriented
 from cryopick.pickers import picker
 from cryopick.pickers.log import LogPicker, LogSettings
+from cryopick.resolution.half_maps import read_oriented
 from cryopick.types import Micrograph
 
 SHAPE = (420, 560)

@@ -4,11 +4,11 @@ import cv2
 import mrcfile
 import numpy as np
 import pytest
-from pickers.discs import draw_discs, hits, scatter
+from discs import draw_discs, hits, scatter
 
+from cryopick.detection.correlation import Correlator, disc
 from cryopick.errors import SettingError
 from cryopick.pickers import picker
-from cryopick.pickers.correlate import Correlator, disc
 from cryopick.types import Micrograph
 
 SHAPE = (420, 560)

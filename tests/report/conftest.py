@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from cryopick.distributed.assembly import assemble
-from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.records import Outcome, Record, done, file_stems
-from cryopick.distributed.settings import run_settings
-from cryopick.io.glimpses import Glimpse, glimpse, write_glimpse
+from cryopick.display.thumbnails import Glimpse, glimpse, write_glimpse
+from cryopick.runs.folder import RunFolder
+from cryopick.runs.outputs import assemble
+from cryopick.runs.records import Outcome, Record, done, file_stems
+from cryopick.runs.settings import run_settings
 from cryopick.types import Micrograph, Picks
 
 SHAPE = (96, 128)

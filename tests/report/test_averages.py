@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cryopick.io.glimpses import BANDS, CROP_SIDE, Glimpse
+from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse
 from cryopick.report.averages import COLUMNS, SHOWN, Averages, rotational, side_by_side
 
 

@@ -9,13 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cryopick.cli import app
-from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.settings import run_settings
+from cryopick.display.thumbnails import encode_jpeg
 from cryopick.errors import FileError
-from cryopick.io.glimpses import encode_jpeg
-from cryopick.io.micrographs import write_micrograph
+from cryopick.io.micrographs.files import write_micrograph
 from cryopick.report.entries import picture_within, places
 from cryopick.report.page import as_json, write_report
+from cryopick.runs.folder import RunFolder
+from cryopick.runs.settings import run_settings
 
 
 def parts(page):

@@ -37,7 +37,7 @@ class Watched:
         return self.page.locator(selector).inner_text()
 
     def names(self):
-        return self.page.locator(".card .name").all_inner_texts()
+        return self.page.locator(".card .name").all_text_contents()
 
     def cut(self, threshold):
         self.page.locator("#threshold-number").fill(str(threshold))
@@ -176,7 +176,7 @@ def test_thousands_of_micrographs_are_usable(browser, make_run, tmp_path, count,
 
 
 def test_the_curve_follows_the_threshold(browser, make_run, tmp_path):
-    from cryopick.io.picks import write_picks
+    from cryopick.io.picks.formats import write_picks
     from cryopick.report.truth import compare
 
     run = make_run(tmp_path / "run", {"m.mrc": [0.9, 0.8, 0.3]})

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import uvicorn
 
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.picks import write_picks
-from cryopick.review.opening import open_subjects, review_folder
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.picks.formats import write_picks
+from cryopick.review.load import open_subjects, review_folder
 from cryopick.review.server import Server, listen
 from cryopick.review.session import Review
 from cryopick.types import Picks

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from cryopick.io.micrographs import write_micrograph
-from cryopick.io.sources import MicrographSource
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.review.compare import Comparison
-from cryopick.review.opening import open_subjects, review_folder
+from cryopick.review.load import open_subjects, review_folder
 from cryopick.review.server import Server
 from cryopick.review.session import Review, Subject
 from cryopick.types import Picks

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cryopick.distributed.folder import RunFolder
-from cryopick.distributed.settings import run_settings
 from cryopick.models.weights import find, read, save
 from cryopick.review.compare import Comparison
 from cryopick.review.edits import MarkBad, MarkReviewed, Remove, Request
 from cryopick.review.export import write_labels
-from cryopick.review.learnt import names_seen
+from cryopick.review.training_set import names_seen
+from cryopick.runs.folder import RunFolder
+from cryopick.runs.settings import run_settings
 from cryopick.types import Picks
 
 

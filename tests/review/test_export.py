@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cryopick.errors import CryopickError, SettingError
-from cryopick.io.dataset import BadArea
-from cryopick.io.picks import FORMATS, read_picks
+from cryopick.io.datasets.cryoppp import BadArea
+from cryopick.io.picks.formats import FORMATS, read_picks
 from cryopick.review.edits import Add, MarkBad, MarkReviewed, Paint, Remove, Request, SetThreshold
 from cryopick.review.export import labelled_names, training_commands, write_labels, write_result
-from cryopick.train.labelled import find_labelled
+from cryopick.train.data.labelled import find_labelled
 
 
 @pytest.fixture

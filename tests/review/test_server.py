@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from cryopick.review.access import HEADERS
 from cryopick.review.compare import Comparison
-from cryopick.review.guard import HEADERS
 from cryopick.review.server import LARGEST_BODY, Server
 
 TOKEN = "the-token"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cryopick.errors import SettingError
-from cryopick.io.picks import write_picks
+from cryopick.io.picks.formats import write_picks
 from cryopick.review.edits import Add, MarkReviewed, Move, Remove, Request, SetThreshold
 from cryopick.review.session import ConflictError
 from cryopick.types import Picks

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryopick.io.star import star_text
+from cryopick.io.tables.star import star_text
 from cryopick.simulate.ctf import Optics, frequencies, transfer
 from cryopick.simulate.projection import blur, project_particles
 from cryopick.simulate.symmetry import euler_angles, random_rotations, rotations_of

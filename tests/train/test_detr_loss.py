@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from cryopick.models.detr import DetrOutput
-from cryopick.train.detr_loss import DetrLoss
-from cryopick.train.matcher import corners, generalised_iou, match
+from cryopick.train.losses import DetrLoss, corners, generalised_iou, match
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import train_lines
 
 from cryopick.errors import SettingError
 from cryopick.train.launch import launch
-from cryopick.train.logbook import LOG, read_table
+from cryopick.train.log import LOG, read_table
 from cryopick.train.loop import LAST, LoopSettings, Trainer
 
 pytest.importorskip("lightning.fabric")

@@ -6,8 +6,8 @@ import torch
 
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.randomness import generator
-from cryopick.train.segmentation_loss import segmentation_loss
-from cryopick.train.targets import disc_mask
+from cryopick.train.data.targets import disc_mask
+from cryopick.train.losses import segmentation_loss
 from cryopick.types import Picks
 
 SIDE, DIAMETER, PARTICLES = 64, 12.0, 6

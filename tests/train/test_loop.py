@@ -10,7 +10,7 @@ from torch import nn
 
 from cryopick.errors import FileError, SettingError
 from cryopick.randomness import generator
-from cryopick.train.logbook import LOG, read_table
+from cryopick.train.log import LOG, read_table
 from cryopick.train.loop import BEST, LAST, LoopSettings, Trainer, _moving_average, rate_factor
 
 Fabric = pytest.importorskip("lightning.fabric").Fabric

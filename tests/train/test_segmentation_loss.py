@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cryopick.train.segmentation_loss import dice_loss, segmentation_loss
+from cryopick.train.losses import dice_loss, segmentation_loss
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryopick.benchmark.sets import SET, BenchmarkSet, files_at, on_same_micrographs
-from cryopick.distributed.results import is_run, run_picks
-from cryopick.distributed.settings import run_settings
 from cryopick.errors import FileError
-from cryopick.io.picks import read_picks
+from cryopick.io.picks.formats import read_picks
+from cryopick.runs.results import is_run, run_picks
+from cryopick.runs.settings import run_settings
 from cryopick.types import Picks
 
 FLOOR = 0.1
@@ -99,7 +99,7 @@ class OwnPicker:
         """The transformer's settings leave its threshold to the route, which with the package's weights is the tiled one."""
         if self.picker != "transformer" or self.preset is not None:
             return None
-        from cryopick.pickers.transformer import THRESHOLD
+        from cryopick.pickers.detr import THRESHOLD
 
         return THRESHOLD
 

@@ -11,9 +11,9 @@ from matplotlib.patches import Circle
 
 from cryopick.benchmark.results import Result
 from cryopick.benchmark.sets import BenchmarkSet
-from cryopick.io.atomic import atomic_path
+from cryopick.display.contrast import for_display
+from cryopick.files import atomic_path
 from cryopick.io.names import stem
-from cryopick.preprocess.display import for_display
 
 Points = set[tuple[float, float]]
 

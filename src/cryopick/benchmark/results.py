@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from cryopick import __version__
-from cryopick.benchmark.cost import NOTHING, Cost, run_and_measure
 from cryopick.benchmark.entrants import Entrant
 from cryopick.benchmark.scores import Judgement, judge
 from cryopick.benchmark.sets import BenchmarkSet
-from cryopick.distributed.threads import THREAD_VARIABLES
+from cryopick.benchmark.timing.usage import NOTHING, Cost, run_and_measure
 from cryopick.errors import CryopickError
-from cryopick.io.atomic import write_bytes
+from cryopick.files import write_bytes
+from cryopick.parallel.process import THREAD_VARIABLES
 
 logger = logging.getLogger(__name__)
 PROTOCOL = 2

@@ -11,7 +11,7 @@ from cryopick.benchmark.sets import BenchmarkSet
 from cryopick.evaluate import Evaluation, evaluate_picks, evaluate_pixels
 from cryopick.evaluate.curves import precision_recall
 from cryopick.evaluate.matching import neighbours, true_by_score
-from cryopick.evaluate.paper import PixelScores
+from cryopick.evaluate.pixelwise import PixelScores
 from cryopick.io.names import stem
 from cryopick.randomness import generator
 from cryopick.types import Picks

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 
 from cryopick.errors import FileError, SettingError
-from cryopick.io.dataset import DatasetFolder
+from cryopick.io.datasets.cryoppp import DatasetFolder
+from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.names import match_names, stem
-from cryopick.io.picks import read_picks
-from cryopick.io.sources import MicrographSource, find_micrographs
+from cryopick.io.picks.formats import read_picks
 from cryopick.types import Picks
 
 LISTS = {".yaml", ".yml"}

@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 
 from cryopick.errors import SettingError
-from cryopick.io.atomic import write_text
-from cryopick.io.dataset import DatasetFolder
+from cryopick.files import write_text
+from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.randomness import generator
 from cryopick.simulate import FixedStructures, Structure, load_settings, pseudo_protein, simulate_micrograph
 from cryopick.simulate.dataset import false_positives

@@ -9,8 +9,8 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from cryopick.train.ablation import Study, Variant
-    from cryopick.train.training import Training
+    from cryopick.train.ablation.variants import Study, Variant
+    from cryopick.train.recipe import Training
 
 SIMULATE = "simulate"
 
@@ -45,8 +45,8 @@ def ablate(
 
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.errors import FileError
-    from cryopick.train.ablation import run_ablation, simulated_data
-    from cryopick.train.disk import DiskSettings
+    from cryopick.train.ablation.variants import run_ablation, simulated_data
+    from cryopick.train.data.splits import DiskSettings
 
     study = _study(model)
     settings = resolve(study.settings, load_preset(f"ablate-{model}", preset), parse_words(words or []))
@@ -65,7 +65,8 @@ def ablate(
 
 
 def _study(model: str) -> "Study":
-    from cryopick.train import ablate_segnet, ablate_transformer
+    from cryopick.train.ablation import cryosegnet as ablate_segnet
+    from cryopick.train.ablation import cryotransformer as ablate_transformer
 
     return {"segnet": ablate_segnet.STUDY, "transformer": ablate_transformer.STUDY}[model]
 

@@ -13,8 +13,8 @@ import typer
 from cryopick.pickers import PICKERS
 
 if TYPE_CHECKING:
-    from cryopick.distributed.cluster import Jobs
-    from cryopick.distributed.settings import RunSettings
+    from cryopick.parallel.dask_cluster import Jobs
+    from cryopick.runs.settings import RunSettings
 
 Inputs = Annotated[
     list[str],
@@ -108,7 +108,7 @@ class PickOptions:
         Raises `SettingError`.
         """
         from cryopick.config import parse_words
-        from cryopick.distributed.settings import DEFAULT_PICKER, run_settings
+        from cryopick.runs.settings import DEFAULT_PICKER, run_settings
 
         maps = None if self.maps is None else str(self.maps)
         named = {"weights": self.weights, "sam": self.sam, "denoised": self.denoised or None, "maps": maps}
@@ -157,7 +157,7 @@ class ClusterOptions:
 
     def asked(self, out: Path) -> "Jobs":
         """What the jobs of a run are asked for; they write their logs into the run's folder."""
-        from cryopick.distributed.cluster import Jobs
+        from cryopick.parallel.dask_cluster import Jobs
 
         return Jobs(
             count=self.jobs,

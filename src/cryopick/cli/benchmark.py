@@ -56,7 +56,7 @@ def benchmark(
 
     Accuracy by both protocols, time and memory.
     """
-    from cryopick.distributed.threads import one_thread_for_children
+    from cryopick.parallel.process import one_thread_for_children
 
     one_thread_for_children()
     from cryopick.benchmark.tables import read_published
@@ -95,8 +95,8 @@ def _judge(entrants: "list[Entrant]", tasks: "list[BenchmarkSet]", figures: "lis
 def _time(entrants: "list[Entrant]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
     """Seconds and memory on simulated micrographs."""
     from cryopick.benchmark.results import made_by
-    from cryopick.benchmark.timetables import time_tables
-    from cryopick.benchmark.timing import all_cases, read_timings, take_all
+    from cryopick.benchmark.tables import time_tables
+    from cryopick.benchmark.timing.cases import all_cases, read_timings, take_all
 
     cases = all_cases(entrants, sizes, out / "simulated", repeats=repeats, published=published)
     for timing, kept in take_all(cases, out, made_by(_command(), workers=1), on_skip=_tell_skipped):
@@ -134,7 +134,7 @@ def _numbers(words: str) -> list[int]:
 
 def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Entrant]":
     from cryopick.benchmark.entrants import OwnPicker, PickFiles
-    from cryopick.benchmark.rivals import find_rival
+    from cryopick.benchmark.programs import find_rival
     from cryopick.benchmark.sets import files_at
     from cryopick.errors import SettingError
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.io.examine import Examination
-    from cryopick.io.sources import MicrographSource
+    from cryopick.io.check import Examination
+    from cryopick.io.micrographs.sources import MicrographSource
 
 
 def check(
@@ -23,7 +23,7 @@ def check(
 
     The exit code is 1 when there is any.
     """
-    from cryopick.io.sources import find_micrographs
+    from cryopick.io.micrographs.sources import find_micrographs
 
     known = find_micrographs(micrographs) if micrographs else None
     count = faulty = 0
@@ -37,10 +37,10 @@ def check(
 
 
 def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, Examination]]":
-    from cryopick.distributed.results import is_run
     from cryopick.errors import CryopickError
-    from cryopick.io.examine import Examination, examine_micrograph, examine_picks
-    from cryopick.io.sources import list_micrographs
+    from cryopick.io.check import Examination, examine_micrograph, examine_picks
+    from cryopick.io.micrographs.sources import list_micrographs
+    from cryopick.runs.results import is_run
 
     path = Path(given)
     if is_run(path):
@@ -62,9 +62,9 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
 
 
 def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "Examination":
-    from cryopick.distributed.results import run_picks
     from cryopick.errors import CryopickError
-    from cryopick.io.examine import Examination, judge_picks
+    from cryopick.io.check import Examination, judge_picks
+    from cryopick.runs.results import run_picks
 
     try:
         return judge_picks(run_picks(path, micrographs=known), path, "the output of cryopick pick")
@@ -75,9 +75,9 @@ def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "Examina
 def _holds_picks(path: Path) -> bool:
     """By the content, or by a suffix that neither micrographs nor lists of them have."""
     from cryopick.errors import FileError
-    from cryopick.io.micrographs import suffix_kind
-    from cryopick.io.picks import detect_format, formats_by_suffix
-    from cryopick.io.sources import LISTING_SUFFIXES
+    from cryopick.io.micrographs.files import suffix_kind
+    from cryopick.io.micrographs.sources import LISTING_SUFFIXES
+    from cryopick.io.picks.formats import detect_format, formats_by_suffix
 
     if not path.exists() or suffix_kind(path):
         return False

@@ -44,9 +44,9 @@ def convert(
     """
     from dataclasses import replace
 
-    from cryopick.distributed.results import is_run, read_picks_or_run
-    from cryopick.io.picks import detect_format, format_of_name, write_picks
-    from cryopick.io.sources import find_micrographs
+    from cryopick.io.micrographs.sources import find_micrographs
+    from cryopick.io.picks.formats import detect_format, format_of_name, write_picks
+    from cryopick.runs.results import is_run, read_picks_or_run
 
     to_format = to_format or format_of_name(target)
     from_format = from_format or (None if is_run(source) else detect_format(source))

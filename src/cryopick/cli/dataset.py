@@ -42,8 +42,8 @@ def coco(
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
 ) -> None:
     """Write labelled micrographs as COCO JSON: one category, a box as wide as the particle around each."""
-    from cryopick.io.coco_dataset import write_coco_sets
-    from cryopick.train.labelled import find_labelled
+    from cryopick.io.datasets.coco import write_coco_sets
+    from cryopick.train.data.labelled import find_labelled
 
     found = find_labelled(data, picks, diameter=diameter, pixel_size=pixel_size, format=from_format)
     written = write_coco_sets(found.micrographs, out, shares=split, seed=seed, upside_down=upside_down, box=box)

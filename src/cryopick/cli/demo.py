@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from cryopick.display.overlays import Picture
     from cryopick.evaluate.metrics import Evaluation, MicrographEvaluation
-    from cryopick.io.previews import Picture
-    from cryopick.io.sources import MicrographSource
+    from cryopick.io.micrographs.sources import MicrographSource
     from cryopick.types import Picks
 
 PIXEL_SIZE = 2.0
@@ -28,16 +28,16 @@ def demo(
 
     They show a random protein; the picks are compared with the truth.
     """
-    from cryopick.distributed.threads import available_cores, one_thread_for_children
+    from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.running import run_with_progress
-    from cryopick.distributed.settings import run_settings
+    from cryopick.cli.progress import run_with_progress
+    from cryopick.display.overlays import contact_sheet, write_png
     from cryopick.evaluate import evaluate_picks
-    from cryopick.io.picks import read_picks, write_picks
-    from cryopick.io.previews import contact_sheet, write_png
+    from cryopick.io.picks.formats import read_picks, write_picks
     from cryopick.report.page import write_report
     from cryopick.report.truth import compare
+    from cryopick.runs.settings import run_settings
     from cryopick.simulate.micrograph import micrograph_name
 
     _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
@@ -79,8 +79,8 @@ def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[
     import torch
 
     from cryopick.config import load_preset, resolve
-    from cryopick.io.micrographs import write_micrograph
-    from cryopick.io.sources import find_micrographs
+    from cryopick.io.micrographs.files import write_micrograph
+    from cryopick.io.micrographs.sources import find_micrographs
     from cryopick.randomness import generator
     from cryopick.simulate import FixedStructures, SimulationSettings, pseudo_protein, simulate_micrograph
 
@@ -99,7 +99,7 @@ def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[
 
 
 def _drawn(source: "MicrographSource", one: "MicrographEvaluation") -> "Picture":
-    from cryopick.io.previews import GREEN, MAGENTA, ORANGE, Marks, draw
+    from cryopick.display.overlays import GREEN, MAGENTA, ORANGE, Marks, draw
 
     right, false = one.found.where(one.match.pairs[:, 0]), one.found.where(one.match.extra)
     missed = one.truth.where(one.match.missed)

@@ -11,7 +11,7 @@ from cryopick.cli.arguments import Inputs
 
 if TYPE_CHECKING:
     from cryopick.coordinates import PixelMap
-    from cryopick.io.sources import MicrographSource
+    from cryopick.io.micrographs.sources import MicrographSource
     from cryopick.preprocess.denoise import DenoiseSettings
 
 
@@ -41,7 +41,7 @@ class Job:
     def __call__(self, source: "MicrographSource") -> Outcome:
         """Denoise one micrograph into the folder; an error is told, not raised, so that the others go on."""
         from cryopick.errors import CryopickError
-        from cryopick.io.micrographs import write_micrograph
+        from cryopick.io.micrographs.files import write_micrograph
         from cryopick.preprocess.denoise import denoise
 
         try:
@@ -73,9 +73,9 @@ def denoise(
     With the chain that CryoSegNet and CryoTransformer were trained on, to 8 bits.
     """
     from cryopick.config import load_preset, resolve
-    from cryopick.distributed.pool import run_tasks
-    from cryopick.distributed.threads import available_cores
-    from cryopick.io.sources import find_micrographs
+    from cryopick.io.micrographs.sources import find_micrographs
+    from cryopick.parallel.pool import run_tasks
+    from cryopick.parallel.process import available_cores
     from cryopick.preprocess.denoise import DenoiseSettings
 
     if diameter is not None and mode == "faithful":

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from cryopick.evaluate.counts import Counts
     from cryopick.evaluate.metrics import Evaluation
-    from cryopick.evaluate.paper import PixelEvaluation, PixelScores
-    from cryopick.io.sources import MicrographSource
+    from cryopick.evaluate.pixelwise import PixelEvaluation, PixelScores
+    from cryopick.io.micrographs.sources import MicrographSource
     from cryopick.types import Picks
 
 PIPED_WIDTH = 120
@@ -48,10 +48,10 @@ def evaluate(
 
     Precision, recall and F1 are over all micrographs that have one.
     """
-    from cryopick.distributed.results import read_picks_or_run
     from cryopick.errors import SettingError
     from cryopick.evaluate import evaluate_picks, evaluate_pixels
-    from cryopick.io.sources import find_micrographs
+    from cryopick.io.micrographs.sources import find_micrographs
+    from cryopick.runs.results import read_picks_or_run
 
     if plot and protocol == "paper":
         raise SettingError("--plot draws the curves of one-to-one matching; leave out --protocol paper")
@@ -77,7 +77,7 @@ def _read_truth(
     pixel_size: float | None,
 ) -> "list[Picks]":
     """The truth; where no micrographs are named, and all of it lies on those of the picks, these tell what it lacks of them."""
-    from cryopick.distributed.results import PickedMicrograph, read_picks_or_run
+    from cryopick.runs.results import PickedMicrograph, read_picks_or_run
 
     if micrographs is None:
         others: set[str] = set()
@@ -113,7 +113,7 @@ def _show_matching(evaluation: "Evaluation", json: bool, plot: Path | None) -> N
 
 
 def _show_pixels(evaluation: "PixelEvaluation", json: bool) -> None:
-    from cryopick.evaluate.paper import scores_of
+    from cryopick.evaluate.pixelwise import scores_of
     from cryopick.evaluate.summary import pixel_summary
     from cryopick.io.names import stem
 

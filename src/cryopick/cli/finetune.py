@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.train.finetune import Finetuning, OnStep
-    from cryopick.train.held_out import Measured
-    from cryopick.train.labelled import Skipped
-    from cryopick.train.self_training import SelfTrained
+    from cryopick.train.data.labelled import Skipped
+    from cryopick.train.finetune.held_out import Measured
+    from cryopick.train.finetune.self_training import SelfTrained
+    from cryopick.train.finetune.supervised import Finetuning, OnStep
 
 NAMED = 10
 
@@ -49,7 +49,7 @@ def finetune(
     be no better than before, they are those that were started from. Run the same command again to go on where it was stopped.
     """
     from cryopick.config import parse_words, resolve
-    from cryopick.train.finetune import Finetuning
+    from cryopick.train.finetune.supervised import Finetuning
 
     data, truth, words = _sorted_out(inputs)
     named = {"weights": weights, "labels": "partial" if partial else "complete"}
@@ -73,8 +73,8 @@ def _sorted_out(inputs: list[str]) -> tuple[str, str | None, list[str]]:
 
 
 def _learn(data: str, truth: str | None, settings: "Finetuning", out: Path, about: dict[str, Any]) -> None:
-    from cryopick.train.finetune import finetune_segnet
-    from cryopick.train.labelled import find_labelled
+    from cryopick.train.data.labelled import find_labelled
+    from cryopick.train.finetune.supervised import finetune_segnet
 
     found = find_labelled(data, truth, **about)
     particles = sum(len(one.truth) for one in found.micrographs)
@@ -98,9 +98,9 @@ def _teach_itself(data: str, truth: str | None, settings: "Finetuning", out: Pat
     from dataclasses import replace
 
     from cryopick.errors import SettingError
-    from cryopick.io.sources import find_micrographs
-    from cryopick.train.labelled import EDGE, find_labelled, label_border
-    from cryopick.train.self_training import self_train, unlabelled
+    from cryopick.io.micrographs.sources import find_micrographs
+    from cryopick.train.data.labelled import EDGE, find_labelled, label_border
+    from cryopick.train.finetune.self_training import self_train, unlabelled
 
     if truth is None:
         if about["diameter"] is None:
@@ -121,7 +121,7 @@ def _teach_itself(data: str, truth: str | None, settings: "Finetuning", out: Pat
         if not outcome.better:
             break
     if rounds > 1:
-        from cryopick.io.atomic import write_bytes
+        from cryopick.files import write_bytes
 
         write_bytes(out / outcome.weights.name, outcome.weights.read_bytes())
     typer.echo(f"weights: {out / outcome.weights.name}")

@@ -30,15 +30,15 @@ def pick(
 
     Run the same command again to go on where a run was stopped.
     """
-    from cryopick.distributed.threads import one_thread_for_children
+    from cryopick.parallel.process import one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.running import exit_code, run_with_progress, tell, write_page
-    from cryopick.distributed.capacity import suggest_workers
-    from cryopick.distributed.cluster import job_script, open_cluster
-    from cryopick.distributed.run import assemble_run
-    from cryopick.distributed.shards import Shard
-    from cryopick.io.sources import find_micrographs
+    from cryopick.cli.progress import exit_code, run_with_progress, tell, write_page
+    from cryopick.io.micrographs.sources import find_micrographs
+    from cryopick.parallel.dask_cluster import job_script, open_cluster
+    from cryopick.runs.local import suggest_workers
+    from cryopick.runs.pick import assemble_run
+    from cryopick.runs.shards import Shard
 
     if where.print_job:
         typer.echo(job_script(where.cluster or "", where.asked(out)))

@@ -35,11 +35,11 @@ def relion(
 
     RELION adds --o, --in_mics and --j itself. Continue the job to go on where it was stopped.
     """
-    from cryopick.distributed.threads import one_thread_for_children
+    from cryopick.parallel.process import one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.running import run_with_progress, tell
-    from cryopick.io.sources import find_micrographs
+    from cryopick.cli.progress import run_with_progress, tell
+    from cryopick.io.micrographs.sources import find_micrographs
 
     with _told_to_relion(out):
         settings = how.run_settings()
@@ -58,7 +58,7 @@ def relion(
 @contextmanager
 def _told_to_relion(job: Path) -> Iterator[None]:
     """Leave the empty file in the job's folder from which RELION learns how the job ended."""
-    from cryopick.cli.running import INTERRUPTED
+    from cryopick.cli.progress import INTERRUPTED
 
     job.mkdir(parents=True, exist_ok=True)
     for name in (SUCCESS, FAILURE, ABORTED):  # of the job that is continued
@@ -77,9 +77,9 @@ def _told_to_relion(job: Path) -> Iterator[None]:
 
 def _write_nodes(job: Path, in_mics: Path) -> None:
     """Say which files the next job can take: RELION 4 and 5 the list of coordinate files, 3.1 the name of their suffix."""
-    from cryopick.io.atomic import write_text
-    from cryopick.io.picks_relion import INDEX, INDEX_3_1
-    from cryopick.io.star import Column, star_text
+    from cryopick.files import write_text
+    from cryopick.io.picks.relion import INDEX, INDEX_3_1
+    from cryopick.io.tables.star import Column, star_text
 
     write_text(job / INDEX_3_1, f"{in_mics.as_posix()}\n")  # 3.1 displays picks on the micrographs that are named here
     nodes: dict[str, Column] = {

@@ -22,14 +22,14 @@ def report(
 
     The page needs no network and no server; open it with a browser.
     """
-    from cryopick.distributed.threads import available_cores, one_thread_for_children
+    from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.distributed.folder import RunFolder
-    from cryopick.report.missing import make_glimpses, without_glimpse
+    from cryopick.report.backfill import make_glimpses, without_glimpse
     from cryopick.report.page import write_report
-    from cryopick.report.survey import survey
+    from cryopick.report.summary import survey
     from cryopick.report.truth import compare
+    from cryopick.runs.folder import RunFolder
 
     folder = RunFolder(run)
     compared = None if truth is None else compare(run, truth, diameter=diameter)

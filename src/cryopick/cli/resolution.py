@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.evaluate.relion_stages import Stage
-    from cryopick.evaluate.resolution import OrientedMicrograph
+    from cryopick.resolution.half_maps import OrientedMicrograph
+    from cryopick.resolution.relion import Stage
     from cryopick.types import Picks
 
 TRUTH = "truth"
@@ -29,10 +29,10 @@ def resolution(
     The truth's own picks are the first row: no picker can do better on these micrographs.
     """
     from cryopick.errors import SettingError
-    from cryopick.evaluate.relion_stages import missing_programs
-    from cryopick.evaluate.resolution import read_oriented, resolve_picks
-    from cryopick.evaluate.resolution_report import draw_correlations, draw_directions, draw_slices, write_tables
     from cryopick.io.volumes import write_map
+    from cryopick.resolution.half_maps import read_oriented, resolve_picks
+    from cryopick.resolution.relion import missing_programs
+    from cryopick.resolution.tables import draw_correlations, draw_directions, draw_slices, write_tables
 
     if relion and (missing := missing_programs()):
         raise SettingError(f"RELION 3.1 is not installed ({', '.join(missing)} not found); leave out --relion, or install it")
@@ -53,8 +53,8 @@ def resolution(
 
 
 def _read(words: list[str], micrographs: "list[OrientedMicrograph]") -> "dict[str, list[Picks]]":
-    from cryopick.distributed.results import read_picks_or_run
     from cryopick.errors import SettingError
+    from cryopick.runs.results import read_picks_or_run
 
     sources = [one.source for one in micrographs]
     found: dict[str, list[Picks]] = {}
@@ -71,7 +71,7 @@ def _read(words: list[str], micrographs: "list[OrientedMicrograph]") -> "dict[st
 def _refine(project: Path, picks: "list[Picks]", micrographs: "list[OrientedMicrograph]", symmetry: str, threads: int) -> float:
     """RELION's resolution in Å; infinite, with a line on stderr, where a stage failed."""
     from cryopick.errors import CryopickError
-    from cryopick.evaluate.relion_stages import Effort, run_stages, stages, write_project
+    from cryopick.resolution.relion import Effort, run_stages, stages, write_project
 
     def tell(stage: "Stage", skipped: bool) -> None:
         typer.echo(f"{project.name}: {stage.name}{', done before' if skipped else f': {stage.command}'}")

@@ -47,7 +47,7 @@ def review(
 
     Every edit is saved when it is made. Stop with Ctrl-C and start again at any time.
     """
-    from cryopick.review.opening import open_subjects, review_folder
+    from cryopick.review.load import open_subjects, review_folder
     from cryopick.review.session import Review
 
     opened = open_subjects(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
@@ -68,17 +68,17 @@ def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
     if path is None:
         return None
     from cryopick.review.compare import Comparison
-    from cryopick.review.learnt import names_seen
-    from cryopick.review.opening import read_known_picks
+    from cryopick.review.load import read_known_picks
+    from cryopick.review.training_set import names_seen
 
     found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
     return Comparison.of(session, found, title=str(path), seen=names_seen(path))
 
 
 def _correct(session: "Review", path: Path) -> None:
-    from cryopick.cli.running import counted
+    from cryopick.cli.progress import counted
     from cryopick.review.corrections import take_corrections
-    from cryopick.review.opening import read_known_picks
+    from cryopick.review.load import read_known_picks
 
     found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
     reviewed = take_corrections(session, found)

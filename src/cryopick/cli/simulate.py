@@ -31,13 +31,13 @@ def simulate(
 
     They are written with their truth, in CryoPPP's layout.
     """
-    from cryopick.distributed.threads import available_cores, one_thread_for_children
+    from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
     from functools import partial
 
     from cryopick.config import load_preset, parse_words, resolve
-    from cryopick.distributed.pool import run_tasks
+    from cryopick.parallel.pool import run_tasks
     from cryopick.simulate import SimulationSettings
     from cryopick.simulate.dataset import DatasetWriter, Recipe, finish_dataset
     from cryopick.simulate.micrograph import micrograph_name
@@ -75,7 +75,7 @@ def _source(structures: str) -> Path | str | None:
 def _draw_gallery(path: Path, source: Path | str | None, *, seed: int, diameter: tuple[float, float]) -> None:
     import numpy as np
 
-    from cryopick.io.previews import write_png
+    from cryopick.display.overlays import write_png
     from cryopick.simulate import random_structures
     from cryopick.simulate.gallery import gallery
     from cryopick.simulate.sources import OnePseudoProtein

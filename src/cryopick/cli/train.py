@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.train.training import Recipe
+    from cryopick.train.recipe import Recipe
 
 SIMULATE = "simulate"
 
@@ -41,7 +41,7 @@ def train(
 
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.train.launch import is_first_process
-    from cryopick.train.training import WEIGHTS
+    from cryopick.train.recipe import WEIGHTS
 
     recipe = _recipe(model, preset)
     disk = {"picks": None if picks is None else str(picks), "diameter": diameter, "pixel_size": pixel_size}
@@ -69,7 +69,7 @@ def train(
 
 def _recipe(model: str, preset: str) -> "Recipe":
     """The model's recipe, or the one that a preset of its own kind has."""
-    from cryopick.train.training import RECIPES
+    from cryopick.train.recipe import RECIPES
 
     own = f"{model}-{preset}"
     return RECIPES.get(own if own in RECIPES else model)

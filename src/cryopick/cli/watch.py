@@ -10,8 +10,8 @@ import typer
 from cryopick.cli.arguments import PickOptions, with_groups
 
 if TYPE_CHECKING:
-    from cryopick.distributed.records import Outcome
-    from cryopick.distributed.watch import Status
+    from cryopick.runs.records import Outcome
+    from cryopick.runs.watch import Status
 
 TELL_SECONDS = 60.0
 
@@ -45,12 +45,12 @@ def watch(
 
     Run the same command again to go on: nothing is lost, and nothing is picked twice.
     """
-    from cryopick.distributed.threads import available_cores, one_thread_for_children
+    from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.running import counted, stop_on_sigterm, write_page
-    from cryopick.distributed.capacity import gpu_workers
-    from cryopick.distributed.watch import Pace, watch_folder
+    from cryopick.cli.progress import counted, stop_on_sigterm, write_page
+    from cryopick.runs.local import gpu_workers
+    from cryopick.runs.watch import Pace, watch_folder
 
     settings = how.run_settings(glimpses=report)
     crew = workers or (gpu_workers() if settings.device == "cuda" else available_cores())

@@ -61,7 +61,7 @@ def convert(
     from dataclasses import replace
 
     from cryopick.errors import SettingError
-    from cryopick.io.atomic import atomic_path
+    from cryopick.files import atomic_path
     from cryopick.models.checkpoints import file_sha256
     from cryopick.models.weights import find, read, save, verify
 

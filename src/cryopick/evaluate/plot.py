@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from cryopick.errors import SettingError
 from cryopick.evaluate.curves import Curve, Reliability
 from cryopick.evaluate.metrics import Evaluation
-from cryopick.io.atomic import atomic_path
+from cryopick.files import atomic_path
 
 
 def plot_evaluation(evaluation: Evaluation, path: Path) -> None:

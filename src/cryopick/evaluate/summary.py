@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cryopick.evaluate.counts import Counts
 from cryopick.evaluate.curves import Curve, Reliability
 from cryopick.evaluate.metrics import Evaluation
-from cryopick.evaluate.paper import PixelEvaluation, scores_of
+from cryopick.evaluate.pixelwise import PixelEvaluation, scores_of
 
 
 def matching_summary(evaluation: Evaluation) -> dict[str, Any]:

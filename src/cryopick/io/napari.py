@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError
-from cryopick.io.micrographs import read_micrograph, suffix_kind
-from cryopick.io.picks import detect_format, read_picks, write_picks
+from cryopick.io.micrographs.files import read_micrograph, suffix_kind
+from cryopick.io.picks.formats import detect_format, read_picks, write_picks
 from cryopick.types import Picks
 
 Layer = tuple[Any, dict[str, Any], str]

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.atomic import atomic_path
-from cryopick.io.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data
-from cryopick.io.picture import AGAIN
+from cryopick.files import atomic_path
+from cryopick.io.micrographs.common import AGAIN
+from cryopick.io.micrographs.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data
 
 
 def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:

@@ -13,9 +13,9 @@ PICKERS: "Registry[PickerClass]" = Registry(
     "picker",
     {
         "log": "cryopick.pickers.log:LogPicker",
-        "segnet": "cryopick.pickers.segnet:SegnetPicker",
+        "segnet": "cryopick.pickers.unet:SegnetPicker",
         "template": "cryopick.pickers.template:TemplatePicker",
-        "transformer": "cryopick.pickers.transformer:TransformerPicker",
+        "transformer": "cryopick.pickers.detr:TransformerPicker",
     },
 )
 

@@ -7,8 +7,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.detection.peaks import find_peaks
 from cryopick.errors import CryopickError
-from cryopick.pickers.peaks import find_peaks
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph
 

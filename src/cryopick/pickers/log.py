@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
+from cryopick.detection.averages import match_average
+from cryopick.detection.correlation import usual_surroundings
+from cryopick.detection.detections import Detections, to_picks
+from cryopick.detection.peaks import NOTHING
 from cryopick.errors import SettingError
-from cryopick.pickers.average import match_average
-from cryopick.pickers.base import Detections, checked_size, to_picks
-from cryopick.pickers.correlate import usual_surroundings
 from cryopick.pickers.diameter import DiameterEstimate, Size, combine
-from cryopick.pickers.peaks import NOTHING
-from cryopick.pickers.sizer import default_sizer
+from cryopick.pickers.unet import default_sizer
 from cryopick.preprocess.padding import strip_padding
-from cryopick.preprocess.resample import crop_to_scale
+from cryopick.preprocess.resample import checked_size, crop_to_scale
 from cryopick.types import Micrograph, Picks
 
 Map = NDArray[np.float32]

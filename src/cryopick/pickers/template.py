@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
+from cryopick.detection.correlation import Correlator, disc, usual_surroundings
+from cryopick.detection.detections import Detections, to_picks
+from cryopick.detection.peaks import NOTHING, find_peaks
+from cryopick.detection.references import References, load_references, make_templates
+from cryopick.detection.thresholds import find_cut
 from cryopick.errors import SettingError
-from cryopick.pickers.base import Detections, checked_size, to_picks
-from cryopick.pickers.correlate import Correlator, disc, usual_surroundings
 from cryopick.pickers.diameter import DiameterEstimate
-from cryopick.pickers.peaks import NOTHING, find_peaks
-from cryopick.pickers.references import References, load_references, make_templates
-from cryopick.pickers.threshold import find_cut
 from cryopick.preprocess.padding import strip_padding
-from cryopick.preprocess.resample import crop_to_scale
+from cryopick.preprocess.resample import checked_size, crop_to_scale
 from cryopick.types import Micrograph, Picks
 
 log = logging.getLogger(__name__)

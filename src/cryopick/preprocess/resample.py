@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from cryopick.coordinates import PixelMap
-from cryopick.errors import SettingError
+from cryopick.errors import CryopickError, SettingError
 
 Pixels = NDArray[np.float32]
 
@@ -79,3 +79,17 @@ def _cut_rows(spectrum: NDArray[np.complex64], rows: int) -> NDArray[np.complex6
 def _check_shape(shape_hw: tuple[int, int]) -> None:
     if min(shape_hw) < 1:
         raise SettingError(f"a picture cannot have {shape_hw[0]} x {shape_hw[1]} pixels")
+
+
+LEAST_ACROSS = 4.0
+"""Pixels across the smallest particle that is looked for: smaller ones show no shape, and would enlarge the picture."""
+
+
+def checked_size(diameter_px: float) -> float:
+    """The diameter in the micrograph's pixels; `CryopickError` where no picker can see so small a particle."""
+    if diameter_px < LEAST_ACROSS:
+        raise CryopickError(
+            f"its particles would be {diameter_px:.2g} pixels across, and {LEAST_ACROSS:g} are needed. "
+            "Look whether --diameter is in Å and the pixel size is right"
+        )
+    return diameter_px

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cryopick.io.glimpses import BANDS, CROP_SIDE, Glimpse, distance_from_middle
+from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse, distance_from_middle
 
 COLUMNS = 12
 ROWS = 6

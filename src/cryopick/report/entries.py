@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cryopick.coordinates import Frame, PixelMap
-from cryopick.distributed.records import Record
-from cryopick.io.glimpses import PICTURE_SIDE, encode_jpeg
+from cryopick.display.thumbnails import PICTURE_SIDE, encode_jpeg
+from cryopick.runs.records import Record
 from cryopick.types import Picks
 
 SIDES = (384, 320, 256, 208, 160)

@@ -15,14 +15,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cryopick import __version__
-from cryopick.distributed.folder import RunFolder
-from cryopick.io.atomic import atomic_path, write_bytes, write_text
-from cryopick.io.glimpses import BANDS, CROP_SIDE, Glimpse, encode_jpeg, read_glimpse
-from cryopick.report.attention import reasons
+from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse, encode_jpeg, read_glimpse
+from cryopick.files import atomic_path, write_bytes, write_text
 from cryopick.report.averages import COLUMNS, Averages, side_by_side
 from cryopick.report.entries import Entry, data_url, entry, picture_within
-from cryopick.report.survey import Subject, settings_of, survey, whole_record
+from cryopick.report.outliers import reasons
+from cryopick.report.summary import Subject, settings_of, survey, whole_record
 from cryopick.report.truth import Compared
+from cryopick.runs.folder import RunFolder
 
 PAGE = "report.html"
 ASSETS = "report"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cryopick.distributed.results import PickedMicrograph, read_picks_or_run, run_picks
 from cryopick.evaluate import evaluate_picks
 from cryopick.evaluate.curves import Curve
+from cryopick.runs.results import PickedMicrograph, read_picks_or_run, run_picks
 from cryopick.types import Picks
 
 POINTS = 1000

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryopick.errors import SettingError
-from cryopick.io.atomic import write_text
-from cryopick.io.dataset import BadArea, DatasetFolder, write_areas
-from cryopick.io.picks import FORMATS, place_in, write_picks
-from cryopick.io.picks_base import text_file
+from cryopick.files import write_text
+from cryopick.io.datasets.cryoppp import BadArea, DatasetFolder, write_areas
+from cryopick.io.picks.base import text_file
+from cryopick.io.picks.formats import FORMATS, place_in, write_picks
 from cryopick.review.session import Review
 
 LABELS = "labels"

@@ -18,13 +18,13 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from cryopick.display.pyramid import Pyramid, PyramidCache, View, build, build_denoised, tile
 from cryopick.errors import CryopickError
-from cryopick.review.answers import changes, detail, histogram, overview
+from cryopick.review.access import Guard
+from cryopick.review.api import changes, detail, histogram, overview
 from cryopick.review.compare import Comparison
 from cryopick.review.edits import decode_request
 from cryopick.review.export import training_commands, write_labels, write_result
-from cryopick.review.guard import Guard
-from cryopick.review.pyramid import Pyramid, PyramidCache, View, build, build_denoised, tile
 from cryopick.review.session import ConflictError, Review, all_scores
 
 HOST = "127.0.0.1"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryopick.distributed.lock import LockedError, locked
 from cryopick.errors import CryopickError, SettingError
-from cryopick.io.sources import MicrographSource
+from cryopick.files import LockedError, locked
+from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.review.edits import Edit, Entry, MarkReviewed, Original, Redo, Request, SetThreshold, Step, Undo, fault
 from cryopick.review.journal import Journal
-from cryopick.review.sheet import History, Sheet
+from cryopick.review.micrograph import History, Sheet
 from cryopick.types import Picks
 
 KEYS_REMEMBERED = 1000

@@ -64,9 +64,9 @@ class DatasetWriter:
 
     def __call__(self, index: int) -> Written:
         """Write micrograph `index`, its labels and its map of covered pixels."""
-        from cryopick.io.dataset import DatasetFolder
-        from cryopick.io.micrographs import write_micrograph
-        from cryopick.io.previews import draw
+        from cryopick.display.overlays import draw
+        from cryopick.io.datasets.cryoppp import DatasetFolder
+        from cryopick.io.micrographs.files import write_micrograph
 
         found = simulate_micrograph(
             seed=self._recipe.seed,
@@ -96,11 +96,11 @@ class DatasetWriter:
 
 def finish_dataset(folder: Path, written: Sequence[Written]) -> None:
     """Write the tables, the COCO file and the contact sheet of a data set whose micrographs have all been written."""
-    from cryopick.io.atomic import write_text
-    from cryopick.io.dataset import DatasetFolder
-    from cryopick.io.picks import write_picks
-    from cryopick.io.previews import contact_sheet, write_png
-    from cryopick.io.star import star_text
+    from cryopick.display.overlays import contact_sheet, write_png
+    from cryopick.files import write_text
+    from cryopick.io.datasets.cryoppp import DatasetFolder
+    from cryopick.io.picks.formats import write_picks
+    from cryopick.io.tables.star import star_text
 
     written = sorted(written, key=lambda one: one.index)
     truth_folder = DatasetFolder(folder).ground_truth

@@ -43,7 +43,7 @@ def projections(structures: Sequence[Structure], *, views: int = 4, side: int = 
 
 def gallery(structures: Sequence[Structure], *, views: int = 4, side: int = 96, seed: int = 0) -> NDArray[np.uint8]:
     """A sheet (h, w, 3) with a row of dark-on-grey views for each structure, and its name, diameter and mass below."""
-    from cryopick.io.previews import contact_sheet
+    from cryopick.display.overlays import contact_sheet
 
     strips = []
     for pictures in projections(structures, views=views, side=side, seed=seed):

@@ -20,9 +20,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from cryopick.errors import FileError, SettingError
-from cryopick.io.atomic import atomic_path
+from cryopick.files import atomic_path
 from cryopick.randomness import generator
-from cryopick.train.logbook import Logbook
+from cryopick.train.log import Logbook
 
 logger = logging.getLogger(__name__)
 Batch = Mapping[str, Tensor]

@@ -1,0 +1,1 @@
+"""Time and memory of pickers, programs and training steps."""

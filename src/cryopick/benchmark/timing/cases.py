@@ -1,0 +1,250 @@
+"""How long pickers, other programs and trainings take: what is timed, each thing in processes of its own.
+
+Micrographs are simulated, from a fixed seed, with as many particles for each pixel in all sizes.
+"""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import msgspec
+
+from cryopick import __version__
+from cryopick.benchmark.entrants import Entrant, OwnPicker, PickFiles
+from cryopick.benchmark.results import Made
+from cryopick.benchmark.sets import SET, BenchmarkSet
+from cryopick.benchmark.simulated import DIAMETERS, SEED, structure_of
+from cryopick.benchmark.timing.profile import Device, Sample, StageJob, TrainingJob, repeated
+from cryopick.benchmark.timing.throughput import pick_many
+from cryopick.benchmark.timing.usage import run_and_measure
+from cryopick.config import parse_words
+from cryopick.errors import CryopickError
+from cryopick.files import write_bytes
+from cryopick.io.micrographs.files import write_micrograph
+from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.parallel.process import THREAD_VARIABLES, available_cores
+from cryopick.pickers import PICKERS
+from cryopick.runs.settings import run_settings
+from cryopick.train.recipe import RECIPES
+
+logger = logging.getLogger(__name__)
+Kind = Literal["stages", "program", "workers", "training"]
+PROTOCOL = 1
+"""Raised whenever seconds mean something else, so that older ones are taken anew."""
+PUBLISHED = "published"
+PRESET, PIXEL_SIZE = "typical", 1.5
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
+
+
+class What(msgspec.Struct, frozen=True, kw_only=True):
+    """What is timed.
+
+    Attributes
+    ----------
+    kind : a picker's stages, a whole program with its start, micrographs one after the other by several workers, or steps of
+        a training.
+    subject : of the picker, program or model.
+    size : side of the micrographs in pixels; 0 for a training.
+    """
+
+    kind: Kind
+    subject: str
+    device: Device = "cpu"
+    size: int = 0
+    workers: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.subject}-{self.device}-{self.size}-{self.workers}"
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples of one thing, each of one micrograph or one step; `signature` is of all that decides them."""
+
+    what: What
+    samples: list[Sample]
+    peak_mib: float
+    signature: str
+    made: Made
+
+
+Taken = tuple[list[Sample], float]
+"""Samples, and the peak of resident memory in MiB."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to time: `take` does so, in an empty folder; `identity` is all that decides the seconds beside the machine."""
+
+    what: What
+    identity: Any
+    take: Callable[[Path], Taken]
+
+
+def timing_set(folder: Path, size: int) -> BenchmarkSet:
+    """One simulated micrograph of a size, made where it is not there yet; nobody asks for its truth."""
+    from cryopick.simulate import FixedStructures, load_settings, simulate_micrograph
+
+    path = folder / f"time-{size}.mrc"
+    if not path.exists():
+        structures = FixedStructures([structure_of(PRESET)])
+        settings = load_settings(PRESET)
+        made = simulate_micrograph(seed=SEED, index=0, size=size, pixel_size=PIXEL_SIZE, settings=settings, structures=structures)
+        write_micrograph(path, made.micrograph.pixels, pixel_size=PIXEL_SIZE)
+    source = MicrographSource(path, path.name, PIXEL_SIZE)
+    return BenchmarkSet(name=path.stem, sources=(source,), truth=(), diameter=DIAMETERS[PRESET], pixel_size=PIXEL_SIZE)
+
+
+def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *, repeats: int, published: bool) -> list[Case]:
+    """All that there is to time of entrants, and with `published` the published route; micrographs are kept in `folder`.
+
+    Files of picks have no time. Timed are stages by size, whole programs by size, micrographs by the number of workers on
+    the largest size, and steps of the default recipes; what can compute on a GPU is timed there too, where there is one.
+    """
+    sets = {size: timing_set(folder, size) for size in sizes}
+    programs = [entrant for entrant in entrants if not isinstance(entrant, PickFiles)]
+    own = [entrant for entrant in programs if isinstance(entrant, OwnPicker)]
+    on_devices = [(one, device) for one in own for device in _devices(one)]
+    stages: list[tuple[OwnPicker | None, Device]] = [*on_devices, *((None, device) for device in _cuda_too() if published)]
+    trained = [name for name in dict.fromkeys(one.picker for one in own) if name in RECIPES]
+    last = max(sets)
+    return [
+        *(stage_case(one, size, sets[size], device=device, repeats=repeats) for one, device in stages for size in sets),
+        *(program_case(entrant, size, sets[size], repeats=repeats) for entrant in programs for size in sets),
+        *(
+            workers_case(one, last, sets[last], device=device, workers=count)
+            for one, device in on_devices
+            for count in _worker_counts()
+        ),
+        *(training_case(model, device=device, repeats=repeats) for model in trained for device in _cuda_too()),
+    ]
+
+
+def stage_case(own: OwnPicker | None, size: int, task: BenchmarkSet, *, device: Device, repeats: int) -> Case:
+    """The stages of a picker, or with None of the published route."""
+    settings = None
+    if own is not None:
+        words = [word.replace(SET, task.name) for word in own.words]
+        settings = run_settings(own.picker, preset=own.preset, settings=parse_words(words), device=device)
+    path = str(task.sources[0].path.absolute())
+    pixel_size, diameter = task.pixel_size or 1.0, task.diameter
+    job = StageJob(settings=settings, path=path, pixel_size=pixel_size, diameter=diameter, device=device, repeats=repeats)
+    what = What(kind="stages", subject=PUBLISHED if own is None else own.name, device=device, size=size)
+    return Case(what, [repeats, None if own is None else own.identity], lambda folder: _by_stopwatch(job, folder))
+
+
+def program_case(entrant: Entrant, size: int, task: BenchmarkSet, *, repeats: int) -> Case:
+    """A whole program on one micrograph, its start included."""
+
+    def take(folder: Path) -> Taken:
+        peaks: list[float] = []
+
+        def once() -> Sample:
+            run = folder / f"run{len(peaks)}"
+            if isinstance(entrant, OwnPicker):
+                commands = [entrant.command(task, run, workers=1)]
+            else:
+                commands = entrant.commands(task, run, workers=1)
+            costs = [run_and_measure(command, folder / "log.txt", variables=ONE_THREAD) for command in commands]
+            peaks.append(max(cost.peak_mib for cost in costs))
+            return Sample(wall=sum(cost.wall for cost in costs), cpu=sum(cost.cpu for cost in costs))
+
+        return repeated(once, repeats=repeats), max(peaks)
+
+    return Case(What(kind="program", subject=entrant.name, size=size), [repeats, entrant.identity], take)
+
+
+def workers_case(own: OwnPicker, size: int, task: BenchmarkSet, *, device: Device, workers: int) -> Case:
+    """Micrographs one after the other, by several workers."""
+    what = What(kind="workers", subject=own.name, device=device, size=size, workers=workers)
+
+    def take(folder: Path) -> Taken:
+        sample, peak_mib = pick_many(own, task, folder, workers=workers, device=device)
+        return [sample], peak_mib
+
+    return Case(what, own.identity, take)
+
+
+def training_case(model: str, *, device: Device, repeats: int) -> Case:
+    """Steps of a model's default recipe."""
+    job = TrainingJob(model=model, device=device, repeats=repeats)
+    return Case(What(kind="training", subject=model, device=device), [repeats], lambda folder: _by_stopwatch(job, folder))
+
+
+def take_all(
+    cases: Sequence[Case], out: Path, made: Made, *, on_skip: Callable[[str, str], None]
+) -> Iterator[tuple[Timing, bool]]:
+    """Each case's timing, and whether an earlier run had it; they lie in ``out/timings``.
+
+    One that fails is left out; `on_skip` gets its name and the reason.
+    """
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        path = out / "timings" / f"{case.what.name}.json"
+        signature = _signature(case, made)
+        earlier = _earlier(path, signature)
+        if earlier is not None:
+            yield earlier, True
+            continue
+        try:
+            with TemporaryDirectory(dir=work) as folder:
+                samples, peak_mib = case.take(Path(folder))
+        except CryopickError as error:
+            on_skip(case.what.name, str(error))
+            continue
+        timing = Timing(what=case.what, samples=samples, peak_mib=peak_mib, signature=signature, made=made)
+        write_bytes(path, msgspec.json.format(msgspec.json.encode(timing), indent=1))
+        yield timing, False
+
+
+def read_timings(out: Path) -> list[Timing]:
+    """All timings below a folder, by kind, subject, device, size and workers; those that are damaged are left out."""
+    found = [timing for path in (out / "timings").glob("*.json") if (timing := _read(path)) is not None]
+    return sorted(found, key=lambda one: msgspec.structs.astuple(one.what))
+
+
+def _by_stopwatch(job: StageJob | TrainingJob, folder: Path) -> Taken:
+    samples = folder / "samples.json"
+    words = [sys.executable, "-m", "cryopick.benchmark.timing.profile", msgspec.json.encode(job).decode(), str(samples)]
+    finished = {"CUDA_LAUNCH_BLOCKING": "1"} if isinstance(job, StageJob) else {}  # so that a stage waits for what it started
+    cost = run_and_measure(words, folder / "log.txt", variables={**ONE_THREAD, **finished})
+    return msgspec.json.decode(samples.read_bytes(), type=list[Sample]), cost.peak_mib
+
+
+def _devices(own: OwnPicker) -> tuple[Device, ...]:
+    return _cuda_too() if "device" in {field.name for field in fields(PICKERS.get(own.picker).Settings)} else ("cpu",)
+
+
+def _cuda_too() -> tuple[Device, ...]:
+    import torch
+
+    return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+
+
+def _worker_counts() -> list[int]:
+    """1, 2, 4 … up to the number of cores."""
+    return [2**power for power in range(available_cores().bit_length())]
+
+
+def _signature(case: Case, made: Made) -> str:
+    content = [PROTOCOL, __version__, case.what, case.identity, made.processor]
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
+def _earlier(path: Path, signature: str) -> Timing | None:
+    timing = _read(path) if path.exists() else None
+    return timing if timing is not None and timing.signature == signature else None
+
+
+def _read(path: Path) -> Timing | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Timing)
+    except msgspec.DecodeError as error:
+        logger.warning("%s is damaged or of an earlier version (%s); it has to be taken anew", path, error)
+        return None

@@ -1,0 +1,171 @@
+"""Run as a process of its own: a picker on one micrograph, stage by stage, or the steps of a training.
+
+    python -m cryopick.benchmark.timing.profile JOB SAMPLES
+
+JOB is JSON text, see `StageJob` and `TrainingJob`; the file SAMPLES gets what was taken.
+"""
+
+import cProfile
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import msgspec
+
+from cryopick.files import write_bytes
+from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.io.picks.relion import write_coordinates
+from cryopick.runs.settings import RunSettings, build_picker
+
+if TYPE_CHECKING:
+    from cryopick.pickers.base import Picker
+
+Device = Literal["cpu", "cuda"]
+Clock = Callable[[], float]
+T = TypeVar("T")
+STAGES = ("read", "prepare", "network", "find", "write")
+PATIENCE = 20.0
+"""Seconds: what takes longer is done once, and its first time counts; anything else runs once before it is timed."""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One micrograph, or one step of a training: wall and processor seconds.
+
+    `stages` are processor seconds on the CPU, and wall seconds on a GPU.
+    """
+
+    wall: float
+    cpu: float
+    stages: dict[str, float] = {}
+
+
+class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
+    """Pick a micrograph `repeats` times with the picker of `settings`, or with None by the published route."""
+
+    settings: RunSettings | None
+    path: str
+    pixel_size: float
+    diameter: float
+    device: Device
+    repeats: int
+
+    def run(self) -> list[Sample]:
+        """A sample for each repeat."""
+        source = MicrographSource(Path(self.path), Path(self.path).name, self.pixel_size)
+        picker = published_route(self.device) if self.settings is None else build_picker(self.settings)
+        clock = time.perf_counter if self.device == "cuda" else time.process_time
+        functions = stage_functions("segnet" if self.settings is None else self.settings.picker)
+
+        def once() -> Sample:
+            wall, cpu, start = time.perf_counter(), time.process_time(), clock()
+            micrograph = source.read()
+            read = clock() - start
+            picks, inside = taken_apart(lambda: picker.pick(micrograph, diameter=self.diameter), functions, clock)
+            start = clock()
+            write_coordinates(picks, Path(folder))
+            stages = {"read": read, **inside, "write": clock() - start}
+            return Sample(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu, stages=stages)
+
+        with TemporaryDirectory() as folder:
+            return repeated(once, repeats=self.repeats)
+
+
+class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
+    """Take `repeats` steps of a recipe with its default settings, after one that is not timed; few structures are learnt from."""
+
+    model: str
+    device: Device
+    repeats: int
+
+    def run(self) -> list[Sample]:
+        """A sample for each step, the simulation of its batch included."""
+        from cryopick.config import load_preset, resolve
+        from cryopick.train.recipe import RECIPES
+
+        recipe, steps = RECIPES.get(self.model), self.repeats + 1
+        small = {"structures": 32, "held_out_structures": 2, "held_out_crops": 4, "accelerator": self.device}
+        loop = {"loop": {"steps": steps, "validate_every": steps, "tensorboard": False}}
+        settings = resolve(recipe.settings, load_preset(f"train-{self.model}", "default"), small, loop)
+        times: list[tuple[float, float]] = []
+        with TemporaryDirectory() as folder:
+            trainer = recipe.prepare(settings, Path(folder)).trainer
+            trainer.run(on_step=lambda step, losses: times.append((time.perf_counter(), time.process_time())))
+        return [Sample(wall=after[0] - before[0], cpu=after[1] - before[1]) for before, after in pairwise(times)]
+
+
+@dataclass(frozen=True)
+class StageFunctions:
+    """Functions whose time, that of all they call included, is the time of a stage; none calls another of them."""
+
+    prepare: Sequence[Callable[..., Any]]
+    network: Sequence[Callable[..., Any]]
+
+
+def taken_apart(work: Callable[[], T], functions: StageFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
+    """The result of `work`, and the seconds of its stages: those of the functions, and as "find" what is left."""
+    profile = cProfile.Profile(clock, subcalls=False, builtins=False)
+    start = clock()
+    profile.enable()
+    result = work()
+    profile.disable()
+    whole = clock() - start
+    taken = {entry.code: entry.totaltime for entry in profile.getstats()}
+    seconds = {
+        stage: sum(taken.get(function.__code__, 0.0) for function in group)
+        for stage, group in (("prepare", functions.prepare), ("network", functions.network))
+    }
+    return result, {**seconds, "find": whole - sum(seconds.values())}
+
+
+def repeated(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
+    """So many samples after one that does not count; where that one took longer than `PATIENCE`, it alone."""
+    first = once()
+    return [first] if first.wall > PATIENCE else [once() for _ in range(repeats)]
+
+
+def published_route(device: Device) -> "Picker":
+    """CryoSegNet's denoising chain and U-Net at the published sizes, with random weights, which take as long as trained ones.
+
+    Segment Anything, which takes minutes more, is left out for the watershed.
+    """
+    from cryopick.config import load_preset, resolve
+    from cryopick.models.attention_unet import AttentionUNet
+    from cryopick.pickers.unet import SegnetPicker
+    from cryopick.pickers.unet_settings import SegnetSettings
+
+    settings = resolve(SegnetSettings, load_preset("segnet", "paper"), {"instances": "watershed", "device": device})
+    return SegnetPicker(settings, network=AttentionUNet().eval().to(device))
+
+
+def stage_functions(picker: str) -> StageFunctions:
+    """Where a picker brings the micrograph to the form in which it is searched, and where its network is at work."""
+    from torch import nn
+
+    from cryopick.pickers.cryosegnet import denoised
+    from cryopick.preprocess.particle_scaled import scaled
+    from cryopick.preprocess.published import chain_picture
+    from cryopick.preprocess.resample import crop_to_scale
+
+    prepare: dict[str, tuple[Callable[..., Any], ...]] = {
+        "segnet": (scaled, denoised),
+        "transformer": (scaled, chain_picture),
+    }
+    return StageFunctions(prepare=prepare.get(picker, (crop_to_scale,)), network=(nn.Module.__call__,))
+
+
+def main(job: str, samples: Path) -> None:
+    """Do the job and write its samples."""
+    from cryopick.parallel.process import one_thread
+
+    todo: StageJob | TrainingJob = msgspec.json.decode(job, type=StageJob | TrainingJob)
+    one_thread()
+    write_bytes(samples, msgspec.json.encode(todo.run()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

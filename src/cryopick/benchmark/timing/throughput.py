@@ -1,0 +1,43 @@
+"""Micrographs an hour, by the times at which a run of `cryopick pick` finished them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cryopick.benchmark.entrants import OwnPicker
+from cryopick.benchmark.sets import BenchmarkSet
+from cryopick.benchmark.timing.profile import Device, Sample
+from cryopick.benchmark.timing.usage import run_and_measure
+from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.parallel.process import THREAD_VARIABLES
+
+EACH = 6
+"""Micrographs for each worker."""
+
+
+def pick_many(own: OwnPicker, task: BenchmarkSet, folder: Path, *, workers: int, device: Device) -> tuple[Sample, float]:
+    """Seconds for a micrograph of the set's first one under many names, and the peak MiB of the largest process.
+
+    Wall seconds are those between two finished micrographs once the workers have started, see `seconds_between`; processor
+    seconds are of the whole run.
+    """
+    (first,) = task.sources
+    (folder / "raw").mkdir()
+    sources = []
+    for number in range(EACH * workers):
+        path = folder / "raw" / f"m{number:04}{first.path.suffix}"
+        path.hardlink_to(first.path)
+        sources.append(MicrographSource(path, path.name, task.pixel_size))
+    command = own.command(replace(task, sources=tuple(sources)), folder, workers=workers, device=device)
+    cost = run_and_measure(command, folder / "log.txt", variables=dict.fromkeys(THREAD_VARIABLES, "1"))
+    ends = [path.stat().st_mtime for path in (folder / "run" / "records").glob("*.json")]
+    return Sample(wall=seconds_between(ends, workers=workers), cpu=cost.cpu / len(ends)), cost.peak_mib
+
+
+def seconds_between(ends: Sequence[float], *, workers: int) -> float:
+    """From the moment when as many are finished as there are workers to the last, over the number finished in between.
+
+    So starting programs and loading models does not count.
+    """
+    ordered = sorted(ends)
+    return (ordered[-1] - ordered[workers - 1]) / (len(ordered) - workers)

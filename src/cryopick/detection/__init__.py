@@ -1,0 +1,1 @@
+"""From a map to points: peaks, correlation, components, box rules and thresholds."""

@@ -1,0 +1,158 @@
+"""References for the template picker: class averages, or projections of a map, turned and brought to a picture's scale."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from cryopick.detection.blobs import edge_radius, radial_profile
+from cryopick.io.volumes import read_map, read_stack
+from cryopick.preprocess.resample import crop_to_scale
+
+Array = NDArray[np.float32]
+
+LARGEST_MAP = 64
+"""Voxels across a map while it is projected; a picked particle is never looked at as finely."""
+
+ALIKE = 0.97
+"""Templates that correlate this much with one that is there already are left out."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Pictures of a particle, light on dark.
+
+    Attributes
+    ----------
+    pictures : float32 (n, h, w), each particle's centre at the pixel (h // 2, w // 2), as RELION centres boxes.
+    pixel_size : Å, or None when unknown.
+    """
+
+    pictures: Array
+    pixel_size: float | None
+
+    @property
+    def diameter_px(self) -> float:
+        """Diameter of the average of all pictures, in their pixels: out to where its rotational profile ends."""
+        mean = self.pictures.mean(axis=0)
+        height, width = mean.shape
+        reach = (min(height, width) - 1) // 2
+        centre = np.array([[float(width // 2), float(height // 2)]])
+        return 2 * edge_radius(-radial_profile(mean, centre, reach))
+
+
+def load_references(path: Path, *, light: bool, view_step: float) -> References:
+    """References from a file: a cube is a map and is projected along evenly spaced views, any other stack holds pictures.
+
+    `view_step` is the angle between neighbouring views in degrees; `light` tells whether the particles are lighter than what
+    surrounds them in the file. Raises `FileError` where the file cannot be read.
+    """
+    pictures, pixel_size = read_stack(path)
+    if pictures.shape[0] == pictures.shape[1] == pictures.shape[2] > 1:
+        density, pixel_size = read_map(path)
+        small, factor = _shrink(density)
+        pictures = project(small, even_views(view_step))
+        pixel_size = None if pixel_size is None else pixel_size * factor
+    return References(pictures if light else -pictures, pixel_size)
+
+
+def even_views(step: float) -> NDArray[np.float64]:
+    """Unit vectors (n, 3) as (x, y, z) on the upper half of the sphere, about `step` degrees from their neighbours.
+
+    A spiral of equal areas (Fibonacci lattice). The other half would give the same projections, mirrored.
+    """
+    count = max(1, round(2 * np.pi / np.radians(step) ** 2))
+    z = 1 - (np.arange(count) + 0.5) / count
+    turn = np.arange(count) * np.pi * (3 - np.sqrt(5))
+    ring = np.sqrt(1 - z**2)
+    return np.column_stack([ring * np.cos(turn), ring * np.sin(turn), z])
+
+
+def project(density: Array, views: NDArray[np.float64]) -> Array:
+    """Projections (n, size, size) of a cubic map (z, y, x) along the given directions, about its centre voxel `size // 2`.
+
+    The mirror images of the projections are included, since views come from the upper half of the sphere alone: a picture of an
+    asymmetric particle from below is the mirror image of that from above. So there are 2 n of them.
+    """
+    centre = np.full(3, len(density) // 2)
+    projections = []
+    for view in views:
+        axes = _frame(view)[::-1]  # rows: where the z, y and x axes of the turned map point, as (x, y, z)
+        turned = ndimage.affine_transform(density, axes.T[::-1], centre - axes.T[::-1] @ centre, order=1)
+        projections.append(turned.sum(axis=0))
+    straight = np.array(projections, np.float32)
+    mirrored = np.roll(straight[:, :, ::-1], 1 - len(density) % 2, axis=2)
+    return np.concatenate([straight, mirrored])
+
+
+def make_templates(references: References, *, factor: float, mask: Array, angular_step: float) -> Array:
+    """References turned in the plane, `factor` of their pixels to one of a template, on the square of a mask of odd size.
+
+    (m, s, s), centred on the middle pixel, mean 0 and deviation 1 under the mask. Of those that look alike, as the turns of a
+    round one do, only the first is kept.
+    """
+    templates = [
+        _turned(small, centre, angle, len(mask))
+        for small, centre in (_scaled(picture, factor) for picture in references.pictures)
+        for angle in np.arange(0, 360, angular_step)
+    ]
+    weighted = [_normalised(template, mask) for template in templates]
+    sound = [template for template in weighted if template is not None]
+    return _distinct(np.array(sound, np.float32).reshape(-1, *mask.shape), mask)
+
+
+def _scaled(picture: Array, factor: float) -> tuple[Array, tuple[float, float]]:
+    height, width = picture.shape
+    small, to_home = crop_to_scale(picture, factor)
+    x, y = to_home.from_home([(width // 2, height // 2)])[0]
+    return small, (float(x), float(y))
+
+
+def _turned(picture: Array, centre: tuple[float, float], angle: float, size: int) -> Array:
+    """The picture turned about a point, which comes to the middle of a square; its edge level is continued outside."""
+    turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
+    turn[:, 2] += size // 2 - np.array(centre)
+    edge = float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
+    moved = cv2.warpAffine(picture, turn, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=edge)
+    return np.asarray(moved, np.float32)
+
+
+def _normalised(template: Array, mask: Array) -> Array | None:
+    """Mean 0 and deviation 1 under the mask; None for a template without contrast."""
+    weight = mask.sum()
+    centred = template - (template * mask).sum() / weight
+    deviation = np.sqrt((centred**2 * mask).sum() / weight)
+    return np.asarray(centred / deviation, np.float32) if deviation > 1e-6 * np.abs(template).max() else None
+
+
+def _distinct(templates: Array, mask: Array) -> Array:
+    flat = (templates * np.sqrt(mask / mask.sum())).reshape(len(templates), mask.size)
+    alike = flat @ flat.T > ALIKE
+    kept: list[int] = []
+    for index in range(len(flat)):
+        if not alike[index, kept].any():
+            kept.append(index)
+    return templates[kept]
+
+
+def _shrink(density: Array) -> tuple[Array, float]:
+    """The cubic map Fourier-cropped to at most `LARGEST_MAP` voxels a side, and old voxels per new one."""
+    size = len(density)
+    if size <= LARGEST_MAP:
+        return density, 1.0
+    keep = np.r_[0 : LARGEST_MAP // 2, size - LARGEST_MAP // 2 + 1 : size]
+    place = np.r_[0 : LARGEST_MAP // 2, LARGEST_MAP // 2 + 1 : LARGEST_MAP]
+    cut = np.zeros((LARGEST_MAP,) * 3, np.complex64)
+    cut[np.ix_(place, place, place)] = fft.fftn(density)[np.ix_(keep, keep, keep)]
+    return np.asarray(fft.ifftn(cut).real, np.float32), size / LARGEST_MAP
+
+
+def _frame(view: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A right-handed frame, rows as (x, y, z), whose third axis is the view."""
+    helper = np.array([1.0, 0, 0]) if abs(view[0]) < 0.9 else np.array([0, 1.0, 0])
+    first = np.cross(helper, view)
+    first /= np.linalg.norm(first)
+    return np.array([first, np.cross(view, first), view])

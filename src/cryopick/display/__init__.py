@@ -1,0 +1,1 @@
+"""Everything that is drawn for people: overlays, panels, thumbnails and pyramids."""

@@ -1,1 +1,0 @@
-"""One picker over many micrographs: workers, resume, results on disk."""

@@ -1,0 +1,1 @@
+"""Micrograph files."""

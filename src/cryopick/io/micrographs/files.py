@@ -1,0 +1,168 @@
+"""Micrographs from and to files: MRC, TIFF, PNG, JPEG, told apart by their content, not their name."""
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.errors import FileError, SettingError
+from cryopick.files import atomic_path
+from cryopick.io.micrographs.common import Picture, first_bytes
+from cryopick.io.micrographs.mrc import compression, looks_like_mrc, read_mrc, unpacked_start, write_mrc
+from cryopick.io.micrographs.png_jpeg import read_raster, write_raster
+from cryopick.io.micrographs.tiff import read_tiff, write_tiff
+from cryopick.types import FileKind, Micrograph, checked_pixel_size
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES: dict[str, FileKind] = {
+    ".mrc": "mrc",
+    ".mrcs": "mrc",
+    ".map": "mrc",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+PACKED_SUFFIXES = {".gz", ".bz2"}
+MAGIC: dict[bytes, FileKind] = {
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+}
+OTHER_MAGIC = {
+    b"\x89HDF": "HDF5",
+    b"\x93NUMPY": "NumPy",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd-packed",
+    b"%PDF": "PDF",
+}
+PIXEL_SIZE_TOLERANCE = 0.01
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A file name's stem, folders and all, and its suffix: `("a/m_1.2", ".mrc")` of `a/m_1.2.mrc.gz`."""
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would tidy the name
+    return os.path.splitext(stem) if suffix.lower() in PACKED_SUFFIXES else (stem, suffix)  # noqa: PTH122
+
+
+def suffix_kind(path: PurePath) -> FileKind | None:
+    """The kind of micrograph that a file's name promises, `.gz` and `.bz2` left aside; None for other names."""
+    return SUFFIXES.get(split_name(path.name)[1].lower())
+
+
+def read_micrograph(
+    path: Path | str, *, pixel_size: float | None = None, name: str | None = None, salvage: bool = False
+) -> Micrograph:
+    """Read one micrograph, rows in the order of the file.
+
+    Parameters
+    ----------
+    pixel_size : Å per pixel; wins over the file's own, with a warning where they differ by more than 1 %.
+    name : how other files refer to it; the file's name when not given.
+    salvage : read the rows that are there of a cut MRC and fill the others with their mean, with a warning.
+
+    Raises
+    ------
+    FileError
+        For files that are missing, unreadable, empty, cut, of another kind, stacks, movies or volumes, for pixels that are NaN
+        or infinite, and for constant pictures. It says what was found and what to do.
+    """
+    path = Path(path)
+    picture = read_picture(path, salvage=salvage)
+    for note in picture.notes:
+        logger.warning("%s: %s", path, note)
+    if fault := pixel_fault(picture.pixels, path):
+        raise fault
+    if pixel_sizes_differ(pixel_size, picture.pixel_size):
+        logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, picture.pixel_size, pixel_size)
+    return Micrograph(
+        pixels=picture.pixels,
+        pixel_size=picture.pixel_size if pixel_size is None else checked_pixel_size(pixel_size, str(path)),
+        name=path.name if name is None else name,
+        path=path,
+        kind=picture.kind,
+    )
+
+
+def write_micrograph(path: Path | str, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
+    """Write pixels (h, w) as MRC, TIFF, PNG or JPEG, by the suffix; whole or not at all.
+
+    MRC and TIFF keep 8 and 16-bit types and float32 (MRC also float16, and widens uint8 to uint16); all else becomes float32.
+    PNG and JPEG take uint8 only and know no pixel size. Raises `SettingError` for what cannot be written.
+    """
+    path = Path(path)
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise SettingError(f"{path}: no format has this suffix; use one of {', '.join(SUFFIXES)}")
+    if pixels.ndim != 2 or 0 in pixels.shape:
+        raise SettingError(f"{path}: a micrograph is a non-empty (h, w) array, not one of shape {pixels.shape}")
+    if kind in {"png", "jpeg"} and pixels.dtype != np.uint8:
+        raise SettingError(f"{path}: {kind.upper()} holds 8-bit pixels; scale these {pixels.dtype} values to 0-255 first")
+    checked_pixel_size(pixel_size, str(path))
+    with atomic_path(path) as temporary:
+        if kind == "mrc":
+            write_mrc(temporary, pixels, pixel_size=pixel_size)
+        elif kind == "tiff":
+            write_tiff(temporary, pixels, pixel_size=pixel_size)
+        else:
+            write_raster(temporary, pixels)
+
+
+def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
+    """Whether both are known and more than 1 % apart."""
+    return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
+
+
+def read_picture(path: Path, *, salvage: bool) -> Picture:
+    """The one picture in a file of any kind, before its values are judged. Raises `FileError` where it cannot be read."""
+    head = first_bytes(path)
+    packed = compression(head)
+    kind = _kind_of(unpacked_start(path) if packed else head, path)
+    if packed and kind != "mrc":
+        raise FileError(path, f"is a {packed}-packed {kind.upper()}", f"Unpack it first; only MRC is read from {packed}")
+    if kind == "mrc":
+        picture = read_mrc(path, salvage=salvage)
+    elif kind == "tiff":
+        picture = read_tiff(path)
+    else:
+        picture = read_raster(path, kind)
+    if kind == suffix_kind(path):
+        return picture
+    note = f"its name does not say so, but it is {'an' if kind == 'mrc' else 'a'} {kind.upper()}; read as that"
+    return replace(picture, notes=(note, *picture.notes))
+
+
+def pixel_fault(pixels: NDArray[np.float32], path: Path) -> FileError | None:
+    """Why nothing can be found in these pixels (h, w): NaN or infinite ones among them, or all of them the same."""
+    finite = np.isfinite(pixels)
+    bad = pixels.size - int(np.count_nonzero(finite))
+    if bad:
+        row, column = np.unravel_index(int(np.argmin(finite)), pixels.shape)
+        nan = int(np.count_nonzero(np.isnan(pixels)))
+        found = f"has {nan} NaN and {bad - nan} infinite pixels, the first in row {row}, column {column}"
+        return FileError(path, found, "Make it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low == high:
+        remedy = "Leave it out, or make it again; a blank exposure or a failed job leaves such files"
+        return FileError(path, f"is constant: every pixel is {low:g}", remedy)
+    return None
+
+
+def _kind_of(head: bytes, path: Path) -> FileKind:
+    for magic, kind in MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    for magic, other in OTHER_MAGIC.items():
+        if head.startswith(magic):
+            raise FileError(path, f"is a {other} file", "Convert it to MRC, TIFF, PNG or JPEG")
+    if suffix_kind(path) == "mrc" or looks_like_mrc(head):
+        return "mrc"
+    raise FileError(path, "is neither MRC, TIFF, PNG nor JPEG by its content", "Give micrographs, or convert it to MRC or TIFF")

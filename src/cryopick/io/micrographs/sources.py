@@ -1,0 +1,243 @@
+"""Which micrographs a user means by a file, a folder, a pattern, a list, a RELION STAR or a CryoSPARC `.cs` file.
+
+No micrograph is opened here, so that 20,000 of them are listed in a moment; one that is missing or damaged is found when it
+is read, and does not stop the others.
+"""
+
+import glob
+import logging
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from cryopick.errors import CryopickError, FileError
+from cryopick.io.micrographs.files import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
+from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
+from cryopick.io.tables.star import StarTable, read_star
+from cryopick.types import Micrograph, checked_pixel_size
+
+logger = logging.getLogger(__name__)
+
+LIST_SUFFIXES = {".txt", ".lst"}
+LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
+FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in a folder those are stacks and maps more often than micrographs
+SIDE_PICTURES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums beside each micrograph
+NAMES_TRIED = 50
+CRYOSPARC_BLOBS = ("micrograph_blob", "micrograph_blob_non_dw")
+
+
+@dataclass(frozen=True)
+class MicrographSource:
+    """A micrograph that has not been read yet.
+
+    Attributes
+    ----------
+    path : its file.
+    name : how other programs refer to it: exactly as in the STAR or `.cs` file it came from, else the file's name.
+    pixel_size : Å per pixel as given or as the STAR or `.cs` file says; None leaves it to the micrograph's header.
+    optics_group : RELION's group or CryoSPARC's exposure group; 1 when there is none.
+    uid : CryoSPARC's number of the exposure; None from other files.
+    """
+
+    path: Path
+    name: str
+    pixel_size: float | None = None
+    optics_group: int = 1
+    uid: int | None = None
+
+    def read(self, *, salvage: bool = False) -> Micrograph:
+        """The micrograph; raises as `read_micrograph` does."""
+        micrograph = read_micrograph(self.path, pixel_size=self.pixel_size, name=self.name, salvage=salvage)
+        return replace(micrograph, optics_group=self.optics_group, uid=self.uid)
+
+
+def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+    """The micrographs that the inputs name, in their order, each once.
+
+    Parameters
+    ----------
+    inputs : one or several, each
+        a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
+        `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
+        else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
+        the last two are relative to the project's folder, which is searched for upwards from the file.
+    pixel_size : Å per pixel of all; wins over what the files say, with a warning where they differ by more than 1 %.
+
+    Raises
+    ------
+    FileError
+        For an input that is missing, damaged or names no micrograph, or none that exists.
+    CryopickError
+        For two files whose names differ by no more than the extension, because the results of one would overwrite the other's.
+    """
+    found = list_micrographs(inputs, pixel_size=pixel_size)
+    _reject_shared_names(found)
+    return found
+
+
+def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+    """As `find_micrographs`, and two files may share a name: for uses that write no results."""
+    checked_pixel_size(pixel_size, "the micrographs")
+    sources: dict[str, MicrographSource] = {}
+    for given in [inputs] if isinstance(inputs, Path | str) else inputs:
+        for source in _with_pixel_size(list(_expand(str(given))), pixel_size, str(given)):
+            sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
+    return list(sources.values())
+
+
+def _expand(given: str) -> Iterator[MicrographSource]:
+    path = Path(given).expanduser()
+    if path.is_dir():
+        yield from _in_folder(path)
+    elif not path.exists() and any(mark in given for mark in "*?["):
+        yield from _matching(path)
+    elif not path.exists() and not path.is_symlink():
+        raise FileError(path, "no such file or folder", "Check the path, and that the disk it is on is mounted")
+    elif path.suffix.lower() in LIST_SUFFIXES:
+        yield from _in_list(path)
+    elif path.suffix.lower() == ".star":
+        yield from _in_star(path)
+    elif path.suffix.lower() == ".cs":
+        yield from _in_cs(path)
+    else:
+        yield MicrographSource(path, path.name)
+
+
+def _in_folder(folder: Path) -> Iterator[MicrographSource]:
+    try:
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
+    except OSError as error:
+        raise FileError(folder, f"cannot be listed ({error.strerror})", "Ask its owner for permission (chmod +rx)") from None
+    names -= {name for name in names if _is_side_picture(name, names)}
+    if not names:
+        found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also packed)"
+        raise FileError(folder, found, f"Name another one, or look in the folders within with the pattern '{folder}/**/*.mrc'")
+    for name in sorted(names):
+        yield MicrographSource(folder / name, name)
+
+
+def _is_listed(name: str) -> bool:
+    return not name.startswith(".") and split_name(name)[1].lower() in FOLDER_SUFFIXES
+
+
+def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
+    """A file, or a link that leads nowhere or in a circle: that has to fail when its turn comes, not to vanish from the list."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+    except OSError:
+        return True
+
+
+def _is_side_picture(name: str, names: set[str]) -> bool:
+    stem, _ = split_name(name)
+    return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_PICTURES)
+
+
+def _matching(pattern: Path) -> Iterator[MicrographSource]:
+    found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207 - takes absolute patterns
+    paths = [path for path in found if suffix_kind(path) and _may_be_read(path)]
+    if not paths:
+        raise FileError(pattern, "no micrograph matches this pattern", f"Known are {', '.join(SUFFIXES)}, also packed")
+    for path in paths:
+        yield MicrographSource(path, path.name)
+
+
+def _in_list(path: Path) -> Iterator[MicrographSource]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(path, f"cannot be read as text ({error})", "A list has one path a line") from error
+    names = [line for line in lines if line and not line.startswith("#")]
+    folder = _project_of(path, names, [path.absolute().parent, Path.cwd()])
+    for name in names:
+        yield MicrographSource(folder / name, PurePath(name).name)
+
+
+def _in_star(path: Path) -> Iterator[MicrographSource]:
+    tables = read_star(path)
+    table = tables.get("micrographs") or next((table for table in tables.values() if "rlnMicrographName" in table), None)
+    if table is None or "rlnMicrographName" not in table:
+        remedy = "Give RELION's micrographs.star, as MotionCorr, CtfFind, Import and Select jobs write it"
+        raise FileError(path, "lists no micrographs (no column _rlnMicrographName)", remedy)
+    if "rlnCoordinateX" in table:
+        raise FileError(path, "lists particles, not micrographs", "Give the micrographs.star that they were picked from")
+    names = table.text("rlnMicrographName")
+    groups = table.numbers("rlnOpticsGroup").astype(int).tolist() if "rlnOpticsGroup" in table else [1] * len(names)
+    sizes = _star_pixel_sizes(table, tables.get("optics"), groups)
+    folder = _project_of(path, names, _folders_above(path))
+    for name, group, size in zip(names, groups, sizes, strict=True):
+        yield MicrographSource(folder / name, name, size, group)
+
+
+def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[int]) -> list[float | None]:
+    """From RELION 3.1's optics groups, or from 3.0's detector pixel (µm) and magnification; None where there is neither."""
+    if optics is not None and "rlnMicrographPixelSize" in optics:
+        known = zip(optics.numbers("rlnOpticsGroup").astype(int).tolist(), optics.numbers("rlnMicrographPixelSize"), strict=True)
+        by_group = {group: _known_size(size) for group, size in known}
+        return [by_group.get(group) for group in groups]
+    if "rlnDetectorPixelSize" in table and "rlnMagnification" in table:
+        sizes = 1e4 * table.numbers("rlnDetectorPixelSize") / table.numbers("rlnMagnification")
+        return [_known_size(size) for size in sizes]
+    return [None] * len(groups)
+
+
+def _in_cs(path: Path) -> Iterator[MicrographSource]:
+    rows = load_cs(path)
+    fields = rows.dtype.names or ()
+    blob = next((blob for blob in CRYOSPARC_BLOBS if f"{blob}/path" in fields), None)
+    if blob is None:
+        raise FileError(path, "lists no micrographs (no field micrograph_blob/path)", "Give the .cs file of an exposures output")
+    names = text_column(path, rows, f"{blob}/path")
+    sizes, groups, uids = (
+        number_column(path, rows, name).tolist() if name in fields else [absent] * len(names)
+        for name, absent in ((f"{blob}/psize_A", 0.0), ("mscope_params/exp_group_id", 1), ("uid", None))
+    )
+    folder = _project_of(path, names, _folders_above(path))
+    for name, size, group, uid in zip(names, sizes, groups, uids, strict=True):
+        yield MicrographSource(folder / name.lstrip(">"), name, _known_size(size), group, uid)
+
+
+def _folders_above(path: Path) -> list[Path]:
+    """Folders that may be the project's, nearest first, of the file and of what it links to; the current one last."""
+    return [*path.absolute().parents, *path.resolve().parents, Path.cwd()]
+
+
+def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
+    """The first folder in which one of the first names exists."""
+    if not names:
+        raise FileError(path, "names no micrographs", "Give a file with at least one")
+    tried = [name.lstrip(">") for name in names[:NAMES_TRIED]]
+    for folder in folders:
+        if any(os.path.exists(folder / name) for name in tried):  # noqa: PTH110 - no name is too long
+            return folder
+    remedy = "Keep the file inside its project's folder, or run from the folder that its paths start from"
+    raise FileError(path, f"names micrographs that are not there, for instance {tried[0]}", remedy)
+
+
+def _with_pixel_size(found: list[MicrographSource], given: float | None, origin: str) -> list[MicrographSource]:
+    if given is None:
+        return found
+    other = [source.pixel_size for source in found if pixel_sizes_differ(given, source.pixel_size)]
+    if other:
+        logger.warning("%s: says %.4g Å per pixel; %.4g Å was given and is used", origin, other[0], given)
+    return [replace(source, pixel_size=given) for source in found]
+
+
+def _reject_shared_names(sources: Iterable[MicrographSource]) -> None:
+    by_stem: dict[str, MicrographSource] = {}
+    for source in sources:
+        stem, _ = split_name(source.name)
+        other = by_stem.setdefault(stem, source)
+        if other is not source:
+            raise CryopickError(
+                f"{other.path} and {source.path} share the name {stem}, so their results would overwrite each other; "
+                "leave one out (a pattern such as '*.mrc' may help), or pick them in two runs"
+            )
+
+
+def _known_size(size: float) -> float | None:
+    """Six digits, what float32 keeps: 1.77, not 1.7699999; None for a size that cannot be, such as 0."""
+    return float(f"{size:.6g}") if math.isfinite(size) and size > 0 else None

@@ -1,0 +1,1 @@
+"""Pick files, one module for each format."""

@@ -1,0 +1,327 @@
+"""What a format of pick files is, what its reader may know beside the file, and what many formats share."""
+
+import logging
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol, TextIO, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cryopick.coordinates import Frame
+from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
+from cryopick.files import atomic_path, write_text
+from cryopick.io.micrographs.headers import read_shape
+from cryopick.io.names import NameIndex, stem
+from cryopick.types import Picks
+
+logger = logging.getLogger(__name__)
+
+HEAD_BYTES = 1 << 15
+
+_ENCODING, _ERRORS = "utf-8", "surrogateescape"
+
+
+class Source(Protocol):
+    """A micrograph that is known but not read: `cryopick.io.micrographs.sources.MicrographSource`, or a `Micrograph`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path | None: ...
+    @property
+    def pixel_size(self) -> float | None: ...
+    @property
+    def optics_group(self) -> int: ...
+    @property
+    def uid(self) -> int | None: ...
+
+
+@runtime_checkable
+class Shaped(Source, Protocol):
+    """A `Source` that tells its shape without a look into its file."""
+
+    @property
+    def shape_hw(self) -> tuple[int, int] | None: ...
+
+
+class KnownMicrographs:
+    """The micrographs that picks belong to: finds them by any spelling of their names.
+
+    `unknown` collects the names that fit none of them; without it such a name is an error, which names the `file` of picks.
+    """
+
+    def __init__(self, sources: Iterable[Source] = (), *, unknown: set[str] | None = None, file: Path | None = None) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._index = NameIndex(self._sources)
+        self.unknown = unknown
+        self._file = file
+
+    def find(self, written: str) -> Source | None:
+        """The micrograph that a name means, None when no micrographs are known at all, or the name is collected.
+
+        Raises `NameMatchError` when the name fits none of them or several, and when another spelling meant the same one.
+        """
+        if not self._sources:
+            return None
+        if self.unknown is not None and not self._index.fits(written):
+            self.unknown.add(written)
+            return None
+        try:
+            return self._sources[self._index.find_once(written)]
+        except NameMatchError as error:
+            raise NameMatchError(f"{self._file}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is known beside a file of picks while it is read.
+
+    Attributes
+    ----------
+    known : the micrographs, where the user named them.
+    pixel_size : Å per pixel that the user gave; wins over the file's own and the micrographs'.
+    downsample : how many times the picture that Topaz saw was smaller than the micrograph.
+    """
+
+    known: KnownMicrographs = field(default_factory=KnownMicrographs)
+    pixel_size: float | None = None
+    downsample: float = 1.0
+
+    def picks(
+        self,
+        path: Path,
+        written: str,
+        points: Sequence[Sequence[float]] | NDArray[np.float64],
+        frame: Frame,
+        *,
+        scores: ArrayLike | None = None,
+        diameter: float | None = None,
+        diameter_px: float | None = None,
+        box: ArrayLike | None = None,
+        shape_hw: tuple[int, int] | None = None,
+        pixel_size: float | None = None,
+    ) -> Picks:
+        """Picks in the image frame from points as the file has them, on the micrograph that the name `written` means.
+
+        `diameter` is in Å and is dropped when no pixel size is known, `diameter_px` in pixels. `shape_hw` and `pixel_size` are
+        the file's own. The micrograph's group and UID are the picks'.
+        """
+        source = self.known.find(written)
+        if self.known.unknown is not None and written in self.known.unknown:
+            return Picks(written)  # without its micrograph the points may not be convertible, and nobody wants them
+        if source is not None:
+            actual, header_size = _shape_and_pixel_size(source)
+            if frame.unit == "px" and None not in (actual, shape_hw) and actual != shape_hw:
+                raise CryopickError(f"{path}: {written} has (rows, columns) {shape_hw} there, but {source.path} has {actual}")
+            shape_hw = actual or shape_hw
+            pixel_size = pixel_size or source.pixel_size or header_size
+        pixel_size = self.pixel_size or pixel_size
+        if diameter_px is not None:
+            diameter = diameter_px * (pixel_size or 1.0)
+        elif pixel_size is None:
+            diameter = None
+        values = _finite_scores(path, written, scores)
+        try:
+            xy = np.zeros((0, 2))
+            if len(points):
+                xy = frame.to_image(points, shape_hw=shape_hw, pixel_size=pixel_size, box=box)
+            if source is None:
+                return Picks(written, xy, values, diameter, shape_hw, pixel_size)
+            return Picks(source.name, xy, values, diameter, shape_hw, pixel_size, source.optics_group, source.uid)
+        except CryopickError as error:
+            raise CryopickError(f"{path}: picks of {written}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Choices that some formats leave to the user.
+
+    Attributes
+    ----------
+    box : side in pixels of the boxes that box formats hold; the diameter's when None.
+    downsample : as in `Reading`.
+    """
+
+    box: int | None = None
+    downsample: float = 1.0
+
+    def box_of(self, picks: Picks) -> int:
+        """The box's side in pixels. Raises `SettingError` when neither a box nor a diameter is known."""
+        if self.box is not None:
+            return self.box
+        if picks.diameter_px is None:
+            raise SettingError(f"{picks.micrograph}: this format holds boxes; give a box size, or picks with a diameter")
+        return round(picks.diameter_px)
+
+
+def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArray[np.float64]:
+    """The picks' points (n, 2) as a format with this frame writes them. Raises `CryopickError` naming the micrograph."""
+    if not len(picks):
+        return np.zeros((0, 2))
+    try:
+        return frame.from_image(picks.xy, shape_hw=picks.shape_hw, pixel_size=picks.pixel_size, box=box)
+    except CryopickError as error:
+        raise CryopickError(f"{picks.micrograph}: {error}") from None
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[TextIO]:
+    """A text file to write to that is there whole in the end or not at all; names keep bytes that are not UTF-8."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding=_ENCODING, errors=_ERRORS, newline="") as file:
+        yield file
+
+
+@contextmanager
+def spool(folder: Path) -> Iterator[TextIO]:
+    """A nameless file on the folder's disk, for rows that come before what has to stand above them."""
+    with tempfile.TemporaryFile("w+", encoding=_ENCODING, errors=_ERRORS, newline="", dir=folder) as file:
+        yield file
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A first look at what is to be read: a file's beginning as text, or a folder's entries."""
+
+    path: Path
+    head: str
+    entries: tuple[str, ...]
+
+    @staticmethod
+    def at(path: Path) -> "Glance":
+        try:
+            if path.is_dir():
+                return Glance(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
+            with path.open("rb") as file:
+                return Glance(path, file.read(HEAD_BYTES).decode("utf-8", "replace"), ())
+        except OSError as error:
+            raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
+
+
+class UniqueNames:
+    """Names as a format writes them, of which no two micrographs may share one: their picks would become one micrograph's."""
+
+    def __init__(self, path: Path, spell: Callable[[str], str]) -> None:
+        self._path = path
+        self._spell = spell
+        self._micrographs: dict[str, str] = {}
+
+    def add(self, micrograph: str) -> str:
+        """How a micrograph is named in the file. Raises `NameMatchError` where another one has that name already."""
+        name = self._spell(micrograph)
+        if name in self._micrographs:
+            both = f"{self._micrographs[name]} and {micrograph}"
+            raise NameMatchError(f"{self._path}: {both} would both be written as {name}; rename one, or write them apart")
+        self._micrographs[name] = micrograph
+        return name
+
+
+class PickFormat(Protocol):
+    """One program's way to keep picks. A new one is a class in a module of its own and a line in `FORMATS`.
+
+    Attributes
+    ----------
+    frame : how it writes a point.
+    suffix : how its files' names end.
+    single : whether one file holds the picks of all micrographs; else each has its own, in a folder.
+    """
+
+    frame: ClassVar[Frame]
+    suffix: ClassVar[str]
+    single: ClassVar[bool]
+
+    def recognises(self, glance: Glance) -> bool:
+        """Whether a file or folder looks like this format."""
+        ...
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """The picks of each micrograph, in the order in which they come."""
+        ...
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """Write each micrograph's picks, taking them one by one; every file whole or not at all."""
+        ...
+
+
+class OneFileEach(ABC):
+    """Formats with a file for each micrograph, named like it: reads a single file or a folder, writes either.
+
+    Attributes
+    ----------
+    suffix : what follows the micrograph's stem in a file's name.
+    folder : where in a folder the files lie.
+    """
+
+    suffix: ClassVar[str]
+    single: ClassVar[bool] = False
+    folder: ClassVar[str] = "."
+
+    @abstractmethod
+    def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """The picks of one file; `written` is the micrograph's name as far as the file's name tells."""
+
+    @abstractmethod
+    def text(self, picks: Picks, writing: Writing) -> str:
+        """One file's content."""
+
+    def recognises(self, glance: Glance) -> bool:
+        """By the name: the file's, or that of a file in the folder."""
+        return any(name.lower().endswith(self.suffix) for name in (glance.path.name, *glance.entries))
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        files = self.files(path) if path.is_dir() else [path]
+        if not files:
+            raise FileError(path, f"holds no file that ends in {self.suffix}", "Name the folder of the files, or another format")
+        return [self.read_one(file, stem(_without(file.name, self.suffix)), reading) for file in files]
+
+    def files(self, folder: Path) -> list[Path]:
+        """The format's files in a folder, by name."""
+        inner = folder / self.folder
+        entries = (inner if inner.is_dir() else folder).iterdir()
+        return sorted(entry for entry in entries if entry.name.lower().endswith(self.suffix) and not entry.name.startswith("."))
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        single = path.name.lower().endswith(self.suffix) and not path.is_dir()
+        places = UniqueNames(path, lambda name: path.name if single else f"{stem(name)}{self.suffix}")
+        for each in picks:
+            place = places.add(each.micrograph)
+            write_text(path if single else path / self.folder / place, self.text(each, writing))
+
+
+def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
+    """Row numbers of each name, names in the order in which they first occur, rows in theirs."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    group = np.fromiter(map(numbers.__getitem__, names), np.intp, len(names))
+    rows = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group, minlength=len(numbers)))
+    return dict(zip(numbers, np.split(rows, ends[:-1]), strict=True)) if numbers else {}
+
+
+def _finite_scores(path: Path, written: str, scores: ArrayLike | None) -> NDArray[np.float32] | None:
+    if scores is None:
+        return None
+    values = np.asarray(scores, np.float32)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+        raise FileError(path, f"pick {row} of {written} has a score that is not a number", "Mend or remove that pick")
+    return values
+
+
+def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float | None]:
+    if isinstance(source, Shaped):
+        return source.shape_hw, source.pixel_size
+    if source.path is None:
+        return None, None
+    try:
+        return read_shape(source.path)
+    except FileError as error:  # the picks may do without; where they do not, the frame says so
+        logger.warning("%s", error)
+        return None, None
+
+
+def _without(name: str, suffix: str) -> str:
+    return name[: -len(suffix)] if name.lower().endswith(suffix) else name

@@ -1,0 +1,105 @@
+"""COCO JSON: one category, a box a particle as corner and size in pixels, as detection networks are trained with."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cryopick.coordinates import Frame
+from cryopick.errors import FileError
+from cryopick.io.picks.base import Glance, Reading, Writing, placed, spool, text_file
+from cryopick.io.tables.delimited import parse_numbers, read_text
+from cryopick.types import Picks
+
+FRAME = Frame(anchor="corner", box_centre="middle")
+
+_DECIMALS = 3
+
+
+class Coco:
+    """Boxes fit the particle, so the median of their sides is read as the diameter. Images without boxes are kept."""
+
+    frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".json"
+    single: ClassVar[bool] = True
+
+    def recognises(self, glance: Glance) -> bool:
+        return glance.path.suffix.lower() == ".json" and glance.head.lstrip("\ufeff \r\n\t").startswith("{")
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        try:
+            content = json.loads(read_text(path))
+            boxes: dict[Any, list[Any]] = defaultdict(list)
+            for annotation in content["annotations"]:
+                boxes[annotation["image_id"]].append(annotation)
+            images = [(image, boxes.pop(image["id"], [])) for image in content["images"]]
+            if boxes:
+                found = f"has annotations of image {next(iter(boxes))!r}, which is not among its images"
+                raise FileError(path, found, "Add the image, or remove its annotations")
+            return [_read_image(path, image, annotations, reading) for image, annotations in images]
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+            found = f"is not COCO JSON with images and annotations ({type(error).__name__}: {error})"
+            raise FileError(path, found, "Give a file of annotations, or name another format") from None
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        images, count = [], 0
+        with text_file(path) as file, spool(path.parent) as annotations:
+            for image_id, each in enumerate(picks, 1):
+                images.append(_image(each, image_id))
+                for annotation in _annotations(each, image_id, count, writing):
+                    annotations.write((",\n" if count else "") + json.dumps(annotation))
+                    count += 1
+            file.write('{"categories": [{"id": 1, "name": "particle"}],\n"images": [\n')
+            file.write(",\n".join(map(json.dumps, images)))
+            file.write('\n],\n"annotations": [\n')
+            annotations.seek(0)
+            shutil.copyfileobj(annotations, file)
+            file.write("\n]}\n")
+
+
+def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], reading: Reading) -> Picks:
+    name = str(image["file_name"])
+    if any(len(annotation["bbox"]) != 4 for annotation in annotations):
+        raise FileError(path, f"{name} has a bbox that is not [x, y, width, height]", "Mend or remove that annotation")
+    values = [
+        parse_numbers(path, f"bbox of {name}", [str(annotation["bbox"][part]) for annotation in annotations]) for part in range(4)
+    ]
+    scored = bool(annotations) and all("score" in annotation for annotation in annotations)
+    shape_hw = (int(image["height"]), int(image["width"])) if image.get("height") and image.get("width") else None
+    sizes = np.stack(values[2:], axis=1)
+    return reading.picks(
+        path,
+        name,
+        np.stack(values[:2], axis=1),
+        FRAME,
+        scores=[annotation["score"] for annotation in annotations] if scored else None,
+        diameter_px=float(np.median(sizes)) if len(sizes) else None,
+        box=sizes,
+        shape_hw=shape_hw,
+    )
+
+
+def _image(picks: Picks, image_id: int) -> dict[str, Any]:
+    shape = {} if picks.shape_hw is None else {"height": picks.shape_hw[0], "width": picks.shape_hw[1]}
+    return {"id": image_id, "file_name": picks.micrograph, **shape}
+
+
+def _annotations(picks: Picks, image_id: int, before: int, writing: Writing) -> Iterable[dict[str, Any]]:
+    if not len(picks):
+        return
+    side = writing.box_of(picks)
+    for number, (x, y) in enumerate(placed(picks, FRAME, box=side).tolist()):
+        annotation = {
+            "id": before + number + 1,
+            "image_id": image_id,
+            "category_id": 1,
+            "bbox": [round(x, _DECIMALS), round(y, _DECIMALS), side, side],
+            "area": side * side,
+            "iscrowd": 0,
+        }
+        score = {} if picks.scores is None else {"score": round(float(picks.scores[number]), 6)}
+        yield annotation | score

@@ -1,0 +1,58 @@
+"""CryoPPP's CSV of one micrograph: centres and diameters in pixels, rows counted from the last row of the MRC."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from cryopick.coordinates import Frame
+from cryopick.errors import FileError
+from cryopick.io.picks.base import Glance, OneFileEach, Reading, Writing, placed
+from cryopick.io.tables.delimited import parse_numbers, read_delimited
+from cryopick.types import Picks
+
+FRAME = Frame(rows="up", quantum=1.0)
+
+_X, _Y, _DIAMETER = "X-Coordinate", "Y-Coordinate", "Diameter"
+_ALREADY_FLIPPED = (".jpg", ".jpeg", ".png")
+
+
+class CryopppCsv(OneFileEach):
+    """`X-Coordinate,Y-Coordinate,Diameter`; CryoPPP's denoised JPEGs are upside down already, and have these rows as theirs."""
+
+    frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".csv"
+
+    def recognises(self, glance: Glance) -> bool:
+        if glance.entries:
+            first = next(iter(self.files(glance.path)), None)
+            return first is not None and self.recognises(Glance.at(first))
+        return _X in glance.head.split("\n", 1)[0]
+
+    def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        columns = read_delimited(path)
+        missing = [name for name in (_X, _Y) if name.lower() not in columns]
+        if missing:
+            raise FileError(path, f"has no column {', '.join(missing)}", "Give a CSV of CryoPPP, or name another format")
+        points = np.stack([parse_numbers(path, name, columns[name.lower()]) for name in (_X, _Y)], axis=1)
+        diameters = parse_numbers(path, _DIAMETER, columns.get(_DIAMETER.lower(), []))
+        source = reading.known.find(written)
+        return reading.picks(
+            path,
+            written,
+            points,
+            _frame_of(written if source is None else source.name),
+            diameter_px=float(np.median(diameters)) if len(diameters) else None,
+        )
+
+    def text(self, picks: Picks, writing: Writing) -> str:
+        points = placed(picks, _frame_of(picks.micrograph)).astype(np.int64).tolist()
+        if picks.diameter_px is None:
+            return f"{_X},{_Y}\n" + "".join(f"{x},{y}\n" for x, y in points)
+        diameter = round(picks.diameter_px)
+        return f"{_X},{_Y},{_DIAMETER}\n" + "".join(f"{x},{y},{diameter}\n" for x, y in points)
+
+
+def _frame_of(name: str) -> Frame:
+    return replace(FRAME, rows="down") if name.lower().endswith(_ALREADY_FLIPPED) else FRAME

@@ -1,0 +1,132 @@
+"""CryoSPARC's ``.cs``: a NumPy structured array with each pick's place as a fraction of its micrograph's width and height."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import Frame
+from cryopick.errors import CryopickError, FileError
+from cryopick.files import atomic_path
+from cryopick.io.names import uid
+from cryopick.io.picks.base import Glance, Reading, Writing, placed, split_by_name
+from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
+from cryopick.types import Picks
+
+FRAME = Frame(unit="fraction")
+
+_PATH, _SHAPE, _SIZE = "location/micrograph_path", "location/micrograph_shape", "location/micrograph_psize_A"
+_GROUP, _UID = "location/exp_group_id", "location/micrograph_uid"
+_X, _Y, _SCORE = "location/center_x_frac", "location/center_y_frac", "pick_stats/ncc_score"
+
+
+class Cs:
+    """The fields that CryoSPARC's own pickers fill; `pick_stats/ncc_score` is the score.
+
+    A micrograph's uid is that of its exposure, or the one that CryoSPARC put before its name, so that picks on exported
+    micrographs join theirs; other uids are made from the name and the pick's number. The exposure group is the picks' optics
+    group.
+    """
+
+    frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".cs"
+    single: ClassVar[bool] = True
+
+    def recognises(self, glance: Glance) -> bool:
+        return glance.path.suffix.lower() == ".cs" and not glance.path.is_dir()
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        rows = load_cs(path)
+        missing = [name for name in (_PATH, _X, _Y) if name not in _fields(rows)]
+        if missing:
+            remedy = "Give the picks of a CryoSPARC job; for extracted particles that is the passthrough file"
+            raise FileError(path, f"has no {', '.join(missing)}", remedy)
+        points = np.stack([_finite(path, rows, name) for name in (_X, _Y)], axis=1)
+        scores = _finite(path, rows, _SCORE) if _SCORE in _fields(rows) else None
+        shapes = number_column(path, rows, _SHAPE, width=2) if _SHAPE in _fields(rows) else None
+        sizes = number_column(path, rows, _SIZE) if _SIZE in _fields(rows) else None
+        groups = number_column(path, rows, _GROUP) if _GROUP in _fields(rows) else None
+        uids = number_column(path, rows, _UID) if _UID in _fields(rows) else None
+        found = []
+        for name, chosen in split_by_name(text_column(path, rows, _PATH)).items():
+            first = chosen[0]
+            picks = reading.picks(
+                path,
+                name,
+                points[chosen],
+                FRAME,
+                scores=None if scores is None else scores[chosen],
+                shape_hw=None if shapes is None else (int(shapes[first, 0]), int(shapes[first, 1])),
+                pixel_size=None if sizes is None else float(sizes[first]) or None,
+            )
+            group = picks.optics_group if groups is None else int(groups[first]) or 1
+            number = picks.uid if uids is None or picks.uid is not None else int(uids[first]) or None
+            found.append(replace(picks, optics_group=group, uid=number))
+        return found
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        parts = [_rows(each) for each in picks]
+        longest = max((part.dtype[_PATH].itemsize for part in parts), default=1)
+        optional = [name for name in (_SIZE, _SCORE) if parts and all(name in _fields(part) for part in parts)]
+        rows = np.empty(sum(map(len, parts)), _dtype(longest, optional))
+        start = 0
+        for part in parts:
+            for name in _fields(rows):
+                rows[name][start : start + len(part)] = part[name]
+            start += len(part)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+
+
+def _dtype(path_length: int, optional: Iterable[str]) -> np.dtype[np.void]:
+    fields: list[tuple[Any, ...]] = [
+        ("uid", "<u8"),
+        (_UID, "<u8"),
+        (_GROUP, "<u4"),
+        (_PATH, f"S{path_length}"),
+        (_SHAPE, "<u4", (2,)),
+        (_X, "<f4"),
+        (_Y, "<f4"),
+    ]
+    return np.dtype(fields + [(name, "<f4") for name in optional])
+
+
+def _rows(picks: Picks) -> NDArray[np.void]:
+    if picks.shape_hw is None:
+        raise CryopickError(f"{picks.micrograph}: a .cs file needs the micrograph's shape; give the micrographs")
+    name = picks.micrograph.encode("utf-8", "surrogateescape")
+    optional = [field for field, value in ((_SIZE, picks.pixel_size), (_SCORE, picks.scores)) if value is not None]
+    rows = np.zeros(len(picks), _dtype(max(len(name), 1), optional))
+    known_uid = uid(picks.micrograph) if picks.uid is None else picks.uid
+    rows["uid"] = [_made_uid(name, number) for number in range(len(picks))]
+    rows[_UID] = _made_uid(name, None) if known_uid is None else known_uid
+    rows[_GROUP] = picks.optics_group
+    rows[_PATH] = name
+    rows[_SHAPE] = picks.shape_hw
+    rows[_X], rows[_Y] = placed(picks, FRAME).T
+    if picks.pixel_size is not None:
+        rows[_SIZE] = picks.pixel_size
+    if picks.scores is not None:
+        rows[_SCORE] = picks.scores
+    return rows
+
+
+def _made_uid(name: bytes, number: int | None) -> int:
+    digest = hashlib.blake2b(name + (b"" if number is None else b"\0%d" % number), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _finite(path: Path, rows: NDArray[np.void], name: str) -> NDArray[np.float64]:
+    values = number_column(path, rows, name).astype(np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+        raise FileError(path, f"row {row} has {name} {values[row - 1]}, not a number", "Remove that pick and save the file again")
+    return values
+
+
+def _fields(rows: NDArray[np.void]) -> tuple[str, ...]:
+    return rows.dtype.names or ()

@@ -1,0 +1,38 @@
+"""EMAN2's ``info/NAME_info.json``: centres in pixels, each with the name of what was picked."""
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+from cryopick.coordinates import Frame
+from cryopick.errors import FileError
+from cryopick.io.picks.base import Glance, OneFileEach, Reading, Writing, placed
+from cryopick.io.tables.delimited import parse_numbers, read_text
+from cryopick.types import Picks
+
+FRAME = Frame()
+
+
+class Eman2Json(OneFileEach):
+    """The list `boxes`; whatever else EMAN2 keeps in the file is passed over, and a written file holds nothing else."""
+
+    frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = "_info.json"
+    folder: ClassVar[str] = "info"
+
+    def recognises(self, glance: Glance) -> bool:
+        return super().recognises(glance) or (bool(glance.entries) and bool(self.files(glance.path)))
+
+    def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        try:
+            info = json.loads(read_text(path))
+            boxes = info.get("boxes", [])
+            x, y = ([str(box[axis]) for box in boxes] for axis in (0, 1))
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
+            raise FileError(path, 'is not JSON with "boxes": [[x, y, name], …]', "Export the boxes from EMAN2 again") from None
+        points = zip(parse_numbers(path, "x", x), parse_numbers(path, "y", y), strict=True)
+        return reading.picks(path, written, list(points), FRAME)
+
+    def text(self, picks: Picks, writing: Writing) -> str:
+        boxes = ",\n".join(f'  [{x:.3f}, {y:.3f}, "manual"]' for x, y in placed(picks, FRAME).tolist())
+        return '{\n "boxes": [' + (f"\n{boxes}\n " if boxes else "") + "]\n}\n"

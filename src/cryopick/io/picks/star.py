@@ -1,0 +1,173 @@
+"""RELION's flat STAR: one row a particle, with the micrograph's name; also what CryoSPARC imports."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import Frame, relion_rows
+from cryopick.errors import FileError
+from cryopick.io.names import stem, without_uid
+from cryopick.io.picks.base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, read_star, star_text
+from cryopick.types import Picks
+
+FRAME = Frame()
+_DECIMALS = 6
+NO_SCORE = -999.0  # what RELION writes for particles picked by hand
+
+_LABELS = ["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnOpticsGroup"]
+
+
+class FlatStar:
+    """All picks in one table; an optics table keeps the pixel sizes, and the diameter where it is one for all.
+
+    Rows of TIFFs are counted from the last, as RELION does. Micrographs without picks leave no trace.
+    """
+
+    frame: ClassVar[Frame] = FRAME
+    suffix: ClassVar[str] = ".star"
+    single: ClassVar[bool] = True
+
+    def recognises(self, glance: Glance) -> bool:
+        return "_rlnMicrographName" in glance.head and "_rlnCoordinateX" in glance.head
+
+    def read(self, path: Path, reading: Reading) -> list[Picks]:
+        tables = read_star(path)
+        table = next((table for table in tables.values() if "rlnCoordinateX" in table), None)
+        if table is None:
+            blocks = ", ".join(f"data_{name}" for name in tables)
+            raise FileError(path, f"has no table with _rlnCoordinateX (only {blocks})", "Give a STAR file of picks or particles")
+        points = coordinates(table)
+        merits = figures_of_merit(table)
+        pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
+        groups = table.numbers("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
+        found = []
+        for name, rows in split_by_name(table.text("rlnMicrographName")).items():
+            picks = reading.picks(
+                path,
+                name,
+                points[rows],
+                self.frame_of(name, reading),
+                scores=None if merits is None else unless_by_hand(merits[rows]),
+                diameter=_first(diameters, rows),
+                pixel_size=_first(pixel_sizes, rows),
+            )
+            found.append(picks if groups is None else replace(picks, optics_group=int(_first(groups, rows) or 1)))
+        return found
+
+    def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        optics = _OpticsGroups()
+        names = UniqueNames(path, self.name_for)
+        with text_file(path) as file, spool(path.parent) as rows:
+            for each in picks:
+                if len(each):
+                    rows.write(self._rows(each, names.add(each.micrograph), optics.number(each)))
+            file.write(optics.text() + loop_header("particles", _LABELS))
+            rows.seek(0)
+            shutil.copyfileobj(rows, file)
+
+    def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
+        """The frame of one micrograph's coordinates."""
+        return relion_frame(self.frame, name, reading)
+
+    def name_for(self, name: str) -> str:
+        """How the micrograph is named in the file."""
+        return name
+
+    def _rows(self, picks: Picks, name: str, optics_group: int) -> str:
+        points = placed(picks, self.frame_of(picks.micrograph))
+        scores = np.full(len(picks), NO_SCORE) if picks.scores is None else picks.scores
+        return loop_rows([[name] * len(picks), points[:, 0], points[:, 1], scores, [optics_group] * len(picks)])
+
+
+class CryosparcStar(FlatStar):
+    """The flat table with bare file names, CryoSPARC's UID taken off; rows always in the file's order."""
+
+    def recognises(self, glance: Glance) -> bool:
+        return False  # nothing but the names tells it from a flat STAR, and that reads it
+
+    def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
+        return self.frame
+
+    def name_for(self, name: str) -> str:
+        return without_uid(name)
+
+
+def relion_frame(frame: Frame, name: str, reading: Reading | None = None) -> Frame:
+    """The frame with rows counted as RELION counts them in this micrograph, whose name may lack its extension in the file."""
+    source = None if reading is None or stem(name) != PurePosixPath(name).name else reading.known.find(name)
+    return replace(frame, rows=relion_rows(name if source is None else source.name))
+
+
+def coordinates(table: StarTable) -> NDArray[np.float64]:
+    """The particles' coordinates (n, 2) as the table has them."""
+    return np.stack([table.numbers("rlnCoordinateX"), table.numbers("rlnCoordinateY")], axis=1)
+
+
+def figures_of_merit(table: StarTable) -> NDArray[np.float64] | None:
+    """The particles' figures of merit, None where the table has none."""
+    return table.numbers("rlnAutopickFigureOfMerit") if "rlnAutopickFigureOfMerit" in table else None
+
+
+def unless_by_hand(merits: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Figures of merit of one micrograph, None where all are RELION's mark for "picked by hand"."""
+    return None if len(merits) and (merits == NO_SCORE).all() else merits
+
+
+def _per_particle(tables: dict[str, StarTable], table: StarTable, labels: Sequence[str]) -> list[NDArray[np.float64] | None]:
+    """For each label its value for every particle, from the row itself or from its optics group; None where no one gives it."""
+    optics = tables.get("optics")
+    shared = [label for label in labels if label not in table and optics is not None and label in optics]
+    found = {label: table.numbers(label) for label in labels if label in table}
+    if optics is not None and len(optics) == 1:
+        found |= {label: np.repeat(optics.numbers(label), len(table)) for label in shared}
+    elif optics is not None and shared and "rlnOpticsGroup" in optics and "rlnOpticsGroup" in table:
+        number = {group: row for row, group in enumerate(optics.numbers("rlnOpticsGroup").tolist())}
+        groups, which = np.unique(table.numbers("rlnOpticsGroup"), return_inverse=True)
+        rows = [number.get(group, len(number)) for group in groups.tolist()]  # a group that is not listed gives NaN
+        found |= {label: np.append(optics.numbers(label), np.nan)[rows][which] for label in shared}
+    return [found.get(label) for label in labels]
+
+
+def _first(values: NDArray[np.float64] | None, rows: NDArray[np.intp]) -> float | None:
+    value = None if values is None else float(values[rows[0]])
+    return None if value is None or not np.isfinite(value) else value
+
+
+class _OpticsGroups:
+    """The picks' own optics groups. One that has several pixel sizes keeps its number for the first; the others get free ones."""
+
+    def __init__(self) -> None:
+        self._diameters: dict[int, set[float | None]] = {}
+        self._numbers: dict[tuple[int, float | None], int] = {}
+
+    def number(self, picks: Picks) -> int:
+        size = None if picks.pixel_size is None else round(picks.pixel_size, _DECIMALS)
+        key = (picks.optics_group, size)
+        if key not in self._numbers:
+            taken = set(self._numbers.values())
+            self._numbers[key] = max(taken) + 1 if picks.optics_group in taken else picks.optics_group
+        self._diameters.setdefault(self._numbers[key], set()).add(picks.diameter)
+        return self._numbers[key]
+
+    def text(self) -> str:
+        """The optics table, nothing where a pixel size is unknown: a table that leaves a group out would be wrong."""
+        numbered = sorted((number, size) for (_, size), number in self._numbers.items() if size is not None)
+        if not numbered or len(numbered) < len(self._numbers):
+            return ""
+        groups, sizes = [number for number, _ in numbered], [size for _, size in numbered]
+        optics: dict[str, Column] = {
+            "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups],
+            "rlnOpticsGroup": groups,
+            "rlnMicrographPixelSize": sizes,
+        }
+        single = [next(iter(self._diameters[group])) for group in groups if len(self._diameters[group]) == 1]
+        known = [value for value in single if value is not None]
+        if len(known) == len(sizes):
+            optics["rlnParticleDiameter"] = known
+        return star_text({"optics": optics}) + "\n"

@@ -1,0 +1,1 @@
+"""Tables: STAR, delimited text and CryoSPARC arrays."""

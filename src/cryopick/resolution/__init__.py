@@ -1,0 +1,1 @@
+"""Half-maps and Fourier shell correlation from picks."""

@@ -1,0 +1,65 @@
+"""The files about all micrographs of a run, put together from the records of each, in the order of the input."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from cryopick.runs.folder import RunFolder
+from cryopick.runs.records import Outcome, read_record
+from cryopick.runs.settings import RunSettings
+from cryopick.errors import CryopickError
+from cryopick.io.picks.formats import place_in, write_picks
+from cryopick.io.picks.base import text_file
+from cryopick.io.picks.relion import INDEX, INDEX_3_1, coordinate_file, write_index
+from cryopick.types import Picks
+
+COLUMNS = ["name", "path", "picks", "seconds", "diameter", "pixel_size", "status", "error", "notes"]
+
+
+def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], settings: RunSettings) -> list[str]:
+    """Write ``particles.star``, RELION's index, ``micrographs.csv`` and the further formats.
+
+    `outcomes` come with the stems of their records; one outcome and the picks of one micrograph at a time are in memory. A
+    format that cannot hold these picks is left out and told in the result; the others are written.
+    """
+    with folder.writing():
+        folder.note_assembled(folder.particles, folder.table, folder.relion / INDEX, folder.relion / INDEX_3_1)
+        finished = _write_table(folder.table, outcomes)
+        write_picks(_picks(folder, finished), folder.particles, format="star")
+        write_index([(name, folder.relion / coordinate_file(name)) for name in finished.values()], folder.relion)
+        return [problem for name in settings.formats for problem in _write_format(folder, name, finished)]
+
+
+def format_path(folder: RunFolder, name: str) -> Path:
+    """Where a format is written, in a folder of its own."""
+    return place_in(folder.path / name, "particles", format=name)
+
+
+def _write_format(folder: RunFolder, name: str, finished: Mapping[str, str]) -> list[str]:
+    place = folder.path / name
+    foreign = set(place.rglob("*")) - folder.assembled()
+    try:
+        write_picks(_picks(folder, finished), format_path(folder, name), format=name)
+    except CryopickError as error:
+        return [f"{name} was not written: {error}"]
+    finally:
+        folder.note_assembled(*(path for path in sorted(place.rglob("*")) if path.is_file() and path not in foreign))
+    return []
+
+
+def _picks(folder: RunFolder, finished: Mapping[str, str]) -> Iterator[Picks]:
+    return (read_record(folder.record(stem)).to_picks() for stem in finished)
+
+
+def _write_table(path: Path, outcomes: Iterable[tuple[str, Outcome]]) -> dict[str, str]:
+    """The names of the finished micrographs, by stem."""
+    finished = {}
+    with text_file(path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for stem, outcome in outcomes:
+            row = {name: getattr(outcome, name) for name in COLUMNS}
+            table.writerow((row | {"seconds": f"{outcome.seconds:.3f}", "notes": "; ".join(outcome.notes)}).values())
+            if outcome.status == "done":
+                finished[stem] = outcome.name
+    return finished

@@ -1,0 +1,101 @@
+"""What a run found, read back from its records: with the micrographs' shapes, which no flat STAR file holds."""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from cryopick.coordinates import IMAGE_FRAME
+from cryopick.runs.folder import RunFolder
+from cryopick.runs.records import Record, read_record
+from cryopick.errors import FileError
+from cryopick.io.picks.formats import read_picks
+from cryopick.io.picks.base import KnownMicrographs, Reading, Source
+from cryopick.types import Picks, checked_pixel_size
+
+
+@dataclass(frozen=True)
+class PickedMicrograph:
+    """A micrograph as its picks remember it, a `Source` wherever its file may be now."""
+
+    name: str
+    shape_hw: tuple[int, int] | None
+    pixel_size: float | None
+    optics_group: int
+    uid: int | None
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, picks: Picks) -> "PickedMicrograph":
+        return cls(picks.micrograph, picks.shape_hw, picks.pixel_size, picks.optics_group, picks.uid)
+
+
+def is_run(path: Path) -> bool:
+    """Whether this is the output folder of `cryopick pick`."""
+    folder = RunFolder(path)
+    return os.path.isfile(folder.settings) and os.path.isfile(folder.table)  # noqa: PTH113 - False for closed folders too
+
+
+def run_picks(
+    path: Path,
+    *,
+    micrographs: Sequence[Source] | None = None,
+    unknown: set[str] | None = None,
+    pixel_size: float | None = None,
+) -> list[Picks]:
+    """Picks of every finished micrograph of a run: those in its ``particles.star``, and those without any pick.
+
+    `micrographs`, `unknown` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
+    """
+    folder = RunFolder(path)
+    known = KnownMicrographs(micrographs or (), unknown=unknown, file=path)
+    reading = Reading(known, checked_pixel_size(pixel_size, str(path)))
+    with folder.table.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
+        finished = {row["name"] for row in csv.DictReader(table) if row["status"] == "done"}
+    paths = sorted(folder.records.glob("*.json"))
+    records = ((path, _read(path)) for path in paths)
+    found = [_picks(path, record, reading) for path, record in records if record.outcome.name in finished]
+    return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
+
+
+def read_picks_or_run(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    micrographs: Sequence[Source] | None = None,
+    unknown: set[str] | None = None,
+    pixel_size: float | None = None,
+    downsample: float = 1.0,
+) -> list[Picks]:
+    """As `read_picks`, and where no format is named, also of a run's output folder."""
+    if format is None and is_run(path):
+        return run_picks(path, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size)
+    return read_picks(path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
+
+
+def _read(path: Path) -> Record:
+    try:
+        return read_record(path)
+    except msgspec.DecodeError as error:
+        raise FileError(
+            path, f"is damaged ({error})", "Run the same `cryopick pick` again; it picks that micrograph anew"
+        ) from None
+
+
+def _picks(path: Path, record: Record, reading: Reading) -> Picks:
+    picks = record.to_picks()
+    found = reading.picks(
+        path,
+        picks.micrograph,
+        picks.xy,
+        IMAGE_FRAME,
+        scores=picks.scores,
+        diameter=picks.diameter,
+        diameter_px=picks.diameter if picks.pixel_size is None else None,
+        shape_hw=picks.shape_hw,
+        pixel_size=picks.pixel_size,
+    )
+    return replace(found, optics_group=picks.optics_group, uid=picks.uid)

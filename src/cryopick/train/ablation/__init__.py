@@ -1,0 +1,1 @@
+"""Variants of the published systems, trained and compared."""

@@ -1,0 +1,1 @@
+"""Training examples: labelled micrographs, crops, targets and augmentation."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of trained weights on a user's micrographs."""

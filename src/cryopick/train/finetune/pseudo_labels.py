@@ -1,0 +1,48 @@
+"""What a network's own picks can teach: the sure ones as labels, the unsure ones as places to keep quiet about."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import inside
+from cryopick.evaluate.matching import match_points, neighbours
+from cryopick.io.datasets.cryoppp import LabelledMicrograph
+from cryopick.types import Picks
+
+
+def doubtful_places(found: Picks, truth: Picks, *, doubt: float) -> Picks:
+    """Picks of score `doubt` or more with no label within half a diameter: particles, perhaps, that nobody labelled."""
+    radius_px = (truth.diameter_px or found.diameter_px or 0.0) / 2
+    likely = above(found, doubt)
+    if len(found) and len(truth):
+        likely[neighbours(found.xy, truth.xy, radius_px=radius_px).found] = False
+    return found.where(likely)
+
+
+def self_labelled(one: LabelledMicrograph, found: Picks, *, sure: float) -> LabelledMicrograph:
+    """A micrograph whose labels are the picks of score `sure` or more; labels that it had are forgotten."""
+    kept = found.where(above(found, sure))
+    return LabelledMicrograph(one.source, replace(kept, scores=None, diameter=one.truth.diameter), Picks(one.source.name))
+
+
+def agreeing(before: Sequence[Picks], after: Sequence[Picks], *, threshold: float, border: float) -> tuple[int, int, int]:
+    """Picks above the threshold before, after, and the pairs of both, nearer than half a diameter, one to one.
+
+    Those within `border` diameters of the edges do not count.
+    """
+    counts = np.zeros(3, int)
+    for old, new in zip(before, after, strict=True):
+        radius_px = (old.diameter_px or new.diameter_px or 1.0) / 2
+        sides = []
+        for each in (old, new):
+            chosen = each.where(above(each, threshold))
+            sides.append(chosen.xy[inside(chosen.xy, each.shape_hw or (0, 0), border=2 * radius_px * border)])
+        counts += [len(sides[0]), len(sides[1]), len(match_points(*sides, radius_px=radius_px).pairs)]
+    return int(counts[0]), int(counts[1]), int(counts[2])
+
+
+def above(picks: Picks, threshold: float) -> NDArray[np.bool_]:
+    """Which picks score `threshold` or more."""
+    return np.zeros(len(picks), bool) if picks.scores is None else picks.scores >= np.float32(threshold)

@@ -1,0 +1,1 @@
+"""Training recipes, one for each kind of network."""

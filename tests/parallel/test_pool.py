@@ -1,0 +1,124 @@
+"""Worker processes: their number, their threads, and what happens when one dies."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import stub_pool
+
+from cryopick.errors import CryopickError
+from cryopick.parallel.pool import run_tasks
+
+
+def no_loss(task: int, reason: str) -> int:
+    raise AssertionError(f"{task} was lost: {reason}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_every_task_gives_one_result(workers, count):
+    found = list(run_tasks(range(count), stub_pool.start_double, workers=workers, lost=no_loss))
+    assert sorted(found) == [2 * number for number in range(count)]
+
+
+def test_the_workers_are_exactly_as_many_as_asked_and_not_this_process():
+    pids = set(run_tasks(range(12), stub_pool.start_pid, workers=2, lost=no_loss))
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_one_worker_is_this_process():
+    assert set(run_tasks(range(3), stub_pool.start_pid, workers=1, lost=no_loss)) == {os.getpid()}
+
+
+def test_a_task_is_drawn_only_when_a_worker_is_free():
+    drawn = []
+
+    def endless():
+        for number in range(10**9):
+            drawn.append(number)
+            yield number
+
+    results = run_tasks(endless(), stub_pool.start_double, workers=2, lost=no_loss)
+    assert len([next(results) for _ in range(5)]) == 5
+    results.close()
+    assert len(drawn) <= 5 + 2
+
+
+def test_a_worker_computes_with_one_thread():
+    (threads,) = run_tasks([0], stub_pool.start_counting_threads, workers=2, lost=no_loss)
+    assert threads == {"opencv": 1, "torch": 1, "scipy.fft": 1, "more threads after computing": 0}
+
+
+def test_a_task_whose_worker_dies_once_is_done_by_another(tmp_path):
+    start = partial(stub_pool.start_dying, str(tmp_path), 1)
+    assert sorted(run_tasks(range(6), start, workers=2, lost=no_loss)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_task_whose_worker_dies_twice_is_lost_with_the_reason_and_the_others_go_on(tmp_path):
+    start = partial(stub_pool.start_dying, str(tmp_path), 2)
+    reasons = []
+
+    def lost(task: int, reason: str) -> int:
+        reasons.append(reason)
+        return -task
+
+    assert sorted(run_tasks(range(6), start, workers=2, lost=lost)) == [-3, 0, 1, 2, 4, 5]
+    (reason,) = reasons
+    assert "signal 9" in reason
+    assert "fewer workers" in reason
+
+
+def test_a_worker_reads_the_next_task_while_it_computes_one():
+    results = run_tasks(iter(range(10**9)), stub_pool.Waiting, workers=2, lost=no_loss)
+    assert len({next(results) for _ in range(6)}) == 6
+    results.close()
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_task_that_was_read_ahead_when_its_worker_died_is_not_blamed(tmp_path, deaths):
+    blamed = []
+
+    def lost(task: int, reason: str) -> int:
+        blamed.append(task)
+        return task
+
+    start = partial(stub_pool.Overlapping, str(tmp_path), deaths)
+    assert sorted(run_tasks(range(12), start, workers=2, lost=lost)) == list(range(12))
+    assert len(list(tmp_path.iterdir())) == deaths
+    assert blamed == [3] * (deaths - 1)
+
+
+def test_workers_have_the_environments_that_are_given_in_turn_and_this_process_has_not():
+    seats = run_tasks(
+        range(12), stub_pool.start_seat, workers=3, lost=no_loss, environments=[{"STUB_SEAT": "a"}, {"STUB_SEAT": "b"}]
+    )
+    assert set(seats) == {"a", "b"}
+    assert "STUB_SEAT" not in os.environ
+
+
+def test_no_worker_hears_ctrl_c_not_even_the_first():
+    words = "import stub_pool; from cryopick.parallel.pool import run_tasks as run"
+    words += "; print(*run([0, 1], stub_pool.start_hearing, workers=2, lost=None))"
+    command = [sys.executable, "-c", words]  # of its own: the first process that Python starts differs from others
+    assert subprocess.run(command, cwd=Path(stub_pool.__file__).parent, capture_output=True, text=True).stdout == "False False\n"
+
+
+def test_a_worker_that_cannot_start_ends_the_run():
+    with pytest.raises(CryopickError, match="ended with exit code 7 while it started"):
+        list(run_tasks(range(3), stub_pool.start_and_die, workers=2, lost=no_loss))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_of_a_task_is_raised_here(workers):
+    with pytest.raises(ValueError, match="task 0"):
+        list(run_tasks([0], stub_pool.start_raising, workers=workers, lost=no_loss))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_wait_where_there_is_no_task_at_the_moment(workers):
+    tasks = [None, 1, None, None, 2, 3, None]
+    assert sorted(run_tasks(tasks, stub_pool.start_double, workers=workers, lost=no_loss)) == [2, 4, 6]

@@ -1,0 +1,151 @@
+"""Picks in Å: the truth is at least as good as anything worse, and mended centres take centring errors away."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cryopick.cli import app
+from cryopick.errors import FileError
+from cryopick.io.picks.formats import write_picks
+from cryopick.resolution import half_maps as resolution
+from cryopick.resolution.half_maps import agreement, box_side, box_transforms, read_oriented, resolve_picks
+from cryopick.resolution.tables import HEADINGS
+from cryopick.types import Picks
+
+WORDS = ["-n", "2", "--size", "384", "--pixel-size", "6", "--preset", "resolution", "--set", "contrast=[4, 4]"]
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("resolution") / "set"
+    words = ["simulate", "--out", str(folder), *WORDS, "--structures", "barrel-D7", "--seed", "5", "--workers", "1"]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def micrographs(simulated):
+    return read_oriented(simulated)
+
+
+@pytest.fixture(scope="module")
+def best(micrographs):
+    return resolve_picks("truth", [one.truth for one in micrographs], micrographs)
+
+
+def moved(picks: Picks, by: np.ndarray) -> Picks:
+    return replace(picks, xy=picks.xy + by)
+
+
+def test_all_micrographs_show_one_structure_with_orientations(micrographs):
+    assert len(micrographs) == 2
+    assert all(len(one.rotations) == len(one.truth) > 5 for one in micrographs)
+    assert [one.truth.diameter for one in micrographs] == pytest.approx([170, 170])
+
+
+def test_micrographs_of_different_structures_are_refused(tmp_path):
+    words = ["simulate", "--out", str(tmp_path), "-n", "2", "--size", "192", "--pixel-size", "8", "--preset", "easy"]
+    assert CliRunner().invoke(app, [*words, "--workers", "1"], catch_exceptions=False).exit_code == 0
+    with pytest.raises(FileError, match="different structures"):
+        read_oriented(tmp_path)
+
+
+def test_a_micrograph_that_is_gone_is_named(simulated, tmp_path):
+    shutil.copytree(simulated, tmp_path / "set")
+    gone = sorted((tmp_path / "set" / "micrographs").iterdir())[0]
+    gone.unlink()
+    with pytest.raises(FileError, match=gone.name):
+        read_oriented(tmp_path / "set")
+
+
+def test_many_picks_are_not_in_memory_together(micrographs, best, monkeypatch):
+    counts = []
+
+    def counted(pixels, xy, *, side):
+        counts.append(len(xy))
+        return box_transforms(pixels, xy, side=side)
+
+    monkeypatch.setattr(resolution, "box_transforms", counted)
+    monkeypatch.setattr(resolution, "PIXELS_AT_ONCE", 4 * len(best.as_picked.first) ** 2)
+    again = resolve_picks("truth", [one.truth for one in micrographs], micrographs)
+    assert (max(counts), sum(counts)) == (4, 2 * best.truth)
+    np.testing.assert_allclose(again.as_picked.mean, best.as_picked.mean, atol=1e-4 * best.as_picked.mean.max())
+
+
+def test_the_truth_finds_itself_and_gives_a_map(best):
+    assert (best.missed, best.false, best.right) == (0, 0, best.truth)
+    assert best.errors.max() == 0
+    assert best.as_picked.correlation.resolution() == best.recentred.correlation.resolution() < 25
+
+
+def test_the_truth_is_not_worse_than_picks_with_centring_errors(micrographs, best, rng):
+    errors = [rng.normal(0, 15 / 6, one.truth.xy.shape) for one in micrographs]
+    worse = resolve_picks("moved", [moved(one.truth, by) for one, by in zip(micrographs, errors, strict=True)], micrographs)
+    assert np.median(worse.errors) == pytest.approx(15 * np.sqrt(2 * np.log(2)), rel=0.15)  # of a Rayleigh distribution
+    assert best.as_picked.correlation.resolution() < worse.as_picked.correlation.resolution()
+    assert worse.recentred.correlation.resolution() == pytest.approx(best.as_picked.correlation.resolution(), rel=0.15)
+
+
+def test_the_truth_agrees_with_itself_as_its_halves_do(best):
+    np.testing.assert_allclose(agreement(best, best).correlation, best.as_picked.correlation.correlation, atol=1e-6)
+
+
+def test_picks_that_are_all_off_in_one_way_agree_with_each_other_but_not_with_the_truth(micrographs, best):
+    # Each beside its particle's axis, where that particle's own frame has its x: a map of something, but not of the particle.
+    beside = [moved(one.truth, 60 / 6 * one.rotations[:, :2, 0]) for one in micrographs]
+    off = resolve_picks("off", beside, micrographs)
+    assert off.as_picked.correlation.resolution() < 30
+    assert agreement(off, best).resolution() > 2 * off.as_picked.correlation.resolution()
+
+
+def test_false_picks_count_and_do_harm(micrographs, best, rng):
+    corner = [Picks(one.truth.micrograph, np.concatenate([one.truth.xy, rng.uniform(0, 380, (60, 2))])) for one in micrographs]
+    worse = resolve_picks("with false ones", corner, micrographs)
+    assert worse.right == best.right
+    assert worse.false == 120
+    assert worse.as_picked.correlation.correlation[3:20].mean() < best.as_picked.correlation.correlation[3:20].mean()
+
+
+def test_a_symmetric_particle_gains_by_its_symmetry(micrographs):
+    alone, symmetric = (
+        resolve_picks(symmetry, [micrographs[0].truth], micrographs[:1], symmetry=symmetry) for symmetry in ("C1", "C7")
+    )
+    assert symmetric.as_picked.correlation.correlation[3:20].mean() > alone.as_picked.correlation.correlation[3:20].mean()
+
+
+def test_no_picks_at_all_give_an_empty_map_and_no_resolution(micrographs):
+    nothing = resolve_picks("nothing", [], micrographs)
+    assert (nothing.right, nothing.false, nothing.missed) == (0, 0, nothing.truth)
+    assert nothing.as_picked.correlation.resolution() == float("inf")
+
+
+def test_a_box_about_a_spot_has_it_at_its_origin_dark_turned_bright():
+    pixels = np.zeros((40, 50), np.float32)
+    pixels[12, 31] = -1
+    (transform,) = box_transforms(pixels, np.array([[31.0, 12.0]]), side=16)
+    picture = torch.fft.irfft2(transform, s=(16, 16))
+    assert divmod(int(picture.argmax()), 16) == (0, 0)
+    (off,) = box_transforms(pixels, np.array([[29.0, 12.0]]), side=16)
+    assert divmod(int(torch.fft.irfft2(off, s=(16, 16)).argmax()), 16) == (0, 2)
+
+
+def test_boxes_are_even_and_wide_enough():
+    assert box_side(10.0, times=2.0) == 20
+    assert all(box_side(size, times=1.6) % 2 == 0 and box_side(size, times=1.6) >= 1.6 * size for size in (7.3, 31.0, 57.9))
+
+
+def test_the_command_writes_tables_figures_and_maps(simulated, micrographs, tmp_path):
+    half = [one.truth.where(np.arange(len(one.truth)) % 2 == 0) for one in micrographs]
+    write_picks(half, tmp_path / "half.star", format="star")
+    words = ["resolution", str(simulated), "--picks", f"half={tmp_path / 'half.star'}", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    lines = (tmp_path / "out" / "resolution.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == [HEADINGS[0], "---", "truth", "half"]
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert {"fsc.png", "slices.png", "orientations.png", "fsc.csv", "resolution.csv", "maps/half_half1.mrc"} <= written

@@ -1,0 +1,144 @@
+"""From settings to weights that pick, in one command."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from cryopick.cli import app
+from cryopick.errors import FileError, SettingError
+from cryopick.io.datasets.cryoppp import DatasetFolder
+from cryopick.models.weights import read_card
+from cryopick.pickers import picker
+from cryopick.simulate import simulate_micrograph
+from cryopick.simulate.crops import Crops
+from cryopick.train.recipes.unet import SegnetTraining, calibrate, structures_of
+from cryopick.types import Picks
+
+pytest.importorskip("lightning.fabric")
+SMALL = ["width=2", "levels=2", "structures=2", "held_out_structures=2", "held_out_crops=2", "accelerator=cpu", "recipe.crop=48"]
+SHORT = ["loop.steps=3", "loop.batch=4", "loop.validate_every=2", "loop.warmup=1", "loop.tensorboard=false"]
+
+
+def train(*words: str) -> str:
+    result = CliRunner().invoke(app, ["train", *words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def helix(path: Path) -> Path:
+    """A model of 40 residues."""
+    turn = 1.745 * np.arange(40)
+    places = zip(9 * np.cos(turn), 9 * np.sin(turn), 1.5 * np.arange(40), strict=True)
+    lines = [
+        f"ATOM  {number:5d}  CA  ALA A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
+        for number, (x, y, z) in enumerate(places, 1)
+    ]
+    path.write_text("\n".join([*lines, "END"]) + "\n")
+    return path
+
+
+def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
+    assert "f1_held_out" in train("segnet", "simulate", *SMALL, *SHORT, "--out", str(tmp_path))
+    card = read_card(tmp_path / "weights.safetensors")
+    assert card is not None
+    assert (card.settings, card.input["particle_px"]) == ({"width": 2, "levels": 2, "maps": 3}, 14.0)
+    micrograph = simulate_micrograph(seed=1, size=512, pixel_size=3.0, preset="easy").micrograph
+    settings = {"weights": str(tmp_path / "weights.safetensors"), "threshold": 0.0}
+    picks = picker("segnet", settings=settings).pick(micrograph, diameter=150)
+    assert picks.diameter == 150
+    assert ((picks.scores >= 0) & (picks.scores <= 1)).all()
+
+
+def test_a_run_is_not_gone_on_with_under_other_settings_and_tells_when_patience_ended_it(tmp_path):
+    out = ["--out", str(tmp_path)]
+    patient = [*SHORT, "loop.steps=40", "loop.validate_every=1", "loop.patience=1", "loop.learning_rate=0"]
+    told = train("segnet", "simulate", *SMALL, *patient, *out)
+    assert "stopped early at step 2: 1 validations were no better than the best" in told
+    assert "going on from step 2" in train("segnet", "simulate", *SMALL, *patient, *out)
+    with pytest.raises(SettingError, match=r"other settings \(loop.batch: 4 became 2\)"):
+        train("segnet", "simulate", *SMALL, *patient, "loop.batch=2", *out)
+
+
+def test_structures_of_files_and_hard_crops_are_learnt_from_and_named_in_the_card(tmp_path):
+    words = [*SMALL, *SHORT, f"structure_files={helix(tmp_path / 'helix.pdb')}", "negatives.share=0.25"]
+    train("segnet", "simulate", *words, "--out", str(tmp_path))
+    card = read_card(tmp_path / "weights.safetensors")
+    assert card is not None
+    assert card.data == {"seen": ["2 random proteins, simulated", "helix"], "held_out": ["random proteins of another seed"]}
+
+
+def test_the_share_of_crops_that_show_a_structure_of_files_is_as_asked_for(tmp_path):
+    settings = SegnetTraining(structures=12, structure_files=str(helix(tmp_path / "helix.pdb")), file_share=0.4)
+    bank, _ = structures_of(settings, torch.device("cpu"))
+    assert len(bank) == 20
+    assert len(set(bank.diameter[12:].tolist())) == 1
+
+
+def test_weights_are_started_from_and_others_are_refused_by_their_shapes(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train("segnet", "simulate", *SMALL, *SHORT, "--out", str(first))
+    init = f"init={first / 'weights.safetensors'}"
+    train("segnet", "simulate", *SMALL, *SHORT, init, "loop.learning_rate=0", "loop.ema=null", "--out", str(second))
+    old, new = (load_file(folder / "weights.safetensors") for folder in (first, second))
+    assert torch.equal(old["output.weight"], new["output.weight"])
+    with pytest.raises(FileError, match="of another shape"):
+        train("segnet", "simulate", *SMALL, "width=4", init, "--out", str(tmp_path / "third"))
+
+
+def test_labelled_micrographs_are_parted_learnt_from_and_the_bad_ones_named(tmp_path, caplog):
+    folder = DatasetFolder(tmp_path / "data")
+    for index in range(4):
+        made = simulate_micrograph(seed=3, index=index, size=384, pixel_size=4.0, preset="easy")
+        folder.write(made.micrograph, made.truth, Picks(made.micrograph.name))
+    bad = sorted(folder.micrographs.iterdir())[1]
+    bad.write_bytes(bad.read_bytes()[:900])
+    train("segnet", str(folder.root), *SMALL, *SHORT, "recipe.diameter_px=[12, 12]", "--out", str(tmp_path / "run"))
+    card = read_card(tmp_path / "run" / "weights.safetensors")
+    assert card is not None
+    names = card.data["seen"] + card.data["held_out"]
+    assert (len(card.data["seen"]), len(card.data["held_out"]), len(set(names))) == (2, 1, 3)
+    assert bad.name not in names
+    assert bad.name in caplog.text
+
+
+def test_what_cannot_be_learnt_from_is_refused(tmp_path):
+    with pytest.raises(FileError, match="does not exist"):
+        train("segnet", str(tmp_path / "none"), "--out", str(tmp_path / "run"))
+    with pytest.raises(SettingError, match="of labelled micrographs only"):
+        train("segnet", "simulate", "--diameter", "100", "--out", str(tmp_path / "run"))
+    with pytest.raises(SettingError, match="from simulated micrographs only"):
+        train("transformer", str(tmp_path), "--out", str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("wrong", [{"structures": 0}, {"held_out_crops": 0}, {"particle_px": -1.0}, {"file_share": 1.0}])
+def test_settings_that_cannot_train_are_refused_by_name(wrong):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        SegnetTraining(**wrong)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_cuda_device_is_told():
+    with pytest.raises(SettingError, match="no CUDA"):
+        SegnetTraining(accelerator="cuda")
+
+
+def test_scores_are_calibrated_to_the_share_that_is_right():
+    # 400 lone peaks of logit 2, of which 3 in 4 are particles, and 400 of logit −1, of which 1 in 4: log-odds ± log 3.
+    size, step = 200, 10
+    logits = torch.full((2, 1, size, size), -9.0)
+    centres = [(x, y) for y in range(5, size, step) for x in range(5, size, step)]
+    true = []
+    for image, (height, share) in enumerate(((2.0, 3), (-1.0, 1))):
+        for index, (x, y) in enumerate(centres):
+            logits[image, 0, y, x] = height
+            if index % 4 < share:
+                true.append((image, x, y))
+    image, xy = torch.tensor([t[0] for t in true]), torch.tensor([t[1:] for t in true], dtype=torch.float32)
+    nowhere, sizes, visible = torch.zeros(0, 2), torch.full((2,), 4.0), torch.ones(len(xy))
+    crops = Crops(logits[:, 0], sizes, sizes, xy, image, visible, nowhere, nowhere[:, 0], logits[:, 0])
+    slope, offset = calibrate(torch.nn.Identity(), logits, crops, spacing=0.5)
+    np.testing.assert_allclose([2 * slope + offset, -slope + offset], [np.log(3), -np.log(3)], atol=1e-3)

@@ -1,0 +1,82 @@
+"""What a training leaves to look at, and to be gone on with."""
+
+import pytest
+import yaml
+
+from cryopick.errors import FileError, SettingError
+from cryopick.files import leftovers
+from cryopick.provenance import RUN, record_run
+from cryopick.train.log import CURVES, EVENTS, LOG, Logbook, read_table
+
+
+def note(book: Logbook, *steps: int) -> None:
+    for step in steps:
+        book.note_step(step, {"loss": 1.0 / step, "dice": 0.5})
+        book.note_validation(step, 1e-3, {"loss": 1.0 / step, "dice": 0.5}, {"score": step / 100, "threshold": 0.4})
+
+
+def test_each_validation_is_a_row_and_a_picture_that_is_whole(tmp_path):
+    book = Logbook(tmp_path, step=0, tensorboard=False)
+    note(book, 10)
+    first = (tmp_path / CURVES).read_bytes()
+    note(book, 20)
+    assert first[:8] == b"\x89PNG\r\n\x1a\n" == (tmp_path / CURVES).read_bytes()[:8]
+    assert first != (tmp_path / CURVES).read_bytes()
+    assert leftovers(tmp_path) == []
+    assert read_table(tmp_path / LOG) == {
+        "step": [10, 20],
+        "learning_rate": [1e-3, 1e-3],
+        "loss": [0.1, 0.05],
+        "dice": [0.5, 0.5],
+        "score": [0.1, 0.2],
+        "threshold": [0.4, 0.4],
+    }
+
+
+def test_tensorboard_gets_losses_scores_and_rate_and_forgets_what_a_killed_run_wrote_last(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    book = Logbook(tmp_path, step=0, tensorboard=True)
+    note(book, 10, 20, 30)
+    book.close()
+    resumed = Logbook(tmp_path, step=20, tensorboard=True)
+    note(resumed, 30)
+    resumed.close()
+    events = EventAccumulator(str(tmp_path / EVENTS)).Reload()
+    assert set(events.Tags()["scalars"]) == {
+        "training/loss",
+        "training/dice",
+        "validation/score",
+        "validation/threshold",
+        "learning_rate",
+    }
+    assert [event.step for event in events.Scalars("validation/score")] == [10, 20, 30]
+    assert events.Scalars("training/loss")[0].value == pytest.approx(0.1)
+    assert read_table(tmp_path / LOG)["step"] == [10, 20, 30]
+
+
+def test_a_missing_tensorboard_is_told_with_a_way_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingError, match=r"pip install 'cryopick\[train\]'.*loop.tensorboard=false"):
+        Logbook(tmp_path, step=0, tensorboard=True)
+
+
+def test_a_run_is_gone_on_with_under_its_own_settings_only(tmp_path):
+    settings = {"width": 8, "loop": {"steps": 100, "seed": 3}, "range": (1.0, 2.0), "init": None}
+    record_run(tmp_path, settings, begun=False)
+    written = yaml.safe_load((tmp_path / RUN).read_text())
+    assert written["train"]["loop"] == {"steps": 100, "seed": 3}
+    assert {"python", "torch", "lightning"} <= set(written["versions"])
+    record_run(tmp_path, settings, begun=True)
+    with pytest.raises(SettingError, match=r"\(loop.seed: 3 became 4; range: \[1.0, 2.0\] became \[1.0, 3.0\]\)"):
+        record_run(tmp_path, {**settings, "loop": {"steps": 100, "seed": 4}, "range": (1.0, 3.0)}, begun=True)
+    assert yaml.safe_load((tmp_path / RUN).read_text()) == written
+    record_run(tmp_path, {**settings, "width": 9}, begun=False)  # nothing was trained yet
+    assert yaml.safe_load((tmp_path / RUN).read_text())["train"]["width"] == 9
+
+
+def test_a_record_that_is_none_is_refused(tmp_path):
+    (tmp_path / RUN).write_text("picks: 3\n")
+    with pytest.raises(FileError, match="not the record of a training"):
+        record_run(tmp_path, {}, begun=True)
