@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryopick.coordinates import Frame, PixelMap, inside, relion_rows
+from cryopick.coordinates import Frame, PixelMap, inside, length_from_px, length_to_px, relion_rows
 from cryopick.errors import CryopickError
 
 number = st.floats(-1e4, 1e4)
@@ -150,3 +150,9 @@ def test_inside_counts_from_the_outermost_pixels():
     assert inside([[0, 0], [9, 4], [9.1, 4], [-0.1, 0]], (5, 10)).tolist() == [True, True, False, False]
     assert inside([[2, 2], [1.9, 2]], (5, 10), border=2).tolist() == [True, False]
     assert inside(np.zeros((0, 2)), (5, 10)).tolist() == []
+
+
+@pytest.mark.parametrize(("pixel_size", "length", "pixels"), [(2.0, 190.0, 95.0), (None, 190.0, 190.0)])
+def test_lengths_are_in_angstrom_where_the_pixel_size_is_known(pixel_size, length, pixels):
+    assert length_to_px(length, pixel_size) == pixels
+    assert length_from_px(pixels, pixel_size) == length

@@ -162,6 +162,16 @@ class Frame:
 IMAGE_FRAME = Frame()
 
 
+def length_to_px(length: float, pixel_size: float | None) -> float:
+    """A length in pixels: from Å where the pixel size [Å] is known, else it is in pixels already."""
+    return length if pixel_size is None else length / pixel_size
+
+
+def length_from_px(length_px: float, pixel_size: float | None) -> float:
+    """A length of some pixels in Å where the pixel size [Å] is known, else in pixels."""
+    return length_px if pixel_size is None else length_px * pixel_size
+
+
 def relion_rows(name: str) -> Literal["down", "up"]:
     """How RELION counts the rows of a micrograph: from the bottom in TIFFs, which it flips when it reads them."""
     return "up" if PurePath(name).suffix.lower() in {".tif", ".tiff"} else "down"

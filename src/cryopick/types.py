@@ -4,6 +4,7 @@ Both live in the *image frame*: array indices of the pixels as stored in the fil
 the first stored pixel at (0, 0). Other frames exist only in `cryopick.coordinates` and in the readers and writers.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cryopick.coordinates import length_from_px, length_to_px
 from cryopick.errors import CryopickError
 
 FileKind = Literal["mrc", "tiff", "png", "jpeg", "array"]
@@ -50,7 +52,16 @@ class Micrograph:
 
     @property
     def shape_hw(self) -> tuple[int, int]:
+        """Rows and columns."""
         return self.pixels.shape[0], self.pixels.shape[1]
+
+    def to_px(self, length: float) -> float:
+        """A length in Å (in pixels when the pixel size is unknown) in pixels."""
+        return length_to_px(length, self.pixel_size)
+
+    def from_px(self, length_px: float) -> float:
+        """A length in pixels in Å (in pixels when the pixel size is unknown)."""
+        return length_from_px(length_px, self.pixel_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +112,19 @@ class Picks:
     @property
     def diameter_px(self) -> float | None:
         """Diameter in pixels of the micrograph."""
-        if self.diameter is None or self.pixel_size is None:
-            return self.diameter
-        return self.diameter / self.pixel_size
+        return None if self.diameter is None else length_to_px(self.diameter, self.pixel_size)
 
     def where(self, keep: ArrayLike) -> "Picks":
         """The picks that a boolean mask or an index array selects, in its order."""
         chosen = np.asarray(keep)
         chosen = chosen.astype(np.intp) if chosen.size == 0 and chosen.dtype != bool else chosen
         return replace(self, xy=self.xy[chosen], scores=None if self.scores is None else self.scores[chosen])
+
+
+def usual_diameter(picks: Iterable[Picks]) -> float | None:
+    """The median of the diameters that are known; None when none is."""
+    known = [each.diameter for each in picks if each.diameter is not None]
+    return float(np.median(known)) if known else None
 
 
 def checked_pixel_size(pixel_size: float | None, name: str) -> float | None:

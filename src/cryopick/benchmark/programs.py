@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryopick.benchmark.sets import SET, BenchmarkSet, files_at
+from cryopick.coordinates import length_from_px
 from cryopick.errors import SettingError
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
@@ -37,7 +38,7 @@ def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
     for source in task.sources:
         path = folder / f"{stem(source.name)}.mrc"
         if not path.exists() or path.stat().st_mtime_ns < source.path.stat().st_mtime_ns:
-            write_micrograph(path, source.read().pixels, pixel_size=task.pixel_size or 1.0)
+            write_micrograph(path, source.read().pixels, pixel_size=length_from_px(1.0, task.pixel_size))
         copies.append(MicrographSource(path, path.name, task.pixel_size))
     return copies
 
@@ -99,7 +100,7 @@ class RelionAutopick:
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         sources = write_mrcs(task, folder.parent / "mrc")
-        pixel_size = task.pixel_size or 1.0
+        pixel_size = length_from_px(1.0, task.pixel_size)
         common = [self.executable, "--i", str(sources[0].path.parent.absolute() / "*.mrc"), "--odir", f"{folder / 'picks'}/"]
         common += ["--pickname", "autopick", "--angpix", f"{pixel_size:g}"]
         if self.references is None:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
+from cryopick.coordinates import length_to_px
 from cryopick.errors import FileError, SettingError
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.names import match_names, stem
 from cryopick.io.picks.formats import read_picks
-from cryopick.types import Picks
+from cryopick.types import Picks, usual_diameter
 
 LISTS = {".yaml", ".yml"}
 SET = "{set}"
@@ -45,7 +45,7 @@ class BenchmarkSet:
 
     @property
     def diameter_px(self) -> float:
-        return self.diameter / (self.pixel_size or 1.0)
+        return length_to_px(self.diameter, self.pixel_size)
 
     @property
     def fingerprint(self) -> str:
@@ -128,10 +128,10 @@ def _labels(path: Path, sources: list[MicrographSource], pixel_size: float | Non
 
 
 def _median_diameter(truth: list[Picks], path: Path) -> float:
-    known = [picks.diameter for picks in truth if picks.diameter is not None]
-    if not known:
+    diameter = usual_diameter(truth)
+    if diameter is None:
         raise FileError(path, "does not say how large particles are", "Give the diameter in a YAML list of sets")
-    return float(np.median(known))
+    return diameter
 
 
 def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:

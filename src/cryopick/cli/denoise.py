@@ -46,7 +46,7 @@ class Job:
 
         try:
             micrograph = source.read()
-            diameter_px = None if self.diameter is None else self.diameter / (micrograph.pixel_size or 1.0)
+            diameter_px = None if self.diameter is None else micrograph.to_px(self.diameter)
             pixels, to_home = denoise(micrograph.pixels, self.settings.for_diameter(diameter_px))
             write_micrograph(self.target(source), pixels, pixel_size=micrograph.pixel_size)
         except (CryopickError, OSError, MemoryError) as error:

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from cryopick.detection.correlation import distances
+from cryopick.robust import robust_deviation
 
 Map = NDArray[np.float32]
 
-MAD_TO_DEVIATION = 1.4826
 EXAMPLES = 1000
 """Blobs that are averaged at most: the average of so many has no noise left that matters."""
 
@@ -42,7 +42,7 @@ class BlobFilter:
         response = response[self._reach : self._reach + height, self._reach : self._reach + width]
         sample = response[:: 1 + height // 512, :: 1 + width // 512]
         middle = np.median(sample)
-        deviation = MAD_TO_DEVIATION * np.median(np.abs(sample - middle))
+        deviation = robust_deviation(sample, centre=middle)
         return np.asarray((response - middle) / deviation if deviation > 0 else np.zeros_like(response), np.float32)
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame
 from cryopick.detection.components import Instances
 from cryopick.detection.sam_masks import suppress_boxes
+from cryopick.robust import robust_deviation
 
-NORMAL = 1.4826  # median absolute deviation to standard deviation of a normal distribution
 SLENDEREST = 2.0
 SMALLEST_REACH = 0.2
 
@@ -102,7 +102,7 @@ def _usual(sizes: NDArray[np.float64], tolerance: float) -> tuple[float | None, 
     if not len(sizes):
         return None, tolerance
     median = float(np.median(sizes))
-    spread = NORMAL * float(np.median(np.abs(sizes - median))) / median
+    spread = robust_deviation(sizes, centre=median) / median
     return median, min(tolerance, max(3 * spread, SMALLEST_REACH))
 
 

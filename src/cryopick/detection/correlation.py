@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from cryopick.robust import robust_deviation
+
 Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 
@@ -70,8 +72,8 @@ def usual_surroundings(correlator: Correlator, xy: Points, usual: Points, limit:
     if len(usual) == 0:
         return np.ones(len(xy), bool)
     means, deviations = (_at(values, usual) for values in (correlator.mean, correlator.deviation))
-    contrast, level = np.median(deviations), np.median(means)
-    spread = 1.4826 * np.median(np.abs(means - level))
+    contrast, level = float(np.median(deviations)), float(np.median(means))
+    spread = robust_deviation(means, centre=level)
     smooth = _at(correlator.deviation, xy) <= limit * contrast
     return np.asarray(smooth & (np.abs(_at(correlator.mean, xy) - level) <= limit * max(contrast, spread)))
 

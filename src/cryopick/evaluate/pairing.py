@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryopick.coordinates import length_to_px
 from cryopick.errors import CryopickError, NameMatchError, SettingError
 from cryopick.evaluate.matching import common_pixel_size
 from cryopick.io.names import match_names, stem, without_uid
@@ -42,7 +43,7 @@ class Couple:
             return None
         if not (np.isfinite(diameter) and diameter > 0):
             raise SettingError(f"a diameter of {diameter} cannot be; give a positive number")
-        return diameter / (self.pixel_size or 1.0)
+        return length_to_px(diameter, self.pixel_size)
 
     def above(self, threshold: float | None) -> "Couple":
         """Without found picks that score less than `threshold`. Raises `SettingError` when they have no scores."""

@@ -110,7 +110,7 @@ class PaperRoute:
 
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Ready:
         """See `BatchPicker`."""
-        diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
+        diameter_px = None if diameter is None else micrograph.to_px(diameter)
         shown = chain_picture(micrograph, self.settings.chain, denoised=self.denoised, diameter_px=diameter_px)
         return Ready(micrograph, shown, diameter)
 
@@ -139,7 +139,7 @@ class PaperRoute:
         )
         to_home = ready.shown.answer_to_home.then(PixelMap.from_edges())
         if diameter is None and boxes.diameter_px is not None:
-            diameter = boxes.diameter_px * to_home.length * (micrograph.pixel_size or 1.0)
+            diameter = micrograph.from_px(boxes.diameter_px * to_home.length)
         detections = Detections(boxes.centres, boxes.scores.astype(np.float32))
         return to_picks(detections, to_home, micrograph, diameter=diameter)
 

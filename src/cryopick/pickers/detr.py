@@ -168,7 +168,7 @@ class TiledRoute:
         prepared = scaled(
             micrograph,
             particle_px=self.trained.particle_px,
-            diameter_px=nominal / (micrograph.pixel_size or 1.0),
+            diameter_px=micrograph.to_px(nominal),
             particles=settings.particles,
             device=settings.device,
         )
@@ -184,15 +184,14 @@ class TiledRoute:
         settings, micrograph, prepared, diameter = self.settings, ready.micrograph, ready.prepared, ready.diameter
         if prepared is None:
             return to_picks(NOTHING, PixelMap(), micrograph, diameter=diameter)
-        pixel_size = micrograph.pixel_size or 1.0
-        shown = ready.nominal / pixel_size / prepared.to_home.length
+        shown = micrograph.to_px(ready.nominal) / prepared.to_home.length
         found = apart(boxes, prepared.values.shape, spacing=settings.spacing * shown)
         held = self._held_against_surest(found, prepared.values, diameter=shown)
         kept = suppress(held.xy, held.scores, settings.spacing * shown)
         kept = kept[held.scores[kept] >= (THRESHOLD if settings.threshold is None else settings.threshold)]
         if diameter is None:
             sides = found.sides[kept] if len(kept) else np.array([self.trained.particle_px])
-            diameter = float(np.median(sides)) * prepared.to_home.length * pixel_size
+            diameter = micrograph.from_px(float(np.median(sides)) * prepared.to_home.length)
         return to_picks(Detections(held.xy[kept], held.scores[kept]), prepared.to_home, micrograph, diameter=diameter)
 
     def _held_against_surest(self, found: "Found", values: NDArray[np.float32], *, diameter: float) -> Detections:

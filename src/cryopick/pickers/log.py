@@ -80,7 +80,7 @@ class LogPicker:
             size = self.size(micrograph)
             diameter = None if size is None else size.diameter
         imaged, crop = strip_padding(micrograph.pixels)
-        diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
+        diameter_px = None if diameter is None else micrograph.to_px(diameter)
         if diameter_px is None or diameter_px > min(imaged.shape):
             return to_picks(NOTHING, crop, micrograph, diameter=diameter)
         small, shrink = crop_to_scale(imaged, checked_size(diameter_px) / SPAN)

@@ -92,15 +92,14 @@ class TemplatePicker:
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """Picks of one micrograph; see `cryopick.pickers.base.Picker`. Without a diameter, that of the references counts."""
         scale = self._scale(micrograph)
-        unit = micrograph.pixel_size or 1.0
-        diameter_px = self.references.diameter_px * scale if diameter is None else diameter / unit
+        diameter_px = self.references.diameter_px * scale if diameter is None else micrograph.to_px(diameter)
         imaged, crop = strip_padding(micrograph.pixels)
         if diameter_px > min(imaged.shape):
-            return to_picks(NOTHING, crop, micrograph, diameter=diameter_px * unit)
+            return to_picks(NOTHING, crop, micrograph, diameter=micrograph.from_px(diameter_px))
         small, shrink = crop_to_scale(imaged, checked_size(diameter_px) / SPAN)
         small = small if self.settings.particles == "light" else -small
         found = self._search(small, diameter_px / shrink.length, shrink.length / scale)
-        return to_picks(found, crop.then(shrink), micrograph, diameter=diameter_px * unit)
+        return to_picks(found, crop.then(shrink), micrograph, diameter=micrograph.from_px(diameter_px))
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
         """None, see `EstimatesDiameter`: that of the references counts."""

@@ -127,7 +127,7 @@ class SegnetPicker:
         if diameter is None:
             found = self.size(micrograph)
             diameter = None if found is None else found.diameter
-        diameter_px = None if diameter is None else diameter / (micrograph.pixel_size or 1.0)
+        diameter_px = None if diameter is None else micrograph.to_px(diameter)
         return Ready(micrograph, self._prepare(micrograph, diameter_px), diameter)
 
     def look(self, ready: Sequence[Ready], /) -> list[Seen | None]:
@@ -159,7 +159,7 @@ class SegnetPicker:
             detections = Detections(particles.xy, np.clip(instances.scores[particles.kept], 0, 1))
             diameter_px = diameter_px or particles.diameter_px
         if diameter is None and diameter_px is not None:
-            diameter = diameter_px * (micrograph.pixel_size or 1.0)
+            diameter = micrograph.from_px(diameter_px)
         picks = to_picks(detections, home, micrograph, diameter=diameter)
         return Stages(prepared.picture, prepared.to_home, probability, home, instances, picks)
 
@@ -174,14 +174,13 @@ class SegnetPicker:
             return self._probability(middle(values, particle_px=particle_px))
 
         imaged, _ = strip_padding(micrograph.pixels)
-        unit = micrograph.pixel_size or 1.0
         found = surest_diameter(
             imaged if self.settings.particles == "dark" else -imaged,
             look,
             particle_px=particle_px,
-            limits=None if limits is None else (limits[0] / unit, limits[1] / unit),
+            limits=None if limits is None else (micrograph.to_px(limits[0]), micrograph.to_px(limits[1])),
         )
-        return None if found is None else replace(found, diameter=found.diameter * unit)
+        return None if found is None else replace(found, diameter=micrograph.from_px(found.diameter))
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
         """See `EstimatesDiameter`; the published route needs none."""

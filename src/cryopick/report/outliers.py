@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.report.summary import Subject
+from cryopick.robust import robust_deviation
 
 FAR = 3.5
 """Robust deviations from the median beyond which a value stands out (Iglewicz & Hoaglin 1993)."""
-DEVIATION_PER_MAD = 1.4826
-"""Standard deviation over median absolute deviation, for a normal distribution."""
 SMALLEST_SPREAD = 0.02
 """Least deviation of scores and diameters, as a share of their median: micrographs that all but agree have no outliers."""
 
@@ -35,7 +34,7 @@ def deviations(values: NDArray[np.float64], *, least: float = 0.0) -> NDArray[np
     known = values[np.isfinite(values)]
     if len(known) == 0:
         return values
-    spread = max(DEVIATION_PER_MAD * float(np.median(np.abs(known - np.median(known)))), least)
+    spread = max(robust_deviation(known), least)
     return (values - np.median(known)) / spread if spread > 0 else np.where(np.isfinite(values), 0.0, np.nan)
 
 

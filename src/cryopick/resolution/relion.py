@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cryopick.coordinates import length_from_px
 from cryopick.errors import CryopickError, SettingError
 from cryopick.evaluate.pairing import pair_micrographs
 from cryopick.files import write_text
@@ -218,7 +219,7 @@ def _micrograph_star(names: Sequence[str], micrographs: Sequence[OrientedMicrogr
     value = {key: np.array([float(getattr(one.optics, key)[0]) for one in micrographs]) for key in vars(micrographs[0].optics)}
     settings = np.stack([value["voltage"] / 1e3, value["cs"] / 1e7, value["amplitude_contrast"]], 1).round(4)
     groups, group = np.unique(settings, axis=0, return_inverse=True)
-    size = [micrographs[0].truth.pixel_size or 1.0] * len(groups)
+    size = [length_from_px(1.0, micrographs[0].truth.pixel_size)] * len(groups)
     optics: dict[str, Column] = {
         "rlnOpticsGroupName": [f"opticsGroup{number + 1}" for number in range(len(groups))],
         "rlnOpticsGroup": np.arange(len(groups)) + 1,

@@ -1,11 +1,9 @@
 """What `cryopick review` is pointed at: a run, or micrographs with picks, as subjects of a review."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder
@@ -14,7 +12,7 @@ from cryopick.io.picks.formats import detect_format, formats_by_suffix, read_pic
 from cryopick.review.session import Subject
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.results import is_run, run_picks
-from cryopick.types import Picks
+from cryopick.types import Picks, usual_diameter
 
 FOLDER = "review"
 """Below the folder that is reviewed; all that a review writes lies in it."""
@@ -61,7 +59,7 @@ def open_subjects(
         sources = find_micrographs(inputs or _micrographs_in(folder), pixel_size=pixel_size)
     found, unknown = _picks_for(folder, picks, sources, pixel_size)
     by_name = {each.micrograph: each for each in found}
-    usual = diameter or _usual_diameter(found)
+    usual = diameter or usual_diameter(found)
     subjects = [Subject(source, _picks_of(source, by_name.get(source.name), diameter, usual)) for source in sources]
     return Opened(subjects, sorted(unknown))
 
@@ -146,11 +144,6 @@ def _looks_like_picks(path: Path) -> bool:
     except FileError:
         return False
     return True
-
-
-def _usual_diameter(found: Iterable[Picks]) -> float | None:
-    known = [each.diameter for each in found if each.diameter is not None]
-    return float(np.median(known)) if known else None
 
 
 def _picks_of(source: MicrographSource, picks: Picks | None, diameter: float | None, usual: float | None) -> Picks:

@@ -23,6 +23,7 @@ from cryopick.benchmark.timing.profile import Device, Sample, StageJob, Training
 from cryopick.benchmark.timing.throughput import pick_many
 from cryopick.benchmark.timing.usage import run_and_measure
 from cryopick.config import parse_words
+from cryopick.coordinates import length_from_px
 from cryopick.errors import CryopickError
 from cryopick.files import write_bytes
 from cryopick.io.micrographs.files import write_micrograph
@@ -132,7 +133,7 @@ def stage_case(own: OwnPicker | None, size: int, task: BenchmarkSet, *, device: 
         words = [word.replace(SET, task.name) for word in own.words]
         settings = run_settings(own.picker, preset=own.preset, settings=parse_words(words), device=device)
     path = str(task.sources[0].path.absolute())
-    pixel_size, diameter = task.pixel_size or 1.0, task.diameter
+    pixel_size, diameter = length_from_px(1.0, task.pixel_size), task.diameter
     job = StageJob(settings=settings, path=path, pixel_size=pixel_size, diameter=diameter, device=device, repeats=repeats)
     what = What(kind="stages", subject=PUBLISHED if own is None else own.name, device=device, size=size)
     return Case(what, [repeats, None if own is None else own.identity], lambda folder: _by_stopwatch(job, folder))

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, TextIO, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cryopick.coordinates import Frame
+from cryopick.coordinates import Frame, length_from_px
 from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
 from cryopick.files import atomic_path, write_text
 from cryopick.io.micrographs.headers import read_shape
@@ -122,7 +122,7 @@ class Reading:
             pixel_size = pixel_size or source.pixel_size or header_size
         pixel_size = self.pixel_size or pixel_size
         if diameter_px is not None:
-            diameter = diameter_px * (pixel_size or 1.0)
+            diameter = length_from_px(diameter_px, pixel_size)
         elif pixel_size is None:
             diameter = None
         values = _finite_scores(path, written, scores)

@@ -1,0 +1,14 @@
+"""Statistics that a few wild values do not move."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+DEVIATION_PER_MAD = 1.4826
+"""Standard deviation of a normal distribution per median absolute deviation."""
+
+
+def robust_deviation(values: ArrayLike, *, centre: float | None = None) -> float:
+    """Standard deviation from the median absolute deviation about `centre`, by default the median."""
+    values = np.asarray(values)
+    middle = np.median(values) if centre is None else centre
+    return float(DEVIATION_PER_MAD * np.median(np.abs(values - middle)))
