@@ -61,9 +61,9 @@ def test_partial_labels_are_judged_by_recall_alone(folder):
 
 
 def test_pseudo_labels_need_no_picks_and_rounds_follow_each_other(folder, monkeypatch):
-    monkeypatch.setattr("cryopick.train.finetune.self_training.EXAM_CROPS", 2)
-    monkeypatch.setattr("cryopick.train.finetune.self_training.EXAM_STRUCTURES", 2)
-    result = run(folder, "--pseudo-labels", "--rounds", "2", "sure=0.02", "doubt=0.01")
+    monkeypatch.setattr("cryopick.train.finetune.self_training.VALIDATION_CROPS", 2)
+    monkeypatch.setattr("cryopick.train.finetune.self_training.VALIDATION_STRUCTURES", 2)
+    result = run(folder, "--pseudo-labels", "--rounds", "2", "label_threshold=0.02", "ignore_threshold=0.01")
     assert result.exit_code == 0
     assert "round 1: learnt from" in result.output
     assert "nobody can tell" in result.output

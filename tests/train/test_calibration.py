@@ -1,10 +1,10 @@
-"""Scores are calibrated wherever the logits lie."""
+"""Scores are cross_calibrated wherever the logits lie."""
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
-from cryopick.train.calibration import fit_line
+from cryopick.train.calibration import fit_platt
 
 
 @pytest.mark.parametrize(("middle", "width"), [(0.0, 1.0), (-2.75, 0.05), (40.0, 10.0)])
@@ -12,16 +12,16 @@ def test_logits_that_part_right_from_wrong_are_parted(middle, width):
     rng = np.random.default_rng(0)
     logits = middle + width * np.r_[rng.normal(4, 1, 40), rng.normal(-4, 1, 60)]
     right = np.arange(100) < 40
-    slope, offset = fit_line(logits, right)
+    slope, offset = fit_platt(logits, right)
     assert np.isfinite([slope, offset]).all()
     assert ((expit(slope * logits + offset) > 0.5) == right).all()
 
 
 def test_chances_are_met_on_average():
-    slope, offset = fit_line(np.array([2.0, 2.0, -1.0, -1.0]), np.array([1.0, 0.5, 0.0, 0.5]))
+    slope, offset = fit_platt(np.array([2.0, 2.0, -1.0, -1.0]), np.array([1.0, 0.5, 0.0, 0.5]))
     np.testing.assert_allclose(expit([2 * slope + offset, -slope + offset]), [0.75, 0.25], atol=1e-3)
 
 
 @pytest.mark.parametrize("right", [[], [True, True], [False]])
 def test_where_all_are_equally_right_logits_stay(right):
-    assert fit_line(np.arange(len(right), dtype=float), np.array(right, bool)) == (1.0, 0.0)
+    assert fit_platt(np.arange(len(right), dtype=float), np.array(right, bool)) == (1.0, 0.0)

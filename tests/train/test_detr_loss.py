@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cryopick.models.detr import DetrOutput
-from cryopick.train.losses import DetrLoss, corners, generalised_iou, match
+from cryopick.train.losses import DetrLoss, corners, generalised_iou, match_queries
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def published(golden):
 def test_matches_and_losses_are_the_published_ones(published, label):
     output, targets, expected = published
     expected = expected[f"labels_{label}"]
-    pairs = match(output.logits, output.boxes, targets, label=label)
+    pairs = match_queries(output.logits, output.boxes, targets, label=label)
     assert [{"query": q.tolist(), "target": t.tolist()} for q, t in pairs] == expected["matcher"]
     losses = DetrLoss(label=label)(output, targets)
     parts = {name: value for name, value in expected["losses"].items() if name.startswith("loss")}
@@ -64,7 +64,7 @@ def test_shares_of_a_batch_with_unequal_numbers_of_boxes_average_to_the_loss_of_
 def test_more_particles_than_queries_leave_some_unmatched():
     boxes = torch.rand(1, 3, 4, generator=torch.Generator().manual_seed(0))
     wanted = torch.rand(7, 4, generator=torch.Generator().manual_seed(1))
-    [(queries, chosen)] = match(torch.zeros(1, 3, 2), boxes, [wanted])
+    [(queries, chosen)] = match_queries(torch.zeros(1, 3, 2), boxes, [wanted])
     assert queries.tolist() == [0, 1, 2]
     assert len(set(chosen.tolist())) == 3
     assert torch.isfinite(DetrLoss()(DetrOutput(torch.zeros(1, 3, 2), boxes), [wanted])["loss"])

@@ -6,17 +6,17 @@ import yaml
 from cryopick.errors import FileError, SettingError
 from cryopick.files import leftovers
 from cryopick.provenance import RUN, record_run
-from cryopick.train.log import CURVES, EVENTS, LOG, Logbook, read_table
+from cryopick.train.log import CURVES, EVENTS, LOG, TrainingLog, read_table
 
 
-def note(book: Logbook, *steps: int) -> None:
+def note(book: TrainingLog, *steps: int) -> None:
     for step in steps:
-        book.note_step(step, {"loss": 1.0 / step, "dice": 0.5})
-        book.note_validation(step, 1e-3, {"loss": 1.0 / step, "dice": 0.5}, {"score": step / 100, "threshold": 0.4})
+        book.log_step(step, {"loss": 1.0 / step, "dice": 0.5})
+        book.log_validation(step, 1e-3, {"loss": 1.0 / step, "dice": 0.5}, {"score": step / 100, "threshold": 0.4})
 
 
 def test_each_validation_is_a_row_and_a_picture_that_is_whole(tmp_path):
-    book = Logbook(tmp_path, step=0, tensorboard=False)
+    book = TrainingLog(tmp_path, step=0, tensorboard=False)
     note(book, 10)
     first = (tmp_path / CURVES).read_bytes()
     note(book, 20)
@@ -37,10 +37,10 @@ def test_tensorboard_gets_losses_scores_and_rate_and_forgets_what_a_killed_run_w
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    book = Logbook(tmp_path, step=0, tensorboard=True)
+    book = TrainingLog(tmp_path, step=0, tensorboard=True)
     note(book, 10, 20, 30)
     book.close()
-    resumed = Logbook(tmp_path, step=20, tensorboard=True)
+    resumed = TrainingLog(tmp_path, step=20, tensorboard=True)
     note(resumed, 30)
     resumed.close()
     events = EventAccumulator(str(tmp_path / EVENTS)).Reload()
@@ -59,7 +59,7 @@ def test_tensorboard_gets_losses_scores_and_rate_and_forgets_what_a_killed_run_w
 def test_a_missing_tensorboard_is_told_with_a_way_out(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(SettingError, match=r"pip install 'cryopick\[train\]'.*loop.tensorboard=false"):
-        Logbook(tmp_path, step=0, tensorboard=True)
+        TrainingLog(tmp_path, step=0, tensorboard=True)
 
 
 def test_a_run_is_gone_on_with_under_its_own_settings_only(tmp_path):

@@ -11,7 +11,7 @@ from torch import nn
 from cryopick.errors import FileError, SettingError
 from cryopick.randomness import generator
 from cryopick.train.log import LOG, read_table
-from cryopick.train.loop import BEST, LAST, LoopSettings, Trainer, _moving_average, rate_factor
+from cryopick.train.loop import BEST, LAST, LoopSettings, Trainer, _moving_average, learning_rate_factor
 
 Fabric = pytest.importorskip("lightning.fabric").Fabric
 SETTINGS = LoopSettings(
@@ -129,11 +129,11 @@ def test_the_average_forgets_the_first_weights_soon_and_then_decays_as_set():
 
 def test_rates_rise_then_follow_the_cosine_or_drop():
     cosine = LoopSettings(steps=110, warmup=10)
-    assert [rate_factor(step, cosine) for step in (0, 9)] == [0.1, 1.0]
-    assert rate_factor(60, cosine) == pytest.approx(0.5)
-    assert rate_factor(110, cosine) == pytest.approx(0.0)
+    assert [learning_rate_factor(step, cosine) for step in (0, 9)] == [0.1, 1.0]
+    assert learning_rate_factor(60, cosine) == pytest.approx(0.5)
+    assert learning_rate_factor(110, cosine) == pytest.approx(0.0)
     drop = LoopSettings(steps=300, warmup=0, schedule="drop")
-    assert [rate_factor(step, drop) for step in (0, 199, 200)] == [1.0, 1.0, 0.1]
+    assert [learning_rate_factor(step, drop) for step in (0, 199, 200)] == [1.0, 1.0, 0.1]
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):

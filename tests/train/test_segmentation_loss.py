@@ -39,7 +39,7 @@ def test_nothing_where_nothing_is_wanted_is_right():
 
 
 def test_dice_counts_the_pixels_of_the_whole_batch():
-    # Certain of 3 pixels, 2 of them wanted, and 4 wanted in all: 1 - 2 * 2 / (3 + 4); the second picture has none.
+    # Certain of 3 pixels, 2 of them wanted, and 4 wanted in all: 1 - 2 * 2 / (3 + 4); the second image has none.
     logits, target = torch.full((2, 1, 2, 4), -100.0), torch.zeros(2, 1, 2, 4)
     logits[0, 0, 0, :3] = 100
     target[0, 0, 0, 1:] = 1

@@ -2,23 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from cryopick.train.ablation.variants import Study, Variant
-    from cryopick.train.recipe import Training
+    from cryopick.train.ablation.variants import Variant
+    from cryopick.train.recipe import TrainingRun
 
 SIMULATE = "simulate"
 
 
 def ablate(
     model: Annotated[
-        Literal["segnet", "transformer"],
-        typer.Argument(metavar="MODEL", help="segnet (levels, gates, stages) or transformer (backbones, denoised or raw)."),
+        str,
+        typer.Argument(
+            metavar="MODEL", help="cryosegnet (levels, gates, stages) or cryotransformer (backbones, denoised or raw)."
+        ),
     ],
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="The word simulate, or labelled micrographs as for `cryopick train`.")
@@ -45,10 +47,13 @@ def ablate(
 
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.errors import FileError
-    from cryopick.train.ablation.variants import run_ablation, simulated_data
+    from cryopick.train.ablation.variants import STUDIES, resolve_study, run_ablation, simulated_data
     from cryopick.train.data.splits import DiskSettings
 
-    study = _study(model)
+    model, notice = resolve_study(model)
+    if notice is not None:
+        typer.echo(notice, err=True)
+    study = STUDIES.get(model)
     settings = resolve(study.settings, load_preset(f"ablate-{model}", preset), parse_words(words or []))
     if data == SIMULATE:
         disk = simulated_data(settings.simulated, out, seed=settings.seed)
@@ -64,13 +69,6 @@ def ablate(
     typer.echo(f"{out / 'table.csv'}, {out / 'table.png'}")
 
 
-def _study(model: str) -> "Study":
-    from cryopick.train.ablation import cryosegnet as ablate_segnet
-    from cryopick.train.ablation import cryotransformer as ablate_transformer
-
-    return {"segnet": ablate_segnet.STUDY, "transformer": ablate_transformer.STUDY}[model]
-
-
 def _progress() -> "Progress":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -78,7 +76,7 @@ def _progress() -> "Progress":
     return Progress(*columns, TimeRemainingColumn())
 
 
-def _shown(bar: "Progress", variant: "Variant", training: "Training") -> Callable[[int, Mapping[str, float]], Any]:
+def _shown(bar: "Progress", variant: "Variant", training: "TrainingRun") -> Callable[[int, Mapping[str, float]], Any]:
     """A line of the progress bar for a training; gives back what brings it forward."""
     task = bar.add_task(variant.name, total=training.steps, completed=training.trainer.step, loss="")
     return lambda step, losses: bar.update(task, completed=step, loss=f"loss {losses['loss']:.3f}")

@@ -9,9 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from cryopick.train.data.labelled import Skipped
-    from cryopick.train.finetune.held_out import Measured
-    from cryopick.train.finetune.self_training import SelfTrained
-    from cryopick.train.finetune.supervised import Finetuning, OnStep
+    from cryopick.train.finetune.held_out import HeldOutScores
+    from cryopick.train.finetune.self_training import SelfTrainingResult
+    from cryopick.train.finetune.supervised import FinetuneSettings, OnStep
 
 NAMED = 10
 
@@ -49,11 +49,11 @@ def finetune(
     be no better than before, they are those that were started from. Run the same command again to go on where it was stopped.
     """
     from cryopick.config import parse_words, resolve
-    from cryopick.train.finetune.supervised import Finetuning
+    from cryopick.train.finetune.supervised import FinetuneSettings
 
     data, truth, words = _sorted_out(inputs)
     named = {"weights": weights, "labels": "partial" if partial else "complete"}
-    settings = resolve(Finetuning, named, parse_words(words))
+    settings = resolve(FinetuneSettings, named, parse_words(words))
     about = {"diameter": diameter, "pixel_size": pixel_size, "format": format_truth}
     if pseudo_labels:
         _teach_itself(data, truth, settings, out, rounds, about)
@@ -72,15 +72,15 @@ def _sorted_out(inputs: list[str]) -> tuple[str, str | None, list[str]]:
     return paths[0], paths[1] if len(paths) == 2 else None, words
 
 
-def _learn(data: str, truth: str | None, settings: "Finetuning", out: Path, about: dict[str, Any]) -> None:
+def _learn(data: str, truth: str | None, settings: "FinetuneSettings", out: Path, about: dict[str, Any]) -> None:
     from cryopick.train.data.labelled import find_labelled
-    from cryopick.train.finetune.supervised import finetune_segnet
+    from cryopick.train.finetune.supervised import finetune_unet
 
     found = find_labelled(data, truth, **about)
     particles = sum(len(one.truth) for one in found.micrographs)
     typer.echo(f"{_count(particles, 'particle')} on {_count(len(found.micrographs), 'micrograph')}")
     with _bar(settings.loop.steps) as on_step:
-        outcome = finetune_segnet(found, settings, out, on_step=on_step)
+        outcome = finetune_unet(found, settings, out, on_step=on_step)
     _tell_skipped(outcome.skipped)
     typer.echo(f"learnt from {_listed(outcome.trained)}; measured on {_listed(outcome.held_out)}")
     if settings.labels == "partial":
@@ -94,19 +94,21 @@ def _learn(data: str, truth: str | None, settings: "Finetuning", out: Path, abou
         typer.echo(f"not better than the weights to start from, which are kept: {outcome.weights}")
 
 
-def _teach_itself(data: str, truth: str | None, settings: "Finetuning", out: Path, rounds: int, about: dict[str, Any]) -> None:
+def _teach_itself(
+    data: str, truth: str | None, settings: "FinetuneSettings", out: Path, rounds: int, about: dict[str, Any]
+) -> None:
     from dataclasses import replace
 
     from cryopick.errors import SettingError
     from cryopick.io.micrographs.sources import find_micrographs
-    from cryopick.train.data.labelled import EDGE, find_labelled, label_border
+    from cryopick.train.data.labelled import DEFAULT_BORDER, find_labelled, label_border
     from cryopick.train.finetune.self_training import self_train, unlabelled
 
     if truth is None:
         if about["diameter"] is None:
             raise SettingError("--pseudo-labels needs --diameter; `cryopick pick` tells its estimate when it is given none")
         micrographs, skipped = unlabelled(find_micrographs(data, pixel_size=about["pixel_size"]), diameter=about["diameter"])
-        known, border = None, EDGE
+        known, border = None, DEFAULT_BORDER
     else:
         found = find_labelled(data, truth, **about)
         micrographs, skipped = list(found.micrographs), list(found.skipped)
@@ -127,11 +129,11 @@ def _teach_itself(data: str, truth: str | None, settings: "Finetuning", out: Pat
     typer.echo(f"weights: {out / outcome.weights.name}")
 
 
-def _tell_round(outcome: "SelfTrained", number: int) -> None:
+def _tell_round(outcome: "SelfTrainingResult", number: int) -> None:
     _tell_skipped(outcome.skipped)
     before, after, both = outcome.picks
     typer.echo(
-        f"round {number}: learnt from {_count(outcome.labels, 'sure pick')}, {outcome.doubtful} doubtful ones left alone; "
+        f"round {number}: learnt from {_count(outcome.labels, 'sure pick')}, {outcome.uncertain} doubtful ones left alone; "
         f"{before} picks before, {after} after, {both} of them in both"
     )
     typer.echo(f"F1 on simulated crops {outcome.simulated[0]:.3f} before, {outcome.simulated[1]:.3f} after")
@@ -143,7 +145,7 @@ def _tell_round(outcome: "SelfTrained", number: int) -> None:
         typer.echo("too much was forgotten: the weights to start from are kept")
 
 
-def _tell_measured(before: "Measured", after: "Measured") -> None:
+def _tell_measured(before: "HeldOutScores", after: "HeldOutScores") -> None:
     for when, one in (("before", before), ("after", after)):
         rest = f", on average {one.mean_recall:.3f}" if one.f1 is None else f", precision {one.precision:.3f}, F1 {one.f1:.3f}"
         typer.echo(f"{when:>6}: {one.picks} picks, recall {one.recall:.3f}{rest}")

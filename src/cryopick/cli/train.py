@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.train.recipe import Recipe
+    from cryopick.train.recipe import TrainingRecipe
 
 SIMULATE = "simulate"
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="What to train: segnet or transformer.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="What to train: unet, detr, cryosegnet or cryotransformer.", show_default=False)
+    ],
     data: Annotated[
         str,
         typer.Argument(
@@ -41,9 +43,12 @@ def train(
 
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.train.launch import is_first_process
-    from cryopick.train.recipe import WEIGHTS
+    from cryopick.train.recipe import RECIPES, WEIGHTS, resolve_model
 
-    recipe = _recipe(model, preset)
+    model, preset, notice = resolve_model(model, preset)
+    if notice is not None and is_first_process():
+        typer.echo(notice, err=True)
+    recipe = RECIPES.get(model)
     disk = {"picks": None if picks is None else str(picks), "diameter": diameter, "pixel_size": pixel_size}
     given = {"devices": devices, **_source(recipe, model, data, {key: value for key, value in disk.items() if value is not None})}
     named = {key: value for key, value in given.items() if value is not None}
@@ -67,15 +72,7 @@ def train(
     typer.echo(f"{scores}, on what was kept apart, after {minutes:.0f} min: {out / WEIGHTS}")
 
 
-def _recipe(model: str, preset: str) -> "Recipe":
-    """The model's recipe, or the one that a preset of its own kind has."""
-    from cryopick.train.recipe import RECIPES
-
-    own = f"{model}-{preset}"
-    return RECIPES.get(own if own in RECIPES else model)
-
-
-def _source(recipe: "Recipe", model: str, data: str, disk: dict[str, Any]) -> dict[str, Any]:
+def _source(recipe: "TrainingRecipe", model: str, data: str, disk: dict[str, Any]) -> dict[str, Any]:
     """The settings that say what is learnt from."""
     from dataclasses import fields
 

@@ -1,27 +1,28 @@
-"""Scores that mean something: of the picks with score s, about a share s is right."""
+"""Calibrated scores: of the picks with score s, about a share s is right."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-STIFFNESS = 1e-5
-"""Keeps the slope finite where a threshold parts right from wrong without a mistake."""
+RIDGE = 1e-5
+"""Penalty that keeps the slope finite where a threshold separates right from wrong picks perfectly."""
 
 
-def fit_line(logits: NDArray[np.floating], right: NDArray[np.bool_] | NDArray[np.floating]) -> tuple[float, float]:
-    """Slope and offset after which the logits' sigmoid is the chance of being right (Platt 1999).
+def fit_platt(logits: NDArray[np.floating], right: NDArray[np.bool_] | NDArray[np.floating]) -> tuple[float, float]:
+    """Slope and offset of Platt scaling (Platt 1999): sigmoid(slope · logit + offset) is the probability of being right.
 
-    `right` may itself be chances. Where all are equally right logits stay as they are.
+    `logits` and `right` are (n,); `right` may hold probabilities. If all values of `right` are equal, or there are none, the
+    logits are left as they are: slope 1, offset 0.
     """
     if len(right) == 0 or right.min() == right.max():
         return 1.0, 0.0
 
-    middle, spread = float(np.mean(logits)), float(np.std(logits)) or 1.0
-    scaled = (logits - middle) / spread  # logits that lie close together would leave the minimum unfound
+    mean, spread = float(np.mean(logits)), float(np.std(logits)) or 1.0
+    scaled = (logits - mean) / spread  # the minimiser fails on logits that lie close together
 
     def loss(line: NDArray[np.float64]) -> float:
-        said = line[0] * scaled + line[1]
-        return float(np.mean(np.logaddexp(0, said) - right * said) + STIFFNESS * line[0] ** 2)
+        predicted = line[0] * scaled + line[1]
+        return float(np.mean(np.logaddexp(0, predicted) - right * predicted) + RIDGE * line[0] ** 2)
 
     slope, offset = minimize(loss, (1.0, 0.0)).x
-    return float(slope / spread), float(offset - slope * middle / spread)
+    return float(slope / spread), float(offset - slope * mean / spread)

@@ -1,4 +1,4 @@
-"""The processes that train together: one, one for each of several devices, or those that torchrun or SLURM started."""
+"""The processes of a training run: one per device, started here, by torchrun or by SLURM."""
 
 import os
 from typing import Any, Literal
@@ -13,12 +13,12 @@ Precision = Literal["32-true", "bf16-mixed"]
 
 
 def launch(*, accelerator: Accelerator, devices: int, nodes: int = 1, precision: Precision) -> Any:
-    """A launched `lightning.fabric.Fabric`.
+    """Launch a `lightning.fabric.Fabric` with one process per device.
 
-    With several devices this script is started once more for each of them. Under torchrun its numbers of processes and nodes
-    are taken; under SLURM's srun there must be as many tasks on each node as devices.
+    With several devices the current script is started again for each of them. Under torchrun, its numbers of processes and
+    nodes replace `devices` and `nodes`; under SLURM's srun there must be as many tasks on each node as devices.
 
-    Raises `SettingError` where Lightning is not installed or those processes cannot be.
+    Raises `SettingError` if Lightning is not installed or the processes cannot be started.
     """
     try:
         from lightning.fabric import Fabric
@@ -30,24 +30,24 @@ def launch(*, accelerator: Accelerator, devices: int, nodes: int = 1, precision:
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=precision)
         fabric.launch()
     except (ValueError, RuntimeError, MisconfigurationException) as error:
-        raise SettingError(f"{devices} devices on each of {nodes} nodes cannot train: {error}") from error
+        raise SettingError(f"training on devices={devices}, nodes={nodes} failed to start: {error}") from error
     if fabric.world_size != devices * nodes:
         raise SettingError(
-            f"{devices} devices on each of {nodes} nodes need {devices * nodes} processes, but {fabric.world_size} were started; "
-            "under SLURM give --ntasks-per-node and start the command with srun"
+            f"devices={devices}, nodes={nodes} need {devices * nodes} processes, but {fabric.world_size} were started; "
+            "under SLURM set --ntasks-per-node and start the command with srun"
         )
     return fabric
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that talks and writes, also before `launch`."""
+    """Whether this process is the one that prints and writes; valid before `launch` too."""
     from lightning.fabric.utilities import rank_zero_only
 
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def mean_over_processes(number: float, *, device: torch.device) -> float:
-    """The mean of a number over the processes that train together; on one process the number. All have to call it."""
+    """Mean of a number over all processes of the run, each of which must call this; with one process the number itself."""
     if not (dist.is_available() and dist.is_initialized()):
         return number
     total = torch.tensor(number, device=device)
@@ -56,7 +56,7 @@ def mean_over_processes(number: float, *, device: torch.device) -> float:
 
 
 def _torchrun() -> tuple[int, int] | None:
-    """Processes on each node, and nodes, of the torchrun that started this process; None where none did."""
+    """Processes per node and number of nodes of the torchrun that started this process; None if none did."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
     on_each = int(os.environ["LOCAL_WORLD_SIZE"])

@@ -1,4 +1,4 @@
-"""What a training says of itself, in its folder: a table, a picture of its curves, events for TensorBoard, its settings."""
+"""The log of a training run: a table of its metrics, their curves, and events for TensorBoard."""
 
 import csv
 import io
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 LOG, CURVES, EVENTS = "metrics.csv", "curves.png", "tensorboard"
-STEPS_A_POINT = 10
-"""TensorBoard gets the losses of every tenth step: enough to see a spike, without a file that outgrows the weights."""
+EVENT_INTERVAL = 10
+"""Steps between the losses that TensorBoard gets: enough to see a spike, and less data than the weights."""
 
 
-class Logbook:
-    """The table, the curves and the events of one run. For the first process only.
+class TrainingLog:
+    """Table, curves and events of one run; for the first process only.
 
-    A validation is a row of the table: `step` and `learning_rate`, the mean losses since the validation before, its scores. The
-    picture is drawn anew from the table with each row. Rows after `step`, of a run that was killed between the table and its
-    checkpoint, are forgotten, because they are about to be written again.
+    Each validation adds a row to the table: `step` and `learning_rate`, the mean losses since the previous validation, and the
+    metrics. The curves are redrawn with each row. Rows after `step`, which a run writes when it is killed between the table and
+    its checkpoint, are dropped, because they are about to be written again.
 
-    Raises `SettingError` where TensorBoard is wanted and not installed.
+    Raises `SettingError` if TensorBoard is requested but not installed.
     """
 
     def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
-        self._table, self._picture = folder / LOG, folder / CURVES
-        self._forget_rows_after(step)
+        self._table, self._curves = folder / LOG, folder / CURVES
+        self._drop_rows_after(step)
         self._events = _event_writer(folder / EVENTS, step) if tensorboard else None
 
-    def note_step(self, step: int, losses: Mapping[str, float]) -> None:
-        """Pass the losses of a step on to TensorBoard."""
-        if self._events is not None and step % STEPS_A_POINT == 0:
+    def log_step(self, step: int, losses: Mapping[str, float]) -> None:
+        """Send the losses of a step to TensorBoard."""
+        if self._events is not None and step % EVENT_INTERVAL == 0:
             for name, value in losses.items():
                 self._events.add_scalar(f"training/{name}", value, step)
 
-    def note_validation(self, step: int, rate: float, losses: Mapping[str, float], scores: Mapping[str, float]) -> None:
-        """Add a row to the table, draw the curves, and pass the scores on to TensorBoard."""
+    def log_validation(self, step: int, rate: float, losses: Mapping[str, float], scores: Mapping[str, float]) -> None:
+        """Add a row to the table, redraw the curves, and send the metrics to TensorBoard."""
         row = {"step": step, "learning_rate": rate, **losses, **scores}
         with self._table.open("a", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
-        plot_curves(read_table(self._table), self._picture, losses=list(losses), scores=list(scores))
+        plot_curves(read_table(self._table), self._curves, losses=list(losses), scores=list(scores))
         if self._events is not None:
             self._events.add_scalar("learning_rate", rate, step)
             for name, value in scores.items():
@@ -55,10 +55,11 @@ class Logbook:
             self._events.flush()
 
     def close(self) -> None:
+        """Close the file of events."""
         if self._events is not None:
             self._events.close()
 
-    def _forget_rows_after(self, step: int) -> None:
+    def _drop_rows_after(self, step: int) -> None:
         if not self._table.exists():
             return
         header, *rows = self._table.read_text().splitlines(keepends=True)
@@ -67,23 +68,23 @@ class Logbook:
 
 
 def read_table(path: Path) -> dict[str, list[float]]:
-    """The columns of a run's ``metrics.csv``. Raises `FileError` for a file that is none."""
+    """Columns of a run's ``metrics.csv`` by name. Raises `FileError` for any other file."""
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text())))
         return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else [])}
     except (OSError, ValueError, TypeError) as error:
-        raise FileError(path, f"is no table of a training ({error})", "Give a metrics.csv that cryopick train wrote") from error
+        raise FileError(path, f"is not a training log ({error})", "Give a metrics.csv written by cryopick train") from error
 
 
 def plot_curves(table: Mapping[str, list[float]], path: Path, *, losses: list[str], scores: list[str]) -> None:
-    """A picture of three panels over the steps: the parts of the loss, the scores with the best `score`, the learning rate."""
+    """Write a figure of three panels over the steps: the losses, the metrics with the best `score`, and the learning rate."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6))
     figure.subplots_adjust(left=0.05, right=0.99, bottom=0.14, top=0.9, wspace=0.2)
     left, middle, right = figure.subplots(1, 3)
     steps = table["step"]
-    _lines(left, steps, {name: table[name] for name in losses}, "mean loss since the validation before")
+    _lines(left, steps, {name: table[name] for name in losses}, "mean loss since the previous validation")
     _lines(middle, steps, {name: table[name] for name in scores}, "validation")
     best = max(range(len(steps)), key=table["score"].__getitem__)
     middle.plot(steps[best], table["score"][best], "o", color="C3", label=f"best score {table['score'][best]:.3f}")
@@ -103,11 +104,11 @@ def _lines(panel: "Axes", steps: list[float], curves: Mapping[str, list[float]],
 
 
 def _event_writer(folder: Path, step: int) -> "SummaryWriter":
-    """Events of steps after `step`, of a run that was killed, are hidden."""
+    """Writer of events; those after `step`, left by a killed run, are hidden."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise SettingError(
-            "TensorBoard is not installed: pip install 'cryopick[train]', or train without it: loop.tensorboard=false"
+            "TensorBoard is not installed: pip install 'cryopick[train]', or train without it: --set loop.tensorboard=false"
         ) from error
     return SummaryWriter(log_dir=str(folder), purge_step=step + 1 if step else None)

@@ -1,9 +1,9 @@
-"""The training loop, once for every model: Lightning Fabric, EMA, warm-up, checkpoints that resume exactly.
+"""The training loop of all models: Lightning Fabric, moving average of the weights, warm-up, checkpoints that resume exactly.
 
-A batch, and dropout, depend on the step alone (see `Data`), so a run that was killed goes on as if nothing had happened.
+Batches and dropout depend on the step alone (see `BatchSource`), so a killed run resumes as if it had never stopped.
 
-Several processes, one for each device, share each batch; their gradients are averaged, so that their weights, the optimiser's
-state and the average are the same on all of them and only the first one validates and writes.
+Several processes, one per device, share each batch and average their gradients. Weights, optimiser state and moving average are
+therefore equal on all of them, and only the first one validates and writes.
 """
 
 import logging
@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from cryopick.errors import FileError, SettingError
 from cryopick.files import atomic_path
 from cryopick.randomness import generator
-from cryopick.train.log import Logbook
+from cryopick.train.log import TrainingLog
 
 logger = logging.getLogger(__name__)
 Batch = Mapping[str, Tensor]
@@ -32,20 +32,25 @@ LAST, BEST = "last.ckpt", "best.pt"
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How a model is trained; what it learns is its task's business.
+    """Optimisation settings, the same for every model.
 
     Attributes
     ----------
     steps : optimiser steps.
-    batch : pictures a step, over all devices.
-    learning_rate : of the parameter groups that name none of their own.
-    schedule : after the warm-up: down to nothing along a cosine, a tenth from `drop_at` of the steps on, or constant.
-    ema : decay of the running average of the weights, which is what is validated and kept, reached step by step so that the
-        first weights are soon forgotten; None trains without.
+    batch : images per step, over all devices.
+    learning_rate : of the parameter groups that have no rate of their own.
+    weight_decay : of AdamW.
+    warmup : steps over which the learning rate rises linearly.
+    schedule : after the warm-up: a cosine down to zero, a drop to a tenth at `drop_at`, or constant.
+    drop_at : share of the steps after which the schedule ``drop`` applies.
+    ema : decay of the moving average of the weights, which is validated and saved; it is reached gradually, so that the initial
+        weights fade quickly. None saves the weights themselves.
     clip : largest norm of the gradient; None does not clip.
-    precision : as Fabric names it.
+    precision : Fabric's name of the number format.
+    validate_every : steps between validations.
     patience : validations without a better score after which the run stops; None never stops early.
-    tensorboard : whether events are written for TensorBoard.
+    tensorboard : whether to write events for TensorBoard.
+    seed : random seed of the initial weights, the batches and dropout.
     """
 
     steps: int = 20_000
@@ -64,42 +69,49 @@ class LoopSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "validate_every"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        require_at_least_one(self, "steps", "batch", "validate_every")
 
 
-class Data(Protocol):
-    """Where batches come from."""
+def require_at_least_one(settings: Any, *names: str) -> None:
+    """Raise `SettingError` for the first of the named settings that is below 1; those that are None pass."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value >= 1:
+            raise SettingError(f"{name} must be at least 1, got {value}")
+
+
+class BatchSource(Protocol):
+    """A source of training batches, each determined by its step."""
 
     def batches(self, first: int, last: int, *, count: int, rank: int, world: int) -> Iterator[Batch]:
-        """The share of process `rank` of `world` in the batches of steps first … last − 1; `count` pictures a step in all.
+        """Yield the batches of steps first … last − 1: of each, the share of process `rank` out of `world`.
 
-        Shares do not overlap and are of one size: `count` is a multiple of `world`.
+        A step has `count` images over all processes. Shares do not overlap and have equal size, as `count` is a multiple of
+        `world`.
         """
         ...
 
 
-class Task(Protocol):
-    """What a model learns."""
+class TrainingTask(Protocol):
+    """A model with its losses and its validation."""
 
     model: nn.Module
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimiser; a group may carry its own `lr`."""
+        """Parameter groups for the optimiser; a group may have its own `lr`."""
         ...
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Named parts, and their weighted sum as `loss`."""
+        """Parts of the loss by name, and their weighted sum as `loss`; scalars."""
         ...
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """Numbers to log, the one to maximise as `score`. Called on the first process only."""
+        """Metrics to log; `score` is the one to maximise. Called on the first process only."""
         ...
 
 
-def rate_factor(step: int, settings: LoopSettings) -> float:
-    """What the learning rates are multiplied by at a step."""
+def learning_rate_factor(step: int, settings: LoopSettings) -> float:
+    """Factor of the learning rates at a step: warm-up, then the schedule."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     if settings.schedule == "cosine":
@@ -111,23 +123,30 @@ def rate_factor(step: int, settings: LoopSettings) -> float:
 
 
 class Trainer:
-    """One run: the state that a checkpoint holds, and the steps that advance it.
+    """One training run: the state that a checkpoint holds, and the steps that advance it.
 
-    `fabric` is a launched `lightning.fabric.Fabric`; `out` gets `last.ckpt`, `best.pt` (the bare state dict of the best weights)
-    and what a `Logbook` writes. A `last.ckpt` that is there already is continued from.
+    `fabric` is a launched `lightning.fabric.Fabric`. The run writes ``last.ckpt``, ``best.pt`` (the state dict of the best
+    weights) and the files of `TrainingLog` to `out`, and resumes from a ``last.ckpt`` that is already there.
+
+    Raises
+    ------
+    SettingError
+        If the batch cannot be shared evenly by the processes.
+    FileError
+        If ``last.ckpt`` is damaged or belongs to a run with other settings.
     """
 
-    def __init__(self, task: Task, data: Data, settings: LoopSettings, *, fabric: Any, out: Path) -> None:
+    def __init__(self, task: TrainingTask, data: BatchSource, settings: LoopSettings, *, fabric: Any, out: Path) -> None:
         self.task, self.data, self.settings, self.fabric, self.out = task, data, settings, fabric, out
         if settings.batch % fabric.world_size:
             raise SettingError(
-                f"batch is {settings.batch}; it must be a multiple of the {fabric.world_size} processes that share it"
+                f"loop.batch must be a multiple of the {fabric.world_size} processes that share it, got {settings.batch}"
             )
-        if fabric.world_size > 1 and fabric.device.type == "cuda":  # statistics of the whole batch; there are none for CPUs
+        if fabric.world_size > 1 and fabric.device.type == "cuda":  # not available on CPUs
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # type: ignore[no-untyped-call]
         optimizer = torch.optim.AdamW(task.parameter_groups(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.model, self.optimizer = fabric.setup(task.model, optimizer)
-        self.schedule = LambdaLR(self.optimizer, lambda step: rate_factor(step, settings))
+        self.schedule = LambdaLR(self.optimizer, lambda step: learning_rate_factor(step, settings))
         self.average: AveragedModel | None = None
         if settings.ema is not None:
             self.average = AveragedModel(task.model, multi_avg_fn=_moving_average(settings.ema))
@@ -136,18 +155,18 @@ class Trainer:
             self._load()
 
     def out_of_patience(self) -> bool:
-        """Whether the last validations were no better, so that the run has stopped early or is about to."""
+        """Whether the last `patience` validations brought no better score, so that the run stops early."""
         return self.settings.patience is not None and self.since_best >= self.settings.patience
 
     def run(self, *, on_step: Callable[[int, Mapping[str, float]], None] | None = None) -> float:
-        """Train to the last step, or until patience is out; returns the best validation score.
+        """Train to the last step, or until patience runs out, and return the best validation score.
 
-        `on_step` is called on the first process only.
+        `on_step` is called with the step and its losses, on the first process only.
         """
         settings, fabric = self.settings, self.fabric
         if self.out_of_patience() or self.step >= settings.steps:
             return self.best
-        logbook = Logbook(self.out, step=self.step, tensorboard=settings.tensorboard) if fabric.is_global_zero else None
+        log = TrainingLog(self.out, step=self.step, tensorboard=settings.tensorboard) if fabric.is_global_zero else None
         batches = self.data.batches(
             self.step, settings.steps, count=settings.batch, rank=fabric.global_rank, world=fabric.world_size
         )
@@ -157,31 +176,33 @@ class Trainer:
             losses = self._advance(fabric.to_device(batch))
             totals = {name: totals.get(name, 0.0) + value for name, value in losses.items()}
             counted += 1
-            if logbook is not None:
-                logbook.note_step(self.step, losses)
+            if log is not None:
+                log.log_step(self.step, losses)
                 if on_step is not None:
                     on_step(self.step, losses)
             if self.step % settings.validate_every == 0 or self.step == settings.steps:
-                self._validate({name: total / counted for name, total in totals.items()}, logbook)
+                self._validate({name: total / counted for name, total in totals.items()}, log)
                 totals, counted = {}, 0
                 if self.out_of_patience():
-                    logger.info("no better score for %d validations: stopped at step %d", self.since_best, self.step)
+                    logger.info("stopped at step %d: no better score in %d validations", self.step, self.since_best)
                     break
-        if logbook is not None:
-            logbook.close()
+        if log is not None:
+            log.close()
         return self.best
 
     def _advance(self, batch: Batch) -> dict[str, float]:
-        """One step; gives back the losses' means over all processes."""
-        # Of the step alone, so that a resumed run draws the same; of the process, so that no two drop the same.
+        """Take one step and return the losses, averaged over all processes."""
+        # Seeded by the step, so that a resumed run draws the same numbers; and by the process, so that dropout differs.
         torch.manual_seed(int(generator(self.settings.seed, "step", self.step, self.fabric.global_rank).integers(2**62)))
         self.model.train()
         with self.fabric.autocast():
             losses = self.task.losses(self.model, batch)
-        means = self._over_processes(losses)
+        means = self._process_means(losses)
         if not math.isfinite(means["loss"]):
             rate = self.settings.learning_rate
-            raise SettingError(f"the loss is {means['loss']} at step {self.step}; lower learning_rate ({rate}) or set clip")
+            raise SettingError(
+                f"the loss is {means['loss']} at step {self.step}; lower loop.learning_rate ({rate}) or set loop.clip"
+            )
         self.optimizer.zero_grad()
         self.fabric.backward(losses["loss"])
         if self.settings.clip is not None:
@@ -193,37 +214,37 @@ class Trainer:
         self.step += 1
         return means
 
-    def _over_processes(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+    def _process_means(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
         values = torch.stack([value.detach().float() for value in losses.values()])
         return dict(zip(losses, self.fabric.all_reduce(values, reduce_op="mean").tolist(), strict=True))
 
-    def _validate(self, losses: Mapping[str, float], logbook: Logbook | None) -> None:
-        """Validate and write the log and both checkpoints; processes other than the first wait for its score."""
+    def _validate(self, losses: Mapping[str, float], log: TrainingLog | None) -> None:
+        """Validate, and write the log and both checkpoints; the other processes wait for the score of the first."""
         scores = {"score": 0.0}
         if self.fabric.is_global_zero:
-            kept = self._kept()
-            kept.eval()
+            model = self._validated_model()
+            model.eval()
             with torch.inference_mode():
-                scores = self.task.validate(kept, self.fabric.device)
+                scores = self.task.validate(model, self.fabric.device)
         score = float(self.fabric.broadcast(scores["score"]))
         better = score > self.best
         self.best = max(score, self.best)
         self.since_best = 0 if better else self.since_best + 1
-        if logbook is not None:
+        if log is not None:
             if better:
-                _replace(self.out / BEST, self._kept().state_dict())
-            logbook.note_validation(self.step, float(self.schedule.get_last_lr()[0]), losses, scores)
+                _save_atomically(self.out / BEST, self._validated_model().state_dict())
+            log.log_validation(self.step, float(self.schedule.get_last_lr()[0]), losses, scores)
         self._save()
 
-    def _kept(self) -> nn.Module:
-        """The weights that are worth keeping: the average where there is one, with the model's own running statistics."""
+    def _validated_model(self) -> nn.Module:
+        """The model that is validated and saved: the moving average if there is one, with the model's running statistics."""
         if self.average is None:
             return self.task.model
-        kept: nn.Module = self.average.module
+        averaged: nn.Module = self.average.module
         own = dict(self.task.model.named_buffers())
-        for name, buffer in kept.named_buffers():
+        for name, buffer in averaged.named_buffers():
             buffer.copy_(own[name])
-        return kept
+        return averaged
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -239,7 +260,7 @@ class Trainer:
     def _save(self) -> None:
         state = self._state()
         if self.fabric.is_global_zero:
-            _replace(self.out / LAST, state)
+            _save_atomically(self.out / LAST, state)
         self.fabric.barrier()
 
     def _load(self) -> None:
@@ -253,14 +274,14 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
         except (RuntimeError, ValueError, TypeError, LookupError, EOFError, pickle.UnpicklingError) as error:
             raise FileError(
-                path, "is damaged, or of a run with other settings", "Give another folder, or those settings again"
+                path, "is damaged or belongs to a run with other settings", "Use the same settings, or another output folder"
             ) from error
         self.step, self.best, self.since_best = state["step"], state["best"], state["since_best"]
-        logger.info("continuing from step %d", self.step)
+        logger.info("resuming from step %d", self.step)
 
 
 def _moving_average(decay: float) -> Callable[[Parameters, Parameters, Tensor | int], None]:
-    """The update of an exponential average whose decay grows as (1 + n) / (10 + n) with the number of updates."""
+    """Update of an exponential moving average whose decay grows with the number n of updates as (1 + n) / (10 + n)."""
 
     @torch.no_grad()
     def update(averages: Parameters, values: Parameters, count: Tensor | int) -> None:
@@ -270,7 +291,19 @@ def _moving_average(decay: float) -> Callable[[Parameters, Parameters, Tensor | 
     return update
 
 
-def _replace(path: Path, state: Any) -> None:
-    """Save so that a kill leaves the old checkpoint or the new one."""
+def decay_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Parameter groups with weight decay for kernels and matrices, and none for biases and normalisation."""
+    kernels = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
+
+
+def process_share(count: int, *, rank: int, world: int) -> int:
+    """Number of a step's `count` images that process `rank` out of `world` gets."""
+    return count // world + (rank < count % world)
+
+
+def _save_atomically(path: Path, state: Any) -> None:
+    """Save so that an interruption leaves either the old checkpoint or the new one."""
     with atomic_path(path) as temporary:
         torch.save(state, temporary)

@@ -1,4 +1,4 @@
-"""From a task and its data to a file of weights with its card: what every recipe does in the end."""
+"""From a training task and its data to a file of weights with its card; and the models that can be trained."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,29 +13,34 @@ from cryopick.files import atomic_path
 from cryopick.models.weights import Card, find, fit, read, save
 from cryopick.provenance import record_run
 from cryopick.registry import Registry
-from cryopick.train.loop import BEST, LAST, Data, LoopSettings, Task, Trainer
+from cryopick.train.loop import BEST, LAST, BatchSource, LoopSettings, Trainer, TrainingTask
 
 WEIGHTS = "weights.safetensors"
-HERE = ("accelerator", "devices", "nodes")
-"""Settings of where a run computes; it may be gone on with elsewhere, by as many processes."""
+COMPUTE_SETTINGS = ("accelerator", "devices", "nodes")
+"""Settings that may change when a run is resumed, as long as the number of processes does not."""
 
 
-class Training:
-    """A training that is ready to run, or to go on where the run in `out` was stopped.
+class TrainingRun:
+    """A training that is ready to start, or to resume from the last checkpoint in `out`.
 
     Parameters
     ----------
-    fabric : launched, see `launch`.
-    settings : a dataclass of all that decides the weights; kept in ``run.yaml``.
-    describe : makes the card, from the best weights' network, on the CPU in evaluation mode, and the best score.
+    fabric : launched Fabric, see `launch`.
+    settings : dataclass of everything that determines the weights; recorded in ``run.yaml``.
+    describe : makes the card from the network with the best weights (on the CPU, in evaluation mode) and the best score.
 
-    Raises `SettingError` that names what differs from the settings of the run in `out`, `FileError` when that is damaged.
+    Raises
+    ------
+    SettingError
+        If `out` holds a run with other settings; the message names them.
+    FileError
+        If the run in `out` is damaged.
     """
 
     def __init__(
         self,
-        task: Task,
-        data: Data,
+        task: TrainingTask,
+        data: BatchSource,
         loop: LoopSettings,
         *,
         fabric: Any,
@@ -44,21 +49,25 @@ class Training:
         describe: Callable[[nn.Module, float], Card],
     ) -> None:
         self.out, self._describe, self._fabric = out, describe, fabric
-        kept = {key: value for key, value in asdict(settings).items() if key not in HERE}
+        kept = {key: value for key, value in asdict(settings).items() if key not in COMPUTE_SETTINGS}
         kept |= {"loop": asdict(loop), "processes": fabric.world_size}
         record_run(out, kept, begun=(out / LAST).exists(), first=fabric.is_global_zero)
         self.trainer = Trainer(task, data, loop, fabric=fabric, out=out)
 
     @property
     def steps(self) -> int:
+        """Total number of optimiser steps."""
         return self.trainer.settings.steps
 
     def run(self, *, on_step: Callable[[int, Mapping[str, float]], None] | None = None) -> Card:
-        """Train, and write the best weights to `WEIGHTS` in `out`; gives back their card."""
+        """Train, write the best weights to `WEIGHTS` in `out`, and return their card.
+
+        `on_step` is called with the step and its losses, on the first process only.
+        """
         best = self.trainer.run(on_step=on_step)
         model = self.trainer.task.model
         if not (self.out / BEST).exists():
-            raise CryopickError(f"{self.out}: no validation gave a score, so there are no weights to keep")
+            raise CryopickError(f"{self.out}: no validation gave a score, so there are no weights to save")
         model.load_state_dict(torch.load(self.out / BEST, map_location="cpu", weights_only=True))
         card = self._describe(model.cpu().eval(), best)
         if self._fabric.is_global_zero:
@@ -67,32 +76,59 @@ class Training:
         return card
 
 
-def start_from(model: nn.Module, weights: str, *, architecture: str) -> None:
-    """Copy weights, by their file or name, into a network. Raises `FileError` where they are not of its width and depth."""
+def load_initial_weights(model: nn.Module, weights: str, *, architecture: str) -> None:
+    """Load weights, given by file or name, into a network.
+
+    Raises `FileError` if they do not exist or are of another width or depth.
+    """
     path = find(weights, architecture=architecture)
     fit(model, read(path)[0], path)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A training that `cryopick train` offers.
+class TrainingRecipe:
+    """A model that `cryopick train` offers.
 
     Attributes
     ----------
-    settings : its dataclass of settings, with a `loop`; presets are `presets/train-NAME-PRESET.yaml`.
-    prepare : makes the training from settings and a folder for the run.
+    settings : dataclass of its settings, with a `loop`; presets are named ``train-MODEL``.
+    prepare : makes the training run from settings and an output folder.
     """
 
     settings: type[Any]
-    prepare: Callable[[Any, Path], Training]
+    prepare: Callable[[Any, Path], TrainingRun]
 
 
-RECIPES: Registry[Recipe] = Registry(
-    "training",
+RECIPES: Registry[TrainingRecipe] = Registry(
+    "model to train",
     {
-        "segnet": "cryopick.train.recipes.unet:SEGNET",
-        "segnet-paper": "cryopick.train.recipes.cryosegnet:PUBLISHED",
-        "transformer": "cryopick.train.recipes.anchor_detr:TRANSFORMER",
-        "transformer-paper": "cryopick.train.recipes.cryotransformer:TRANSFORMER_PAPER",
+        "unet": "cryopick.train.recipes.unet:UNET",
+        "detr": "cryopick.train.recipes.anchor_detr:ANCHOR_DETR",
+        "cryosegnet": "cryopick.train.recipes.cryosegnet:CRYOSEGNET",
+        "cryotransformer": "cryopick.train.recipes.cryotransformer:CRYOTRANSFORMER",
     },
 )
+"""Training recipes by the name of the model."""
+
+FORMER_MODELS = {
+    ("segnet", "paper"): "cryosegnet",
+    ("transformer", "paper"): "cryotransformer",
+    ("segnet", None): "unet",
+    ("transformer", None): "detr",
+}
+"""Names of models before they were split into compact and published ones, accepted for one version."""
+
+
+def resolve_model(name: str, preset: str) -> tuple[str, str, str | None]:
+    """Current model and preset for a model as the user named it, and a notice if that name is deprecated.
+
+    `segnet` and `transformer` are the compact networks `unet` and `detr`, and with the preset `paper` the published ones,
+    `cryosegnet` and `cryotransformer`. Any other name is returned unchanged, known or not.
+    """
+    if (name, preset) in FORMER_MODELS:
+        model, preset, former = FORMER_MODELS[name, preset], "default", f"{name} --preset {preset}"
+    elif (name, None) in FORMER_MODELS:
+        model, former = FORMER_MODELS[name, None], name
+    else:
+        return name, preset, None
+    return model, preset, f"`cryopick train {former}` is deprecated; write `cryopick train {model}`"

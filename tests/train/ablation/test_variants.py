@@ -14,14 +14,14 @@ from cryopick.errors import SettingError
 from cryopick.pickers.diagnostics import Stages
 from cryopick.train.ablation import cryosegnet as ablate_segnet
 from cryopick.train.ablation import cryotransformer as ablate_transformer
-from cryopick.train.ablation.cryosegnet import SegnetAblation, stage_picks
-from cryopick.train.ablation.cryotransformer import TransformerAblation
-from cryopick.train.ablation.table import Layout, draw_table, write_table
+from cryopick.train.ablation.cryosegnet import CryoSegNetAblation, stage_picks
+from cryopick.train.ablation.cryotransformer import CryoTransformerAblation
+from cryopick.train.ablation.table import TableLayout, draw_table, write_table
 from cryopick.train.ablation.variants import Ablation, Variant, run_ablation
 from cryopick.train.data.splits import DiskSettings
 from cryopick.types import Micrograph, Picks
 
-LAYOUT = Layout(("size",), "kind", ("F1",))
+LAYOUT = TableLayout(("size",), "kind", ("F1",))
 SIMULATED = {
     "simulated.micrographs=2",
     "simulated.held_out=1",
@@ -106,7 +106,7 @@ def test_without_instances_or_parts_there_are_no_picks():
 
 
 def test_the_transformers_table_is_every_backbone_with_either_input():
-    settings = TransformerAblation(denoised="clean")
+    settings = CryoTransformerAblation(denoised="clean")
     planned = ablate_transformer.plan(settings, DiskSettings("raw"))
     trainings = {variant.name: variant.prepare.args[0] for variant in planned.variants}
     assert len(trainings) == 10
@@ -114,12 +114,12 @@ def test_the_transformers_table_is_every_backbone_with_either_input():
         (depth, data) for depth in (18, 34, 50, 101, 152) for data in ("raw", "clean")
     }
     assert all(training.denoised for training in trainings.values())  # what comes is shown as it is
-    chained = ablate_transformer.plan(TransformerAblation(), DiskSettings("raw")).variants[0].prepare.args[0]
+    chained = ablate_transformer.plan(CryoTransformerAblation(), DiskSettings("raw")).variants[0].prepare.args[0]
     assert (chained.denoised, chained.disk.data) == (False, "raw")
 
 
 def test_the_segnets_table_is_every_depth_with_gates_and_without():
-    planned = ablate_segnet.plan(SegnetAblation(), DiskSettings("raw"))
+    planned = ablate_segnet.plan(CryoSegNetAblation(), DiskSettings("raw"))
     trainings = [variant.prepare.args[0] for variant in planned.variants]
     assert [(training.levels, training.gates) for training in trainings] == [
         (levels, gates) for levels in (4, 5, 6) for gates in (True, False)
@@ -128,7 +128,7 @@ def test_the_segnets_table_is_every_depth_with_gates_and_without():
 
 @pytest.mark.parametrize("study", [ablate_segnet.STUDY, ablate_transformer.STUDY])
 def test_presets_small_and_full_can_be_resolved(study):
-    kind = "ablate-segnet" if study is ablate_segnet.STUDY else "ablate-transformer"
+    kind = "ablate-cryosegnet" if study is ablate_segnet.STUDY else "ablate-cryotransformer"
     assert preset_names(kind) == ["full", "small"]
     small, full = (resolve(study.settings, load_preset(kind, name)) for name in ("small", "full"))
     assert small.training.loop.steps <= 200
@@ -138,8 +138,8 @@ def test_presets_small_and_full_can_be_resolved(study):
 @pytest.mark.parametrize(
     ("model", "words", "expected"),
     [
-        ("segnet", ["levels=[2]", "training.width=2", "training.side=64"], ("stage", 6)),
-        ("transformer", ["depths=[18]", "training.backbone_width=4", "training.queries=5"], ("input", 2)),
+        ("cryosegnet", ["levels=[2]", "training.width=2", "training.side=64"], ("stage", 6)),
+        ("cryotransformer", ["depths=[18]", "training.backbone_width=4", "training.queries=5"], ("input", 2)),
     ],
 )
 def test_the_command_writes_the_table(tmp_path, model, words, expected):

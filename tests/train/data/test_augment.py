@@ -1,4 +1,4 @@
-"""Augmented pictures and their targets stay together."""
+"""Augmented images and their targets stay together."""
 
 from dataclasses import replace
 
@@ -11,15 +11,15 @@ NOTHING = Augmentation(gain=(1, 1), offset=0, blur=(0, 0), smooth_rate=0, noise_
 
 def drawn(count=64, size=8):
     generator = torch.Generator().manual_seed(5)
-    pictures = torch.randn(count, 1, size, size, generator=generator)
-    return pictures, torch.cat((pictures, pictures.square()), dim=1), generator
+    images = torch.randn(count, 1, size, size, generator=generator)
+    return images, torch.cat((images, images.square()), dim=1), generator
 
 
 def test_pictures_and_targets_are_turned_alike_in_all_eight_ways():
-    pictures, targets, generator = drawn()
-    turned, wanted = augment(pictures.clone(), targets.clone(), settings=NOTHING, generator=generator)
+    images, targets, generator = drawn()
+    turned, wanted = augment(images.clone(), targets.clone(), settings=NOTHING, generator=generator)
     torch.testing.assert_close(wanted[:, :1], turned, atol=1e-5, rtol=1e-4)
-    ways = [pictures, pictures.flip(2), pictures.flip(3), pictures.flip(2, 3)]
+    ways = [images, images.flip(2), images.flip(3), images.flip(2, 3)]
     ways += [way.transpose(2, 3) for way in ways]
     same = torch.stack([(way - turned).abs().amax(dim=(1, 2, 3)) < 1e-4 for way in ways])
     assert (same.sum(0) == 1).all()
@@ -27,13 +27,13 @@ def test_pictures_and_targets_are_turned_alike_in_all_eight_ways():
 
 
 def test_nothing_is_to_be_found_where_the_border_is_streaks():
-    pictures, targets, generator = drawn(size=20)
+    images, targets, generator = drawn(size=20)
     settings = replace(NOTHING, border_rate=1.0, border=(0.2, 0.2))
-    streaked, wanted = augment(pictures, targets + 10, settings=settings, generator=generator)
+    streaked, wanted = augment(images, targets + 10, settings=settings, generator=generator)
     empty = (wanted == 0).all(1)
-    assert empty.flatten(1).sum(1).tolist() == [4 * 20] * len(pictures)
-    for picture, mask in zip(streaked[:, 0], empty, strict=True):
-        strip = picture[mask].reshape(4, 20) if mask.all(1).any() else picture.T[mask.T].reshape(4, 20)
+    assert empty.flatten(1).sum(1).tolist() == [4 * 20] * len(images)
+    for image, mask in zip(streaked[:, 0], empty, strict=True):
+        strip = image[mask].reshape(4, 20) if mask.all(1).any() else image.T[mask.T].reshape(4, 20)
         assert (strip == strip[0]).all()
 
 

@@ -1,4 +1,4 @@
-"""Boxes follow their pictures through every change."""
+"""Boxes follow their images through every change."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def squares(centres, side, shape=(120, 160)) -> torch.Tensor:
 
 
 def test_a_box_is_worked_out_by_hand():
-    # A picture of 20 × 10 pixels: the square of 4 pixels about (5, 3) spans columns 3.5 to 7.5 counted from the edge.
+    # A image of 20 × 10 pixels: the square of 4 pixels about (5, 3) spans columns 3.5 to 7.5 counted from the edge.
     boxes = fraction_boxes(Picks("m", [[5, 3]], diameter=4), PixelMap(), (10, 20))
     assert boxes.tolist() == pytest.approx([pytest.approx([5.5 / 20, 3.5 / 10, 4 / 20, 4 / 10])])
 
@@ -48,13 +48,13 @@ def test_whatever_is_drawn_boxes_surround_what_is_bright():
     picks = Picks("m", centres, diameter=side)
     changed = set()
     for seed in range(40):
-        picture, to_home = augment(grey, SMALL, rng=np.random.default_rng(seed))
-        height, width = picture.shape
+        image, to_home = augment(grey, SMALL, rng=np.random.default_rng(seed))
+        height, width = image.shape
         drawn = np.zeros((height, width), bool)
         for cx, cy, w, h in fraction_boxes(picks, to_home, (height, width)).numpy() * [width, height, width, height]:
             rows = slice(max(0, round(cy - h / 2)), round(cy + h / 2))
             drawn[rows, max(0, round(cx - w / 2)) : round(cx + w / 2)] = True
-        bright = picture.numpy() > 130
+        bright = image.numpy() > 130
         # The drawn corners are rounded: along each edge by half a pixel, of squares some ten pixels wide.
         assert (drawn != bright).sum() <= 0.25 * bright.sum() + 4
         assert drawn.any() == bright.any()

@@ -1,4 +1,4 @@
-"""Labelled micrographs on disk become batches; what cannot be learnt from is named, and what nobody labelled is not taught."""
+"""LazyExample micrographs on disk become batches; what cannot be learnt from is named, and what nobody labelled is not finetuned."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +17,15 @@ from cryopick.models.attention_unet import AttentionUNet
 from cryopick.preprocess.particle_scaled import scaled
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.train.data.augment import Augmentation
-from cryopick.train.data.crops import LabelledCrops, Mixed, held_out_crops, jittered_diameters, prepare_lessons
+from cryopick.train.data.crops import LabelledCrops, MixedBatches, held_out_crops, jittered_diameters, prepare_micrographs
 from cryopick.train.data.labelled import find_labelled, label_border
-from cryopick.train.data.targets import MAPS, SegnetRecipe, target_maps
-from cryopick.train.tasks.unet import SegnetTask, SimulatedCrops
+from cryopick.train.data.targets import MAPS, CropSettings, target_maps
+from cryopick.train.tasks.unet import SimulatedCrops, UNetTask
 from cryopick.types import Micrograph, Picks
 
 SHAPE = (240, 320)
 STILL = Augmentation((1.0, 1.0), 0.0, (0.0, 0.0), 0.0, noise_rate=0.0, gradient_rate=0.0, border_rate=0.0)
-RECIPE = SegnetRecipe(crop=32, diameter_px=(6.0, 12.0), augmentation=STILL)
+CROP = CropSettings(size=32, diameter_px=(6.0, 12.0), augmentation=STILL)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def labelled(folder: Path, xy, *, name="a", junk=()) -> LabelledMicrograph:
 
 
 def lessons(folder: Path, *micrographs: LabelledMicrograph, diameters_px=(12.0,)):
-    return prepare_lessons(micrographs, diameters_px=diameters_px, folder=folder / "cache")[0]
+    return prepare_micrographs(micrographs, diameters_px=diameters_px, folder=folder / "cache")[0]
 
 
 @pytest.mark.parametrize("file", ["p.star", "p.json", "p.csv", "boxes"])
@@ -133,13 +133,13 @@ def test_labels_that_stop_short_of_the_edges_say_nothing_beyond(folder):
 
 def test_a_picture_is_what_the_picker_sees_to_16_bits(folder):
     (lesson,) = lessons(folder, labelled(folder, [[100, 50]]))
-    (picture,) = lesson.pictures
+    (image,) = lesson.images
     seen = scaled(read_micrograph(folder / "mics" / "a.mrc"), particle_px=12.0, diameter_px=24.0)
     assert seen is not None
-    np.testing.assert_allclose(picture.part(0, 0, picture.shape_hw), seen.values, atol=6 * 2**-11)
-    assert (picture.to_home, picture.shape_hw) == (seen.to_home, seen.values.shape)
-    part = picture.part(100, 150, (30, 20))
-    np.testing.assert_array_equal(part[:20, :10], picture.part(100, 150, (20, 10)))
+    np.testing.assert_allclose(image.part(0, 0, image.shape_hw), seen.values, atol=6 * 2**-11)
+    assert (image.to_home, image.shape_hw) == (seen.to_home, seen.values.shape)
+    part = image.part(100, 150, (30, 20))
+    np.testing.assert_array_equal(part[:20, :10], image.part(100, 150, (20, 10)))
     np.testing.assert_array_equal(part[20:], part[19:9:-1])  # mirrored below the 120 rows there are
 
 
@@ -147,28 +147,28 @@ def test_pictures_are_made_once(folder, monkeypatch):
     one = labelled(folder, [[100, 50]])
     first = lessons(folder, one)
     monkeypatch.setattr("cryopick.train.data.crops.scaled", None)
-    assert lessons(folder, one)[0].pictures == first[0].pictures
+    assert lessons(folder, one)[0].images == first[0].images
 
 
 def test_a_micrograph_that_cannot_be_read_is_skipped_and_the_last_one_is_an_error(folder):
     write_micrograph(folder / "mics" / "b.mrc", np.zeros(SHAPE, np.float32))
     bad = labelled(folder, [[100, 50]], name="b")
-    found, skipped = prepare_lessons([bad, labelled(folder, [[100, 50]])], diameters_px=[12.0], folder=folder)
+    found, skipped = prepare_micrographs([bad, labelled(folder, [[100, 50]])], diameters_px=[12.0], folder=folder)
     assert len(found) == 1
     assert [(one.name, "constant" in one.reason) for one in skipped] == [("b.mrc", True)]
     with pytest.raises(CryopickError, match="constant"):
-        prepare_lessons([bad], diameters_px=[12.0], folder=folder)
+        prepare_micrographs([bad], diameters_px=[12.0], folder=folder)
 
 
 def test_maps_lie_where_the_particles_are_at_every_scale(folder):
-    # A dark square of 5 pixels on every particle: the mean picture under the centre map is darkest.
+    # A dark square of 5 pixels on every particle: the mean image under the centre map is darkest.
     pixels = np.zeros(SHAPE, np.float32)
     xy = [(x, y) for x in range(40, 300, 40) for y in range(40, 220, 40)]
     for x, y in xy:
         pixels[y - 2 : y + 3, x - 2 : x + 3] = -1
     write_micrograph(folder / "mics" / "a.mrc", pixels, pixel_size=2.0)
     data = LabelledCrops(
-        lessons(folder, labelled(folder, xy), diameters_px=jittered_diameters((6.0, 12.0))), RECIPE, seed=3, border=0.0
+        lessons(folder, labelled(folder, xy), diameters_px=jittered_diameters((6.0, 12.0))), CROP, seed=3, border=0.0
     )
     crops, _ = data.crops(16, np.random.default_rng(0))
     assert len(crops.diameter_px.unique()) == 4
@@ -180,24 +180,24 @@ def test_maps_lie_where_the_particles_are_at_every_scale(folder):
 
 
 def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder):
-    data = LabelledCrops(lessons(folder, labelled(folder, [[100, 50]])), RECIPE, seed=3)
+    data = LabelledCrops(lessons(folder, labelled(folder, [[100, 50]])), CROP, seed=3)
     whole = list(data.batches(0, 3, count=4, rank=0, world=1))
     (resumed,) = data.batches(2, 3, count=4, rank=0, world=1)
     assert all(torch.equal(whole[2][name], resumed[name]) for name in resumed)
     assert {name: tuple(value.shape) for name, value in resumed.items()} == {
-        "pictures": (4, 1, 32, 32),
+        "images": (4, 1, 32, 32),
         "maps": (4, 3, 32, 32),
         "known": (4, 3, 32, 32),
     }
-    shares = [next(data.batches(0, 1, count=3, rank=rank, world=2))["pictures"] for rank in (0, 1)]
+    shares = [next(data.batches(0, 1, count=3, rank=rank, world=2))["images"] for rank in (0, 1)]
     assert [len(share) for share in shares] == [2, 1]
 
 
 def test_nothing_is_taught_near_edges_and_doubtful_places_unless_a_label_is_there(folder):
-    doubtful = picks("a.mrc", [[160, 120], [222, 120]])
+    uncertain = picks("a.mrc", [[160, 120], [222, 120]])
     one = labelled(folder, [[200, 120]], junk=[[100, 40]])
-    lesson = replace(lessons(folder, one)[0], doubtful=doubtful)  # 24 px become 12, the picture 120 x 160
-    crops = LabelledCrops([lesson], SegnetRecipe(crop=160, augmentation=STILL), seed=1, border=1.0)
+    lesson = replace(lessons(folder, one)[0], uncertain=uncertain)  # 24 px become 12, the image 120 x 160
+    crops = LabelledCrops([lesson], CropSettings(size=160, augmentation=STILL), seed=1, border=1.0)
     _, known = crops.crops(1, np.random.default_rng(0))
     centre, particle, junk = known[0]
     assert torch.equal(centre, particle)
@@ -213,10 +213,10 @@ def test_a_bad_area_is_taught_to_be_junk_without_particles_even_where_there_is_d
     line = BadArea(20.0, [(60.0, 120.0), (200.0, 120.0)])  # halved: columns 30 to 100 of row 60, 10 to either side
     spot = BadArea(8.0, [(300.0, 120.0)])  # at the edge, of which labels say nothing: column 150, 4 to either side
     one = replace(labelled(folder, [[160, 40]]), areas=[line, spot])
-    lesson = replace(lessons(folder, one)[0], doubtful=picks("a.mrc", [[160, 120]]))
-    crops = LabelledCrops([lesson], SegnetRecipe(crop=160, augmentation=STILL), seed=1, border=1.0)
+    lesson = replace(lessons(folder, one)[0], uncertain=picks("a.mrc", [[160, 120]]))
+    crops = LabelledCrops([lesson], CropSettings(size=160, augmentation=STILL), seed=1, border=1.0)
     found, known = crops.crops(1, np.random.default_rng(0))
-    centre, particle, junk = target_maps(found, centre=0.4)[0]
+    centre, particle, junk = target_maps(found, centre_radius=0.4)[0]
     assert (junk[60, 22:109] == 1).all()
     assert (junk[60, 147:153] == 1).all()
     assert (junk[60, [17, 113, 143, 156]] == 0).all()
@@ -240,13 +240,13 @@ def test_held_out_crops_show_every_particle_once(folder):
 
 def test_mixed_batches_know_everything_about_simulated_crops(folder):
     bank = structure_bank(random_structures(2, seed=3))
-    mixed = Mixed(
-        LabelledCrops(lessons(folder, labelled(folder, [[100, 50]])), RECIPE, seed=1),
-        SimulatedCrops(bank, RECIPE, seed=1),
+    mixed = MixedBatches(
+        LabelledCrops(lessons(folder, labelled(folder, [[100, 50]])), CROP, seed=1),
+        SimulatedCrops(bank, CROP, seed=1),
         share=0.25,
     )
     (batch,) = mixed.batches(0, 1, count=4, rank=0, world=1)
-    assert len(batch["pictures"]) == 4
+    assert len(batch["images"]) == 4
     assert batch["known"][1:].min() == 1
     assert batch["known"][0, MAPS.index("junk")].min() == 0
 
@@ -255,17 +255,17 @@ def test_what_is_not_known_is_not_taught():
     held_out = simulate_crops(
         structure_bank(random_structures(2, seed=3)), 1, size=32, diameter_px=(8, 8), rng=np.random.default_rng(1)
     )
-    task = SegnetTask(AttentionUNet(2, 2, maps=3), RECIPE, held_out)
+    task = UNetTask(AttentionUNet(2, 2, maps=3), CROP, held_out)
     wanted, known = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
     wanted[..., :4, :4] = 1
     known[..., 4:, 4:] = 0
     logits = torch.zeros(1, 3, 8, 8, requires_grad=True)
-    losses = task.losses(lambda _: logits, {"pictures": wanted[:, :1], "maps": wanted, "known": known})
+    losses = task.losses(lambda _: logits, {"images": wanted[:, :1], "maps": wanted, "known": known})
     losses["loss"].backward()
     gradient = logits.grad
     assert gradient is not None
     assert (gradient[..., 4:, 4:] == 0).all()
     assert (gradient[..., :4, :4] < 0).all()
     assert (gradient[..., 4:, :4] > 0).all()
-    nothing = task.losses(lambda _: logits, {"pictures": wanted[:, :1], "maps": wanted, "known": torch.zeros(1, 3, 8, 8)})
+    nothing = task.losses(lambda _: logits, {"images": wanted[:, :1], "maps": wanted, "known": torch.zeros(1, 3, 8, 8)})
     assert nothing["loss"].item() == 0

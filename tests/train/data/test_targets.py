@@ -1,4 +1,4 @@
-"""Masks counted by hand, on edges, between pixels and on resized pictures."""
+"""Masks counted by hand, on edges, between pixels and on resized images."""
 
 import numpy as np
 import pytest

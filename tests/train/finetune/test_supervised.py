@@ -18,17 +18,17 @@ from cryopick.pickers.unet import SegnetPicker
 from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.train.data.labelled import LabelledSet
 from cryopick.train.data.splits import split
-from cryopick.train.finetune.held_out import calibrated, chances, measure, measure_recall
-from cryopick.train.finetune.pseudo_labels import agreeing, doubtful_places, self_labelled
+from cryopick.train.finetune.held_out import cross_calibrate, label_probabilities, measure, measure_recall
+from cryopick.train.finetune.pseudo_labels import count_agreement, pseudo_labelled, uncertain_picks
 from cryopick.train.finetune.self_training import self_train, unlabelled
-from cryopick.train.finetune.supervised import Finetuning, Start, finetune_segnet
+from cryopick.train.finetune.supervised import FinetuneSettings, InitialWeights, finetune_unet
 from cryopick.train.loop import LoopSettings
 from cryopick.types import Picks
 
 pytest.importorskip("lightning.fabric")
 SIDE, DIAMETER = 256, 16.0
 QUICK = LoopSettings(steps=40, batch=8, learning_rate=1e-2, warmup=5, ema=0.9, validate_every=40, tensorboard=False)
-SETTINGS = Finetuning(structures=2, crop=4.0, mix=1.0, loop=QUICK)
+SETTINGS = FinetuneSettings(structures=2, crop=4.0, mix=1.0, loop=QUICK)
 
 
 def discs(folder: Path, name: str, seed: int) -> LabelledMicrograph:
@@ -61,21 +61,21 @@ def micrographs(tmp_path_factory) -> list[LabelledMicrograph]:
 
 
 @pytest.fixture(scope="module")
-def untaught(tmp_path_factory) -> Path:
+def untrained(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     model = AttentionUNet(4, 2, maps=3)
     model.output.weight.data.zero_()
-    path = tmp_path_factory.mktemp("weights") / "untaught.safetensors"
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     settings = {"width": 4, "levels": 2, "maps": 3}
     save(path, model.state_dict(), Card("attention-unet", settings, input={"particle_px": 8.0, "calibration": [1.0, 0.0]}))
     return path
 
 
 @pytest.fixture(scope="module")
-def taught(micrographs, untaught, tmp_path_factory):
+def finetuned(micrographs, untrained, tmp_path_factory):
     """The outcome of a fine-tuning of random weights, which is a training."""
-    out = tmp_path_factory.mktemp("taught")
-    return finetune_segnet(labelled(*micrographs), replace(SETTINGS, weights=str(untaught)), out)
+    out = tmp_path_factory.mktemp("finetuned")
+    return finetune_unet(labelled(*micrographs), replace(SETTINGS, weights=str(untrained)), out)
 
 
 def found_at(weights: Path, one: LabelledMicrograph, xy) -> np.ndarray:
@@ -85,63 +85,63 @@ def found_at(weights: Path, one: LabelledMicrograph, xy) -> np.ndarray:
     return np.max(np.where(near, picks.scores[:, None], 0.0), axis=0)
 
 
-def test_weights_learn_the_micrographs_and_say_so(taught, micrographs, untaught):
-    assert taught.better
-    assert taught.after.f1 > 0.8 > taught.before.f1 == 0
-    assert sorted(taught.trained + taught.held_out) == ["a.mrc", "b.mrc", "c.mrc", "d.mrc"]
-    assert len(taught.held_out) == 1
-    card = read_card(taught.weights)
+def test_weights_learn_the_micrographs_and_say_so(finetuned, micrographs, untrained):
+    assert finetuned.better
+    assert finetuned.after.f1 > 0.8 > finetuned.before.f1 == 0
+    assert sorted(finetuned.trained + finetuned.held_out) == ["a.mrc", "b.mrc", "c.mrc", "d.mrc"]
+    assert len(finetuned.held_out) == 1
+    card = read_card(finetuned.weights)
     assert card is not None
     assert "precision_before" not in card.metrics  # nothing was found
-    assert card.metrics["f1_after"] == pytest.approx(taught.after.f1, abs=1e-4)
-    assert card.data == {"seen": taught.trained, "held_out": taught.held_out}
+    assert card.metrics["f1_after"] == pytest.approx(finetuned.after.f1, abs=1e-4)
+    assert card.data == {"seen": finetuned.trained, "held_out": finetuned.held_out}
     assert card.input["particle_px"] == 8.0
-    assert "untaught.safetensors" in card.source
+    assert "untrained.safetensors" in card.source
 
 
-def test_partial_labels_do_not_teach_that_the_other_particles_are_background(taught, micrographs, tmp_path):
+def test_partial_labels_do_not_teach_that_the_other_particles_are_background(finetuned, micrographs, tmp_path):
     some = [with_labels(one, one.truth.xy[::4]) for one in micrographs]
     others = np.delete(micrographs[0].truth.xy, np.s_[::4], axis=0)
-    settings = replace(SETTINGS, weights=str(taught.weights), loop=replace(QUICK, steps=20, validate_every=20))
-    weights = {"start": taught.weights.with_name("tuned.safetensors")}
+    settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=20, validate_every=20))
+    weights = {"start": finetuned.weights.with_name("tuned.safetensors")}
     for labels in ("partial", "complete"):
-        finetune_segnet(labelled(*some), replace(settings, labels=labels), tmp_path / labels)
+        finetune_unet(labelled(*some), replace(settings, labels=labels), tmp_path / labels)
         weights[labels] = tmp_path / labels / "tuned.safetensors"
     chance = {name: float(np.median(found_at(path, micrographs[0], others))) for name, path in weights.items()}
     assert chance["partial"] > chance["start"]
     assert chance["partial"] > 1.4 * chance["complete"]
 
 
-def test_nonsense_does_not_make_weights_worse(taught, micrographs, tmp_path):
+def test_nonsense_does_not_make_weights_worse(finetuned, micrographs, tmp_path):
     rng = np.random.default_rng(5)
     learnt, (aside,) = split(micrographs, share=0.25, seed=0)
     nonsense = [with_labels(one, rng.uniform(10, SIDE - 10, (60, 2))) for one in learnt]
-    settings = replace(SETTINGS, weights=str(taught.weights), loop=replace(QUICK, steps=10, validate_every=10))
-    outcome = finetune_segnet(labelled(*sorted([*nonsense, aside], key=lambda one: one.source.name)), settings, tmp_path)
+    settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=10, validate_every=10))
+    outcome = finetune_unet(labelled(*sorted([*nonsense, aside], key=lambda one: one.source.name)), settings, tmp_path)
     assert not outcome.better
     assert outcome.after.f1 < outcome.before.f1
-    assert outcome.weights.read_bytes() == taught.weights.read_bytes()
+    assert outcome.weights.read_bytes() == finetuned.weights.read_bytes()
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(micrographs, untaught, tmp_path):
-    settings = replace(SETTINGS, weights=str(untaught), loop=replace(QUICK, steps=6, validate_every=2))
-    finetune_segnet(labelled(*micrographs), settings, tmp_path / "whole")
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(micrographs, untrained, tmp_path):
+    settings = replace(SETTINGS, weights=str(untrained), loop=replace(QUICK, steps=6, validate_every=2))
+    finetune_unet(labelled(*micrographs), settings, tmp_path / "whole")
 
     def kill(step, losses):
         if step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finetune_segnet(labelled(*micrographs), settings, tmp_path / "killed", on_step=kill)
+        finetune_unet(labelled(*micrographs), settings, tmp_path / "killed", on_step=kill)
     steps: list[int] = []
-    finetune_segnet(labelled(*micrographs), settings, tmp_path / "killed", on_step=lambda step, _: steps.append(step))
+    finetune_unet(labelled(*micrographs), settings, tmp_path / "killed", on_step=lambda step, _: steps.append(step))
     assert steps == [5, 6]
     whole, killed = (read(tmp_path / run / "tuned.safetensors")[0] for run in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (tmp_path / "killed" / "weights.safetensors").read_bytes()
     fewer = labelled(with_labels(micrographs[0], micrographs[0].truth.xy[1:]), *micrographs[1:])
     with pytest.raises(SettingError, match="labels_of"):
-        finetune_segnet(fewer, settings, tmp_path / "killed")
+        finetune_unet(fewer, settings, tmp_path / "killed")
 
 
 def test_a_micrograph_that_is_alone_is_halved(micrographs):
@@ -186,15 +186,15 @@ def test_a_pick_s_chance_is_its_label_or_what_the_start_said_there():
     found = picks([[50, 50], [30, 30], [80, 80]], [0.9, 0.8, 0.7])
     start = picks([[51, 50], [31, 30]], [0.4, 0.6])
     truth = picks([[50, 51]])
-    assert chances(found, truth).tolist() == [1.0, 0.0, 0.0]
-    assert chances(found, truth, start=start).tolist() == pytest.approx([1.0, 0.6, 0.0])
+    assert label_probabilities(found, truth).tolist() == [1.0, 0.0, 0.0]
+    assert label_probabilities(found, truth, start=start).tolist() == pytest.approx([1.0, 0.6, 0.0])
 
 
 def test_scores_are_calibrated_on_the_other_half():
     # All logits 0. On the left one of four is right, on the right three: each side gets the other's log-odds.
     xy = [[x, y] for x in (20, 40, 60, 80) for y in (20, 40, 60, 80)]
     right = np.array([y == 20 for x, y in xy if x < 50] + [y != 20 for x, y in xy if x > 50], float)
-    (scored,), (slope, offset) = calibrated([picks(xy, np.full(16, 0.5, np.float32))], [right], border=0.0)
+    (scored,), (slope, offset) = cross_calibrate([picks(xy, np.full(16, 0.5, np.float32))], [right], border=0.0)
     np.testing.assert_allclose(scored.scores[:8], 0.75, atol=1e-3)
     np.testing.assert_allclose(scored.scores[8:], 0.25, atol=1e-3)
     assert offset == pytest.approx(0, abs=1e-3)
@@ -206,7 +206,7 @@ def test_what_was_learnt_from_takes_part_in_the_calibration():
     aside = picks([[20, 20], [20, 40], [80, 20], [80, 40]], np.full(4, 0.5, np.float32))
     learnt = picks([[x, 50] for x in (10, 20, 30, 60, 70, 80)], np.full(6, 0.5, np.float32))
     right = np.array([1, 0, 1, 0], float)
-    (scored,), line = calibrated([aside], [right], border=0.0, learnt=[(learnt, np.ones(6))])
+    (scored,), line = cross_calibrate([aside], [right], border=0.0, training=[(learnt, np.ones(6))])
     np.testing.assert_allclose(scored.scores, 7 / 8, atol=1e-3)
     assert expit(line[1]) == pytest.approx(8 / 10, abs=1e-3)
 
@@ -214,24 +214,24 @@ def test_what_was_learnt_from_takes_part_in_the_calibration():
 def test_only_sure_picks_become_labels_and_unsure_ones_are_doubtful(micrographs):
     found = picks([[50, 50], [30, 30], [80, 80], [10, 80]], [0.95, 0.5, 0.05, 0.9])
     one = LabelledMicrograph(micrographs[0].source, replace(picks([]), diameter=12.0), picks([[1, 1]]))
-    itself = self_labelled(one, found, sure=0.9)
+    itself = pseudo_labelled(one, found, threshold=0.9)
     assert itself.truth.xy.tolist() == [[50, 50], [10, 80]]
     assert (itself.truth.diameter, itself.truth.scores, len(itself.false_positives)) == (12.0, None, 0)
-    assert doubtful_places(found, itself.truth, doubt=0.1).xy.tolist() == [[30, 30]]
-    assert doubtful_places(found, picks([]), doubt=0.1).xy.tolist() == [[50, 50], [30, 30], [10, 80]]
+    assert uncertain_picks(found, itself.truth, threshold=0.1).xy.tolist() == [[30, 30]]
+    assert uncertain_picks(found, picks([]), threshold=0.1).xy.tolist() == [[50, 50], [30, 30], [10, 80]]
 
 
 def test_agreement_counts_picks_of_both():
     before = picks([[50, 50], [30, 30], [80, 80]], [0.9, 0.6, 0.2])
     after = picks([[52, 50], [80, 80], [5, 5]], [0.9, 0.9, 0.9])
-    assert agreeing([before], [after], threshold=0.5, border=0.0) == (2, 3, 1)
-    assert agreeing([before], [after], threshold=0.5, border=1.0) == (2, 2, 1)
+    assert count_agreement([before], [after], threshold=0.5, border=0.0) == (2, 3, 1)
+    assert count_agreement([before], [after], threshold=0.5, border=1.0) == (2, 2, 1)
 
 
-def test_weights_teach_themselves_and_labels_only_measure(taught, micrographs, tmp_path, monkeypatch):
-    monkeypatch.setattr("cryopick.train.finetune.self_training.EXAM_CROPS", 2)
-    monkeypatch.setattr("cryopick.train.finetune.self_training.EXAM_STRUCTURES", 2)
-    settings = replace(SETTINGS, weights=str(taught.weights), loop=replace(QUICK, steps=3, validate_every=3))
+def test_weights_teach_themselves_and_labels_only_measure(finetuned, micrographs, tmp_path, monkeypatch):
+    monkeypatch.setattr("cryopick.train.finetune.self_training.VALIDATION_CROPS", 2)
+    monkeypatch.setattr("cryopick.train.finetune.self_training.VALIDATION_STRUCTURES", 2)
+    settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=3, validate_every=3))
     bare, skipped = unlabelled([one.source for one in micrographs], diameter=DIAMETER)
     assert skipped == []
     alone = self_train(bare, settings, tmp_path / "alone")
@@ -245,20 +245,20 @@ def test_weights_teach_themselves_and_labels_only_measure(taught, micrographs, t
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_nothing_sure_is_nothing_to_learn_from(untaught, micrographs, tmp_path):
+def test_nothing_sure_is_nothing_to_learn_from(untrained, micrographs, tmp_path):
     bare, _ = unlabelled([micrographs[0].source], diameter=DIAMETER)
     with pytest.raises(CryopickError, match=r"0\.999 or more"):
-        self_train(bare, replace(SETTINGS, weights=str(untaught), sure=0.999), tmp_path)
+        self_train(bare, replace(SETTINGS, weights=str(untrained), label_threshold=0.999), tmp_path)
 
 
 def test_weights_that_see_whole_micrographs_are_refused(tmp_path):
     path = tmp_path / "paper.safetensors"
     save(path, AttentionUNet(2, 2).state_dict(), Card("attention-unet", {"width": 2, "levels": 2}))
     with pytest.raises(FileError, match="particles of one size"):
-        Start(path)
+        InitialWeights(path)
 
 
-@pytest.mark.parametrize("wrong", [{"mix": 1.1}, {"held_out": 0.0}, {"jitter": 0.9}, {"doubt": 0.9, "sure": 0.5}])
+@pytest.mark.parametrize("wrong", [{"mix": 1.1}, {"held_out": 0.0}, {"jitter": 0.9}, {"ignore_threshold": 0.9, "label_threshold": 0.5}])
 def test_settings_that_cannot_work_are_refused_by_name(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
-        Finetuning(**wrong)
+        FinetuneSettings(**wrong)

@@ -8,17 +8,17 @@ from cryopick.errors import SettingError
 from cryopick.models.weights import read_card
 from cryopick.pickers import picker
 from cryopick.simulate import simulate_micrograph
-from cryopick.train.recipes.anchor_detr import TransformerTraining
+from cryopick.train.recipes.anchor_detr import AnchorDetrTraining
 
 pytest.importorskip("lightning.fabric")
 SMALL = [
     *("width=16", "encoder=1", "decoder=1", "structures=2", "held_out_structures=2", "held_out_crops=2", "accelerator=cpu"),
-    *("recipe.crop=48", "margin=4", "loop.steps=3", "loop.batch=2", "loop.validate_every=2", "loop.warmup=1"),
+    *("crop.size=48", "margin=4", "loop.steps=3", "loop.batch=2", "loop.validate_every=2", "loop.warmup=1"),
 ]
 
 
 def test_a_short_training_gives_weights_that_the_tiled_route_takes(tmp_path):
-    command = ["train", "transformer", "simulate", *SMALL, "--out", str(tmp_path)]
+    command = ["train", "detr", "simulate", *SMALL, "--out", str(tmp_path)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
     card = read_card(tmp_path / "weights.safetensors")
@@ -42,4 +42,4 @@ def test_a_short_training_gives_weights_that_the_tiled_route_takes(tmp_path):
 )
 def test_settings_that_cannot_train_are_refused_by_name(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
-        TransformerTraining(**wrong)
+        AnchorDetrTraining(**wrong)

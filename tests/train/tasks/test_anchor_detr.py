@@ -1,4 +1,4 @@
-"""Sets of boxes are charged for as DETR does it, and four pictures can be learnt by heart."""
+"""Sets of boxes are charged for as DETR does it, and four images can be learnt by heart."""
 
 import math
 from dataclasses import replace
@@ -15,17 +15,17 @@ from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.data.augment import Augmentation
 from cryopick.train.data.targets import target_maps
 from cryopick.train.tasks.anchor_detr import (
+    AnchorDetrCropSettings,
+    AnchorDetrTask,
     SimulatedBoxes,
-    TransformerRecipe,
-    TransformerTask,
     as_square,
+    box_batch,
     focal_loss,
-    lesson,
     set_loss,
 )
 from cryopick.train.tasks.unet import standardised
 
-RECIPE = TransformerRecipe(crop=64)
+CROP = AnchorDetrCropSettings(size=64)
 CLEAR = Augmentation(
     gain=(1.0, 1.0), offset=0.0, blur=(0.0, 0.0), smooth_rate=0.0, noise_rate=0.0, gradient_rate=0.0, border_rate=0.0
 )
@@ -90,9 +90,9 @@ def test_a_square_box_has_its_diameter_twice():
 
 
 def test_particles_beyond_the_edge_are_not_asked_for():
-    batch = lesson(
+    batch = box_batch(
         crops([[3, 4], [-2, 5], [19.6, 3], [19.4, 19.4]], [0, 0, 1, 1]),
-        replace(RECIPE, augmentation=CLEAR),
+        replace(CROP, augmentation=CLEAR),
         generator=torch.Generator().manual_seed(0),
     )
     assert batch["boxes"].tolist() == [[3, 4, 8], [pytest.approx(19.4), pytest.approx(19.4), 8]]
@@ -102,31 +102,31 @@ def test_particles_beyond_the_edge_are_not_asked_for():
 def test_particles_in_a_streaked_border_are_not_asked_for():
     every = [[x, y] for x in range(20) for y in range(20)]
     streaks = replace(CLEAR, border_rate=1.0, border=(0.2, 0.2))
-    batch = lesson(
-        crops(every, [0] * 400, count=1), replace(RECIPE, augmentation=streaks), generator=torch.Generator().manual_seed(0)
+    batch = box_batch(
+        crops(every, [0] * 400, count=1), replace(CROP, augmentation=streaks), generator=torch.Generator().manual_seed(0)
     )
     assert len(batch["boxes"]) == 20 * 16
     hidden = {tuple(point) for point in every} - {tuple(row) for row in batch["boxes"][:, :2].tolist()}
-    picture = batch["pictures"][0, 0]
+    image = batch["images"][0, 0]
     lines = {len({x for x, _ in hidden}), len({y for _, y in hidden})}
     assert lines == {4, 20}
     along = 1 if len({x for x, _ in hidden}) == 4 else 0
-    streaked = picture.narrow(along, int(min(point[1 - along] for point in hidden)), 4)
+    streaked = image.narrow(along, int(min(point[1 - along] for point in hidden)), 4)
     assert (streaked.diff(dim=along) == 0).all()
 
 
 def test_a_step_has_the_same_crops_whenever_it_is_asked_for(bank):
-    data = SimulatedBoxes(bank, RECIPE, seed=5)
+    data = SimulatedBoxes(bank, CROP, seed=5)
     whole = list(data.batches(0, 3, count=2, rank=0, world=1))
     resumed = list(data.batches(2, 3, count=2, rank=0, world=1))
     for name, values in whole[2].items():
         assert torch.equal(values, resumed[0][name])
-    assert not torch.equal(whole[1]["pictures"], whole[2]["pictures"])
+    assert not torch.equal(whole[1]["images"], whole[2]["images"])
 
 
 def test_four_simulated_pictures_are_learnt_by_heart():
     easy = SimulationSettings(contrast=(3.0, 4.0), coverage=(0.3, 0.5), empty=0.0, border=0.0, carbon=0.0)
-    pictures = simulate_crops(
+    images = simulate_crops(
         structure_bank(random_structures(4, seed=3)),
         4,
         size=64,
@@ -134,13 +134,13 @@ def test_four_simulated_pictures_are_learnt_by_heart():
         settings=easy,
         rng=generator(1, "four"),
     )
-    recipe = replace(RECIPE, augmentation=CLEAR)
+    crop = replace(CROP, augmentation=CLEAR)
     torch.manual_seed(0)
     model = AnchorDetr(width=32, feedforward=64, encoder=1, decoder=2, channels=(8, 16, 32, 32))
-    task = TransformerTask(model, recipe, pictures, Trained(tile=64, margin=8))
-    batch = lesson(pictures, recipe, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(batch["pictures"], standardised(pictures), atol=1e-4, rtol=0)
-    assert torch.equal(batch["maps"], target_maps(pictures, centre=recipe.centre))
+    task = AnchorDetrTask(model, crop, images, Trained(tile=64, margin=8))
+    batch = box_batch(images, crop, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(batch["images"], standardised(images), atol=1e-4, rtol=0)
+    assert torch.equal(batch["maps"], target_maps(images, centre_radius=crop.centre_radius))
     assert len(batch["boxes"]) > 20
     before = task.validate(model.eval(), torch.device("cpu"))["score"]
     optimizer = torch.optim.AdamW(task.parameter_groups(), lr=2e-3)
@@ -148,7 +148,7 @@ def test_four_simulated_pictures_are_learnt_by_heart():
         optimizer.zero_grad()
         task.losses(model.train(), batch)["loss"].backward()
         optimizer.step()
-    logits, right, total = task.judge(model.eval(), torch.device("cpu"))
+    logits, right, total = task.evaluate(model.eval(), torch.device("cpu"))
     sure = logits > 0
     assert before < 0.5
     assert 2 * np.sum(right & sure) / (np.sum(sure) + total) > 0.9

@@ -21,14 +21,14 @@ from cryopick.pickers import picker
 from cryopick.pickers.cryotransformer import InputSize
 from cryopick.preprocess.published import PublishedChain
 from cryopick.randomness import generator
+from cryopick.train.data.cryotransformer_examples import BoxExample, prepare_example, prepare_examples
 from cryopick.train.data.detr_augment import DetrAugmentation
-from cryopick.train.data.detr_pages import Example, example, example_files
 from cryopick.train.data.splits import DiskSettings
 from cryopick.train.loop import LoopSettings
 from cryopick.train.losses import DetrLoss
 from cryopick.train.recipe import WEIGHTS
-from cryopick.train.recipes.cryotransformer import DetrTraining, build, prepare_detr
-from cryopick.train.tasks.cryotransformer import DetrPictures, DetrTask
+from cryopick.train.recipes.cryotransformer import CryoTransformerTraining, build_network, prepare_cryotransformer
+from cryopick.train.tasks.cryotransformer import AugmentedExamples, CryoTransformerTask
 from cryopick.types import Micrograph, Picks
 
 SIDE, DIAMETER = 64, 16.0
@@ -37,7 +37,7 @@ TINY = {"depth": 18, "backbone_width": 4, "queries": 6, "width": 16, "heads": 2,
 
 
 def discs(index: int, count: int = 3) -> tuple[np.ndarray, Picks]:
-    """Dark discs in light noise on a square picture, and where they are."""
+    """Dark discs in light noise on a square image, and where they are."""
     rng = generator(11, "discs", index)
     xy = rng.uniform(DIAMETER / 2, SIDE - DIAMETER / 2, (count, 2))
     y, x = np.mgrid[:SIDE, :SIDE]
@@ -46,8 +46,8 @@ def discs(index: int, count: int = 3) -> tuple[np.ndarray, Picks]:
     return grey, Picks(f"m{index}.png", xy, None, DIAMETER, (SIDE, SIDE))
 
 
-def disc_examples(count: int) -> list[Example]:
-    return [Example(torch.from_numpy(grey), PixelMap(), picks) for grey, picks in map(discs, range(count))]
+def disc_examples(count: int) -> list[BoxExample]:
+    return [BoxExample(torch.from_numpy(grey), PixelMap(), picks) for grey, picks in map(discs, range(count))]
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def coco(tmp_path):
     return tmp_path / "coco"
 
 
-def training(coco, **changes) -> DetrTraining:
+def training(coco, **changes) -> CryoTransformerTraining:
     loop = LoopSettings(
         steps=20, batch=2, learning_rate=5e-3, warmup=0, schedule="drop", ema=None, clip=0.1, validate_every=10, tensorboard=False
     )
     options = {"denoised": True, "size": InputSize(SIDE, SIDE), "backbone_rate": 1e-3, "accelerator": "cpu", "loop": loop}
-    return DetrTraining(disk=DiskSettings(str(coco)), augmentation=AS_IT_IS, **TINY, **{**options, **changes})
+    return CryoTransformerTraining(disk=DiskSettings(str(coco)), augmentation=AS_IT_IS, **TINY, **{**options, **changes})
 
 
 class KilledError(Exception):
@@ -81,10 +81,10 @@ def test_a_killed_run_goes_on_to_the_same_weights_its_loss_falls_and_its_weights
             raise KilledError
 
     losses = []
-    card = prepare_detr(training(coco), tmp_path / "whole").run(on_step=lambda _, parts: losses.append(parts["loss"]))
+    card = prepare_cryotransformer(training(coco), tmp_path / "whole").run(on_step=lambda _, parts: losses.append(parts["loss"]))
     with pytest.raises(KilledError):
-        prepare_detr(training(coco), tmp_path / "killed").run(on_step=kill_at_13)
-    resumed = prepare_detr(training(coco), tmp_path / "killed")
+        prepare_cryotransformer(training(coco), tmp_path / "killed").run(on_step=kill_at_13)
+    resumed = prepare_cryotransformer(training(coco), tmp_path / "killed")
     assert resumed.trainer.step == 10
     resumed.run()
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "killed" / WEIGHTS).read_bytes()
@@ -100,7 +100,7 @@ def test_the_command_line_trains_it_with_the_paper_preset(tmp_path, coco):
     sizes = [f"{name}={value}" for name, value in TINY.items()]
     small = ["size.short_side=64", "size.long_side=64", "augmentation.short_sides=[64]", "augmentation.cropped=0"]
     loop = ["loop.steps=2", "loop.batch=2", "loop.validate_every=2", "loop.tensorboard=false", "denoised=true", "accelerator=cpu"]
-    command = ["train", "transformer", str(coco), "--preset", "paper", "--out", str(tmp_path / "run"), *sizes, *small, *loop]
+    command = ["train", "cryotransformer", str(coco), "--out", str(tmp_path / "run"), *sizes, *small, *loop]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     card = read_card(tmp_path / "run" / WEIGHTS)
@@ -109,7 +109,7 @@ def test_the_command_line_trains_it_with_the_paper_preset(tmp_path, coco):
 
 
 def test_the_published_rates_steps_and_sizes_are_the_preset():
-    settings = resolve(DetrTraining, load_preset("train-transformer", "paper"))
+    settings = resolve(CryoTransformerTraining, load_preset("train-cryotransformer", "default"))
     assert (settings.depth, settings.queries, settings.size) == (152, 600, InputSize(800, 1333))
     assert (settings.loop.learning_rate, settings.backbone_rate, settings.loop.weight_decay) == (1e-4, 1e-5, 1e-4)
     assert (settings.loop.clip, settings.loop.schedule, settings.loop.ema, settings.loop.warmup) == (0.1, "drop", None, 0)
@@ -119,7 +119,7 @@ def test_the_published_rates_steps_and_sizes_are_the_preset():
 
 def test_the_stem_stays_and_the_backbone_has_its_own_rate():
     model = Detr(**TINY)
-    task = DetrTask(model, [], loss=DetrLoss(), backbone_rate=1e-5)
+    task = CryoTransformerTask(model, [], loss=DetrLoss(), backbone_rate=1e-5)
     transformer, backbone = task.parameter_groups()
     assert backbone["lr"] == 1e-5
     assert "lr" not in transformer
@@ -130,10 +130,10 @@ def test_the_stem_stays_and_the_backbone_has_its_own_rate():
 
 
 def test_a_step_has_the_same_pictures_whenever_and_by_however_many_it_is_asked_for():
-    data = DetrPictures(disc_examples(5), DetrAugmentation(short_sides=(48, 64), crop_from=(50,), crop_sides=(40, 60)), seed=3)
+    data = AugmentedExamples(disc_examples(5), DetrAugmentation(short_sides=(48, 64), crop_from=(50,), crop_sides=(40, 60)), seed=3)
     whole = list(data.batches(0, 4, count=4, rank=0, world=1))
     (resumed,) = data.batches(2, 3, count=4, rank=0, world=1)
-    assert torch.equal(whole[2]["pictures"], resumed["pictures"])
+    assert torch.equal(whole[2]["images"], resumed["images"])
     assert torch.equal(whole[2]["boxes"], resumed["boxes"])
     shares = [next(data.batches(2, 3, count=4, rank=rank, world=2)) for rank in (0, 1)]
     for turn, (share, place) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)]):
@@ -145,10 +145,10 @@ def test_a_step_has_the_same_pictures_whenever_and_by_however_many_it_is_asked_f
 
 
 def test_every_epoch_shows_every_micrograph_once_in_an_order_of_its_own():
-    chosen = [Example(torch.full((SIDE, SIDE), 10 * n, dtype=torch.uint8), PixelMap(), Picks("m", diameter=9)) for n in range(6)]
-    data = DetrPictures(chosen, AS_IT_IS, seed=1)
+    chosen = [BoxExample(torch.full((SIDE, SIDE), 10 * n, dtype=torch.uint8), PixelMap(), Picks("m", diameter=9)) for n in range(6)]
+    data = AugmentedExamples(chosen, AS_IT_IS, seed=1)
     batches = data.batches(0, 6, count=2, rank=0, world=1)
-    brightness = [round(float(picture[0, 0, 0]), 3) for batch in batches for picture in batch["pictures"]]
+    brightness = [round(float(image[0, 0, 0]), 3) for batch in batches for image in batch["images"]]
     first, second = brightness[:6], brightness[6:]
     assert len(set(first)) == 6
     assert set(first) == set(second)
@@ -157,11 +157,11 @@ def test_every_epoch_shows_every_micrograph_once_in_an_order_of_its_own():
 
 def test_boxes_follow_a_micrograph_through_the_chain_and_its_flip():
     grey, picks = discs(1)
-    pixels = np.kron(grey, np.ones((4, 4))).astype(np.float32)  # 256 pixels, so that the chain's blur does not fill the picture
+    pixels = np.kron(grey, np.ones((4, 4))).astype(np.float32)  # 256 pixels, so that the chain's blur does not fill the image
     truth = Picks("m.mrc", 4 * picks.xy + 1.5, None, 4 * DIAMETER, pixels.shape)
     # Shifts undone, so that boxes lie on what is seen; the authors' training leaves them 3 pixels off.
     chain = PublishedChain(learnt_shift=(0, 0))
-    one = example(Micrograph(pixels, name="m.mrc", kind="mrc"), truth, chain=chain, denoised=False, size=InputSize(128, 128))
+    one = prepare_example(Micrograph(pixels, name="m.mrc", kind="mrc"), truth, chain=chain, denoised=False, size=InputSize(128, 128))
     seen = one.grey.numpy().astype(float)
     y, x = np.mgrid[:128, :128]
     centres = one.to_home.from_home(truth.xy)
@@ -174,23 +174,23 @@ def test_boxes_follow_a_micrograph_through_the_chain_and_its_flip():
 
 def test_pictures_are_prepared_once_read_when_asked_for_and_bad_ones_left_out(tmp_path, coco, caplog, monkeypatch):
     alone = SimpleNamespace(global_rank=0, world_size=1, barrier=lambda: None)
-    (tmp_path / "raw" / "m2.png").write_bytes(b"no picture")
+    (tmp_path / "raw" / "m2.png").write_bytes(b"no image")
     sources = [MicrographSource(tmp_path / "raw" / f"m{index}.png", f"m{index}.png") for index in range(4)]
     micrographs = [LabelledMicrograph(each, discs(index)[1], Picks(each.name)) for index, each in enumerate(sources)]
     about = {"chain": PublishedChain(), "denoised": True, "size": InputSize(32, 32), "folder": tmp_path / "kept", "fabric": alone}
-    first = example_files(micrographs, **about)
+    first = prepare_examples(micrographs, **about)
     assert (len(first), len(list((tmp_path / "kept").iterdir()))) == (3, 3)
     assert "m2.png" in caplog.text
-    straight = example(sources[3].read(), micrographs[3].truth, chain=PublishedChain(), denoised=True, size=InputSize(32, 32))
+    straight = prepare_example(sources[3].read(), micrographs[3].truth, chain=PublishedChain(), denoised=True, size=InputSize(32, 32))
     assert torch.equal(first[2].grey, straight.grey)
     assert (first[2].to_home, first[2].truth.micrograph) == (straight.to_home, "m3.png")
     monkeypatch.setattr(MicrographSource, "read", lambda *_: pytest.fail("read again"))
-    assert len(example_files([micrographs[0], micrographs[1], micrographs[3]], **about)) == 3
+    assert len(prepare_examples([micrographs[0], micrographs[1], micrographs[3]], **about)) == 3
 
 
 def test_each_process_divides_by_the_mean_number_of_boxes_on_all(monkeypatch):
-    task = DetrTask(Detr(**TINY).eval(), [], loss=DetrLoss(), backbone_rate=1e-5)
-    batch = next(DetrPictures(disc_examples(2), AS_IT_IS, seed=0).batches(0, 1, count=2, rank=0, world=1))
+    task = CryoTransformerTask(Detr(**TINY).eval(), [], loss=DetrLoss(), backbone_rate=1e-5)
+    batch = next(AugmentedExamples(disc_examples(2), AS_IT_IS, seed=0).batches(0, 1, count=2, rank=0, world=1))
     alone = task.losses(task.model, batch)
     monkeypatch.setattr("cryopick.train.tasks.cryotransformer.mean_over_processes", lambda number, **_: 2 * number)
     among_others = task.losses(task.model, batch)
@@ -206,13 +206,13 @@ def test_a_network_that_knows_scores_one_and_one_that_does_not_scores_nothing():
             super().__init__()
             self.shift, self.shown = shift, iter(held_out)
 
-        def forward(self, pictures, padding):
+        def forward(self, images, padding):
             xy = next(self.shown).truth.xy + 0.5 + self.shift
             boxes = torch.tensor(np.c_[xy, np.full((len(xy), 2), DIAMETER)] / SIDE, dtype=torch.float32)
             logits = torch.tensor([[5.0, -5.0]]).expand(len(xy), 2)
             return DetrOutput(logits[None], boxes[None])
 
-    task = DetrTask(Detr(**TINY), held_out, loss=DetrLoss(), backbone_rate=1e-5)
+    task = CryoTransformerTask(Detr(**TINY), held_out, loss=DetrLoss(), backbone_rate=1e-5)
     right = task.validate(Knowing(0), torch.device("cpu"))
     wrong = task.validate(Knowing(200), torch.device("cpu"))
     assert right["score"] == 1.0
@@ -225,17 +225,17 @@ def test_imagenet_weights_go_into_the_backbone_and_others_are_refused(tmp_path, 
     published = {key: torch.rand_like(value) for key, value in Detr(**TINY).backbone[0].body.state_dict().items()}
     extra = {"fc.weight": torch.zeros(10, 32), "bn1.num_batches_tracked": torch.tensor(3)}
     torch.save({**published, **extra}, tmp_path / "resnet.pth")
-    model = build(training(coco, backbone=str(tmp_path / "resnet.pth")))
+    model = build_network(training(coco, backbone=str(tmp_path / "resnet.pth")))
     assert torch.equal(model.get_parameter("backbone.0.body.conv1.weight"), published["conv1.weight"])
     torch.save({"conv1.weight": published["conv1.weight"]}, tmp_path / "part.pth")
     with pytest.raises(FileError, match="does not fit"):
-        build(training(coco, backbone=str(tmp_path / "part.pth")))
+        build_network(training(coco, backbone=str(tmp_path / "part.pth")))
 
 
 def test_what_cannot_be_trained_is_said(tmp_path):
     with pytest.raises(SettingError, match="labelled micrographs"):
-        prepare_detr(DetrTraining(), tmp_path)
+        prepare_cryotransformer(CryoTransformerTraining(), tmp_path)
     with pytest.raises(SettingError, match="multiple of 4"):
-        DetrTraining(width=30, heads=2)
+        CryoTransformerTraining(width=30, heads=2)
     with pytest.raises(CryopickError, match="no micrographs"):
-        DetrPictures([], AS_IT_IS, seed=0)
+        AugmentedExamples([], AS_IT_IS, seed=0)

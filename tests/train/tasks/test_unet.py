@@ -1,4 +1,4 @@
-"""Simulated crops become what the fast route's network is taught, and the taught is scored by its peaks."""
+"""Simulated crops become what the fast route's network is finetuned, and the finetuned is scored by its peaks."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ import torch
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
-from cryopick.train.data.targets import MAPS, SegnetRecipe, discs, target_maps
-from cryopick.train.tasks.unet import SegnetTask, SimulatedCrops, best_f1
+from cryopick.train.data.targets import MAPS, CropSettings, discs, target_maps
+from cryopick.train.tasks.unet import SimulatedCrops, UNetTask, best_f1_of_maps
 
-RECIPE = SegnetRecipe(crop=64)
+CROP = CropSettings(size=64)
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def crops(xy, image, *, junk_xy=(), cover=None, size=20, diameter=8.0, count=2) 
 
 
 def test_a_disc_is_the_pixels_within_its_radius_also_when_the_edge_cuts_it():
-    pictures = discs(
+    images = discs(
         torch.tensor([[2.0, 1.0], [0.0, 4.0], [3.5, 3.0]]), torch.tensor([0, 1, 1]), torch.tensor([1.0, 1.0, 0.5]), (2, 5, 6)
     )
-    assert pictures[0].int().tolist() == [
+    assert images[0].int().tolist() == [
         [0, 0, 1, 0, 0, 0],
         [0, 1, 1, 1, 0, 0],
         [0, 0, 1, 0, 0, 0],
@@ -44,7 +44,7 @@ def test_a_disc_is_the_pixels_within_its_radius_also_when_the_edge_cuts_it():
         [0, 0, 0, 0, 0, 0],
     ]
     # The second touches the corner; the third lies between two pixels and reaches both.
-    assert torch.nonzero(pictures[1]).tolist() == [[3, 0], [3, 3], [3, 4], [4, 0], [4, 1]]
+    assert torch.nonzero(images[1]).tolist() == [[3, 0], [3, 3], [3, 4], [4, 0], [4, 1]]
 
 
 def test_no_points_are_an_empty_picture():
@@ -57,7 +57,7 @@ def test_no_points_are_an_empty_picture():
 def test_the_three_maps_show_centres_particles_and_junk():
     cover = torch.zeros(2, 20, 20, dtype=torch.uint8)
     cover[1, :, :5] = 3
-    maps = target_maps(crops([[6, 6]], [0], junk_xy=[[13, 6], [14, 14]], cover=cover), centre=0.125)
+    maps = target_maps(crops([[6, 6]], [0], junk_xy=[[13, 6], [14, 14]], cover=cover), centre_radius=0.125)
     centre, particle, junk = maps[:, MAPS.index("centre")], maps[:, MAPS.index("particle")], maps[:, MAPS.index("junk")]
     assert torch.nonzero(centre).tolist() == [[0, 5, 6], [0, 6, 5], [0, 6, 6], [0, 6, 7], [0, 7, 6]]
     assert particle[0, 6, 2:11].tolist() == [1.0] * 9
@@ -67,26 +67,26 @@ def test_the_three_maps_show_centres_particles_and_junk():
 
 
 def test_a_step_has_the_same_crops_whenever_it_is_asked_for(bank):
-    data = SimulatedCrops(bank, RECIPE, seed=5)
+    data = SimulatedCrops(bank, CROP, seed=5)
     whole = list(data.batches(0, 3, count=2, rank=0, world=1))
     resumed = list(data.batches(2, 3, count=2, rank=0, world=1))
-    assert torch.equal(whole[2]["pictures"], resumed[0]["pictures"])
+    assert torch.equal(whole[2]["images"], resumed[0]["images"])
     assert torch.equal(whole[2]["maps"], resumed[0]["maps"])
-    assert not torch.equal(whole[1]["pictures"], whole[2]["pictures"])
+    assert not torch.equal(whole[1]["images"], whole[2]["images"])
 
 
 def test_processes_share_a_batch_and_see_different_crops(bank):
-    data = SimulatedCrops(bank, RECIPE, seed=5)
-    first, second = (next(data.batches(0, 1, count=3, rank=rank, world=2))["pictures"] for rank in (0, 1))
+    data = SimulatedCrops(bank, CROP, seed=5)
+    first, second = (next(data.batches(0, 1, count=3, rank=rank, world=2))["images"] for rank in (0, 1))
     assert (len(first), len(second)) == (2, 1)
     assert not torch.equal(first[:1], second)
 
 
 def test_pictures_are_even_and_maps_are_zero_or_one(bank):
-    batch = next(SimulatedCrops(bank, RECIPE, seed=1).batches(0, 1, count=4, rank=0, world=1))
-    assert batch["pictures"].shape == (4, 1, 64, 64)
+    batch = next(SimulatedCrops(bank, CROP, seed=1).batches(0, 1, count=4, rank=0, world=1))
+    assert batch["images"].shape == (4, 1, 64, 64)
     assert batch["maps"].shape == (4, 3, 64, 64)
-    assert torch.isfinite(batch["pictures"]).all()
+    assert torch.isfinite(batch["images"]).all()
     assert set(batch["maps"].unique().tolist()) <= {0.0, 1.0}
 
 
@@ -95,19 +95,19 @@ def test_the_score_is_the_best_f1_of_the_peaks():
     truth = crops([[4, 4], [14, 4], [14, 14]], [0, 0, 0], count=1)
     centre = np.zeros((1, 20, 20), np.float32)
     centre[0, 4, 4], centre[0, 4, 15], centre[0, 16, 3] = 0.9, 0.8, 0.7
-    assert best_f1(centre, truth, spacing=0.5) == pytest.approx({"score": 0.8, "threshold": 0.8})
+    assert best_f1_of_maps(centre, truth, spacing=0.5) == pytest.approx({"score": 0.8, "threshold": 0.8})
 
 
 def test_nothing_found_scores_nothing():
-    assert best_f1(np.zeros((2, 20, 20), np.float32), crops([[4, 4]], [0]), spacing=0.5)["score"] == 0.0
+    assert best_f1_of_maps(np.zeros((2, 20, 20), np.float32), crops([[4, 4]], [0]), spacing=0.5)["score"] == 0.0
 
 
 def test_a_network_that_says_the_truth_loses_less_than_one_that_does_not(bank):
-    held_out = simulate_crops(bank, 2, size=64, diameter_px=RECIPE.diameter_px, settings=RECIPE.simulation, rng=generator(1))
-    task = SegnetTask(AttentionUNet(2, 3, maps=3), RECIPE, held_out)
-    maps = target_maps(held_out, centre=RECIPE.centre)
-    right = task.losses(lambda _: 20 * maps - 10, {"pictures": task.pictures, "maps": maps})
-    wrong = task.losses(lambda _: 10 - 20 * maps, {"pictures": task.pictures, "maps": maps})
+    held_out = simulate_crops(bank, 2, size=64, diameter_px=CROP.diameter_px, settings=CROP.simulation, rng=generator(1))
+    task = UNetTask(AttentionUNet(2, 3, maps=3), CROP, held_out)
+    maps = target_maps(held_out, centre_radius=CROP.centre_radius)
+    right = task.losses(lambda _: 20 * maps - 10, {"images": task.images, "maps": maps})
+    wrong = task.losses(lambda _: 10 - 20 * maps, {"images": task.images, "maps": maps})
     assert right["loss"] < 0.01
     assert wrong["loss"] > 1
     assert set(right) == {"loss", *MAPS}

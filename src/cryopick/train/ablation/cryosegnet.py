@@ -1,4 +1,4 @@
-"""CryoSegNet's table: how deep a U-Net, with attention gates or without, and what each stage after it adds."""
+"""Ablation of CryoSegNet: the depth of the U-Net, its attention gates, and each stage after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,105 +13,109 @@ from cryopick.detection.detections import Detections, to_picks
 from cryopick.errors import SettingError
 from cryopick.evaluate.metrics import evaluate_picks
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
-from cryopick.models.checkpoints import read_state
 from cryopick.pickers.diagnostics import Stages
 from cryopick.pickers.unet import SegnetPicker
 from cryopick.pickers.unet_settings import SegnetSettings
-from cryopick.train.ablation.table import Layout, Row
-from cryopick.train.ablation.variants import Ablation, Study, Variant
-from cryopick.train.data.splits import DiskSettings, find_parts
+from cryopick.train.ablation.table import Row, TableLayout
+from cryopick.train.ablation.variants import Ablation, AblationStudy, Variant, million_parameters
+from cryopick.train.data.splits import DiskSettings, load_split
 from cryopick.train.log import LOG, read_table
 from cryopick.train.recipe import WEIGHTS
-from cryopick.train.recipes.cryosegnet import PublishedTraining, SimulatedSet, prepare_published
+from cryopick.train.recipes.cryosegnet import CryoSegNetTraining, SimulatedSet, prepare_cryosegnet
 from cryopick.types import Micrograph, Picks
 
 STAGES = ("U-Net", "+ instances", "+ post-processing")
 
 
 @dataclass(frozen=True)
-class SegnetAblation:
-    """Which trainings are compared, and how what they find is turned into picks.
+class CryoSegNetAblation:
+    """Settings of the ablation of CryoSegNet.
 
     Attributes
     ----------
-    levels : of the U-Net. `gates` : with attention gates, or without.
-    simulated : the data where none are named.
-    training : all else of the trainings.
-    picker : of the stages after the U-Net; its input is the training's.
+    levels : depths of the U-Net.
+    gates : with attention gates, or without.
+    simulated : micrographs to train on if no labelled ones are given.
+    training : all other settings of the trainings.
+    picker : settings of the stages after the U-Net; its input is prepared as in training.
     """
 
     levels: tuple[int, ...] = (4, 5, 6)
     gates: tuple[bool, ...] = (True, False)
     simulated: SimulatedSet = field(default_factory=SimulatedSet)
-    training: PublishedTraining = field(default_factory=PublishedTraining)
+    training: CryoSegNetTraining = field(default_factory=CryoSegNetTraining)
     picker: SegnetSettings = field(default_factory=lambda: SegnetSettings(instances="watershed"))
 
     def __post_init__(self) -> None:
         if not (self.levels and self.gates):
-            raise SettingError("levels and gates must name at least one each")
+            raise SettingError("levels and gates must each have at least one value")
 
     @property
     def seed(self) -> int:
+        """Random seed of the data and the trainings."""
         return self.training.loop.seed
 
 
-def plan(settings: SegnetAblation, disk: DiskSettings) -> Ablation:
-    """A variant for each depth with gates and without; each gives a row for each stage."""
+def plan(settings: CryoSegNetAblation, disk: DiskSettings) -> Ablation:
+    """Plan a variant for each depth with and without gates, with a row for each stage."""
     variants = [_variant(settings, disk, levels, gates) for levels in settings.levels for gates in settings.gates]
-    return Ablation(variants, Layout(("levels", "gates"), "stage", ("precision", "recall", "F1")))
+    return Ablation(variants, TableLayout(("levels", "gates"), "stage", ("precision", "recall", "F1")))
 
 
 def stage_picks(stages: Stages, micrograph: Micrograph, *, level: float) -> tuple[Picks, Picks, Picks]:
-    """Picks after each of `STAGES`: centres of the map's connected parts, of all instances, and those that the rules leave."""
+    """Picks after each of `STAGES`: centres of the connected components of the map, centres of all instances, and final picks.
+
+    The map counts above `level`.
+    """
     labels, count = ndimage.label(stages.probability > level)
-    middles = ndimage.center_of_mass(labels > 0, labels, np.arange(1, count + 1))
-    parts = np.array(middles, np.float64).reshape(-1, 2)[:, ::-1]
+    centres = ndimage.center_of_mass(labels > 0, labels, np.arange(1, count + 1))
+    components = np.array(centres, np.float64).reshape(-1, 2)[:, ::-1]
     instances = stages.instances
     centroids = np.zeros((0, 2)) if instances is None else instances.centroids
 
     def picks(xy: NDArray[np.float64]) -> Picks:
         return to_picks(Detections(xy, np.ones(len(xy), np.float32)), stages.to_home, micrograph, diameter=None)
 
-    return picks(parts), picks(centroids), stages.picks
+    return picks(components), picks(centroids), stages.picks
 
 
-def _variant(settings: SegnetAblation, disk: DiskSettings, levels: int, gates: bool) -> Variant:
+def _variant(settings: CryoSegNetAblation, disk: DiskSettings, levels: int, gates: bool) -> Variant:
     training = replace(settings.training, disk=disk, levels=levels, gates=gates)
     name = f"levels{levels}-{'gates' if gates else 'plain'}"
-    return Variant(name, partial(prepare_published, training), partial(_judge, training, disk, settings.picker))
+    return Variant(name, partial(prepare_cryosegnet, training), partial(_evaluate, training, disk, settings.picker))
 
 
-def _judge(training: PublishedTraining, disk: DiskSettings, picker: SegnetSettings, folder: Path) -> list[Row]:
-    """Precision, recall and F1 of each stage on the micrographs held out, one to one within half a diameter."""
-    held_out = find_parts(disk, seed=training.loop.seed).held_out
-    shown = training.shown
+def _evaluate(training: CryoSegNetTraining, disk: DiskSettings, picker: SegnetSettings, folder: Path) -> list[Row]:
+    """Precision, recall and F1 of each stage on the held-out micrographs, one to one within half a diameter."""
+    held_out = load_split(disk, seed=training.loop.seed).held_out
     settings = replace(
         picker,
         weights=str(folder / WEIGHTS),
-        side=shown.side,
-        aspect=shown.aspect,
-        denoised=shown.denoised,
-        denoise=shown.denoise,
+        side=training.side,
+        aspect=training.aspect,
+        denoised=training.denoised,
+        denoise=training.denoise,
     )
     found = _picks_of_stages(SegnetPicker(settings), held_out, level=settings.level)
-    values = sum(tensor.numel() for tensor in read_state(folder / WEIGHTS)[0].values())
+    millions = million_parameters(folder)
     dice = max(read_table(folder / LOG)["dice_score"])
     rows: list[Row] = []
     for stage, picks in zip(STAGES, found, strict=True):
         result = evaluate_picks(picks, [one.truth for one in held_out])
         ratios = {"precision": result.precision, "recall": result.recall, "F1": result.f1}
-        about: Row = {
+        variant: Row = {
             "levels": str(training.levels),
             "gates": "gates" if training.gates else "none",
-            "million parameters": values / 1e6,
+            "million parameters": millions,
             "Dice": dice,
             "stage": stage,
         }
-        rows.append(about | {name: float(np.nan_to_num(ratio)) for name, ratio in ratios.items()})
+        rows.append(variant | {name: float(np.nan_to_num(ratio)) for name, ratio in ratios.items()})
     return rows
 
 
 def _picks_of_stages(picker: SegnetPicker, held_out: Sequence[LabelledMicrograph], *, level: float) -> list[list[Picks]]:
+    """Picks of each stage, of all held-out micrographs."""
     found: list[list[Picks]] = [[], [], []]
     for one in held_out:
         micrograph = one.source.read()
@@ -120,4 +124,4 @@ def _picks_of_stages(picker: SegnetPicker, held_out: Sequence[LabelledMicrograph
     return found
 
 
-STUDY = Study(SegnetAblation, plan)
+STUDY = AblationStudy(CryoSegNetAblation, plan)

@@ -1,4 +1,4 @@
-"""A table of an ablation as CSV, as Markdown and as a picture."""
+"""The table of an ablation, as CSV, as Markdown and as a bar chart."""
 
 import csv
 import io
@@ -9,15 +9,17 @@ from pathlib import Path
 from cryopick.files import atomic_path, write_text
 
 Row = dict[str, str | float]
+"""Values of a row by column."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a table is drawn: a bar for each row, those of one `group` beside each other, coloured by `series`.
+class TableLayout:
+    """Layout of the bar chart of a table, with a bar for each row.
 
     Attributes
     ----------
-    group, series : columns.
+    group : columns whose values group the bars.
+    series : column that colours them.
     panels : columns of numbers, one panel each.
     """
 
@@ -27,7 +29,7 @@ class Layout:
 
 
 def write_table(rows: Sequence[Row], folder: Path) -> None:
-    """Write rows, which share their columns, as ``table.csv`` and ``table.md``."""
+    """Write rows, which have the same columns, to ``table.csv`` and ``table.md``."""
     columns = list(rows[0])
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -38,8 +40,8 @@ def write_table(rows: Sequence[Row], folder: Path) -> None:
     write_text(folder / "table.md", "".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
-def draw_table(rows: Sequence[Row], layout: Layout, path: Path) -> None:
-    """Write a picture of bars."""
+def draw_table(rows: Sequence[Row], layout: TableLayout, path: Path) -> None:
+    """Write the bar chart of a table."""
     from matplotlib.figure import Figure
 
     groups = list(dict.fromkeys(_group(row, layout) for row in rows))
@@ -60,7 +62,7 @@ def draw_table(rows: Sequence[Row], layout: Layout, path: Path) -> None:
         figure.savefig(temporary, dpi=110)
 
 
-def _group(row: Row, layout: Layout) -> str:
+def _group(row: Row, layout: TableLayout) -> str:
     return "\n".join(_plain(row[name]) for name in layout.group)
 
 

@@ -1,4 +1,4 @@
-"""Tables of what the parts of a published system are worth: a training for each variant, gone on with where it was stopped."""
+"""Ablations of a published system: train every variant, resuming where an earlier run stopped, and tabulate the results."""
 
 import json
 import logging
@@ -9,12 +9,14 @@ from typing import Any
 
 from cryopick.files import write_text
 from cryopick.io.datasets.cryoppp import DatasetFolder
+from cryopick.models.checkpoints import read_state
 from cryopick.provenance import record_run
+from cryopick.registry import Registry
 from cryopick.simulate.dataset import DatasetWriter, Recipe
 from cryopick.simulate.micrograph import micrograph_name
-from cryopick.train.ablation.table import Layout, Row, draw_table, write_table
+from cryopick.train.ablation.table import Row, TableLayout, draw_table, write_table
 from cryopick.train.data.splits import DiskSettings
-from cryopick.train.recipe import Training
+from cryopick.train.recipe import WEIGHTS, TrainingRun
 from cryopick.train.recipes.cryosegnet import SimulatedSet
 
 logger = logging.getLogger(__name__)
@@ -24,68 +26,97 @@ OnStep = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """One training of a table.
+    """One training of an ablation.
 
     Attributes
     ----------
-    name : of its folder.
-    prepare : makes the training in that folder.
-    judge : the rows that it gives to the table, once its folder holds the weights.
+    name : name of its folder.
+    prepare : makes the training run in that folder.
+    evaluate : makes its rows of the table from the folder with the trained weights.
     """
 
     name: str
-    prepare: Callable[[Path], Training]
-    judge: Callable[[Path], list[Row]]
+    prepare: Callable[[Path], TrainingRun]
+    evaluate: Callable[[Path], list[Row]]
 
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """A table: its variants, and how it is drawn."""
+    """The variants of an ablation, and the layout of its chart."""
 
     variants: Sequence[Variant]
-    layout: Layout
+    layout: TableLayout
 
 
 @dataclass(frozen=True)
-class Study:
+class AblationStudy:
     """An ablation that `cryopick ablate` offers.
 
     Attributes
     ----------
-    settings : its dataclass of settings; presets are `presets/ablate-NAME-PRESET.yaml`.
-    plan : makes the ablation from settings and the data.
+    settings : dataclass of its settings; presets are named ``ablate-MODEL``.
+    plan : makes the ablation from settings and labelled micrographs.
     """
 
     settings: type[Any]
     plan: Callable[[Any, DiskSettings], Ablation]
 
 
-def run_ablation(
-    ablation: Ablation, out: Path, settings: Mapping[str, Any], *, on_variant: Callable[[Variant, Training], OnStep] | None = None
-) -> list[Row]:
-    """Train what is not trained yet; write ``table.csv``, ``table.md`` and ``table.png`` into `out` after each variant.
+STUDIES: Registry[AblationStudy] = Registry(
+    "model with an ablation",
+    {
+        "cryosegnet": "cryopick.train.ablation.cryosegnet:STUDY",
+        "cryotransformer": "cryopick.train.ablation.cryotransformer:STUDY",
+    },
+)
+"""Ablations by the name of the model."""
+FORMER_STUDIES = {"segnet": "cryosegnet", "transformer": "cryotransformer"}
+"""Former names of models, accepted for one version."""
 
-    `settings` are all that decides the table, the data included. `on_variant` is told of each training that begins or goes on,
-    and gives back what is to be told of its steps. Raises `SettingError` that names what differs where `out` holds a table with
-    other settings.
+
+def resolve_study(name: str) -> tuple[str, str | None]:
+    """Current name of an ablation's model, and a notice if `name` is deprecated; unknown names are returned unchanged."""
+    if name not in FORMER_STUDIES:
+        return name, None
+    model = FORMER_STUDIES[name]
+    return model, f"`cryopick ablate {name}` is deprecated; write `cryopick ablate {model}`"
+
+
+def run_ablation(
+    ablation: Ablation,
+    out: Path,
+    settings: Mapping[str, Any],
+    *,
+    on_variant: Callable[[Variant, TrainingRun], OnStep] | None = None,
+) -> list[Row]:
+    """Train the variants that are not finished, and return the rows of all.
+
+    The table is written to ``table.csv``, ``table.md`` and ``table.png`` in `out` after each variant. `settings` are all that
+    determine it, the data included. `on_variant` is called when a training starts or resumes, and returns the function to call
+    after each of its steps. Raises `SettingError` if `out` holds a table with other settings; the message names them.
     """
     record_run(out, settings, begun=(out / RUNS).exists())
     rows: list[Row] = []
     for variant in ablation.variants:
         folder = out / RUNS / variant.name
-        done = folder / ROWS
-        if not done.exists():
+        rows_file = folder / ROWS
+        if not rows_file.exists():
             training = variant.prepare(folder)
             training.run(on_step=None if on_variant is None else on_variant(variant, training))
-            write_text(done, json.dumps(variant.judge(folder)))
-        rows += json.loads(done.read_text())
+            write_text(rows_file, json.dumps(variant.evaluate(folder)))
+        rows += json.loads(rows_file.read_text())
         write_table(rows, out)
         draw_table(rows, ablation.layout, out / "table.png")
     return rows
 
 
+def million_parameters(folder: Path) -> float:
+    """Number of values in the weights of a run, in millions."""
+    return sum(tensor.numel() for tensor in read_state(folder / WEIGHTS)[0].values()) / 1e6
+
+
 def simulated_data(settings: SimulatedSet, out: Path, *, seed: int) -> DiskSettings:
-    """Simulated micrographs with their labels in a folder of `out`, written where they are not there yet."""
+    """Simulate labelled micrographs in a folder of `out`, except those that exist, and return the settings to train on them."""
     folder = out / DATA
     writer = DatasetWriter(folder, Recipe(seed, settings.size, settings.pixel_size, settings.settings))
     total = settings.micrographs + settings.held_out
@@ -94,4 +125,4 @@ def simulated_data(settings: SimulatedSet, out: Path, *, seed: int) -> DiskSetti
         if not last.exists():
             writer(index)
     logger.info("%d simulated micrographs in %s", total, folder)
-    return DiskSettings(str(folder), held_out=settings.held_out / total, most_held_out=settings.held_out)
+    return DiskSettings(str(folder), held_out=settings.held_out / total, max_held_out=settings.held_out)

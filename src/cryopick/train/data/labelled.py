@@ -1,4 +1,4 @@
-"""Micrographs with picks on disk, as something to learn from: which there are, and what is wrong with the others."""
+"""Labelled micrographs on disk: find them, and report the ones that cannot be used."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,17 +15,19 @@ from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.picks.formats import read_picks
 from cryopick.types import Picks
 
-MOST_OUTSIDE = 0.5
-"""Larger share of a micrograph's picks outside of it than this means that they belong to another picture."""
-CHANCE = 1e-4
-"""A margin that is empty by a smaller chance than this was not labelled."""
-EDGE = 0.5
-"""Diameters from the edge within which habits differ: some label the particles that it cuts, some do not."""
+MAX_OUTSIDE_SHARE = 0.5
+"""If more than this share of its picks lies outside a micrograph, they belong to another image."""
+MAX_EMPTY_MARGIN_PROBABILITY = 1e-4
+"""A margin without labels counts as unlabelled if the probability that it is empty by chance is below this."""
+DEFAULT_BORDER = 0.5
+"""Diameters from the edges that are not used: data sets differ in whether they label particles cut by an edge."""
+UNKNOWN_DIAMETER = "the particle diameter is unknown; give it with --diameter"
+UNKNOWN_SHAPE = "the shape of the micrograph is unknown"
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that cannot be learnt from, and why."""
+    """A micrograph, or a name in a file of picks, that cannot be used, and the reason."""
 
     name: str
     reason: str
@@ -36,11 +38,12 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """Labelled micrographs, not read yet; their `truth` has a diameter and a shape, and lies within the picture.
+    """Labelled micrographs whose pixels have not been read.
 
     Attributes
     ----------
-    skipped : micrographs, and names in the files of picks, that were left out.
+    micrographs : each `truth` has a diameter and a shape, and lies within the micrograph.
+    skipped : micrographs, and names in the files of picks, that cannot be used.
     """
 
     micrographs: tuple[LabelledMicrograph, ...]
@@ -55,29 +58,29 @@ def find_labelled(
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
 ) -> LabelledSet:
-    """The micrographs of `data` that have picks in `truth`, in the order of `data`.
+    """Find the micrographs of `data` that have picks in `truth`; returns them in the order of `data`.
 
-    Micrographs without picks are passed over. Headers are read, pixels are not.
+    Micrographs without picks are ignored. Only headers are read, not pixels.
 
     Parameters
     ----------
-    data : a folder of CryoPPP's shape; a file of picks that names micrographs near it (COCO JSON, STAR, …); a folder with
-        micrographs and files of picks side by side; with `truth` also anything that `find_micrographs` takes.
-    truth : picks of any format, a file or a folder; where `data` has its own, these win.
-    diameter : of the particles in Å, in pixels where the pixel size is unknown; None takes the picks' own and, for micrographs
-        whose picks have none, the median of the others'.
-    pixel_size : Å per pixel; wins over what the files say.
-    format : of the picks, when their content does not tell.
+    data : a folder laid out like CryoPPP; a file of picks that names micrographs near it (COCO JSON, STAR, …); a folder with
+        micrographs and files of picks side by side; or, with `truth`, anything that `find_micrographs` takes.
+    truth : file or folder of picks in any format; replaces the picks that `data` has.
+    diameter : particle diameter in Å (pixels if the pixel size is unknown). By default that of the picks or, if they have none,
+        the median of the other micrographs.
+    pixel_size : Å per pixel; overrides the files.
+    format : format of the picks, if it cannot be told from their content.
 
     Raises
     ------
     CryopickError
-        Where nothing is left to learn from; it names the first of what was skipped.
+        If no micrograph can be used; names the first ones that were skipped and why.
     """
     sources, picks_at = _places(data, truth, format)
     readable, skipped = _readable(find_micrographs(sources, pixel_size=pixel_size))
-    picks, strangers = _picks_of(readable, picks_at, format, pixel_size)
-    skipped += [Skipped(name, "has picks, but is not among the micrographs") for name in strangers]
+    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size)
+    skipped += [Skipped(name, "has picks, but is not among the micrographs") for name in unmatched]
     negatives = _false_positives(data, readable, pixel_size)
     areas = read_areas(DatasetFolder(Path(data)).areas) if isinstance(data, Path | str) else {}
     usual = _usual_diameter(picks.values())
@@ -94,14 +97,15 @@ def find_labelled(
     if not any(len(one.truth) for one in micrographs):
         why = "; ".join(map(str, skipped[:3])) or "no micrograph has picks"
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        raise CryopickError(f"{picks_at}: nothing to learn from. {why}{more}")
+        raise CryopickError(f"{picks_at}: no micrograph can be used for training. {why}{more}")
     return LabelledSet(tuple(micrographs), tuple(skipped))
 
 
 def label_border(micrographs: Iterable[LabelledMicrograph]) -> float:
-    """How far from the edges labels say nothing, in diameters: half a one, or up to where the first label lies.
+    """Width, in diameters, of the margin in which missing labels say nothing.
 
-    The second where chance cannot explain that the margin is empty, as in sets that leave out what is near the edge.
+    Half a diameter; or the distance of the outermost label from the edges, if chance cannot explain that the margin is empty, as
+    in data sets that do not label particles near the edges.
     """
     nearest, count, inner = math.inf, 0, []
     for one in micrographs:
@@ -112,19 +116,19 @@ def label_border(micrographs: Iterable[LabelledMicrograph]) -> float:
             nearest = min(nearest, float(np.minimum.reduce([x, y, width - 1 - x, height - 1 - y]).min()) / diameter)
         inner.append((height / diameter, width / diameter))
     if count == 0:
-        return EDGE
+        return DEFAULT_BORDER
     within = sum(max(0.0, h - 2 * nearest) * max(0.0, w - 2 * nearest) for h, w in inner)
-    chance = (within / sum(h * w for h, w in inner)) ** count  # that labels anywhere keep this far from the edges
-    return max(EDGE, nearest) if chance < CHANCE else EDGE
+    chance = (within / sum(h * w for h, w in inner)) ** count  # that labels placed at random keep this distance
+    return max(DEFAULT_BORDER, nearest) if chance < MAX_EMPTY_MARGIN_PROBABILITY else DEFAULT_BORDER
 
 
 def _places(
     data: Sequence[Path | str] | Path | str, truth: Path | str | None, kind: str | None
 ) -> tuple[Sequence[Path | str] | Path | str, Path]:
-    """Where the micrographs are, and where their picks."""
+    """Inputs for `find_micrographs`, and the file or folder of their picks."""
     if not isinstance(data, Path | str):
         if truth is None:
-            raise CryopickError("several inputs do not say where their picks are; name the file or folder of picks too")
+            raise CryopickError("picks are not given; with several inputs, name the file or folder of their picks too")
         return data, Path(truth)
     folder = DatasetFolder(Path(data))
     if folder.micrographs.is_dir():
@@ -139,14 +143,15 @@ def _places(
 
 
 def _named_in(picks: Path, kind: str | None) -> list[Path]:
-    """The micrographs that a file of picks names, looked for in its folder and those above, then the current one."""
+    """Micrographs that a file of picks names, found in its folder, the folders above it or the current folder."""
     names = [each.micrograph for each in read_picks(picks, format=kind)]
     folders = [*picks.absolute().parents, Path.cwd()]
     for folder in folders:
         if any((folder / name).is_file() for name in names):
             return [folder / name for name in names if (folder / name).is_file()]
-    first = f"for instance {names[0]}" if names else "it names none"
-    raise FileError(picks, f"the micrographs that it names are not near it ({first})", "Name the micrographs, then the picks")
+    if not names:
+        raise FileError(picks, "names no micrographs", "Give the micrographs, then the picks")
+    raise FileError(picks, f"names micrographs that are not near it ({names[0]}, …)", "Give the micrographs, then the picks")
 
 
 def _readable(sources: Iterable[MicrographSource]) -> tuple[list[MicrographSource], list[Skipped]]:
@@ -165,7 +170,7 @@ def _readable(sources: Iterable[MicrographSource]) -> tuple[list[MicrographSourc
 def _picks_of(
     sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None
 ) -> tuple[dict[str, Picks], list[str]]:
-    """Picks by the micrographs' names, and the names in `path` that mean none of them."""
+    """Picks by the names of their micrographs, and the names in `path` that match none of the micrographs."""
     if not sources:
         return {}, []
     unknown: set[str] = set()
@@ -190,27 +195,27 @@ def _usual_diameter(picks: Iterable[Picks]) -> float | None:
 def _checked(picks: Picks, diameter: float | None) -> Picks | Skipped:
     """The picks that lie on their micrograph, with a diameter."""
     if diameter is None:
-        return Skipped(picks.micrograph, "nobody says how large its particles are; give their diameter")
+        return Skipped(picks.micrograph, UNKNOWN_DIAMETER)
     if picks.shape_hw is None:
-        return Skipped(picks.micrograph, "nobody says how many rows and columns it has")
+        return Skipped(picks.micrograph, UNKNOWN_SHAPE)
     within = inside(picks.xy, picks.shape_hw)
     outside = int((~within).sum())
-    if outside > MOST_OUTSIDE * len(picks):
+    if outside > MAX_OUTSIDE_SHARE * len(picks):
         height, width = picks.shape_hw
         return Skipped(
             picks.micrograph,
-            f"{outside} of its {len(picks)} picks lie outside of its {width} x {height} pixels; they are of another binning",
+            f"{outside} of its {len(picks)} picks lie outside its {width} x {height} pixels; they belong to another binning",
         )
     return replace(picks.where(within), diameter=diameter)
 
 
 def _shape(one: LabelledMicrograph) -> tuple[int, int]:
     if one.truth.shape_hw is None:
-        raise CryopickError(f"{one.source.name}: nobody says how many rows and columns it has")
+        raise CryopickError(f"{one.source.name}: {UNKNOWN_SHAPE}")
     return one.truth.shape_hw
 
 
 def _diameter_px(one: LabelledMicrograph) -> float:
     if one.truth.diameter_px is None:
-        raise CryopickError(f"{one.source.name}: nobody says how large its particles are; give their diameter")
+        raise CryopickError(f"{one.source.name}: {UNKNOWN_DIAMETER}")
     return one.truth.diameter_px

@@ -1,4 +1,4 @@
-"""Labelled micrographs on disk: those learnt from, those validated on, and the files in which they are kept as they are shown."""
+"""Split labelled micrographs into training and held-out ones, and prepare them, in files, with all processes of a run."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,30 +13,35 @@ from cryopick.errors import CryopickError, SettingError
 from cryopick.io.datasets.cryoppp import BadArea, LabelledMicrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.randomness import generator
-from cryopick.train.data.crops import Lesson, prepare_lessons
+from cryopick.train.data.crops import PreparedMicrograph, prepare_micrographs
 from cryopick.train.data.labelled import Skipped, find_labelled, label_border
+from cryopick.train.loop import require_at_least_one
 from cryopick.types import Micrograph, Picks
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+PREPARED = "prepared"
+"""Folder of the prepared micrographs in the folder of a run."""
 THREADS = 4
-"""Micrographs in hand at a time: the chain's filters run beside each other, and memory is bounded."""
-NAMED = 20
-"""Skipped micrographs that are named; of more only the number is told."""
+"""Micrographs that are prepared at the same time; bounds the memory."""
+MAX_LOGGED = 20
+"""Skipped micrographs that are logged one by one; for the rest only their number is."""
 
 
 @dataclass(frozen=True)
 class DiskSettings:
-    """Which micrographs are learnt from.
+    """The labelled micrographs to train on.
 
     Attributes
     ----------
-    data : folder of CryoPPP's shape, micrographs with files of picks beside them, or a file of picks that names them.
-    picks : file or folder of picks where `data` has none.
-    diameter, pixel_size : of all, in Å; None takes what the files say.
-    particles : whether they are darker or lighter than ice.
-    held_out, most_held_out : share of the micrographs that are kept apart to validate on, at least one; and how many at most.
+    data : folder laid out like CryoPPP, folder of micrographs with files of picks, or file of picks that names micrographs.
+    picks : file or folder of picks, if `data` has none.
+    diameter : particle diameter [Å]; by default that of the picks.
+    pixel_size : pixel size [Å]; by default that of the files.
+    particles : whether particles are darker or lighter than the ice.
+    held_out : share of the micrographs that are held out for validation, at least one.
+    max_held_out : largest number of them.
     simulated : share of each batch that is simulated.
     """
 
@@ -46,97 +51,97 @@ class DiskSettings:
     pixel_size: float | None = None
     particles: Literal["dark", "light"] = "dark"
     held_out: float = 0.2
-    most_held_out: int = 100
+    max_held_out: int = 100
     simulated: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.held_out < 1:
-            raise SettingError(f"held_out must lie between 0 and 1, not be {self.held_out}")
+            raise SettingError(f"held_out must be in (0, 1), got {self.held_out}")
         if not 0 <= self.simulated < 1:
-            raise SettingError(f"simulated must be at least 0 and below 1, not {self.simulated}")
-        if self.most_held_out < 1:
-            raise SettingError(f"most_held_out must be at least 1, not {self.most_held_out}")
+            raise SettingError(f"simulated must be in [0, 1), got {self.simulated}")
+        require_at_least_one(self, "max_held_out")
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """Micrographs that are learnt from, and others; `border` is how far from the edges labels say nothing, in diameters."""
+class Split:
+    """Training and held-out micrographs; within `border` diameters of the edges labels are not used."""
 
-    learnt: list[LabelledMicrograph]
+    training: list[LabelledMicrograph]
     held_out: list[LabelledMicrograph]
     border: float
 
 
-def find_parts(settings: DiskSettings, *, seed: int) -> Parts:
-    """The labelled micrographs of the settings; those that cannot be learnt from are named in the log and left out.
+def load_split(settings: DiskSettings, *, seed: int) -> Split:
+    """Find the labelled micrographs of the settings and split them; those that cannot be used are skipped and logged.
 
-    Raises `CryopickError` where fewer than two are left.
+    Raises `CryopickError` if fewer than two are left.
     """
     found = find_labelled(settings.data, settings.picks, diameter=settings.diameter, pixel_size=settings.pixel_size)
-    tell_skipped(found.skipped)
+    log_skipped(found.skipped)
     count = len(found.micrographs)
     if count < 2:
-        raise CryopickError(f"{settings.data}: one labelled micrograph is too few: one to learn from and one to validate on")
-    share = min(settings.held_out, settings.most_held_out / count)
-    learnt, held_out = split(found.micrographs, share=share, seed=seed)
-    logger.info("%d micrographs to learn from, %d to validate on", len(learnt), len(held_out))
-    return Parts(learnt, held_out, label_border(found.micrographs))
+        raise CryopickError(
+            f"{settings.data}: at least 2 labelled micrographs are needed, one of them for validation, got {count}"
+        )
+    share = min(settings.held_out, settings.max_held_out / count)
+    training, held_out = split(found.micrographs, share=share, seed=seed)
+    logger.info("%d training and %d held-out micrographs", len(training), len(held_out))
+    return Split(training, held_out, label_border(found.micrographs))
 
 
-def shared_lessons(
+def prepare_shared(
     micrographs: Sequence[LabelledMicrograph], diameters_px: Sequence[float], *, fabric: Any, folder: Path, settings: DiskSettings
-) -> list[Lesson]:
-    """As `prepare_lessons`, the work parted between the processes; each has all lessons in the end."""
+) -> list[PreparedMicrograph]:
+    """Like `prepare_micrographs`, with the work shared by the processes, each of which returns all micrographs."""
 
-    def prepare(some: Sequence[LabelledMicrograph]) -> tuple[list[Lesson], list[Skipped]]:
-        return prepare_lessons(some, diameters_px=diameters_px, folder=folder, particles=settings.particles)
+    def prepare(some: Sequence[LabelledMicrograph]) -> tuple[list[PreparedMicrograph], list[Skipped]]:
+        return prepare_micrographs(some, diameters_px=diameters_px, folder=folder, particles=settings.particles)
 
     if fabric.world_size > 1:
-        with suppress(CryopickError):  # none of these can be read: told below, where all are known
+        with suppress(CryopickError):  # if none of this process's can be read; reported below, for all of them
             prepare(micrographs[fabric.global_rank :: fabric.world_size])
         fabric.barrier()
-    lessons, skipped = prepare(micrographs)
+    prepared, skipped = prepare(micrographs)
     if fabric.is_global_zero:
-        tell_skipped(skipped)
-    return lessons
+        log_skipped(skipped)
+    return prepared
 
 
-def shared_files(
+def prepare_files(
     items: Sequence[T], paths: Sequence[Path], write: Callable[[T, Path], Skipped | None], *, fabric: Any
 ) -> list[tuple[T, Path]]:
-    """Items with the file of each, in their order; those of which `write` can make none are named in the log and left out.
+    """Write the file of each item, unless it exists, with the work shared by the processes; returns items and files in order.
 
-    Files that are there already are taken; the processes share the rest of the work.
-
-    Raises `CryopickError` where there is no file.
+    Items for which `write` returns a reason are skipped and logged. Raises `CryopickError` if no file is left.
     """
     mine = [pair for pair in zip(items, paths, strict=True) if not pair[1].exists()][fabric.global_rank :: fabric.world_size]
-    fabric.barrier()  # no process may see another's files before it has chosen its own
+    fabric.barrier()  # before any process writes a file, all have to know which ones are theirs
     with ThreadPoolExecutor(THREADS) as pool:
         skipped = [bad for bad in pool.map(lambda pair: write(*pair), mine) if bad is not None]
-    tell_skipped(skipped)
+    log_skipped(skipped)
     fabric.barrier()
     kept = [(item, path) for item, path in zip(items, paths, strict=True) if path.exists()]
     if not kept:
-        raise CryopickError(f"no micrograph can be learnt from. {'; '.join(map(str, skipped[:3]))}")
+        raise CryopickError(f"no micrograph can be used for training. {'; '.join(map(str, skipped[:3]))}")
     return kept
 
 
-def tell_skipped(skipped: Sequence[Skipped]) -> None:
-    """Name in the log what is left out, and why."""
-    for one in skipped[:NAMED]:
-        logger.warning("left out: %s", one)
-    if len(skipped) > NAMED:
-        logger.warning("left out: %d more", len(skipped) - NAMED)
+def log_skipped(skipped: Sequence[Skipped]) -> None:
+    """Log what is skipped, and why."""
+    for one in skipped[:MAX_LOGGED]:
+        logger.warning("skipped %s", one)
+    if len(skipped) > MAX_LOGGED:
+        logger.warning("skipped %d more", len(skipped) - MAX_LOGGED)
 
 
 @dataclass(frozen=True)
-class PartSource(MicrographSource):
-    """Some columns of a micrograph, as if they were a whole one."""
+class ColumnsSource(MicrographSource):
+    """A range of columns of a micrograph, as a micrograph of its own."""
 
     columns: tuple[int, int] = (0, 0)
 
     def read(self, *, salvage: bool = False) -> Micrograph:
+        """See `MicrographSource.read`."""
         whole = super().read(salvage=salvage)
         return replace(whole, pixels=whole.pixels[:, slice(*self.columns)])
 
@@ -144,21 +149,24 @@ class PartSource(MicrographSource):
 def split(
     micrographs: Sequence[LabelledMicrograph], *, share: float, seed: int
 ) -> tuple[list[LabelledMicrograph], list[LabelledMicrograph]]:
-    """Micrographs to learn from, and at least one with particles to keep aside; the halves of one that is alone."""
+    """Split micrographs at random into training and held-out ones, of which at least one has particles.
+
+    A single micrograph is split into its halves.
+    """
     if len(micrographs) == 1:
         left, right = halves(micrographs[0])
         return [left], [right]
-    able = [index for index, one in enumerate(micrographs) if len(one.truth)]
-    order = generator(seed, "held out").permutation(able)
-    aside = set(order[: min(max(1, round(share * len(micrographs))), len(micrographs) - 1)].tolist())
+    with_particles = [index for index, one in enumerate(micrographs) if len(one.truth)]
+    order = generator(seed, "held out").permutation(with_particles)
+    held_out = set(order[: min(max(1, round(share * len(micrographs))), len(micrographs) - 1)].tolist())
     parts: tuple[list[LabelledMicrograph], list[LabelledMicrograph]] = ([], [])
     for index, one in enumerate(micrographs):
-        parts[index in aside].append(one)
+        parts[index in held_out].append(one)
     return parts
 
 
 def halves(one: LabelledMicrograph) -> tuple[LabelledMicrograph, LabelledMicrograph]:
-    """The left and the right half of a micrograph, as two of them."""
+    """The left and the right half of a micrograph, each as a micrograph of its own."""
     height, width = one.truth.shape_hw or (0, 0)
     middle = width // 2
     first, second = ((0, middle), (middle, width))
@@ -166,7 +174,7 @@ def halves(one: LabelledMicrograph) -> tuple[LabelledMicrograph, LabelledMicrogr
 
 
 def _part(one: LabelledMicrograph, columns: tuple[int, int], height: int, what: str) -> LabelledMicrograph:
-    source = PartSource(**{**vars(one.source), "name": f"{one.source.name} ({what})"}, columns=columns)
+    source = ColumnsSource(**{**vars(one.source), "name": f"{one.source.name} ({what})"}, columns=columns)
     shape_hw, crop = (height, columns[1] - columns[0]), PixelMap.crop(columns[0], 0)
 
     def within(picks: Picks) -> Picks:

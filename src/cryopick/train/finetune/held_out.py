@@ -1,4 +1,4 @@
-"""Micrographs that are kept aside, and what weights find on them before and after they were changed."""
+"""Scores of weights on held-out micrographs before and after fine-tuning, and the calibration of the picks' scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,29 +17,31 @@ from cryopick.evaluate.metrics import evaluate_picks
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.pickers.unet import SegnetPicker
 from cryopick.pickers.unet_settings import SegnetSettings
-from cryopick.train.calibration import fit_line
+from cryopick.train.calibration import fit_platt
+from cryopick.train.data.labelled import UNKNOWN_DIAMETER
 from cryopick.types import Picks
 
-FAINTEST = 0.005
-"""Least score of what is looked at."""
-SURE = 1e-7
-"""Scores are kept this far from 0 and 1, where float32 rounds them to."""
+MIN_SCORE = 0.005
+"""Lowest score of the picks that are compared and calibrated."""
+SCORE_EPSILON = 1e-7
+"""Scores are clipped this far from 0 and 1, to which float32 may round them."""
 THRESHOLD = SegnetSettings().threshold
-NEITHER = -1
-"""In place of the half of a picture, 0 or 1, where a pick lies: it takes part in the calibration of both."""
-Line = tuple[float, float]
+BOTH_HALVES = -1
+"""Marks a pick that takes part in the calibration of both halves (0 and 1) of the held-out micrographs."""
+Calibration = tuple[float, float]
+"""Slope and offset of logits, see `fit_platt`."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What weights reach on micrographs that they were not trained on.
+class HeldOutScores:
+    """Scores of picks on held-out micrographs.
 
     Attributes
     ----------
-    picks : at the default threshold, or as many as are compared.
-    recall : of the labels.
-    precision, f1 : None where particles may be missing among the labels.
-    mean_recall : then, instead: over all numbers of best picks up to `picks`.
+    picks : number of picks, at the default threshold or as many as are compared.
+    recall : share of the labels that are found.
+    precision, f1 : None if labels may be missing.
+    mean_recall : recall, averaged over all numbers of best picks up to `picks`; None unless labels may be missing.
     """
 
     picks: int
@@ -50,22 +52,22 @@ class Measured:
 
     @property
     def score(self) -> float:
-        """What must not fall."""
+        """The number that fine-tuning must increase: F1 or, if labels may be missing, the mean recall."""
         return next(value for value in (self.f1, self.mean_recall, self.recall) if value is not None)
 
 
-def pick_all(
+def pick_micrographs(
     weights: Path, micrographs: Sequence[LabelledMicrograph], *, particles: Literal["dark", "light"] = "dark"
 ) -> list[Picks]:
-    """Every pick that scores `FAINTEST` or more, as `cryopick pick` finds them with these weights and the labels' diameter."""
-    picker = SegnetPicker(SegnetSettings(weights=str(weights), threshold=FAINTEST, particles=particles))
+    """Pick each micrograph with these weights and the labels' diameter; returns all picks that score `MIN_SCORE` or more."""
+    picker = SegnetPicker(SegnetSettings(weights=str(weights), threshold=MIN_SCORE, particles=particles))
     return [picker.pick(one.source.read(), diameter=one.truth.diameter) for one in micrographs]
 
 
-def chances(found: Picks, truth: Picks, *, start: Picks | None = None) -> NDArray[np.float64]:
-    """The chance of each pick to be right (n,): 1 or 0 by complete labels.
+def label_probabilities(found: Picks, truth: Picks, *, start: Picks | None = None) -> NDArray[np.float64]:
+    """Probability of each pick to be a particle (n,): with complete labels 1 or 0.
 
-    By partial ones, where the `start`'s picks are given, it is 1 where a label says so, else the start's score at the place.
+    If labels are partial, give the picks of the initial weights as `start`: away from labels, their score is the probability.
     """
     radius_px = _radius_px(truth)
     right = true_by_score(found.xy, truth.xy, _scores(found), radius_px=radius_px).astype(np.float64)
@@ -75,58 +77,64 @@ def chances(found: Picks, truth: Picks, *, start: Picks | None = None) -> NDArra
     return right
 
 
-def calibrated(
+def cross_calibrate(
     found: Sequence[Picks],
     right: Sequence[NDArray[np.float64]],
     *,
     border: float,
-    learnt: Sequence[tuple[Picks, NDArray[np.float64]]] = (),
-) -> tuple[list[Picks], Line]:
-    """Picks whose scores are uncalibrated, with scores that were calibrated on other parts of the picture; and the line for all.
+    training: Sequence[tuple[Picks, NDArray[np.float64]]] = (),
+) -> tuple[list[Picks], Calibration]:
+    """Calibrate the scores of picks on held-out micrographs; also returns the calibration from all picks.
 
-    The left halves' scores are calibrated on the right halves and the other way round, so that numbers made with them are fair.
-    In both cases, and in the line, `learnt` takes part: what was found on the micrographs that were trained on, and whether it
-    is right. One or two micrographs kept aside tell little of the others; a short training learns few by heart.
+    Scores on the left halves of the micrographs are calibrated on the right halves and vice versa, so that metrics made with them
+    are unbiased. Picks on training micrographs take part in all calibrations, because one or two held-out micrographs may differ
+    from the others, and a short training memorises little.
+
+    Parameters
+    ----------
+    found : picks of each held-out micrograph, with uncalibrated scores.
+    right : probability of each to be a particle (n,), see `label_probabilities`.
+    border : picks within so many diameters of the edges take no part in a calibration.
+    training : picks of each training micrograph, and the probability of each.
     """
-    every, chance = [*found, *(each for each, _ in learnt)], [*right, *(each for _, each in learnt)]
-    logits = [logit(_scores(each).astype(np.float64).clip(SURE, 1 - SURE)) for each in every]
+    every, probability = [*found, *(each for each, _ in training)], [*right, *(each for _, each in training)]
+    logits = [logit(_scores(each).astype(np.float64).clip(SCORE_EPSILON, 1 - SCORE_EPSILON)) for each in every]
     counted = [inside(each.xy, each.shape_hw or (0, 0), border=border * (each.diameter_px or 0.0)) for each in every]
-    sides = [(each.xy[:, 0] > (each.shape_hw or (0, 0))[1] / 2).astype(int) for each in found]
-    sides_of_all = [*sides, *(np.full(len(each), NEITHER) for each, _ in learnt)]
+    halves = [(each.xy[:, 0] > (each.shape_hw or (0, 0))[1] / 2).astype(int) for each in found]
+    halves_of_all = [*halves, *(np.full(len(each), BOTH_HALVES) for each, _ in training)]
     lines = []
     for side in (0, 1):
-        others = [kept & (half != side) for kept, half in zip(counted, sides_of_all, strict=True)]
-        lines.append(_line(logits, chance, others))
+        others = [kept & (half != side) for kept, half in zip(counted, halves_of_all, strict=True)]
+        lines.append(_fit(logits, probability, others))
     scored = []
-    for each, values, half in zip(found, logits[: len(found)], sides, strict=True):
+    for each, values, half in zip(found, logits[: len(found)], halves, strict=True):
         slope, offset = np.array(lines)[half].T if len(each) else np.ones((2, 0))
         scored.append(replace(each, scores=expit(slope * values + offset).astype(np.float32)))
-    return scored, _line(logits, chance, counted)
+    return scored, _fit(logits, probability, counted)
 
 
-def measure(found: Sequence[Picks], truth: Sequence[Picks], *, border: float) -> Measured:
-    """Precision, recall and F1 at the default threshold, against complete labels; `border` in diameters."""
+def measure(found: Sequence[Picks], truth: Sequence[Picks], *, border: float) -> HeldOutScores:
+    """Precision, recall and F1 at the default threshold, against complete labels; a `border` in diameters does not count."""
     counts = _counts(found, truth, border, THRESHOLD)
-    return Measured(counts.found, counts.recall, counts.precision, counts.f1)
+    return HeldOutScores(counts.found, counts.recall, counts.precision, counts.f1)
 
 
-def measure_recall(found: Sequence[Picks], truth: Sequence[Picks], *, border: float, picks: int) -> Measured:
-    """The share of the labels that the `picks` best picks find, and its mean over all smaller numbers of picks.
+def measure_recall(found: Sequence[Picks], truth: Sequence[Picks], *, border: float, picks: int) -> HeldOutScores:
+    """Recall of the `picks` best picks, and its mean over all smaller numbers of picks; a `border` in diameters does not count.
 
-    Where labels are a random part of the particles this still tells which weights are better: as many picks, more of the labels
-    among them, so more of them are right.
+    If the labels are a random subset of the particles, higher recall at an equal number of picks means that more picks are right.
     """
     scores, right, labels = [np.zeros(0, np.float32)], [np.zeros(0, bool)], 0
-    for each, wanted in zip(found, truth, strict=True):
-        margin = border * (wanted.diameter_px or 0.0)
-        kept, counted = (some.where(inside(some.xy, wanted.shape_hw or (0, 0), border=margin)) for some in (each, wanted))
+    for each, expected in zip(found, truth, strict=True):
+        margin = border * (expected.diameter_px or 0.0)
+        kept, counted = (some.where(inside(some.xy, expected.shape_hw or (0, 0), border=margin)) for some in (each, expected))
         scores.append(_scores(kept))
-        right.append(true_by_score(kept.xy, counted.xy, _scores(kept), radius_px=_radius_px(wanted)))
+        right.append(true_by_score(kept.xy, counted.xy, _scores(kept), radius_px=_radius_px(expected)))
         labels += len(counted)
     order = np.argsort(-np.concatenate(scores), kind="stable")[:picks]
     hits = np.concatenate(right)[order].cumsum()
     recall = np.append(hits, np.full(picks - len(hits), hits[-1] if len(hits) else 0)) / max(labels, 1)
-    return Measured(len(hits), float(recall[-1]) if picks else 0.0, mean_recall=float(recall.mean()) if picks else 0.0)
+    return HeldOutScores(len(hits), float(recall[-1]) if picks else 0.0, mean_recall=float(recall.mean()) if picks else 0.0)
 
 
 def _counts(found: Sequence[Picks], truth: Sequence[Picks], border: float, threshold: float) -> Counts:
@@ -137,11 +145,11 @@ def _counts(found: Sequence[Picks], truth: Sequence[Picks], border: float, thres
     return total
 
 
-def _line(
+def _fit(
     logits: Sequence[NDArray[np.float64]], right: Sequence[NDArray[np.float64]], chosen: Sequence[NDArray[np.bool_]]
-) -> Line:
+) -> Calibration:
     some = [values[kept] for values, kept in zip(logits, chosen, strict=True)]
-    return fit_line(np.concatenate(some), np.concatenate([each[kept] for each, kept in zip(right, chosen, strict=True)]))
+    return fit_platt(np.concatenate(some), np.concatenate([each[kept] for each, kept in zip(right, chosen, strict=True)]))
 
 
 def _scores(picks: Picks) -> NDArray[np.float32]:
@@ -150,5 +158,5 @@ def _scores(picks: Picks) -> NDArray[np.float32]:
 
 def _radius_px(truth: Picks) -> float:
     if truth.diameter_px is None:
-        raise CryopickError(f"{truth.micrograph}: nobody says how large its particles are; give their diameter")
+        raise CryopickError(f"{truth.micrograph}: {UNKNOWN_DIAMETER}")
     return truth.diameter_px / 2

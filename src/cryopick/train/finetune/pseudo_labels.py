@@ -1,4 +1,4 @@
-"""What a network's own picks can teach: the sure ones as labels, the unsure ones as places to keep quiet about."""
+"""Pseudo-labels: confident picks of a network as labels, uncertain ones as places that are ignored in training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,25 +12,25 @@ from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.types import Picks
 
 
-def doubtful_places(found: Picks, truth: Picks, *, doubt: float) -> Picks:
-    """Picks of score `doubt` or more with no label within half a diameter: particles, perhaps, that nobody labelled."""
+def uncertain_picks(found: Picks, truth: Picks, *, threshold: float) -> Picks:
+    """Picks that score `threshold` or more, with no label within half a diameter: possibly unlabelled particles."""
     radius_px = (truth.diameter_px or found.diameter_px or 0.0) / 2
-    likely = above(found, doubt)
+    likely = above(found, threshold)
     if len(found) and len(truth):
         likely[neighbours(found.xy, truth.xy, radius_px=radius_px).found] = False
     return found.where(likely)
 
 
-def self_labelled(one: LabelledMicrograph, found: Picks, *, sure: float) -> LabelledMicrograph:
-    """A micrograph whose labels are the picks of score `sure` or more; labels that it had are forgotten."""
-    kept = found.where(above(found, sure))
+def pseudo_labelled(one: LabelledMicrograph, found: Picks, *, threshold: float) -> LabelledMicrograph:
+    """A micrograph whose labels are the picks that score `threshold` or more; any labels that it had are dropped."""
+    kept = found.where(above(found, threshold))
     return LabelledMicrograph(one.source, replace(kept, scores=None, diameter=one.truth.diameter), Picks(one.source.name))
 
 
-def agreeing(before: Sequence[Picks], after: Sequence[Picks], *, threshold: float, border: float) -> tuple[int, int, int]:
-    """Picks above the threshold before, after, and the pairs of both, nearer than half a diameter, one to one.
+def count_agreement(before: Sequence[Picks], after: Sequence[Picks], *, threshold: float, border: float) -> tuple[int, int, int]:
+    """Numbers of picks above the threshold before and after, and of pairs of them, one to one within half a diameter.
 
-    Those within `border` diameters of the edges do not count.
+    Picks within `border` diameters of the edges do not count.
     """
     counts = np.zeros(3, int)
     for old, new in zip(before, after, strict=True):
@@ -44,5 +44,5 @@ def agreeing(before: Sequence[Picks], after: Sequence[Picks], *, threshold: floa
 
 
 def above(picks: Picks, threshold: float) -> NDArray[np.bool_]:
-    """Which picks score `threshold` or more."""
+    """Mask (n,) of the picks that score `threshold` or more; those without scores do not."""
     return np.zeros(len(picks), bool) if picks.scores is None else picks.scores >= np.float32(threshold)

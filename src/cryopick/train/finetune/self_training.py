@@ -1,6 +1,6 @@
-"""Weights that teach themselves on micrographs without labels: the adaptive step of CryoSegNet and CryoTransformer.
+"""Self-training on micrographs without labels: the adaptive step of CryoSegNet and CryoTransformer.
 
-Pick, take the sure picks for labels and the sure background for background, keep quiet about the rest, train, and again.
+Pick; train with confident picks as labels, the rest of the micrograph as background, and uncertain picks ignored; repeat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,49 +16,67 @@ from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.models.weights import load
 from cryopick.pickers.unet import ARCHITECTURE
-from cryopick.randomness import generator
-from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
-from cryopick.train.data.crops import Lesson, jittered_diameters
-from cryopick.train.data.labelled import EDGE, Skipped
-from cryopick.train.finetune.held_out import THRESHOLD, Line, Measured, calibrated, chances, measure, pick_all
-from cryopick.train.finetune.pseudo_labels import agreeing, doubtful_places, self_labelled
-from cryopick.train.finetune.supervised import Exam, Finetuning, OnStep, Start, keep, prepare, record, tune, tuned_card
+from cryopick.train.data.crops import PreparedMicrograph, jittered_diameters
+from cryopick.train.data.labelled import DEFAULT_BORDER, Skipped
+from cryopick.train.finetune.held_out import (
+    THRESHOLD,
+    Calibration,
+    HeldOutScores,
+    cross_calibrate,
+    label_probabilities,
+    measure,
+    pick_micrographs,
+)
+from cryopick.train.finetune.pseudo_labels import count_agreement, pseudo_labelled, uncertain_picks
+from cryopick.train.finetune.supervised import (
+    FinetuneSettings,
+    InitialWeights,
+    OnStep,
+    ValidationCrops,
+    finetune_weights,
+    finetuned_card,
+    prepare,
+    record,
+    write_weights,
+)
 from cryopick.train.recipe import WEIGHTS
-from cryopick.train.tasks.unet import SegnetTask
+from cryopick.train.tasks.unet import UNetTask, simulate_held_out
 from cryopick.types import Picks
 
-EXAM_CROPS, EXAM_STRUCTURES = 32, 16
-FORGOTTEN = 0.02
-"""Weights whose F1 on simulated crops falls by more than this have unlearnt what particles are."""
+VALIDATION_CROPS, VALIDATION_STRUCTURES = 32, 16
+"""Numbers of simulated crops, and of random proteins in them, on which the weights are validated."""
+MAX_F1_DROP = 0.02
+"""Fine-tuned weights whose F1 on simulated crops falls by more than this are discarded."""
 
 
 @dataclass(frozen=True, eq=False)
-class SelfTrained:
-    """What a round of self-training came to.
+class SelfTrainingResult:
+    """Result of a round of self-training.
 
     Attributes
     ----------
-    weights : the file with the tuned weights or, where those have forgotten too much, the start's.
-    better : whether they are the tuned ones. Without labels nobody can tell that they are better; only that they are no worse on
-        simulated crops.
-    labels, doubtful : numbers of picks that were taken for labels, and that were kept quiet about.
-    picks : above the default threshold before, after, and in both.
+    weights : file of the fine-tuned weights or, if these are discarded, of the initial ones.
+    better : whether the fine-tuned weights are kept. Without labels it is unknown whether they are better, only that they are no
+        worse on simulated crops.
+    labels, uncertain : numbers of picks used as labels, and of picks that were ignored.
+    picks : numbers of picks above the default threshold before, after, and in both.
     simulated : F1 on simulated crops, before and after.
-    measured : against labels that took no part in the training, before and after; None without such.
+    measured : scores against labels that took no part in training, before and after; None without such labels.
+    skipped : micrographs that could not be used.
     """
 
     weights: Path
     better: bool
     labels: int
-    doubtful: int
+    uncertain: int
     picks: tuple[int, int, int]
     simulated: tuple[float, float]
-    measured: tuple[Measured, Measured] | None
+    measured: tuple[HeldOutScores, HeldOutScores] | None
     skipped: list[Skipped]
 
 
 def unlabelled(sources: Sequence[MicrographSource], *, diameter: float) -> tuple[list[LabelledMicrograph], list[Skipped]]:
-    """Micrographs with no labels but the particles' diameter, in Å (pixels without a pixel size); and unreadable ones."""
+    """Micrographs that have a particle diameter, in Å (pixels without a pixel size), but no labels; also the unreadable ones."""
     found, skipped = [], []
     for source in sources:
         try:
@@ -76,75 +94,84 @@ def unlabelled(sources: Sequence[MicrographSource], *, diameter: float) -> tuple
 
 def self_train(
     micrographs: Sequence[LabelledMicrograph],
-    settings: Finetuning,
+    settings: FinetuneSettings,
     out: Path,
     *,
     truth: Mapping[str, Picks] | None = None,
-    border: float = EDGE,
+    border: float = DEFAULT_BORDER,
     on_step: OnStep | None = None,
-) -> SelfTrained:
-    """One round: pick with the start, train on the sure picks, pick again.
+) -> SelfTrainingResult:
+    """Run one round: pick with the initial weights, train on the confident picks, pick again.
 
-    Labels of the micrographs are not looked at; those in `truth`, by their names, are for measuring alone. A further round starts
-    from the weights of this one. A run that `out` holds is gone on with.
+    Labels of the micrographs are not used; `truth`, by the names of micrographs, serves for scores only, in which a `border` in
+    diameters does not count. A further round starts from the weights of this one. A run in `out` is resumed. Raises
+    `CryopickError` if no pick is confident enough.
     """
-    start = Start(settings.weights)
+    start = InitialWeights(settings.weights)
     out.mkdir(parents=True, exist_ok=True)
-    bare, skipped = prepare(micrographs, settings, out, sizes=jittered_diameters(start.recipe(settings).diameter_px))
-    readable = [lesson.labelled for lesson in bare]
-    first = pick_all(start.path, readable, particles=settings.particles)
-    lessons = [_from_picks(lesson, found, settings) for lesson, found in zip(bare, first, strict=True)]
-    labels, doubtful = sum(len(one.labelled.truth) for one in lessons), sum(len(one.doubtful) for one in lessons)
+    bare, skipped = prepare(micrographs, settings, out, sizes=jittered_diameters(start.crop_settings(settings).diameter_px))
+    readable = [each.labelled for each in bare]
+    first = pick_micrographs(start.path, readable, particles=settings.particles)
+    prepared = [_with_pseudo_labels(each, found, settings) for each, found in zip(bare, first, strict=True)]
+    labels, uncertain = sum(len(one.labelled.truth) for one in prepared), sum(len(one.uncertain) for one in prepared)
     if labels == 0:
-        raise CryopickError(f"no pick scores {settings.sure:g} or more, so there is nothing to learn from; lower sure")
-    record(out, settings, [lesson.labelled for lesson in lessons], [])
-    exam = _exam(start, settings)
-    tuned = tune(start, lessons, exam, settings, out, border=EDGE, on_step=on_step)
-    simulated = (_f1(start.path, exam, start, settings), _f1(tuned, exam, start, settings))
-    better = simulated[1] >= simulated[0] - FORGOTTEN
-    scored, line = _rescored(pick_all(tuned, readable, particles=settings.particles), first)
+        raise CryopickError(
+            f"no pick scores {settings.label_threshold:g} or more, so there is nothing to train on; lower label_threshold"
+        )
+    record(out, settings, [each.labelled for each in prepared], [])
+    validation = _validation_crops(start, settings)
+    tuned = finetune_weights(start, prepared, validation, settings, out, border=DEFAULT_BORDER, on_step=on_step)
+    simulated = (_f1(start.path, validation, start, settings), _f1(tuned, validation, start, settings))
+    better = simulated[1] >= simulated[0] - MAX_F1_DROP
+    scored, calibration = _rescored(pick_micrographs(tuned, readable, particles=settings.particles), first)
     seen = [f"{one.source.name} (its own picks)" for one in readable]
     metrics = {"f1_simulated_before": round(simulated[0], 4), "f1_simulated_after": round(simulated[1], 4)}
-    keep(start, tuned if better else None, tuned_card(start, line, seen=seen, held_out=[], metrics=metrics), out)
-    agreement = agreeing(first, scored, threshold=THRESHOLD, border=border)
+    card = finetuned_card(start, calibration, seen=seen, held_out=[], metrics=metrics)
+    write_weights(start, tuned if better else None, card, out)
+    agreement = count_agreement(first, scored, threshold=THRESHOLD, border=border)
     measured = None if truth is None else _measured(first, scored, truth, border=border)
-    return SelfTrained(out / WEIGHTS, better, labels, doubtful, agreement, simulated, measured, skipped)
+    return SelfTrainingResult(out / WEIGHTS, better, labels, uncertain, agreement, simulated, measured, skipped)
 
 
-def _from_picks(lesson: Lesson, found: Picks, settings: Finetuning) -> Lesson:
-    labelled = self_labelled(lesson.labelled, found, sure=settings.sure)
-    return replace(lesson, labelled=labelled, doubtful=doubtful_places(found, labelled.truth, doubt=settings.doubt))
+def _with_pseudo_labels(prepared: PreparedMicrograph, found: Picks, settings: FinetuneSettings) -> PreparedMicrograph:
+    labelled = pseudo_labelled(prepared.labelled, found, threshold=settings.label_threshold)
+    return replace(
+        prepared,
+        labelled=labelled,
+        uncertain=uncertain_picks(found, labelled.truth, threshold=settings.ignore_threshold),
+    )
 
 
 def _measured(
     first: Sequence[Picks], scored: Sequence[Picks], truth: Mapping[str, Picks], *, border: float
-) -> tuple[Measured, Measured]:
+) -> tuple[HeldOutScores, HeldOutScores]:
     labels = [truth[picks.micrograph] for picks in first]
     return measure(first, labels, border=border), measure(scored, labels, border=border)
 
 
-def _rescored(found: Sequence[Picks], first: Sequence[Picks]) -> tuple[list[Picks], Line]:
-    """The picks with scores that expect as many particles as the start's did: nobody said otherwise."""
+def _rescored(found: Sequence[Picks], first: Sequence[Picks]) -> tuple[list[Picks], Calibration]:
+    """Picks with scores calibrated to those of the initial weights, so that as many particles are expected as before."""
     nothing = [replace(picks, xy=np.zeros((0, 2)), scores=None) for picks in first]
-    likely = [chances(new, none, start=old) for new, none, old in zip(found, nothing, first, strict=True)]
-    return calibrated(found, likely, border=EDGE)
+    likely = [label_probabilities(new, none, start=old) for new, none, old in zip(found, nothing, first, strict=True)]
+    return cross_calibrate(found, likely, border=DEFAULT_BORDER)
 
 
-def _exam(start: Start, settings: Finetuning) -> Exam:
+def _validation_crops(start: InitialWeights, settings: FinetuneSettings) -> ValidationCrops:
     """Simulated crops of proteins that are not trained on."""
-    seed, recipe = settings.loop.seed, start.recipe(settings)
-    crops: Crops = simulate_crops(
-        structure_bank(random_structures(EXAM_STRUCTURES, seed=seed + 1)),
-        EXAM_CROPS,
-        size=recipe.crop,
-        diameter_px=(start.particle_px, start.particle_px),
-        settings=recipe.simulation,
-        rng=generator(seed, "exam"),
+    crop = start.crop_settings(settings)
+    crops = simulate_held_out(
+        structures=VALIDATION_STRUCTURES,
+        crops=VALIDATION_CROPS,
+        size=crop.size,
+        particle_px=start.particle_px,
+        simulation=crop.simulation,
+        seed=settings.loop.seed,
+        stream="exam",
     )
-    return Exam(crops)
+    return ValidationCrops(crops)
 
 
-def _f1(weights: Path, exam: Exam, start: Start, settings: Finetuning) -> float:
+def _f1(weights: Path, validation: ValidationCrops, start: InitialWeights, settings: FinetuneSettings) -> float:
     network = load(weights, architecture=ARCHITECTURE)
-    task = SegnetTask(network, start.recipe(settings), exam.crops, pictures=exam.pictures)
+    task = UNetTask(network, start.crop_settings(settings), validation.crops, images=validation.images)
     return task.validate(network, torch.device("cpu"))["score"]

@@ -1,4 +1,4 @@
-"""Weights made fit for one user's micrographs, from a handful of them, and never made worse."""
+"""Supervised fine-tuning of the compact U-Net on a few labelled micrographs; weights that do not improve are discarded."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,20 +20,35 @@ from cryopick.pickers.unet import ARCHITECTURE
 from cryopick.provenance import record_run
 from cryopick.simulate.crops import Crops, random_structures, structure_bank
 from cryopick.train.data.cache import fingerprint
-from cryopick.train.data.crops import LabelledCrops, Lesson, Mixed, held_out_crops, jittered_diameters, prepare_lessons
+from cryopick.train.data.crops import (
+    LabelledCrops,
+    MixedBatches,
+    PreparedMicrograph,
+    held_out_crops,
+    jittered_diameters,
+    prepare_micrographs,
+)
 from cryopick.train.data.labelled import LabelledSet, Skipped, label_border
-from cryopick.train.data.splits import split
-from cryopick.train.data.targets import SegnetRecipe
-from cryopick.train.finetune.held_out import Line, Measured, calibrated, chances, measure, measure_recall, pick_all
-from cryopick.train.finetune.pseudo_labels import doubtful_places
+from cryopick.train.data.splits import PREPARED, split
+from cryopick.train.data.targets import CropSettings
+from cryopick.train.finetune.held_out import (
+    Calibration,
+    HeldOutScores,
+    cross_calibrate,
+    label_probabilities,
+    measure,
+    measure_recall,
+    pick_micrographs,
+)
+from cryopick.train.finetune.pseudo_labels import uncertain_picks
 from cryopick.train.launch import Accelerator, launch
-from cryopick.train.loop import LAST, Batch, Data, LoopSettings, Trainer
+from cryopick.train.loop import LAST, Batch, BatchSource, LoopSettings, Trainer, require_at_least_one
 from cryopick.train.recipe import WEIGHTS
-from cryopick.train.tasks.unet import SegnetTask, SimulatedCrops
+from cryopick.train.tasks.unet import SimulatedCrops, UNetTask
 from cryopick.types import Picks
 
 CANDIDATE = "tuned.safetensors"
-PICTURES = "pictures"
+"""File of the fine-tuned weights, uncalibrated, whether they are better or not."""
 STRIDE = 16
 """Sides of crops are multiples of this."""
 UNCALIBRATED = (1.0, 0.0)
@@ -53,27 +68,31 @@ def _short_loop() -> LoopSettings:
 
 
 @dataclass(frozen=True)
-class Finetuning:
-    """How weights of the fast route are made fit for some micrographs.
+class FinetuneSettings:
+    """Settings of the fine-tuning of the compact U-Net.
 
     Attributes
     ----------
-    weights : what to start from, a name or a file.
-    labels : "complete" when all particles are labelled, "partial" when some may not be: then nothing is taught where the start
-        sees a chance of `doubt` or more that an unlabelled particle is there.
-    sure : least score of the picks that are taken for labels where there are none.
-    particles : whether they are darker or lighter than ice.
-    held_out : share of the micrographs that are kept aside to measure with, at least one; one that is alone is halved.
-    mix : share of each batch that is of the micrographs; the rest is simulated, so that nothing is forgotten. 1 does without.
-    jitter : factor by which particles are made smaller or larger at most.
-    crop : side of a crop in diameters.
-    structures : random proteins to simulate with.
+    weights : file or name of the initial weights.
+    labels : "complete" if all particles are labelled, "partial" if some may not be; then the surroundings of unlabelled picks of
+        the initial weights that score `ignore_threshold` or more are ignored.
+    ignore_threshold : lowest score of a pick that may be an unlabelled particle.
+    label_threshold : lowest score of a pick that becomes a pseudo-label.
+    particles : whether particles are darker or lighter than the ice.
+    held_out : share of the micrographs that are held out, at least one; a single micrograph is halved.
+    mix : share of each batch that shows the labelled micrographs; the rest is simulated, which preserves what the initial weights
+        were trained for. 1 uses no simulation.
+    jitter : largest factor by which particles are scaled up or down.
+    crop : side of a crop, in diameters.
+    structures : number of random proteins to simulate.
+    accelerator : device type, as Fabric names it.
+    loop : settings of the optimisation.
     """
 
     weights: str = "segnet"
     labels: Literal["complete", "partial"] = "complete"
-    doubt: float = 0.6
-    sure: float = 0.8
+    ignore_threshold: float = 0.6
+    label_threshold: float = 0.8
     particles: Literal["dark", "light"] = "dark"
     held_out: float = 0.25
     mix: float = 0.5
@@ -84,121 +103,129 @@ class Finetuning:
     loop: LoopSettings = field(default_factory=_short_loop)
 
     def __post_init__(self) -> None:
-        for name in ("doubt", "sure", "held_out", "mix"):
-            if not 0 < getattr(self, name) <= (1 if name == "mix" else 0.999):
-                raise SettingError(f"{name} must lie between 0 and 1, not be {getattr(self, name)}")
-        for name in ("jitter", "crop", "structures"):
-            if not getattr(self, name) >= 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.doubt > self.sure:
-            raise SettingError(f"doubt ({self.doubt}) must not be above sure ({self.sure})")
+        for name in ("ignore_threshold", "label_threshold", "held_out"):
+            if not 0 < getattr(self, name) <= 0.999:
+                raise SettingError(f"{name} must be in (0, 0.999], got {getattr(self, name)}")
+        if not 0 < self.mix <= 1:
+            raise SettingError(f"mix must be in (0, 1], got {self.mix}")
+        require_at_least_one(self, "jitter", "crop", "structures")
+        if self.ignore_threshold > self.label_threshold:
+            raise SettingError(
+                f"ignore_threshold must not exceed label_threshold ({self.label_threshold}), got {self.ignore_threshold}"
+            )
         if self.loop.batch < 2:
-            raise SettingError(f"loop.batch must be at least 2, not {self.loop.batch}: one crop of each kind")
+            raise SettingError(f"loop.batch must be at least 2, one crop of each source, got {self.loop.batch}")
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a fine-tuning came to.
+class FinetuneResult:
+    """Result of a fine-tuning.
 
     Attributes
     ----------
-    weights : the file with the tuned weights or, where those were not better, the start's.
-    better : whether they are the tuned ones.
-    before, after : on `held_out`, micrographs that were not trained on.
+    weights : file of the fine-tuned weights or, if they are not better, of the initial ones.
+    better : whether the fine-tuned weights are better.
+    before, after : scores on the held-out micrographs.
+    trained, held_out : names of the micrographs.
+    skipped : micrographs that could not be used.
     """
 
     weights: Path
     better: bool
-    before: Measured
-    after: Measured
+    before: HeldOutScores
+    after: HeldOutScores
     trained: list[str]
     held_out: list[str]
     skipped: list[Skipped]
 
 
-class Start:
-    """The weights that a fine-tuning begins with. Raises `FileError` for such as do not scale micrographs by the particle."""
+class InitialWeights:
+    """The weights that a fine-tuning starts from, by name or file.
+
+    Raises `FileError` if their network does not work at a fixed particle size, as CryoSegNet's.
+    """
 
     def __init__(self, name: str | Path) -> None:
         self.path = find(name, architecture=ARCHITECTURE)
         self.card = read(self.path)[1]
         if "particle_px" not in self.card.input:
-            remedy = "Give weights that cryopick train made, or segnet for the package's own"
-            raise FileError(self.path, "holds weights that see whole micrographs, not particles of one size", remedy)
+            remedy = "Give weights made by cryopick train, or leave out --weights for the packaged ones"
+            raise FileError(self.path, "holds weights for whole micrographs, not for particles of a fixed size", remedy)
         self.particle_px = float(self.card.input["particle_px"])
 
-    def recipe(self, settings: Finetuning) -> SegnetRecipe:
-        """Crops and maps as these weights were taught with."""
+    def crop_settings(self, settings: FinetuneSettings) -> CropSettings:
+        """Settings of crops and maps that match those with which these weights were trained."""
         size = self.particle_px
         side = STRIDE * max(1, round(settings.crop * size / STRIDE))
-        centre = float(self.card.input.get("centre", SegnetRecipe.centre))
-        return SegnetRecipe(crop=side, diameter_px=(size / settings.jitter, size * settings.jitter), centre=centre)
+        centre_radius = float(self.card.input.get("centre", CropSettings.centre_radius))
+        return CropSettings(size=side, diameter_px=(size / settings.jitter, size * settings.jitter), centre_radius=centre_radius)
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
-    """What is validated on while weights are tuned: crops, and their pictures unless they are simulated."""
+class ValidationCrops:
+    """Crops for validation during fine-tuning, and as input of the network unless they are simulated."""
 
     crops: Crops
-    pictures: Tensor | None = None
+    images: Tensor | None = None
 
 
-class TunedTask(SegnetTask):
-    """As `SegnetTask`, with the start's normalisation: statistics of a few crops would be worse than those of its training."""
+class FinetuneTask(UNetTask):
+    """A `UNetTask` with frozen batch normalisation, since the statistics of few crops are worse than those of the training."""
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """See `UNetTask.losses`."""
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
         return super().losses(model, batch)
 
 
-def finetune_segnet(data: LabelledSet, settings: Finetuning, out: Path, *, on_step: OnStep | None = None) -> Outcome:
-    """Train on some of the micrographs, measure on the others, and write the better weights to ``OUT/weights.safetensors``.
+def finetune_unet(data: LabelledSet, settings: FinetuneSettings, out: Path, *, on_step: OnStep | None = None) -> FinetuneResult:
+    """Fine-tune on some micrographs, score on the held-out ones, and write the better weights to ``OUT/weights.safetensors``.
 
-    The held-out micrographs make no choice but the last, between start and tuned weights: it is the last step that is measured.
-    A run that `out` holds is gone on with; other settings or micrographs than its own are an error.
+    The held-out micrographs only decide between initial and fine-tuned weights, which are those of the last step. A run in `out`
+    is resumed; raises `SettingError` if it has other settings or labels.
     """
-    start = Start(settings.weights)
-    learnt, aside = split(data.micrographs, share=settings.held_out, seed=settings.loop.seed)
+    start = InitialWeights(settings.weights)
+    training, aside = split(data.micrographs, share=settings.held_out, seed=settings.loop.seed)
     border = label_border(data.micrographs)
-    record(out, settings, learnt, aside)
-    recipe = start.recipe(settings)
-    lessons, skipped = prepare(learnt, settings, out, sizes=jittered_diameters(recipe.diameter_px))
+    record(out, settings, training, aside)
+    crop = start.crop_settings(settings)
+    prepared, skipped = prepare(training, settings, out, sizes=jittered_diameters(crop.diameter_px))
     if settings.labels == "partial":
-        lessons = _with_doubt(start, lessons, settings)
+        prepared = _with_uncertain(start, prepared, settings)
     others, unreadable = prepare(aside, settings, out, sizes=[start.particle_px])
-    held_out = held_out_crops(others, size=recipe.crop, border=border)
-    exam = Exam(held_out, held_out.pixels[:, None])
-    tuned = tune(start, lessons, exam, settings, out, border=border, on_step=on_step)
-    taught, kept = ([lesson.labelled for lesson in some] for some in (lessons, others))
-    before, after, line = _compare(start, tuned, taught, kept, border=border, settings=settings)
+    crops = held_out_crops(others, size=crop.size, border=border)
+    validation = ValidationCrops(crops, crops.pixels[:, None])
+    tuned = finetune_weights(start, prepared, validation, settings, out, border=border, on_step=on_step)
+    trained, held_out = ([each.labelled for each in some] for some in (prepared, others))
+    before, after, calibration = _compare(start, tuned, trained, held_out, border=border, settings=settings)
     better = after.score > before.score
-    trained, watched = ([one.source.name for one in some] for some in (taught, kept))
-    card = tuned_card(start, line, seen=trained, held_out=watched, metrics=_metrics(before, after))
-    keep(start, tuned if better else None, card, out)
-    return Outcome(out / WEIGHTS, better, before, after, trained, watched, [*data.skipped, *skipped, *unreadable])
+    seen, unseen = ([one.source.name for one in some] for some in (trained, held_out))
+    card = finetuned_card(start, calibration, seen=seen, held_out=unseen, metrics=_metrics(before, after))
+    write_weights(start, tuned if better else None, card, out)
+    return FinetuneResult(out / WEIGHTS, better, before, after, seen, unseen, [*data.skipped, *skipped, *unreadable])
 
 
-def tune(
-    start: Start,
-    lessons: Sequence[Lesson],
-    exam: Exam,
-    settings: Finetuning,
+def finetune_weights(
+    start: InitialWeights,
+    micrographs: Sequence[PreparedMicrograph],
+    validation: ValidationCrops,
+    settings: FinetuneSettings,
     out: Path,
     *,
     border: float,
     on_step: OnStep | None = None,
 ) -> Path:
-    """Train the start's network and write the average of the last steps, uncalibrated, to a file in `out`."""
+    """Train the network from its initial weights; returns the file in `out` of the moving average, uncalibrated."""
     fabric = launch(accelerator=settings.accelerator, devices=1, precision=settings.loop.precision)
-    recipe, seed = start.recipe(settings), settings.loop.seed
-    batches: Data = LabelledCrops(lessons, recipe, seed=seed, border=border, device=fabric.device)
+    crop, seed = start.crop_settings(settings), settings.loop.seed
+    batches: BatchSource = LabelledCrops(micrographs, crop, seed=seed, border=border, device=fabric.device)
     if settings.mix < 1:
         bank = structure_bank(random_structures(settings.structures, seed=seed), device=fabric.device)
-        batches = Mixed(batches, SimulatedCrops(bank, recipe, seed=seed), share=settings.mix)
+        batches = MixedBatches(batches, SimulatedCrops(bank, crop, seed=seed), share=settings.mix)
     network = load(start.path, architecture=ARCHITECTURE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task = TunedTask(network, recipe, exam.crops, pictures=exam.pictures)
+    task = FinetuneTask(network, crop, validation.crops, images=validation.images)
     trainer = Trainer(task, batches, settings.loop, fabric=fabric, out=out)
     trainer.run(on_step=on_step)
     tuned = task.model if trainer.average is None else trainer.average.module
@@ -210,16 +237,18 @@ def tune(
 
 def prepare(
     micrographs: Sequence[LabelledMicrograph],
-    settings: Finetuning,
+    settings: FinetuneSettings,
     out: Path,
     *,
     sizes: Sequence[float],
-) -> tuple[list[Lesson], list[Skipped]]:
-    """See `prepare_lessons`; the pictures are kept in `out`."""
-    return prepare_lessons(micrographs, diameters_px=sizes, folder=out / PICTURES, particles=settings.particles)
+) -> tuple[list[PreparedMicrograph], list[Skipped]]:
+    """Prepare micrographs in the folder of the run, see `prepare_micrographs`; `sizes` are diameters in pixels."""
+    return prepare_micrographs(micrographs, diameters_px=sizes, folder=out / PREPARED, particles=settings.particles)
 
 
-def record(out: Path, settings: Finetuning, learnt: Sequence[LabelledMicrograph], aside: Sequence[LabelledMicrograph]) -> None:
+def record(
+    out: Path, settings: FinetuneSettings, learnt: Sequence[LabelledMicrograph], aside: Sequence[LabelledMicrograph]
+) -> None:
     """Keep what a run is made of in ``run.yaml``. Raises `SettingError` that names what differs from the run in `out`."""
     out.mkdir(parents=True, exist_ok=True)
     data = {name: {one.source.name: len(one.truth) for one in some} for name, some in (("learnt", learnt), ("aside", aside))}
@@ -236,8 +265,8 @@ def _labels(one: LabelledMicrograph) -> tuple[object, ...]:
     return (one.source.name, *places, list(one.areas))
 
 
-def keep(start: Start, tuned: Path | None, card: Card, out: Path) -> None:
-    """Write the weights that are used from now on: the tuned ones with their card, or the start's as they are."""
+def write_weights(start: InitialWeights, tuned: Path | None, card: Card, out: Path) -> None:
+    """Write the weights of the result: the fine-tuned ones with their card or, if `tuned` is None, the initial ones."""
     with atomic_path(out / WEIGHTS) as path:
         if tuned is None:
             path.write_bytes(start.path.read_bytes())
@@ -245,13 +274,15 @@ def keep(start: Start, tuned: Path | None, card: Card, out: Path) -> None:
             save(path, read(tuned)[0], card)
 
 
-def tuned_card(start: Start, line: Line, *, seen: list[str], held_out: list[str], metrics: dict[str, float]) -> Card:
-    """The start's card with what has changed."""
+def finetuned_card(
+    start: InitialWeights, calibration: Calibration, *, seen: list[str], held_out: list[str], metrics: dict[str, float]
+) -> Card:
+    """Card of the fine-tuned weights, from that of the initial ones."""
     old = start.card
     return replace(
         old,
         source=f"cryopick {__version__} finetune, from {start.path.name} ({old.tensors_sha256[:12]}: {old.source})",
-        input={**old.input, "calibration": [round(value, 4) for value in line]},
+        input={**old.input, "calibration": [round(value, 4) for value in calibration]},
         data={"seen": [*old.data.get("seen", []), *seen], "held_out": held_out},
         metrics=metrics,
         notes=f"fine-tuned on {len(seen)} micrographs. {old.notes}",
@@ -259,45 +290,47 @@ def tuned_card(start: Start, line: Line, *, seen: list[str], held_out: list[str]
 
 
 def _compare(
-    start: Start,
+    start: InitialWeights,
     tuned: Path,
-    taught: Sequence[LabelledMicrograph],
-    aside: Sequence[LabelledMicrograph],
+    trained: Sequence[LabelledMicrograph],
+    held_out: Sequence[LabelledMicrograph],
     *,
     border: float,
-    settings: Finetuning,
-) -> tuple[Measured, Measured, Line]:
-    """What both find on micrographs kept aside, and the calibration of the tuned weights, in which all of them have a say."""
+    settings: FinetuneSettings,
+) -> tuple[HeldOutScores, HeldOutScores, Calibration]:
+    """Scores of initial and fine-tuned weights on the held-out micrographs, and the calibration of the latter on all of them."""
     partial = settings.labels == "partial"
 
     def found(weights: Path, some: Sequence[LabelledMicrograph]) -> list[Picks]:
-        return pick_all(weights, some, particles=settings.particles)
+        return pick_micrographs(weights, some, particles=settings.particles)
 
-    def judged(some: Sequence[LabelledMicrograph], new: Sequence[Picks]) -> list[NDArray[np.float64]]:
+    def probabilities(some: Sequence[LabelledMicrograph], new: Sequence[Picks]) -> list[NDArray[np.float64]]:
         olds = found(start.path, some) if partial else [None] * len(some)
-        return [chances(each, one.truth, start=first) for each, one, first in zip(new, some, olds, strict=True)]
+        return [label_probabilities(each, one.truth, start=first) for each, one, first in zip(new, some, olds, strict=True)]
 
-    old, new, again = found(start.path, aside), found(tuned, aside), found(tuned, taught)
-    learnt = list(zip(again, judged(taught, again), strict=True))
-    scored, line = calibrated(new, judged(aside, new), border=border, learnt=learnt)
-    truth = [one.truth for one in aside]
+    old, new, again = found(start.path, held_out), found(tuned, held_out), found(tuned, trained)
+    training = list(zip(again, probabilities(trained, again), strict=True))
+    scored, calibration = cross_calibrate(new, probabilities(held_out, new), border=border, training=training)
+    truth = [one.truth for one in held_out]
     before = measure(old, truth, border=border)
     if not partial:
-        return before, measure(scored, truth, border=border), line
+        return before, measure(scored, truth, border=border), calibration
     at_equal_count = [measure_recall(each, truth, border=border, picks=before.picks) for each in (old, new)]
-    return at_equal_count[0], at_equal_count[1], line
+    return at_equal_count[0], at_equal_count[1], calibration
 
 
-def _with_doubt(start: Start, lessons: Sequence[Lesson], settings: Finetuning) -> list[Lesson]:
-    """The lessons with the places where the start sees a chance of a particle that nobody labelled."""
-    found = pick_all(start.path, [lesson.labelled for lesson in lessons], particles=settings.particles)
+def _with_uncertain(
+    start: InitialWeights, micrographs: Sequence[PreparedMicrograph], settings: FinetuneSettings
+) -> list[PreparedMicrograph]:
+    """Micrographs with the picks of the initial weights that may be unlabelled particles."""
+    found = pick_micrographs(start.path, [each.labelled for each in micrographs], particles=settings.particles)
     return [
-        replace(lesson, doubtful=doubtful_places(picks, lesson.labelled.truth, doubt=settings.doubt))
-        for lesson, picks in zip(lessons, found, strict=True)
+        replace(each, uncertain=uncertain_picks(picks, each.labelled.truth, threshold=settings.ignore_threshold))
+        for each, picks in zip(micrographs, found, strict=True)
     ]
 
 
-def _metrics(before: Measured, after: Measured) -> dict[str, float]:
+def _metrics(before: HeldOutScores, after: HeldOutScores) -> dict[str, float]:
     values = {
         f"{name}_{when}": getattr(one, name)
         for when, one in (("before", before), ("after", after))

@@ -1,4 +1,4 @@
-"""The compact transformer's whole training, from settings to a file of weights with its card."""
+"""Training of the compact DETR on simulated crops."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,26 +11,29 @@ from cryopick.errors import SettingError
 from cryopick.models.anchor_detr import ANCHOR, AnchorDetr
 from cryopick.models.weights import Card
 from cryopick.pickers.detr import TILED, Trained
-from cryopick.randomness import generator
-from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
-from cryopick.train.calibration import fit_line
+from cryopick.simulate.crops import random_structures, structure_bank
+from cryopick.train.calibration import fit_platt
 from cryopick.train.launch import Accelerator, launch
-from cryopick.train.loop import LoopSettings
-from cryopick.train.recipe import Recipe, Training
-from cryopick.train.tasks.anchor_detr import SimulatedBoxes, TransformerRecipe, TransformerTask
+from cryopick.train.loop import LoopSettings, require_at_least_one
+from cryopick.train.recipe import TrainingRecipe, TrainingRun
+from cryopick.train.tasks.anchor_detr import AnchorDetrCropSettings, AnchorDetrTask, SimulatedBoxes
+from cryopick.train.tasks.unet import simulate_held_out
 
 
 @dataclass(frozen=True)
-class TransformerTraining:
-    """How the compact transformer is trained on simulation.
+class AnchorDetrTraining:
+    """Settings of the training of the compact DETR.
 
     Attributes
     ----------
-    width, encoder, decoder : of the `AnchorDetr`.
-    particle_px : the diameter in pixels that pickers scale particles to.
-    margin : of a tile, in pixels; its side is the recipe's crop.
-    structures : number of random proteins to learn from. `held_out_structures`, `held_out_crops` : others, to validate on.
-    accelerator, devices : what to train on, as Fabric names it, and how many of them.
+    width, encoder, decoder : width and numbers of layers of the `AnchorDetr`.
+    particle_px : particle diameter that pickers scale micrographs to [px].
+    margin : margin of a tile [px]; the tile is as large as a crop.
+    structures : number of random proteins in the training crops.
+    held_out_structures, held_out_crops : numbers of other random proteins, and of crops of them, for validation.
+    accelerator, devices : device type, as Fabric names it, and number of devices.
+    crop : settings of the crops and of the losses.
+    loop : settings of the optimisation.
     """
 
     width: int = 128
@@ -43,76 +46,68 @@ class TransformerTraining:
     held_out_crops: int = 48
     accelerator: Accelerator = "auto"
     devices: int = 1
-    recipe: TransformerRecipe = field(default_factory=TransformerRecipe)
+    crop: AnchorDetrCropSettings = field(default_factory=AnchorDetrCropSettings)
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(batch=16, learning_rate=1e-3))
 
     def __post_init__(self) -> None:
-        for name in ("structures", "held_out_structures", "held_out_crops", "devices"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        require_at_least_one(self, "structures", "held_out_structures", "held_out_crops", "devices")
         if self.particle_px <= 0:
-            raise SettingError(f"particle_px must be above 0, not {self.particle_px}")
-        if self.recipe.crop % ANCHOR or not 0 <= 2 * self.margin < self.recipe.crop:
-            raise SettingError(
-                f"recipe.crop is {self.recipe.crop} and margin {self.margin}; "
-                f"a crop must be a multiple of {ANCHOR} and wider than two margins"
-            )
+            raise SettingError(f"particle_px must be positive, got {self.particle_px}")
+        if self.crop.size % ANCHOR:
+            raise SettingError(f"crop.size must be a multiple of {ANCHOR}, got {self.crop.size}")
+        if not 0 <= 2 * self.margin < self.crop.size:
+            raise SettingError(f"margin must be in [0, crop.size / 2), got {self.margin} with crop.size {self.crop.size}")
 
     @property
     def trained(self) -> Trained:
-        """What pickers are told about the input."""
-        return Trained(self.particle_px, self.recipe.crop, self.margin)
+        """The input of the network as pickers have to make it, uncalibrated."""
+        return Trained(self.particle_px, self.crop.size, self.margin)
 
     @property
     def held_out_side(self) -> int:
-        """Two tiles in a row and a column, so that validation sees how they are joined."""
-        return 2 * (self.recipe.crop - self.margin)
+        """Side of the held-out crops [px]: two rows and columns of tiles, so that validation includes how tiles are joined."""
+        return 2 * (self.crop.size - self.margin)
 
 
-def prepare_transformer(settings: TransformerTraining, out: Path) -> Training:
-    """A training on simulated crops; a run that `out` holds is gone on with."""
+def prepare_anchor_detr(settings: AnchorDetrTraining, out: Path) -> TrainingRun:
+    """Prepare training on simulated crops; resumes the run in `out` if there is one."""
     seed = settings.loop.seed
     fabric = launch(accelerator=settings.accelerator, devices=settings.devices, precision=settings.loop.precision)
     bank = structure_bank(random_structures(settings.structures, seed=seed), device=fabric.device)
     torch.manual_seed(seed)
     model = AnchorDetr(settings.particle_px, width=settings.width, encoder=settings.encoder, decoder=settings.decoder)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task = TransformerTask(model, settings.recipe, _held_out(settings), settings.trained)
-    data = SimulatedBoxes(bank, settings.recipe, seed=seed)
+    held_out = simulate_held_out(
+        structures=settings.held_out_structures,
+        crops=settings.held_out_crops,
+        size=settings.held_out_side,
+        particle_px=settings.particle_px,
+        simulation=settings.crop.simulation,
+        seed=seed,
+        stream="held out",
+    )
+    task = AnchorDetrTask(model, settings.crop, held_out, settings.trained)
+    data = SimulatedBoxes(bank, settings.crop, seed=seed)
 
     def describe(model: nn.Module, best: float) -> Card:
-        logits, right, _ = task.judge(model, torch.device("cpu"))
-        return _card(settings, best, fit_line(logits, right))
+        logits, right, _ = task.evaluate(model, torch.device("cpu"))
+        return _card(settings, best, fit_platt(logits, right))
 
-    return Training(task, data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
-
-
-def _held_out(settings: TransformerTraining) -> Crops:
-    """Crops of structures that are not trained on, at the size that pickers scale to, on the CPU."""
-    bank = structure_bank(random_structures(settings.held_out_structures, seed=settings.loop.seed + 1))
-    size = settings.particle_px
-    return simulate_crops(
-        bank,
-        settings.held_out_crops,
-        size=settings.held_out_side,
-        diameter_px=(size, size),
-        settings=settings.recipe.simulation,
-        rng=generator(settings.loop.seed, "held out"),
-    )
+    return TrainingRun(task, data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
 
 
-def _card(settings: TransformerTraining, best: float, calibration: tuple[float, float]) -> Card:
-    trained = Trained(settings.particle_px, settings.recipe.crop, settings.margin, calibration)
+def _card(settings: AnchorDetrTraining, best: float, calibration: tuple[float, float]) -> Card:
+    trained = Trained(settings.particle_px, settings.crop.size, settings.margin, calibration)
     return Card(
         TILED,
         {name: getattr(settings, name) for name in ("particle_px", "width", "encoder", "decoder")},
-        source=f"cryopick {__version__} train transformer simulate",
+        source=f"cryopick {__version__} train detr simulate",
         licence="MIT",
         input=asdict(trained),
         data={"seen": [f"{settings.structures} random proteins, simulated"], "held_out": ["random proteins of another seed"]},
         metrics={"f1_held_out": round(best, 4)},
-        notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; recipe {asdict(settings.recipe)}",
+        notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; crop {asdict(settings.crop)}",
     )
 
 
-TRANSFORMER = Recipe(TransformerTraining, prepare_transformer)
+ANCHOR_DETR = TrainingRecipe(AnchorDetrTraining, prepare_anchor_detr)

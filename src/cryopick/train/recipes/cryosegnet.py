@@ -1,4 +1,4 @@
-"""CryoSegNet as published (Gyawali et al. 2024): the U-Net on whole denoised micrographs, taught to fill the particles' discs."""
+"""Training of CryoSegNet as published (Gyawali et al. 2024): the U-Net on whole denoised micrographs, with discs as masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,19 +21,25 @@ from cryopick.pickers.unet import ARCHITECTURE
 from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.preprocess.denoise import DenoiseSettings
 from cryopick.simulate.settings import SimulationSettings
-from cryopick.train.data.denoised_pages import Page, Pages, as_batch, from_disk, prepare_pages, read_page, simulated
-from cryopick.train.data.splits import DiskSettings, find_parts
+from cryopick.train.data.cryosegnet_examples import (
+    MaskBatches,
+    MaskExample,
+    collate,
+    examples_from_disk,
+    prepare_examples,
+    read_example,
+    simulated_examples,
+)
+from cryopick.train.data.splits import PREPARED, DiskSettings, load_split
 from cryopick.train.launch import Accelerator, launch
-from cryopick.train.loop import Batch, LoopSettings
+from cryopick.train.loop import Batch, LoopSettings, require_at_least_one
 from cryopick.train.losses import dice_loss, segmentation_loss
-from cryopick.train.recipe import Recipe, Training, start_from
-
-PICTURES = "pictures"
+from cryopick.train.recipe import TrainingRecipe, TrainingRun, load_initial_weights
 
 
 @dataclass(frozen=True)
 class SimulatedSet:
-    """Simulated micrographs to learn from, and others to validate on, of `size`² pixels of `pixel_size` Å."""
+    """Simulated training and held-out micrographs of `size` × `size` pixels of `pixel_size` Å."""
 
     micrographs: int = 200
     held_out: int = 20
@@ -42,25 +48,25 @@ class SimulatedSet:
     settings: SimulationSettings = field(default_factory=SimulationSettings)
 
     def __post_init__(self) -> None:
-        for name in ("micrographs", "held_out", "size"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        require_at_least_one(self, "micrographs", "held_out", "size")
 
 
 @dataclass(frozen=True)
-class PublishedTraining:
-    """How the published network is trained; the defaults are the published ones, steps and the augmentation (none) included.
+class CryoSegNetTraining:
+    """Settings of the training of CryoSegNet; the defaults are the published ones.
 
     Attributes
     ----------
-    width, levels, gates : of the attention-gated U-Net; without gates a plain one.
-    side, aspect, denoised, denoise : how micrographs become pictures, as for `SegnetSettings`.
-    epochs : times that each micrograph is seen; replaces `loop.steps`, and validates after each. None keeps the steps.
-    keep : the best weights are those of the best F1 of picks, one to one within half a diameter, or of the least Dice loss, as
-        published.
-    init : file or name of weights to start from, of the same width and levels.
-    disk : labelled micrographs; without them those of `simulated`.
-    accelerator, devices, nodes : what to train on, as Fabric names it, how many on each node, and how many nodes.
+    width, levels, gates : of the U-Net, with attention gates or without.
+    side, aspect, denoised, denoise : how micrographs are prepared, as in the settings of the picker.
+    epochs : times that each micrograph is used; determines the steps and validates after each epoch. None uses `loop.steps`.
+    select_by : the best weights are those with the least Dice loss, as published, or with the best F1 of picks, one to one within
+        half a diameter.
+    init : file or name of initial weights, of the same width and levels.
+    disk : labelled micrographs to train on.
+    simulated : micrographs to train on if there are no labelled ones.
+    accelerator, devices, nodes : device type, as Fabric names it, number of devices per node, and number of nodes.
+    loop : settings of the optimisation.
     """
 
     width: int = 64
@@ -71,7 +77,7 @@ class PublishedTraining:
     denoised: bool = False
     denoise: DenoiseSettings = field(default_factory=DenoiseSettings)
     epochs: int | None = 200
-    keep: Literal["f1", "dice"] = "dice"
+    select_by: Literal["f1", "dice"] = "dice"
     init: str | None = None
     disk: DiskSettings | None = None
     simulated: SimulatedSet = field(default_factory=SimulatedSet)
@@ -85,112 +91,113 @@ class PublishedTraining:
     )
 
     def __post_init__(self) -> None:
-        for name in ("devices", "nodes", "side", "epochs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SettingError(f"{name} must be at least 1, not {value}")
+        require_at_least_one(self, "devices", "nodes", "side", "epochs")
         if self.disk is not None and (self.disk.simulated > 0 or self.disk.particles != "dark"):
-            raise SettingError(
-                "the published network learns from dark particles and from no mixture; use preset default for others"
-            )
+            raise SettingError("cryosegnet trains on dark particles and on whole labelled micrographs only; use unet for others")
 
     @property
-    def shown(self) -> SegnetSettings:
-        """How the picker makes the network's input."""
+    def picker_settings(self) -> SegnetSettings:
+        """Settings with which the picker prepares micrographs in the same way."""
         return SegnetSettings(weights=None, side=self.side, aspect=self.aspect, denoised=self.denoised, denoise=self.denoise)
 
 
-class PublishedTask:
-    """The network, and pages held out to validate on; see `PublishedTraining.keep` for the score."""
+class CryoSegNetTask:
+    """The U-Net, and files of held-out examples; see `CryoSegNetTraining.select_by` for the score."""
 
-    def __init__(self, model: nn.Module, held_out: Sequence[Path], *, keep: Literal["f1", "dice"]) -> None:
-        self.model, self.held_out, self.keep = model, held_out, keep
+    def __init__(self, model: nn.Module, held_out: Sequence[Path], *, select_by: Literal["f1", "dice"]) -> None:
+        self.model, self.held_out, self.select_by = model, held_out, select_by
 
     def parameter_groups(self) -> list[dict[str, Any]]:
+        """See `TrainingTask.parameter_groups`."""
         return [{"params": list(self.model.parameters())}]
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        logits, masks = model(_grey(batch["pictures"])), batch["masks"].float()
+        """See `TrainingTask.losses`; `dice_loss` alone is returned too."""
+        logits, masks = model(_grey(batch["images"])), batch["masks"].float()
         return {"loss": segmentation_loss(logits.float(), masks), "dice_loss": dice_loss(logits.detach(), masks)}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """`dice_score`, 1 − the mean Dice loss; `f1` of picks by watershed as pickers make them; one of them is the `score`."""
+        """See `TrainingTask.validate`: `dice_score`, 1 − the mean Dice loss, and `f1` of picks made by watershed.
+
+        One of them is the `score`.
+        """
         losses, counts = [], Counts(0, 0, 0)
         for path in self.held_out:
-            page = read_page(path)
-            batch = as_batch([page])
-            logits = model(_grey(batch["pictures"].to(device))).float().cpu()
+            example = read_example(path)
+            batch = collate([example])
+            logits = model(_grey(batch["images"].to(device))).float().cpu()
             losses.append(float(dice_loss(logits, batch["masks"])))
-            counts += _counts(logits[0, 0].sigmoid(), page)
+            counts += _counts(logits[0, 0].sigmoid(), example)
         dice_score = 1 - sum(losses) / len(losses)
         f1 = counts.f1 if counts.found + counts.truth else 0.0
-        return {"score": f1 if self.keep == "f1" else dice_score, "dice_score": dice_score, "f1": f1}
+        return {"score": f1 if self.select_by == "f1" else dice_score, "dice_score": dice_score, "f1": f1}
 
 
-def prepare_published(settings: PublishedTraining, out: Path) -> Training:
-    """A training on whole micrographs, which are first denoised into files; a run that `out` holds is gone on with."""
+def prepare_cryosegnet(settings: CryoSegNetTraining, out: Path) -> TrainingRun:
+    """Prepare training on whole micrographs, which are denoised into files; resumes the run in `out` if there is one."""
     fabric = launch(
         accelerator=settings.accelerator, devices=settings.devices, nodes=settings.nodes, precision=settings.loop.precision
     )
     seed = settings.loop.seed
     if settings.disk is None:
         made = settings.simulated
-        make = partial(simulated, settings=made.settings, size=made.size, pixel_size=made.pixel_size)
-        learnt, held_out = make(made.micrographs, seed=seed), make(made.held_out, seed=seed + 1)
+        make = partial(simulated_examples, settings=made.settings, size=made.size, pixel_size=made.pixel_size)
+        training, held_out = make(made.micrographs, seed=seed), make(made.held_out, seed=seed + 1)
     else:
-        parts = find_parts(settings.disk, seed=seed)
-        learnt, held_out = from_disk(parts.learnt), from_disk(parts.held_out)
-    pages = prepare_pages(learnt, settings.shown, folder=out / PICTURES, fabric=fabric)
-    others = prepare_pages(held_out, settings.shown, folder=out / PICTURES, fabric=fabric)
-    task = PublishedTask(_network(settings), [path for _, path in others], keep=settings.keep)
-    data = Pages([path for _, path in pages], seed=seed)
-
-    origin = "simulate" if settings.disk is None else settings.disk.data
-
-    def describe(_: nn.Module, best: float) -> Card:
-        return Card(
-            ARCHITECTURE,
-            {"width": settings.width, "levels": settings.levels, "maps": 1, **({} if settings.gates else {"gates": False})},
-            source=f"cryopick {__version__} train segnet {origin} --preset paper",
-            licence="MIT" if settings.disk is None else "",
-            input={"side": settings.side, "aspect": settings.aspect},
-            data={"seen": [name for name, _ in pages], "held_out": [name for name, _ in others]},
-            metrics={f"{settings.keep}_held_out": round(best, 4)},
-            notes=f"epochs {settings.epochs}, batch {settings.loop.batch}; preset paper",
-        )
-
-    loop = _of_epochs(settings, len(pages))
-    return Training(task, data, loop, fabric=fabric, out=out, settings=settings, describe=describe)
+        split = load_split(settings.disk, seed=seed)
+        training, held_out = examples_from_disk(split.training), examples_from_disk(split.held_out)
+    prepare = partial(prepare_examples, settings=settings.picker_settings, folder=out / PREPARED, fabric=fabric)
+    seen, unseen = prepare(training), prepare(held_out)
+    task = CryoSegNetTask(_network(settings), [path for _, path in unseen], select_by=settings.select_by)
+    data = MaskBatches([path for _, path in seen], seed=seed)
+    names = {"seen": [name for name, _ in seen], "held_out": [name for name, _ in unseen]}
+    loop = _with_epochs(settings, len(seen))
+    describe = partial(_card, settings, names)
+    return TrainingRun(task, data, loop, fabric=fabric, out=out, settings=settings, describe=describe)
 
 
-def _of_epochs(settings: PublishedTraining, count: int) -> LoopSettings:
+def _card(settings: CryoSegNetTraining, names: dict[str, list[str]], _: nn.Module, best: float) -> Card:
+    return Card(
+        ARCHITECTURE,
+        {"width": settings.width, "levels": settings.levels, "maps": 1, **({} if settings.gates else {"gates": False})},
+        source=f"cryopick {__version__} train cryosegnet {'simulate' if settings.disk is None else settings.disk.data}",
+        licence="MIT" if settings.disk is None else "",
+        input={"side": settings.side, "aspect": settings.aspect},
+        data=names,
+        metrics={f"{settings.select_by}_held_out": round(best, 4)},
+        notes=f"epochs {settings.epochs}, batch {settings.loop.batch}",
+    )
+
+
+def _with_epochs(settings: CryoSegNetTraining, count: int) -> LoopSettings:
+    """Settings of the loop, with the steps of the epochs of `count` examples."""
     if settings.epochs is None:
         return settings.loop
     steps = -(-count // settings.loop.batch)
     return replace(settings.loop, steps=settings.epochs * steps, validate_every=steps)
 
 
-def _network(settings: PublishedTraining) -> nn.Module:
+def _network(settings: CryoSegNetTraining) -> nn.Module:
     torch.manual_seed(settings.loop.seed)
     model = AttentionUNet(settings.width, settings.levels, gates=settings.gates)
     if settings.init is not None:
-        start_from(model, settings.init, architecture=ARCHITECTURE)
+        load_initial_weights(model, settings.init, architecture=ARCHITECTURE)
     channels_last: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return channels_last
 
 
-def _grey(pictures: Tensor) -> Tensor:
-    return pictures.float() / 255
+def _grey(images: Tensor) -> Tensor:
+    return images.float() / 255
 
 
-def _counts(probability: Tensor, page: Page) -> Counts:
-    """Picks by watershed against the particles, in the page's pixels."""
+def _counts(probability: Tensor, example: MaskExample) -> Counts:
+    """Counts of picks made by watershed, against the particles of an example."""
     parts = watershed(probability.numpy())
     shape_hw = (probability.shape[0], probability.shape[1])
-    found = robust_rules(parts, shape_hw=shape_hw, scale_xy=(1.0, 1.0), diameter_px=page.diameter_px)
-    match = match_points(found.xy, page.xy, radius_px=page.diameter_px / 2)
+    found = robust_rules(parts, shape_hw=shape_hw, scale_xy=(1.0, 1.0), diameter_px=example.diameter_px)
+    match = match_points(found.xy, example.xy, radius_px=example.diameter_px / 2)
     return Counts(len(match.pairs), len(match.extra), len(match.missed))
 
 
-PUBLISHED = Recipe(PublishedTraining, prepare_published)
+CRYOSEGNET = TrainingRecipe(CryoSegNetTraining, prepare_cryosegnet)

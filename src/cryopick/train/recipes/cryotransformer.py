@@ -1,4 +1,4 @@
-"""The published transformer's whole training, from settings to a training that is ready to run."""
+"""Training of CryoTransformer as published (Dhakal et al. 2024) on whole labelled micrographs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,33 +18,38 @@ from cryopick.models.weights import Card, fit
 from cryopick.pickers.cryotransformer import InputSize
 from cryopick.pickers.detr import PAPER
 from cryopick.preprocess.published import PublishedChain
+from cryopick.train.data.cryotransformer_examples import prepare_examples
 from cryopick.train.data.detr_augment import DetrAugmentation
-from cryopick.train.data.detr_pages import example_files
 from cryopick.train.data.labelled import find_labelled
-from cryopick.train.data.splits import DiskSettings, find_parts, tell_skipped
+from cryopick.train.data.splits import PREPARED, DiskSettings, load_split, log_skipped
 from cryopick.train.launch import Accelerator, launch
-from cryopick.train.loop import LoopSettings
+from cryopick.train.loop import LoopSettings, require_at_least_one
 from cryopick.train.losses import DetrLoss
-from cryopick.train.recipe import Recipe, Training
-from cryopick.train.tasks.cryotransformer import DetrPictures, DetrTask
+from cryopick.train.recipe import TrainingRecipe, TrainingRun
+from cryopick.train.tasks.cryotransformer import AugmentedExamples, CryoTransformerTask
 
 CLASSIFIER = "fc."
-"""What published ImageNet weights hold besides the features."""
-PICTURES = "pictures"
+"""Prefix of the weights of ImageNet's classifier, which are not used."""
 
 
 @dataclass(frozen=True)
-class DetrTraining:
-    """How a `Detr` is trained on whole micrographs; the defaults are the published network and rates.
+class CryoTransformerTraining:
+    """Settings of the training of CryoTransformer; the defaults are the published network and learning rates.
 
     Attributes
     ----------
-    disk : the micrographs. A folder that `cryopick dataset coco` wrote is parted as its files say.
-    denoised : they have been through the denoising chain already. `chain` : else, how they go through it.
-    backbone : file of ImageNet weights of the ResNet, under torchvision's names; None starts from random ones.
+    disk : labelled micrographs. A folder written by `cryopick dataset coco` is split as its files say.
+    denoised : whether the micrographs have been through the denoising chain.
+    chain : settings of the chain, if not.
+    depth, backbone_width : of the ResNet.
+    queries, width, heads, feedforward, layers, dropout : of the transformer.
+    backbone : file of ImageNet weights of the ResNet, with torchvision's names; None starts from random ones.
     backbone_rate : learning rate of the ResNet.
-    loss : its weights; `label` 1 repeats the released annotations, from which no class can be learnt.
-    accelerator, devices, nodes : what to train on, as Fabric names it, how many on each node, and how many nodes.
+    size : of the input.
+    augmentation : of the training images.
+    loss : weights of the loss; `label` 1 repeats the released annotations, with which the classifier cannot be trained.
+    accelerator, devices, nodes : device type, as Fabric names it, number of devices per node, and number of nodes.
+    loop : settings of the optimisation.
     """
 
     disk: DiskSettings | None = None
@@ -69,26 +74,24 @@ class DetrTraining:
     loop: LoopSettings = field(default_factory=LoopSettings)
 
     def __post_init__(self) -> None:
-        for name in ("backbone_width", "queries", "heads", "feedforward", "layers", "devices", "nodes"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        require_at_least_one(self, "backbone_width", "queries", "heads", "feedforward", "layers", "devices", "nodes")
         if self.width < 1 or self.width % 4 or self.width % self.heads:
-            raise SettingError(f"width is {self.width}; it must be a multiple of 4 and of heads ({self.heads})")
+            raise SettingError(f"width must be a multiple of 4 and of heads ({self.heads}), got {self.width}")
 
     @property
     def network(self) -> dict[str, int | float]:
-        """What `Detr` is built with."""
+        """Arguments of `Detr`."""
         names = ("depth", "backbone_width", "queries", "width", "heads", "feedforward", "layers", "dropout")
         return {name: getattr(self, name) for name in names}
 
 
-def prepare_detr(settings: DetrTraining, out: Path) -> Training:
-    """The training of the settings in a folder; one that it holds is gone on with.
+def prepare_cryotransformer(settings: CryoTransformerTraining, out: Path) -> TrainingRun:
+    """Prepare training on whole micrographs; resumes the run in `out` if there is one.
 
-    Raises `SettingError` where the settings name no micrographs, `CryopickError` where none can be read.
+    Raises `SettingError` if no micrographs are given, and `CryopickError` if none can be read.
     """
     if settings.disk is None:
-        raise SettingError("the published transformer learns from labelled micrographs; name their folder instead of simulate")
+        raise SettingError("cryotransformer trains on labelled micrographs only; give their folder instead of simulate")
     seed = settings.loop.seed
     fabric = launch(
         accelerator=settings.accelerator,
@@ -96,35 +99,35 @@ def prepare_detr(settings: DetrTraining, out: Path) -> Training:
         nodes=settings.nodes,
         precision=settings.loop.precision,
     )
-    learnt, held_out = _parts(settings.disk, seed=seed)
-    shown = partial(
-        example_files,
+    training, held_out = _split(settings.disk, seed=seed)
+    prepare = partial(
+        prepare_examples,
         chain=settings.chain,
         denoised=settings.denoised,
         size=settings.size,
-        folder=out / PICTURES,
+        folder=out / PREPARED,
         fabric=fabric,
     )
-    taught, judged = shown(learnt), shown(held_out)
-    data = DetrPictures(taught, settings.augmentation, seed=seed)
-    task = DetrTask(
-        build(settings),
-        judged,
+    seen, unseen = prepare(training), prepare(held_out)
+    data = AugmentedExamples(seen, settings.augmentation, seed=seed)
+    task = CryoTransformerTask(
+        build_network(settings),
+        unseen,
         loss=settings.loss,
         backbone_rate=settings.backbone_rate,
         batch=settings.loop.batch,
     )
     source = Path(settings.disk.data).name
-    about = {"seen": [f"{len(taught)} micrographs of {source}"], "held_out": [f"{len(judged)} micrographs of {source}"]}
-    describe = partial(_card, settings, about)
-    return Training(task, data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
+    names = {"seen": [f"{len(seen)} micrographs of {source}"], "held_out": [f"{len(unseen)} micrographs of {source}"]}
+    describe = partial(_card, settings, names)
+    return TrainingRun(task, data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
 
 
-def _card(settings: DetrTraining, data: dict[str, list[str]], _: nn.Module, best: float) -> Card:
+def _card(settings: CryoTransformerTraining, data: dict[str, list[str]], _: nn.Module, best: float) -> Card:
     return Card(
         PAPER,
         settings.network,
-        source=f"cryopick {__version__} train transformer",
+        source=f"cryopick {__version__} train cryotransformer",
         input=asdict(settings.size),
         data=data,
         metrics={"f1_held_out": round(best, 4)},
@@ -132,10 +135,10 @@ def _card(settings: DetrTraining, data: dict[str, list[str]], _: nn.Module, best
     )
 
 
-def build(settings: DetrTraining) -> Detr:
-    """The network before training: random numbers of the loop's seed, and the backbone's weights where there are some.
+def build_network(settings: CryoTransformerTraining) -> Detr:
+    """Make the network before training: random weights of the seed, and those of the `backbone` if it is given.
 
-    Raises `FileError` for a file that does not hold them.
+    Raises `FileError` if that file does not hold them.
     """
     torch.manual_seed(settings.loop.seed)
     model = Detr(
@@ -159,15 +162,15 @@ def build(settings: DetrTraining) -> Detr:
     return model
 
 
-def _parts(disk: DiskSettings, *, seed: int) -> tuple[Sequence[LabelledMicrograph], Sequence[LabelledMicrograph]]:
-    """Micrographs to learn from, and others: as COCO files part them where there are such, else at random."""
+def _split(disk: DiskSettings, *, seed: int) -> tuple[Sequence[LabelledMicrograph], Sequence[LabelledMicrograph]]:
+    """Training and held-out micrographs, as split by COCO files if there are any, else at random."""
     files = [Path(disk.data) / name for name in ("train.json", "val.json")]
     if not all(path.is_file() for path in files):
-        parts = find_parts(disk, seed=seed)
-        return parts.learnt, parts.held_out
-    learnt, held_out = (find_labelled(path, diameter=disk.diameter, pixel_size=disk.pixel_size) for path in files)
-    tell_skipped((*learnt.skipped, *held_out.skipped))
-    return learnt.micrographs, held_out.micrographs
+        split = load_split(disk, seed=seed)
+        return split.training, split.held_out
+    training, held_out = (find_labelled(path, diameter=disk.diameter, pixel_size=disk.pixel_size) for path in files)
+    log_skipped((*training.skipped, *held_out.skipped))
+    return training.micrographs, held_out.micrographs
 
 
-TRANSFORMER_PAPER = Recipe(DetrTraining, prepare_detr)
+CRYOTRANSFORMER = TrainingRecipe(CryoTransformerTraining, prepare_cryotransformer)

@@ -1,4 +1,4 @@
-"""The fast route's network, from settings to a training that is ready to run."""
+"""Training of the compact U-Net on simulated crops or labelled micrographs."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,23 +13,23 @@ from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card
 from cryopick.pickers.unet import ARCHITECTURE
 from cryopick.randomness import generator
-from cryopick.simulate.crops import Crops, StructureBank, random_structures, simulate_crops, structure_bank
+from cryopick.simulate.crops import Crops, StructureBank, random_structures, structure_bank
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.simulate.structure_files import read_structure, structure_paths
-from cryopick.train.calibration import fit_line
-from cryopick.train.data.crops import LabelledCrops, Mixed, held_out_crops, jittered_diameters
-from cryopick.train.data.splits import DiskSettings, find_parts, shared_lessons
-from cryopick.train.data.targets import MAPS, SegnetRecipe
+from cryopick.train.calibration import fit_platt
+from cryopick.train.data.crops import LabelledCrops, MixedBatches, held_out_crops, jittered_diameters
+from cryopick.train.data.splits import PREPARED, DiskSettings, load_split, prepare_shared
+from cryopick.train.data.targets import MAPS, CropSettings
 from cryopick.train.launch import Accelerator, launch
-from cryopick.train.loop import Data, LoopSettings
-from cryopick.train.recipe import Recipe, Training, start_from
-from cryopick.train.tasks.unet import SegnetTask, SimulatedCrops, judged_peaks
+from cryopick.train.loop import BatchSource, LoopSettings, require_at_least_one
+from cryopick.train.recipe import TrainingRecipe, TrainingRun, load_initial_weights
+from cryopick.train.tasks.unet import VALIDATION_BATCH, SimulatedCrops, UNetTask, evaluate_peaks, simulate_held_out
 
-RARE = (-3.0, -1.0, -2.0)
-"""First logits of the three maps: most pixels are no centre, many no particle, few junk."""
-FAINTEST = -5.0
-"""Logit below which peaks are not calibrated."""
-HARD = SimulationSettings(
+INITIAL_BIAS = (-3.0, -1.0, -2.0)
+"""Initial logits of the three maps: most pixels are no centre, many no particle, few junk."""
+MIN_LOGIT = -5.0
+"""Peaks below this logit take no part in the calibration."""
+HARD_NEGATIVE_SIMULATION = SimulationSettings(
     empty=0.5,
     dense=0.0,
     coverage=(0.01, 0.15),
@@ -41,34 +41,37 @@ HARD = SimulationSettings(
     filaments=0.3,
     aggregates=2.0,
 )
-"""Few faint particles, or none, among much that is none."""
+"""Few faint particles, or none, among much that is not a particle."""
 HELD_OUT_SIDE = 192
-PICTURES = "pictures"
+"""Side of the held-out crops [px]."""
 
 
 @dataclass(frozen=True)
-class Negatives:
-    """Crops with little to find and much to mistake for it, as a share of each batch."""
+class HardNegatives:
+    """Crops with few particles and much that resembles them, as a `share` of each batch."""
 
     share: float = 0.0
-    simulation: SimulationSettings = field(default_factory=lambda: HARD)
+    simulation: SimulationSettings = field(default_factory=lambda: HARD_NEGATIVE_SIMULATION)
 
 
 @dataclass(frozen=True)
-class SegnetTraining:
-    """How the fast route's network is trained.
+class UNetTraining:
+    """Settings of the training of the compact U-Net.
 
     Attributes
     ----------
     width, levels : of the attention-gated U-Net.
-    particle_px : the diameter in pixels that pickers scale particles to.
-    structures : number of random proteins to learn from. `held_out_structures`, `held_out_crops` : others, to validate on.
-    structure_files : files and folders of atomic models and maps to learn from too; `file_share` : share of the crops that
-        show one of them. They are never validated on.
-    negatives : hard crops beside the recipe's own.
-    init : file or name of weights to start from, of the same width and levels.
-    disk : labelled micrographs to learn from instead of simulated ones.
-    accelerator, devices, nodes : what to train on, as Fabric names it, how many on each node, and how many nodes.
+    particle_px : particle diameter that pickers scale micrographs to [px].
+    structures : number of random proteins in the training crops.
+    held_out_structures, held_out_crops : numbers of other random proteins, and of crops of them, for validation.
+    structure_files : files or folders of atomic models and maps to simulate too; never used for validation.
+    file_share : share of the crops that show one of these.
+    negatives : hard negatives in each batch.
+    init : file or name of initial weights, of the same width and levels.
+    disk : labelled micrographs to train on instead of simulated ones.
+    accelerator, devices, nodes : device type, as Fabric names it, number of devices per node, and number of nodes.
+    crop : settings of the crops and of the losses.
+    loop : settings of the optimisation.
     """
 
     width: int = 16
@@ -79,100 +82,99 @@ class SegnetTraining:
     held_out_crops: int = 96
     structure_files: str | tuple[str, ...] = ()
     file_share: float = 0.25
-    negatives: Negatives = field(default_factory=Negatives)
+    negatives: HardNegatives = field(default_factory=HardNegatives)
     init: str | None = None
     disk: DiskSettings | None = None
     accelerator: Accelerator = "auto"
     devices: int = 1
     nodes: int = 1
-    recipe: SegnetRecipe = field(default_factory=SegnetRecipe)
+    crop: CropSettings = field(default_factory=CropSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
 
     def __post_init__(self) -> None:
-        for name in ("structures", "held_out_structures", "held_out_crops", "devices", "nodes"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        require_at_least_one(self, "structures", "held_out_structures", "held_out_crops", "devices", "nodes")
         if self.particle_px <= 0:
-            raise SettingError(f"particle_px must be above 0, not {self.particle_px}")
+            raise SettingError(f"particle_px must be positive, got {self.particle_px}")
         if not 0 < self.file_share < 1:
-            raise SettingError(f"file_share must lie between 0 and 1, not be {self.file_share}")
+            raise SettingError(f"file_share must be in (0, 1), got {self.file_share}")
         if not 0 <= self.negatives.share < 1:
-            raise SettingError(f"negatives.share must be at least 0 and below 1, not {self.negatives.share}")
+            raise SettingError(f"negatives.share must be in [0, 1), got {self.negatives.share}")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
-            raise SettingError("accelerator is cuda, but this machine has no CUDA; write accelerator=auto")
+            raise SettingError("accelerator is cuda, but this machine has no CUDA device; use accelerator=auto")
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """What is learnt from and what is validated on, and their names; `pictures` as for `SegnetTask`."""
+class TrainingData:
+    """Training batches, held-out crops, and the names of what they show; `images` as for `UNetTask`."""
 
-    data: Data
+    batches: BatchSource
     held_out: Crops
     seen: list[str]
-    kept_apart: list[str]
-    pictures: Tensor | None = None
+    held_out_names: list[str]
+    images: Tensor | None = None
 
 
-def prepare_segnet(settings: SegnetTraining, out: Path) -> Training:
-    """A training on simulated crops or on those of labelled micrographs; a run that `out` holds is gone on with."""
+def prepare_unet(settings: UNetTraining, out: Path) -> TrainingRun:
+    """Prepare training on simulated crops or labelled micrographs; resumes the run in `out` if there is one."""
     fabric = launch(
         accelerator=settings.accelerator, devices=settings.devices, nodes=settings.nodes, precision=settings.loop.precision
     )
-    material = _simulated(settings, fabric.device) if settings.disk is None else _on_disk(settings, settings.disk, fabric, out)
-    task = SegnetTask(_network(settings), settings.recipe, material.held_out, pictures=material.pictures)
+    data = _simulated(settings, fabric.device) if settings.disk is None else _labelled(settings, settings.disk, fabric, out)
+    task = UNetTask(_network(settings), settings.crop, data.held_out, images=data.images)
 
     def describe(model: nn.Module, best: float) -> Card:
-        calibration = calibrate(model, task.pictures, material.held_out, spacing=settings.recipe.spacing)
-        return _card(settings, material, best, calibration)
+        calibration = calibrate(model, task.images, data.held_out, spacing=settings.crop.spacing)
+        return _card(settings, data, best, calibration)
 
-    return Training(task, material.data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
+    return TrainingRun(task, data.batches, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
 
 
-def calibrate(model: nn.Module, pictures: Tensor, crops: Crops, *, spacing: float) -> tuple[float, float]:
-    """Slope and offset of a centre's logit, see `fit_line`."""
+def calibrate(model: nn.Module, images: Tensor, crops: Crops, *, spacing: float) -> tuple[float, float]:
+    """Fit slope and offset of the logits of centres, see `fit_platt`, on crops as input of the network (b, 1, h, w)."""
     with torch.inference_mode():
-        logits = torch.cat([model(part)[:, 0].float() for part in torch.split(pictures, 8)]).numpy()
-    heights, right = judged_peaks(logits, crops, spacing=spacing, threshold=FAINTEST)
-    return fit_line(heights, right)
+        logits = torch.cat([model(part)[:, 0].float() for part in torch.split(images, VALIDATION_BATCH)]).numpy()
+    heights, right = evaluate_peaks(logits, crops, spacing=spacing, threshold=MIN_LOGIT)
+    return fit_platt(heights, right)
 
 
-def _network(settings: SegnetTraining) -> nn.Module:
+def _network(settings: UNetTraining) -> nn.Module:
     torch.manual_seed(settings.loop.seed)
     model = AttentionUNet(settings.width, settings.levels, len(MAPS))
     if settings.init is None:
-        model.output.bias = nn.Parameter(torch.tensor(RARE))
+        model.output.bias = nn.Parameter(torch.tensor(INITIAL_BIAS))
     else:
-        start_from(model, settings.init, architecture=ARCHITECTURE)
+        load_initial_weights(model, settings.init, architecture=ARCHITECTURE)
     channels_last: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return channels_last
 
 
-def _simulated(settings: SegnetTraining, device: torch.device) -> Material:
-    """Random proteins of another seed are validated on, at the size that pickers scale to."""
-    bank, seen = structures_of(settings, device)
-    held_out = simulate_crops(
-        structure_bank(random_structures(settings.held_out_structures, seed=settings.loop.seed + 1)),
-        settings.held_out_crops,
+def _simulated(settings: UNetTraining, device: torch.device) -> TrainingData:
+    """Simulated crops; those held out show random proteins of another seed, at the size that pickers scale to."""
+    bank, seen = training_structures(settings, device)
+    held_out = simulate_held_out(
+        structures=settings.held_out_structures,
+        crops=settings.held_out_crops,
         size=HELD_OUT_SIDE,
-        diameter_px=(settings.particle_px, settings.particle_px),
-        settings=settings.recipe.simulation,
-        rng=generator(settings.loop.seed, "held out"),
+        particle_px=settings.particle_px,
+        simulation=settings.crop.simulation,
+        seed=settings.loop.seed,
+        stream="held out",
     )
-    return Material(_simulated_crops(settings, bank), held_out, seen, ["random proteins of another seed"])
+    return TrainingData(_simulated_crops(settings, bank), held_out, seen, ["random proteins of another seed"])
 
 
-def _simulated_crops(settings: SegnetTraining, bank: StructureBank) -> Data:
+def _simulated_crops(settings: UNetTraining, bank: StructureBank) -> BatchSource:
     seed, negatives = settings.loop.seed, settings.negatives
-    crops = SimulatedCrops(bank, settings.recipe, seed=seed)
+    crops = SimulatedCrops(bank, settings.crop, seed=seed)
     if negatives.share == 0:
         return crops
-    hard = replace(settings.recipe, simulation=negatives.simulation)
+    hard = replace(settings.crop, simulation=negatives.simulation)
     other_seed = int(generator(seed, "negatives").integers(2**31))
-    return Mixed(SimulatedCrops(bank, hard, seed=other_seed), crops, share=negatives.share)
+    return MixedBatches(SimulatedCrops(bank, hard, seed=other_seed), crops, share=negatives.share)
 
 
-def structures_of(settings: SegnetTraining, device: torch.device) -> tuple[StructureBank, list[str]]:
-    """Structures to learn from, those of files as often as their share asks for, and what they are."""
+def training_structures(settings: UNetTraining, device: torch.device) -> tuple[StructureBank, list[str]]:
+    """Structures to train on, in which those of files are repeated to make up their share, and descriptions of them."""
     structures = random_structures(settings.structures, seed=settings.loop.seed)
     names = [f"{settings.structures} random proteins, simulated"]
     given = settings.structure_files
@@ -185,39 +187,39 @@ def structures_of(settings: SegnetTraining, device: torch.device) -> tuple[Struc
     return structure_bank(structures, device=device), names
 
 
-def _on_disk(settings: SegnetTraining, disk: DiskSettings, fabric: Any, out: Path) -> Material:
-    """Whole micrographs are validated on, cut into crops."""
-    seed, recipe = settings.loop.seed, settings.recipe
-    parts = find_parts(disk, seed=seed)
-    sizes = jittered_diameters(recipe.diameter_px)
-    lessons = shared_lessons(parts.learnt, sizes, fabric=fabric, folder=out / PICTURES, settings=disk)
-    others = shared_lessons(parts.held_out, [settings.particle_px], fabric=fabric, folder=out / PICTURES, settings=disk)
-    held_out = held_out_crops(others, size=HELD_OUT_SIDE, border=parts.border)
-    data: Data = LabelledCrops(lessons, recipe, seed=seed, border=parts.border, device=fabric.device)
-    seen = [lesson.labelled.source.name for lesson in lessons]
+def _labelled(settings: UNetTraining, disk: DiskSettings, fabric: Any, out: Path) -> TrainingData:
+    """Crops of labelled micrographs; those held out tile whole micrographs."""
+    seed, crop, folder = settings.loop.seed, settings.crop, out / PREPARED
+    split = load_split(disk, seed=seed)
+    sizes = jittered_diameters(crop.diameter_px)
+    training = prepare_shared(split.training, sizes, fabric=fabric, folder=folder, settings=disk)
+    held_out = prepare_shared(split.held_out, [settings.particle_px], fabric=fabric, folder=folder, settings=disk)
+    crops = held_out_crops(held_out, size=HELD_OUT_SIDE, border=split.border)
+    batches: BatchSource = LabelledCrops(training, crop, seed=seed, border=split.border, device=fabric.device)
+    seen = [each.labelled.source.name for each in training]
     if disk.simulated > 0:
-        bank, names = structures_of(settings, fabric.device)
-        data = Mixed(data, _simulated_crops(settings, bank), share=1 - disk.simulated)
+        bank, names = training_structures(settings, fabric.device)
+        batches = MixedBatches(batches, _simulated_crops(settings, bank), share=1 - disk.simulated)
         seen += names
-    return Material(data, held_out, seen, [other.labelled.source.name for other in others], held_out.pixels[:, None])
+    return TrainingData(batches, crops, seen, [each.labelled.source.name for each in held_out], crops.pixels[:, None])
 
 
-def _card(settings: SegnetTraining, material: Material, best: float, calibration: tuple[float, float]) -> Card:
+def _card(settings: UNetTraining, data: TrainingData, best: float, calibration: tuple[float, float]) -> Card:
     return Card(
         ARCHITECTURE,
         {"width": settings.width, "levels": settings.levels, "maps": len(MAPS)},
-        source=f"cryopick {__version__} train segnet {'simulate' if settings.disk is None else settings.disk.data}",
+        source=f"cryopick {__version__} train unet {'simulate' if settings.disk is None else settings.disk.data}",
         licence="MIT" if settings.disk is None else "",
         input={
             "particle_px": settings.particle_px,
-            "learnt_px": list(settings.recipe.diameter_px),
-            "centre": settings.recipe.centre,
+            "trained_px": list(settings.crop.diameter_px),
+            "centre": settings.crop.centre_radius,
             "calibration": [round(value, 4) for value in calibration],
         },
-        data={"seen": material.seen, "held_out": material.kept_apart},
+        data={"seen": data.seen, "held_out": data.held_out_names},
         metrics={"f1_held_out": round(best, 4)},
-        notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; recipe {asdict(settings.recipe)}",
+        notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; crop {asdict(settings.crop)}",
     )
 
 
-SEGNET = Recipe(SegnetTraining, prepare_segnet)
+UNET = TrainingRecipe(UNetTraining, prepare_unet)

@@ -1,1 +1,1 @@
-"""What each network is trained to do: its losses and validation."""
+"""Training tasks: the losses and the validation of each network."""

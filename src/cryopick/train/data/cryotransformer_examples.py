@@ -1,4 +1,4 @@
-"""The pictures that the published transformer learns from, prepared once as the picker prepares them and kept in files."""
+"""Examples for CryoTransformer: micrographs prepared as for picking, once, in files that are read one at a time."""
 
 import json
 import logging
@@ -20,15 +20,22 @@ from cryopick.pickers.cryotransformer import InputSize
 from cryopick.preprocess.published import PublishedChain, chain_picture
 from cryopick.train.data.cache import file_identity, keyed_path
 from cryopick.train.data.labelled import Skipped
-from cryopick.train.data.splits import shared_files
+from cryopick.train.data.splits import prepare_files
 from cryopick.types import Micrograph, Picks
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
-    """A picture uint8 (h, w) as the picker shows it to the network, where answers to it lie, and its micrograph's particles."""
+class BoxExample:
+    """An example for a network that finds boxes.
+
+    Attributes
+    ----------
+    grey : uint8 (h, w), as the picker prepares it.
+    to_home : maps positions in its output to pixels of the micrograph.
+    truth : particles of the micrograph.
+    """
 
     grey: Tensor
     to_home: PixelMap
@@ -36,45 +43,48 @@ class Example:
 
     @property
     def shape_hw(self) -> tuple[int, int]:
+        """Height and width of the image."""
         return self.grey.shape[0], self.grey.shape[1]
 
 
-class Examples(Protocol):
-    """Examples by their number: a list of them, or files."""
+class BoxExamples(Protocol):
+    """Examples by index: a list, or files."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, number: int, /) -> Example: ...
+    def __getitem__(self, number: int, /) -> BoxExample: ...
 
 
-class ExampleFiles:
-    """Examples of which each is read when it is asked for, so that memory does not grow with their number."""
+class BoxExampleFiles:
+    """Examples in files, each read when it is used, so that memory does not grow with their number."""
 
-    def __init__(self, kept: Sequence[tuple[Picks, Path]]) -> None:
-        self._kept = kept
+    def __init__(self, files: Sequence[tuple[Picks, Path]]) -> None:
+        self._files = files
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._files)
 
-    def __getitem__(self, number: int, /) -> Example:
+    def __getitem__(self, number: int, /) -> BoxExample:
         from safetensors import safe_open
 
-        truth, path = self._kept[number]
+        truth, path = self._files[number]
         with safe_open(path, framework="pt") as file:
             scale, shift = json.loads(file.metadata()["to_home"])
-            return Example(file.get_tensor("grey"), PixelMap(tuple(scale), tuple(shift)), truth)
+            return BoxExample(file.get_tensor("grey"), PixelMap(tuple(scale), tuple(shift)), truth)
 
 
-def example(micrograph: Micrograph, truth: Picks, *, chain: PublishedChain, denoised: bool, size: InputSize) -> Example:
-    """A micrograph denoised, or taken as it is, and resized as for picking."""
+def prepare_example(
+    micrograph: Micrograph, truth: Picks, *, chain: PublishedChain, denoised: bool, size: InputSize
+) -> BoxExample:
+    """Prepare a micrograph as for picking: run it through the denoising chain, unless it is `denoised`, and resize it."""
     shown = chain_picture(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
     height, width = shown.grey.shape
     fitted = fitted_hw((height, width), short_side=size.short_side, long_side=size.long_side)
     small = resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted)
     fit = PixelMap.resize((width / fitted[1], height / fitted[0]))
-    return Example(small, shown.answer_to_home.then(fit), truth)
+    return BoxExample(small, shown.answer_to_home.then(fit), truth)
 
 
-def example_files(
+def prepare_examples(
     micrographs: Sequence[LabelledMicrograph],
     *,
     chain: PublishedChain,
@@ -82,28 +92,27 @@ def example_files(
     size: InputSize,
     folder: Path,
     fabric: Any,
-) -> ExampleFiles:
-    """The examples of all micrographs that can be read, in their order; the others are named in the log.
+) -> BoxExampleFiles:
+    """Write an example file for each micrograph to `folder`; returns the examples in their order.
 
-    Pictures are files in `folder` of less than a megabyte each at the published size; those that are there already, of the same
-    micrograph and settings, are taken. The processes share the work.
-
-    Raises `CryopickError` where no micrograph can be read.
+    A file takes less than a megabyte at the published size. Micrographs that cannot be read are skipped and named in the log.
+    Existing files of the same micrograph and settings are reused, and the processes share the remaining work. Raises
+    `CryopickError` if no micrograph can be read.
     """
 
     def write(one: LabelledMicrograph, path: Path) -> Skipped | None:
         try:
-            _write(example(one.source.read(), one.truth, chain=chain, denoised=denoised, size=size), path)
+            _write(prepare_example(one.source.read(), one.truth, chain=chain, denoised=denoised, size=size), path)
         except CryopickError as error:
             return Skipped(one.source.name, str(error))
         return None
 
     logger.info("preparing %d micrographs", len(micrographs))
     paths = [keyed_path(folder, one.source.name, file_identity(one), chain, denoised, size) for one in micrographs]
-    return ExampleFiles([(one.truth, path) for one, path in shared_files(micrographs, paths, write, fabric=fabric)])
+    return BoxExampleFiles([(one.truth, path) for one, path in prepare_files(micrographs, paths, write, fabric=fabric)])
 
 
-def _write(made: Example, path: Path) -> None:
+def _write(made: BoxExample, path: Path) -> None:
     from safetensors.torch import save_file
 
     about = {"to_home": json.dumps([made.to_home.scale, made.to_home.shift])}

@@ -13,7 +13,7 @@ from cryopick.types import Picks
 SIDE, DIAMETER, PARTICLES = 64, 12.0, 6
 
 
-def pictures(count: int, *names: str) -> tuple[torch.Tensor, torch.Tensor]:
+def make_discs(count: int, *names: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Dark discs in noise as strong as they are dark, grey values in [0, 1]; and their masks."""
     images, masks = [], []
     for index in range(count):
@@ -30,8 +30,8 @@ def test_a_tiny_unet_learns_discs_from_twenty_pictures_and_finds_them_on_unseen_
     torch.manual_seed(7)
     model = AttentionUNet(width=4, levels=3)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    images, masks = pictures(20, "training")
-    unseen_images, unseen_masks = pictures(10, "unseen")
+    images, masks = make_discs(20, "training")
+    unseen_images, unseen_masks = make_discs(10, "unseen")
     for step in range(80):
         chosen = torch.from_numpy(generator(7, "batch", step).permutation(20)[:5])
         optimizer.zero_grad()
