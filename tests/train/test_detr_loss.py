@@ -1,4 +1,4 @@
-"""Matching and losses are the published ones, and hold at the edges."""
+"""DETR's matching and losses: parity with the published program, and edge cases."""
 
 import json
 
@@ -23,7 +23,7 @@ def published(golden):
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_matches_and_losses_are_the_published_ones(published, label):
+def test_matches_and_losses_equal_those_of_the_published_program(published, label):
     output, targets, expected = published
     expected = expected[f"labels_{label}"]
     pairs = match_queries(output.logits, output.boxes, targets, label=label)
@@ -33,7 +33,7 @@ def test_matches_and_losses_are_the_published_ones(published, label):
     assert {name: losses[name].item() for name in parts} == pytest.approx(parts, rel=1e-4)
 
 
-def test_gradients_of_the_last_layer_are_the_published_ones(published):
+def test_gradients_of_the_last_layer_equal_those_of_the_published_program(published):
     output, targets, expected = published
     loss = DetrLoss()(DetrOutput(output.logits, output.boxes), targets)["loss"]
     loss.backward()
@@ -44,14 +44,14 @@ def test_gradients_of_the_last_layer_are_the_published_ones(published):
     assert output.logits.grad[0, 0].tolist() == pytest.approx(expected["grad_logits_first_query"], rel=1e-4)
 
 
-def test_pictures_without_particles_have_only_a_class_loss(published):
+def test_images_without_particles_have_only_a_class_loss(published):
     output, _, expected = published
     losses = DetrLoss()(DetrOutput(output.logits, output.boxes), [torch.zeros(0, 4), torch.zeros(0, 4)])
     names = ("loss_ce", "loss_bbox", "loss_giou")
     assert {name: losses[name].item() for name in names} == pytest.approx({n: expected["no_targets"][n] for n in names}, rel=1e-4)
 
 
-def test_shares_of_a_batch_with_unequal_numbers_of_boxes_average_to_the_loss_of_the_whole():
+def test_losses_of_unequal_shares_of_a_batch_average_to_that_of_the_whole():
     generator = torch.Generator().manual_seed(3)
     logits, boxes = torch.rand(2, 6, 2, generator=generator), torch.rand(2, 6, 4, generator=generator)
     targets = [torch.rand(1, 4, generator=generator), torch.rand(5, 4, generator=generator)]
@@ -61,7 +61,7 @@ def test_shares_of_a_batch_with_unequal_numbers_of_boxes_average_to_the_loss_of_
         assert float(shares[0][name] + shares[1][name]) / 2 == pytest.approx(float(whole[name]), rel=1e-5)
 
 
-def test_more_particles_than_queries_leave_some_unmatched():
+def test_particles_in_excess_of_the_queries_stay_unmatched():
     boxes = torch.rand(1, 3, 4, generator=torch.Generator().manual_seed(0))
     wanted = torch.rand(7, 4, generator=torch.Generator().manual_seed(1))
     [(queries, chosen)] = match_queries(torch.zeros(1, 3, 2), boxes, [wanted])
@@ -70,7 +70,7 @@ def test_more_particles_than_queries_leave_some_unmatched():
     assert torch.isfinite(DetrLoss()(DetrOutput(torch.zeros(1, 3, 2), boxes), [wanted])["loss"])
 
 
-def test_boxes_without_area_give_finite_losses_and_gradients():
+def test_boxes_of_zero_area_give_finite_losses_and_gradients():
     boxes = torch.zeros(1, 2, 4, requires_grad=True)
     loss = DetrLoss()(DetrOutput(torch.zeros(1, 2, 2), boxes), [torch.zeros(1, 4)])["loss"]
     loss.backward()
@@ -78,7 +78,7 @@ def test_boxes_without_area_give_finite_losses_and_gradients():
     assert torch.isfinite(boxes.grad).all()
 
 
-def test_generalised_iou_by_hand():
+def test_generalised_iou_matches_values_worked_out_by_hand():
     # Unit squares one apart: no overlap, union 2, hull 3 × 1: 0 − 1/3. Half overlapping: 0.5/1.5 in a hull of 1.5.
     boxes = corners(torch.tensor([[0.5, 0.5, 1, 1], [2.5, 0.5, 1, 1], [1.0, 0.5, 1, 1]]))
     values = generalised_iou(boxes[0], boxes)

@@ -1,4 +1,4 @@
-"""Several processes train as one does: they share each batch, and keep the same weights."""
+"""Several processes train like one: they share each batch and have equal weights."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def points(out: Path, rank: int) -> list[set[str]]:
 
 
 @pytest.mark.slow
-def test_two_processes_share_each_batch_and_come_to_the_weights_of_one(tmp_path):
+def test_two_processes_share_each_batch_and_reach_the_weights_of_one(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     train_lines.main(one, 1)
     environment = {**os.environ, "PYTHONPATH": str(Path(train_lines.__file__).parent), "OMP_NUM_THREADS": "1"}
@@ -46,13 +46,13 @@ def test_two_processes_share_each_batch_and_come_to_the_weights_of_one(tmp_path)
     assert [(folder / f"mean-{rank}.txt").read_text() for folder, rank in ((one, 0), (two, 0), (two, 1))] == ["1.0", "1.5", "1.5"]
 
 
-def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path):
+def test_a_batch_that_cannot_be_shared_evenly_raises(tmp_path):
     fabric = SimpleNamespace(world_size=3)
     with pytest.raises(SettingError, match="multiple of the 3 processes"):
         Trainer(train_lines.Fit(1), train_lines.Lines(), LoopSettings(batch=8), fabric=fabric, out=tmp_path)
 
 
-def test_a_job_of_slurm_with_other_tasks_than_devices_is_refused(monkeypatch):
+def test_a_slurm_job_with_unequal_tasks_and_devices_raises(monkeypatch):
     for name, value in (("JOB_NAME", "train"), ("NTASKS", "1"), ("NTASKS_PER_NODE", "1"), ("PROCID", "0"), ("LOCALID", "0")):
         monkeypatch.setenv(f"SLURM_{name}", value)
     monkeypatch.setenv("SLURM_NODEID", "0")
@@ -60,7 +60,7 @@ def test_a_job_of_slurm_with_other_tasks_than_devices_is_refused(monkeypatch):
         launch(accelerator="cpu", devices=2, precision="32-true")
 
 
-def test_torchrun_says_how_many_processes_there_are(monkeypatch):
+def test_numbers_of_processes_are_taken_from_torchrun(monkeypatch):
     from cryopick.train.launch import _torchrun
 
     assert _torchrun() is None

@@ -1,4 +1,4 @@
-"""What a training leaves to look at, and to be gone on with."""
+"""The log of a training run, and the record of its settings."""
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ def note(book: TrainingLog, *steps: int) -> None:
         book.log_validation(step, 1e-3, {"loss": 1.0 / step, "dice": 0.5}, {"score": step / 100, "threshold": 0.4})
 
 
-def test_each_validation_is_a_row_and_a_picture_that_is_whole(tmp_path):
+def test_each_validation_adds_a_row_and_redraws_the_curves(tmp_path):
     book = TrainingLog(tmp_path, step=0, tensorboard=False)
     note(book, 10)
     first = (tmp_path / CURVES).read_bytes()
@@ -33,7 +33,7 @@ def test_each_validation_is_a_row_and_a_picture_that_is_whole(tmp_path):
     }
 
 
-def test_tensorboard_gets_losses_scores_and_rate_and_forgets_what_a_killed_run_wrote_last(tmp_path):
+def test_tensorboard_gets_losses_metrics_and_rate_without_the_last_events_of_a_killed_run(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -56,13 +56,13 @@ def test_tensorboard_gets_losses_scores_and_rate_and_forgets_what_a_killed_run_w
     assert read_table(tmp_path / LOG)["step"] == [10, 20, 30]
 
 
-def test_a_missing_tensorboard_is_told_with_a_way_out(tmp_path, monkeypatch):
+def test_a_missing_tensorboard_raises_with_two_remedies(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(SettingError, match=r"pip install 'cryopick\[train\]'.*loop.tensorboard=false"):
         TrainingLog(tmp_path, step=0, tensorboard=True)
 
 
-def test_a_run_is_gone_on_with_under_its_own_settings_only(tmp_path):
+def test_a_run_resumes_only_with_the_same_settings(tmp_path):
     settings = {"width": 8, "loop": {"steps": 100, "seed": 3}, "range": (1.0, 2.0), "init": None}
     record_run(tmp_path, settings, begun=False)
     written = yaml.safe_load((tmp_path / RUN).read_text())
@@ -76,7 +76,7 @@ def test_a_run_is_gone_on_with_under_its_own_settings_only(tmp_path):
     assert yaml.safe_load((tmp_path / RUN).read_text())["train"]["width"] == 9
 
 
-def test_a_record_that_is_none_is_refused(tmp_path):
+def test_a_file_that_is_not_a_record_raises(tmp_path):
     (tmp_path / RUN).write_text("picks: 3\n")
     with pytest.raises(FileError, match="not the record of a training"):
         record_run(tmp_path, {}, begun=True)

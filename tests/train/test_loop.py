@@ -1,4 +1,4 @@
-"""One loop for every model: it learns, keeps the best, and goes on exactly where it was killed."""
+"""The training loop optimises, saves the best weights and resumes exactly."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ class KilledError(Exception):
 
 
 class Lines:
-    """Points of y = 2x − 1; the batch of a step depends on nothing but the step."""
+    """Points of y = 2x − 1; the batch of a step depends on the step alone."""
 
     def batches(self, first, last, *, count, rank, world):
         for step in range(first, last):
@@ -60,11 +60,11 @@ def weights(path: Path) -> torch.Tensor:
     return torch.cat([value.flatten().double() for value in torch.load(path, weights_only=True).values()])
 
 
-def test_it_learns_a_line(tmp_path):
+def test_training_fits_a_line(tmp_path):
     assert -trainer(tmp_path).run() < 0.1 * (4 / 3 + 1)  # the mean square of 2x − 1 on [−1, 1] is 4/3 + 1
 
 
-def test_a_killed_run_goes_on_to_the_same_weights_and_log(tmp_path):
+def test_a_killed_run_resumes_to_identical_weights_and_log(tmp_path):
     def kill_at_27(step, _):
         if step == 27:
             raise KilledError
@@ -79,7 +79,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_log(tmp_path):
     assert (tmp_path / "whole" / LOG).read_text() == (tmp_path / "killed" / LOG).read_text()
 
 
-def test_a_row_written_just_before_the_kill_is_not_doubled(tmp_path):
+def test_a_row_written_just_before_a_kill_is_not_repeated(tmp_path):
     def kill_at_27(step, _):
         if step == 27:
             raise KilledError
@@ -92,7 +92,7 @@ def test_a_row_written_just_before_the_kill_is_not_doubled(tmp_path):
     assert read_table(tmp_path / LOG)["step"] == [20, 40]
 
 
-def test_a_run_with_another_network_or_a_damaged_checkpoint_is_not_gone_on_with(tmp_path):
+def test_a_checkpoint_that_is_damaged_or_of_another_network_raises(tmp_path):
     trainer(tmp_path).run()
     other = Fit()
     other.model = nn.Linear(2, 7)
@@ -103,7 +103,7 @@ def test_a_run_with_another_network_or_a_damaged_checkpoint_is_not_gone_on_with(
         trainer(tmp_path)
 
 
-def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path):
+def test_the_best_weights_are_saved_and_patience_ends_the_run(tmp_path):
     settings = LoopSettings(steps=100, batch=4, validate_every=10, patience=2, tensorboard=False)
     run = trainer(tmp_path, Fit(scores=[0.1, 0.5, 0.4, 0.3, 0.9]), settings)
     assert run.run() == 0.5
@@ -111,7 +111,7 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path):
     assert torch.load(tmp_path / LAST, weights_only=True)["step"] == 40
 
 
-def test_a_run_that_patience_ended_stays_ended(tmp_path):
+def test_a_run_that_stopped_early_does_not_resume(tmp_path):
     settings = LoopSettings(steps=100, batch=4, validate_every=10, patience=1, tensorboard=False)
     trainer(tmp_path, Fit(scores=[0.5, 0.4]), settings).run()
     again = trainer(tmp_path, Fit(scores=[]), settings)
@@ -119,15 +119,15 @@ def test_a_run_that_patience_ended_stays_ended(tmp_path):
     assert again.run() == 0.5
 
 
-def test_the_average_forgets_the_first_weights_soon_and_then_decays_as_set():
-    # One weight, 0 at first and 1 ever after: decays 2/11, 3/12, then 0.3 leave 2/11 · 3/12 · 0.3 of the first value.
+def test_the_moving_average_decays_quickly_at_first_and_then_as_set():
+    # A weight that is 0 at first and 1 from then on: decays 2/11, 3/12, then 0.3 leave 2/11 · 3/12 · 0.3 of the first value.
     update, average = _moving_average(0.3), [torch.zeros(1)]
     for count in (1, 2, 3):
         update(average, [torch.ones(1)], count)
     assert average[0].item() == pytest.approx(1 - 2 / 11 * 3 / 12 * 0.3)
 
 
-def test_rates_rise_then_follow_the_cosine_or_drop():
+def test_learning_rates_warm_up_and_then_follow_the_schedule():
     cosine = LoopSettings(steps=110, warmup=10)
     assert [learning_rate_factor(step, cosine) for step in (0, 9)] == [0.1, 1.0]
     assert learning_rate_factor(60, cosine) == pytest.approx(0.5)
@@ -136,14 +136,14 @@ def test_rates_rise_then_follow_the_cosine_or_drop():
     assert [learning_rate_factor(step, drop) for step in (0, 199, 200)] == [1.0, 1.0, 0.1]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+def test_a_loss_that_is_not_finite_raises(tmp_path):
     task = Fit()
     with torch.no_grad():
         task.model[0].weight.fill_(math.inf)
-    with pytest.raises(SettingError, match="lower learning_rate"):
+    with pytest.raises(SettingError, match=r"lower loop\.learning_rate \(0\.05\)"):
         trainer(tmp_path, task).run()
 
 
-def test_settings_that_cannot_be_are_refused():
+def test_invalid_settings_raise():
     with pytest.raises(SettingError, match="batch must be at least 1"):
         LoopSettings(batch=0)

@@ -1,4 +1,4 @@
-"""The U-Net's loss against the numbers of the published program."""
+"""CryoSegNet's loss: parity with the published program, and edge cases."""
 
 import json
 
@@ -16,7 +16,7 @@ def inputs(golden):
 
 
 @pytest.mark.parametrize("kind", ["binary_target", "soft_target"])
-def test_losses_and_gradients_are_the_published_ones(golden, inputs, kind):
+def test_losses_and_gradients_equal_those_of_the_published_program(golden, inputs, kind):
     wanted = json.loads((golden / "unet_loss_expected.json").read_text())[kind]
     logits = inputs["pred_logits"].requires_grad_()
     target = inputs[f"target_{kind.removesuffix('_target')}"]
@@ -32,14 +32,14 @@ def test_losses_and_gradients_are_the_published_ones(golden, inputs, kind):
     np.testing.assert_allclose(logits.grad.flatten()[:4], wanted["grad_first4"], rtol=1e-4)
 
 
-def test_nothing_where_nothing_is_wanted_is_right():
+def test_an_empty_map_for_an_empty_target_has_no_loss():
     nothing = torch.zeros(1, 1, 4, 4)
     assert dice_loss(nothing - 100, nothing) == 0
     assert segmentation_loss(nothing - 100, nothing) == 0
 
 
-def test_dice_counts_the_pixels_of_the_whole_batch():
-    # Certain of 3 pixels, 2 of them wanted, and 4 wanted in all: 1 - 2 * 2 / (3 + 4); the second image has none.
+def test_dice_is_computed_over_the_whole_batch():
+    # 3 pixels predicted, 2 of them right, 4 in the target: 1 - 2 * 2 / (3 + 4); the second image has none.
     logits, target = torch.full((2, 1, 2, 4), -100.0), torch.zeros(2, 1, 2, 4)
     logits[0, 0, 0, :3] = 100
     target[0, 0, 0, 1:] = 1
@@ -48,6 +48,6 @@ def test_dice_counts_the_pixels_of_the_whole_batch():
 
 
 def test_half_precision_logits_are_summed_in_float32():
-    # 40,000 halves do not fit into float16's range or bfloat16's digits.
+    # 40,000 halves exceed the range of float16 and the precision of bfloat16.
     logits = torch.zeros(1, 1, 200, 200, dtype=torch.bfloat16)
     assert dice_loss(logits, torch.ones(1, 1, 200, 200)).item() == pytest.approx(1 - 40000 / 60000, abs=1e-6)

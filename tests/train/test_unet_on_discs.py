@@ -1,4 +1,4 @@
-"""Network, targets and loss together learn to tell discs from noise."""
+"""Network, targets and loss train together: discs in noise."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SIDE, DIAMETER, PARTICLES = 64, 12.0, 6
 
 
 def make_discs(count: int, *names: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Dark discs in noise as strong as they are dark, grey values in [0, 1]; and their masks."""
+    """Images of dark discs in noise of the same amplitude, with values in [0, 1], and their masks."""
     images, masks = [], []
     for index in range(count):
         rng = generator(7, *names, index)
@@ -26,7 +26,7 @@ def make_discs(count: int, *names: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_a_tiny_unet_learns_discs_from_twenty_pictures_and_finds_them_on_unseen_ones():
+def test_a_tiny_unet_trained_on_twenty_images_of_discs_segments_unseen_ones():
     torch.manual_seed(7)
     model = AttentionUNet(width=4, levels=3)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -42,5 +42,5 @@ def test_a_tiny_unet_learns_discs_from_twenty_pictures_and_finds_them_on_unseen_
         logits = model(unseen_images)
     found, wanted = logits > 0, unseen_masks > 0
     overlap = (found & wanted).sum() / (found | wanted).sum()
-    assert wanted.float().mean() < 0.2, "calling everything a disc would come close to the bound"
+    assert wanted.float().mean() < 0.2, "a mask of ones would come close to the bound"
     assert overlap > 0.6

@@ -1,4 +1,4 @@
-"""An ablation trains each variant once, goes on where it was stopped, and says what each stage adds."""
+"""An ablation trains each variant once, resumes, and scores each stage."""
 
 import csv
 
@@ -17,7 +17,7 @@ from cryopick.train.ablation import cryotransformer as ablate_transformer
 from cryopick.train.ablation.cryosegnet import CryoSegNetAblation, stage_picks
 from cryopick.train.ablation.cryotransformer import CryoTransformerAblation
 from cryopick.train.ablation.table import TableLayout, draw_table, write_table
-from cryopick.train.ablation.variants import Ablation, Variant, run_ablation
+from cryopick.train.ablation.variants import STUDIES, Ablation, Variant, resolve_study, run_ablation
 from cryopick.train.data.splits import DiskSettings
 from cryopick.types import Micrograph, Picks
 
@@ -38,7 +38,7 @@ class KilledError(Exception):
 
 
 class StubTraining:
-    """Counts its runs; one that is to be killed is killed."""
+    """Records its runs, and raises in the one that is to be killed."""
 
     def __init__(self, name, ran, kill):
         self.name, self.ran, self.kill = name, ran, kill
@@ -62,7 +62,7 @@ def ablation(ran, kill=None) -> Ablation:
     return Ablation(variants, LAYOUT)
 
 
-def test_a_killed_ablation_trains_only_what_is_left_and_ends_with_the_same_table(tmp_path):
+def test_a_killed_ablation_resumes_to_the_same_table(tmp_path):
     whole, first, second = [], [], []
     run_ablation(ablation(whole), tmp_path / "whole", {"steps": 3})
     with pytest.raises(KilledError):
@@ -75,7 +75,7 @@ def test_a_killed_ablation_trains_only_what_is_left_and_ends_with_the_same_table
         run_ablation(ablation(second), tmp_path / "killed", {"steps": 4})
 
 
-def test_a_table_is_written_as_csv_and_markdown_and_drawn(tmp_path):
+def test_a_table_is_written_as_csv_markdown_and_chart(tmp_path):
     rows = [{"size": "1", "kind": "a", "F1": 0.123456}, {"size": "1", "kind": "b", "F1": 1.0}]
     write_table(rows, tmp_path)
     draw_table(rows, LAYOUT, tmp_path / "table.png")
@@ -84,8 +84,8 @@ def test_a_table_is_written_as_csv_and_markdown_and_drawn(tmp_path):
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_each_stage_has_its_own_picks_on_the_micrograph():
-    # Two discs that touch, upside down at half size: one connected part, two instances; the rules left only the second.
+def test_each_stage_has_its_own_picks():
+    # Two discs that touch, upside down at half size: one connected component, two instances; only the second passes the rules.
     y, x = np.mgrid[:40, :60]
     probability = np.float32(np.minimum(np.hypot(x - 15, y - 10), np.hypot(x - 33, y - 10)) < 10)
     to_home = PixelMap.flip_rows(80).then(PixelMap.resize((2, 2)))
@@ -93,19 +93,19 @@ def test_each_stage_has_its_own_picks_on_the_micrograph():
     left = Picks("micrograph", [[66.5, 58.5]])
     stages = Stages(np.uint8(probability), to_home, probability, to_home, watershed(probability), left)
     parts, instances, picks = stage_picks(stages, micrograph, level=0.5)
-    # Row 10 at half size spans rows 20 and 21, which are 59 and 58 from the other end.
+    # Row 10 at half size spans rows 20 and 21, which are rows 59 and 58 from the other end.
     assert parts.xy == pytest.approx(np.array([[48.5, 58.5]]), abs=0.3)
     assert sorted(instances.xy[:, 0]) == pytest.approx([30.5, 66.5], abs=0.6)
     assert picks is left
 
 
-def test_without_instances_or_parts_there_are_no_picks():
+def test_an_empty_map_gives_no_picks_at_any_stage():
     blank = np.zeros((20, 20), np.float32)
     stages = Stages(np.uint8(blank), PixelMap(), blank, PixelMap(), None, Picks("m"))
     assert [len(each) for each in stage_picks(stages, Micrograph(blank + 1), level=0.5)] == [0, 0, 0]
 
 
-def test_the_transformers_table_is_every_backbone_with_either_input():
+def test_cryotransformer_has_a_variant_for_each_backbone_and_input():
     settings = CryoTransformerAblation(denoised="clean")
     planned = ablate_transformer.plan(settings, DiskSettings("raw"))
     trainings = {variant.name: variant.prepare.args[0] for variant in planned.variants}
@@ -113,12 +113,12 @@ def test_the_transformers_table_is_every_backbone_with_either_input():
     assert {(training.depth, training.disk.data) for training in trainings.values()} == {
         (depth, data) for depth in (18, 34, 50, 101, 152) for data in ("raw", "clean")
     }
-    assert all(training.denoised for training in trainings.values())  # what comes is shown as it is
+    assert all(training.denoised for training in trainings.values())
     chained = ablate_transformer.plan(CryoTransformerAblation(), DiskSettings("raw")).variants[0].prepare.args[0]
     assert (chained.denoised, chained.disk.data) == (False, "raw")
 
 
-def test_the_segnets_table_is_every_depth_with_gates_and_without():
+def test_cryosegnet_has_a_variant_for_each_depth_with_and_without_gates():
     planned = ablate_segnet.plan(CryoSegNetAblation(), DiskSettings("raw"))
     trainings = [variant.prepare.args[0] for variant in planned.variants]
     assert [(training.levels, training.gates) for training in trainings] == [
@@ -154,3 +154,9 @@ def test_the_command_writes_the_table(tmp_path, model, words, expected):
     assert {row[column] for row in rows} == wanted[column]
     assert all(0 <= float(row["F1"]) <= 1 for row in rows)
     assert (tmp_path / "table.md").read_text() in result.output
+
+
+def test_former_names_are_resolved_with_a_notice_of_what_to_write():
+    assert resolve_study("segnet") == ("cryosegnet", "`cryopick ablate segnet` is deprecated; write `cryopick ablate cryosegnet`")
+    assert resolve_study("transformer")[0] == "cryotransformer"
+    assert [resolve_study(name) for name in STUDIES.names] == [(name, None) for name in STUDIES.names]

@@ -1,4 +1,4 @@
-"""Augmented images and their targets stay together."""
+"""Images and their targets are augmented consistently."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def drawn(count=64, size=8):
     return images, torch.cat((images, images.square()), dim=1), generator
 
 
-def test_pictures_and_targets_are_turned_alike_in_all_eight_ways():
+def test_images_and_targets_are_rotated_and_flipped_alike_in_all_eight_ways():
     images, targets, generator = drawn()
     turned, wanted = augment(images.clone(), targets.clone(), settings=NOTHING, generator=generator)
     torch.testing.assert_close(wanted[:, :1], turned, atol=1e-5, rtol=1e-4)
@@ -26,7 +26,7 @@ def test_pictures_and_targets_are_turned_alike_in_all_eight_ways():
     assert same.any(1).all()
 
 
-def test_nothing_is_to_be_found_where_the_border_is_streaks():
+def test_targets_are_zero_in_streaked_borders():
     images, targets, generator = drawn(size=20)
     settings = replace(NOTHING, border_rate=1.0, border=(0.2, 0.2))
     streaked, wanted = augment(images, targets + 10, settings=settings, generator=generator)
@@ -37,7 +37,7 @@ def test_nothing_is_to_be_found_where_the_border_is_streaks():
         assert (strip == strip[0]).all()
 
 
-def test_the_same_generator_gives_the_same_pictures():
+def test_augmentation_is_reproducible():
     results = [augment(*drawn()[:2], settings=Augmentation(), generator=torch.Generator().manual_seed(9))[0] for _ in range(2)]
     assert torch.equal(*results)
     assert torch.isfinite(results[0]).all()

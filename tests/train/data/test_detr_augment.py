@@ -1,4 +1,4 @@
-"""Boxes follow their images through every change."""
+"""Boxes follow their images through every augmentation."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ def squares(centres, side, shape=(120, 160)) -> torch.Tensor:
     return grey
 
 
-def test_a_box_is_worked_out_by_hand():
-    # A image of 20 × 10 pixels: the square of 4 pixels about (5, 3) spans columns 3.5 to 7.5 counted from the edge.
+def test_a_box_matches_values_worked_out_by_hand():
+    # An image of 20 × 10 pixels: the square of 4 pixels about (5, 3) spans columns 3.5 to 7.5 counted from the edge.
     boxes = fraction_boxes(Picks("m", [[5, 3]], diameter=4), PixelMap(), (10, 20))
     assert boxes.tolist() == pytest.approx([pytest.approx([5.5 / 20, 3.5 / 10, 4 / 20, 4 / 10])])
 
 
-def test_a_box_in_a_mirrored_half_sized_crop_is_worked_out_by_hand():
+def test_a_box_in_a_mirrored_half_size_crop_matches_values_worked_out_by_hand():
     # From column 4 and row 2 on, 16 × 8 pixels at half size, mirrored: (5, 3) spans 8 − (7.5 − 4) / 2 = 6.25 to 8.25, cut at 8.
     to_home = PixelMap.crop(4, 2).then(PixelMap.resize((2, 2))).then(PixelMap.flip_columns(8))
     boxes = fraction_boxes(Picks("m", [[5, 3]], diameter=4), to_home, (4, 8))
@@ -34,7 +34,7 @@ def test_a_box_in_a_mirrored_half_sized_crop_is_worked_out_by_hand():
     assert boxes.tolist() == [pytest.approx([(6.25 + 8) / 2 / 8, 1.75 / 2 / 4, 1.75 / 8, 1.75 / 4])]
 
 
-def test_a_box_outside_is_left_out_and_no_particles_are_no_boxes():
+def test_boxes_outside_the_image_are_dropped_and_no_particles_give_no_boxes():
     picks = Picks("m", [[5, 3], [50, 3]], diameter=4)
     assert len(fraction_boxes(picks, PixelMap(), (10, 20))) == 1
     assert fraction_boxes(Picks("m", diameter=4), PixelMap(), (10, 20)).shape == (0, 4)
@@ -42,7 +42,7 @@ def test_a_box_outside_is_left_out_and_no_particles_are_no_boxes():
         fraction_boxes(Picks("m", [[1, 1]]), PixelMap(), (10, 20))
 
 
-def test_whatever_is_drawn_boxes_surround_what_is_bright():
+def test_boxes_follow_bright_squares_through_any_augmentation():
     centres, side = [(30, 20), (120, 30), (70, 90)], 15
     grey = squares(centres, side)
     picks = Picks("m", centres, diameter=side)
@@ -55,14 +55,14 @@ def test_whatever_is_drawn_boxes_surround_what_is_bright():
             rows = slice(max(0, round(cy - h / 2)), round(cy + h / 2))
             drawn[rows, max(0, round(cx - w / 2)) : round(cx + w / 2)] = True
         bright = image.numpy() > 130
-        # The drawn corners are rounded: along each edge by half a pixel, of squares some ten pixels wide.
+        # Corners are rounded, by up to half a pixel along each edge, of squares about ten pixels wide.
         assert (drawn != bright).sum() <= 0.25 * bright.sum() + 4
         assert drawn.any() == bright.any()
         changed.add((height, width, to_home.scale[0] < 0))
     assert len(changed) > 15
 
 
-def test_the_published_ladder_is_walked_and_a_long_picture_stays_within_its_limit():
+def test_sides_are_drawn_from_the_published_sizes_and_the_longer_side_is_limited():
     settings = DetrAugmentation()
     assert settings.short_sides == tuple(range(480, 801, 32))
     sizes = [augment(squares([], 1, (800, 900)), settings, rng=np.random.default_rng(seed))[0].shape for seed in range(12)]
@@ -72,14 +72,14 @@ def test_the_published_ladder_is_walked_and_a_long_picture_stays_within_its_limi
     assert max(augment(squares([], 1, (300, 900)), long, rng=np.random.default_rng(0))[0].shape) <= 1333
 
 
-def test_the_same_generator_gives_the_same_picture():
+def test_augmentation_is_reproducible():
     grey = squares([(30, 20)], 9)
     first, again, other = (augment(grey, SMALL, rng=np.random.default_rng(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
 
 
-def test_sizes_that_cannot_be_are_refused():
+def test_invalid_sizes_raise():
     with pytest.raises(SettingError, match="crop_sides"):
         DetrAugmentation(crop_sides=(600, 384))
     with pytest.raises(SettingError, match="short_sides"):

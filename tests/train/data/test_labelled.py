@@ -1,4 +1,4 @@
-"""LazyExample micrographs on disk become batches; what cannot be learnt from is named, and what nobody labelled is not finetuned."""
+"""Labelled micrographs are found, prepared and cropped; unusable ones are skipped, unlabelled areas ignored."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ CROP = CropSettings(size=32, diameter_px=(6.0, 12.0), augmentation=STILL)
 
 @pytest.fixture
 def folder(tmp_path, rng):
-    """Two micrographs of noise, a.mrc and b.mrc, of 2 Å a pixel."""
+    """Two micrographs of noise, a.mrc and b.mrc, with 2 Å per pixel."""
     (tmp_path / "mics").mkdir()
     for name in ("a", "b"):
         write_micrograph(tmp_path / "mics" / f"{name}.mrc", rng.normal(size=SHAPE).astype(np.float32), pixel_size=2.0)
@@ -46,12 +46,12 @@ def labelled(folder: Path, xy, *, name="a", junk=()) -> LabelledMicrograph:
     return LabelledMicrograph(MicrographSource(path, path.name), picks(path.name, xy), picks(path.name, junk))
 
 
-def lessons(folder: Path, *micrographs: LabelledMicrograph, diameters_px=(12.0,)):
+def prepared(folder: Path, *micrographs: LabelledMicrograph, diameters_px=(12.0,)):
     return prepare_micrographs(micrographs, diameters_px=diameters_px, folder=folder / "cache")[0]
 
 
 @pytest.mark.parametrize("file", ["p.star", "p.json", "p.csv", "boxes"])
-def test_picks_of_any_format_find_their_micrographs(folder, file):
+def test_picks_of_any_format_are_assigned_to_their_micrographs(folder, file):
     each = [picks("b.mrc", [[100, 50], [30, 200]])]
     write_picks(each, folder / file, format="box" if file == "boxes" else "coco" if file.endswith("json") else None)
     (one,) = find_labelled(folder / "mics", folder / file, diameter=48.0).micrographs
@@ -59,7 +59,7 @@ def test_picks_of_any_format_find_their_micrographs(folder, file):
     np.testing.assert_allclose(one.truth.xy, [[100, 50], [30, 200]], atol=0.51)
 
 
-def test_a_folder_of_cryoppp_s_shape_needs_nothing_else(tmp_path, rng):
+def test_a_folder_laid_out_like_cryoppp_needs_no_other_input(tmp_path, rng):
     mics = Micrograph(rng.normal(size=SHAPE).astype(np.float32), pixel_size=2.0, name="a.mrc")
     DatasetFolder(tmp_path).write(mics, picks("a.mrc", [[100, 50]]), picks("a.mrc", [[30, 200]]))
     (one,) = find_labelled(tmp_path).micrographs
@@ -77,7 +77,7 @@ def test_a_folder_of_cryoppp_s_shape_needs_nothing_else(tmp_path, rng):
 
 
 @pytest.mark.parametrize("place", ["mics", "."])
-def test_a_coco_file_alone_finds_the_micrographs_that_it_names_near_it(folder, place):
+def test_a_coco_file_finds_the_micrographs_that_it_names(folder, place):
     prefix = "" if place == "mics" else "mics/"
     write_picks([picks(f"{prefix}a.mrc", [[100, 50]])], folder / place / "train.json", format="coco")
     (one,) = find_labelled(folder / place / "train.json").micrographs
@@ -85,13 +85,13 @@ def test_a_coco_file_alone_finds_the_micrographs_that_it_names_near_it(folder, p
     assert one.truth.xy.tolist() == [[100, 50]]
 
 
-def test_micrographs_and_picks_may_lie_side_by_side(folder):
+def test_micrographs_and_picks_may_share_a_folder(folder):
     write_picks([picks("a.mrc", [[100, 50]])], folder / "mics", format="box")
     (one,) = find_labelled(folder / "mics", diameter=50).micrographs
     assert (one.truth.xy.tolist(), one.truth.diameter) == ([[100, 50]], 50)
 
 
-def test_what_cannot_be_learnt_from_is_named_and_the_rest_is_kept(folder):
+def test_unusable_micrographs_are_skipped_with_a_reason(folder):
     (folder / "mics" / "cut.mrc").write_bytes(b"nothing")
     every = [picks("a.mrc", [[100, 50], [400, 50]]), picks("b.mrc", [[10, 9], [900, 5], [7, 800]]), picks("z.mrc", [[1, 1]])]
     write_picks([*every, picks("cut.mrc", [[1, 1]])], folder / "p.csv")
@@ -100,57 +100,57 @@ def test_what_cannot_be_learnt_from_is_named_and_the_rest_is_kept(folder):
     assert one.truth.xy.tolist() == [[100, 50]]
     reasons = {skipped.name: skipped.reason for skipped in found.skipped}
     assert set(reasons) == {"b.mrc", "cut.mrc", "z.mrc"}
-    assert "2 of its 3 picks lie outside of its 320 x 240 pixels" in reasons["b.mrc"]
+    assert "2 of its 3 picks lie outside its 320 x 240 pixels" in reasons["b.mrc"]
     assert "not among the micrographs" in reasons["z.mrc"]
 
 
-def test_a_diameter_is_given_or_known_or_that_of_the_others(folder):
+def test_the_diameter_is_given_or_that_of_the_picks_or_of_the_other_micrographs(folder):
     (folder / "p.csv").write_text("micrograph,x,y,diameter\na,100,50,30\nb,100,50,\n")
     diameters = [one.truth.diameter_px for one in find_labelled(folder / "mics", folder / "p.csv").micrographs]
     assert diameters == [30.0, 30.0]
     given = [one.truth.diameter_px for one in find_labelled(folder / "mics", folder / "p.csv", diameter=40).micrographs]
     assert given == [20.0, 20.0]
     (folder / "q.csv").write_text("micrograph,x,y\na,100,50\n")
-    with pytest.raises(CryopickError, match=r"a\.mrc: nobody says how large its particles are"):
+    with pytest.raises(CryopickError, match=r"a\.mrc: the particle diameter is unknown"):
         find_labelled(folder / "mics", folder / "q.csv")
 
 
 @pytest.mark.parametrize("rows", ["z,1,1,20\n", ""])
-def test_nothing_to_learn_from_is_an_error(folder, rows):
+def test_no_usable_micrograph_raises(folder, rows):
     (folder / "p.csv").write_text(f"micrograph,x,y,diameter\n{rows}")
-    with pytest.raises(CryopickError, match="nothing to learn from"):
+    with pytest.raises(CryopickError, match="no micrograph can be used for training"):
         find_labelled(folder / "mics", folder / "p.csv")
 
 
-def test_labels_that_stop_short_of_the_edges_say_nothing_beyond(folder):
+def test_a_margin_without_labels_is_excluded_unless_it_is_empty_by_chance(folder):
     inner = [[x, y] for x in range(60, 260, 20) for y in range(60, 180, 20)]  # 60 px = 2.5 diameters of 24 px
     assert label_border([labelled(folder, inner)]) == 2.5
     assert label_border([labelled(folder, inner), labelled(folder, [[3, 3]], name="b")]) == 0.5
-    # The inner 40 x 120 pixels are 1/16 of the area: a chance of 1/256 for two labels, of 1/65536 for four.
+    # The inner 40 x 120 pixels are 1/16 of the area: a probability of 1/256 for two labels, of 1/65536 for four.
     assert label_border([labelled(folder, [[160, 120], [100, 120]])]) == 0.5
     assert label_border([labelled(folder, [[160, 120], [100, 120], [110, 120], [120, 120]])]) == pytest.approx(100 / 24)
 
 
-def test_a_picture_is_what_the_picker_sees_to_16_bits(folder):
-    (lesson,) = lessons(folder, labelled(folder, [[100, 50]]))
-    (image,) = lesson.images
+def test_a_prepared_image_equals_that_of_the_picker_to_16_bits(folder):
+    (micrograph,) = prepared(folder, labelled(folder, [[100, 50]]))
+    (image,) = micrograph.images
     seen = scaled(read_micrograph(folder / "mics" / "a.mrc"), particle_px=12.0, diameter_px=24.0)
     assert seen is not None
     np.testing.assert_allclose(image.part(0, 0, image.shape_hw), seen.values, atol=6 * 2**-11)
     assert (image.to_home, image.shape_hw) == (seen.to_home, seen.values.shape)
     part = image.part(100, 150, (30, 20))
     np.testing.assert_array_equal(part[:20, :10], image.part(100, 150, (20, 10)))
-    np.testing.assert_array_equal(part[20:], part[19:9:-1])  # mirrored below the 120 rows there are
+    np.testing.assert_array_equal(part[20:], part[19:9:-1])  # mirrored below the last of the 120 rows
 
 
-def test_pictures_are_made_once(folder, monkeypatch):
+def test_images_are_prepared_once(folder, monkeypatch):
     one = labelled(folder, [[100, 50]])
-    first = lessons(folder, one)
+    first = prepared(folder, one)
     monkeypatch.setattr("cryopick.train.data.crops.scaled", None)
-    assert lessons(folder, one)[0].images == first[0].images
+    assert prepared(folder, one)[0].images == first[0].images
 
 
-def test_a_micrograph_that_cannot_be_read_is_skipped_and_the_last_one_is_an_error(folder):
+def test_unreadable_micrographs_are_skipped_and_raise_if_none_is_left(folder):
     write_micrograph(folder / "mics" / "b.mrc", np.zeros(SHAPE, np.float32))
     bad = labelled(folder, [[100, 50]], name="b")
     found, skipped = prepare_micrographs([bad, labelled(folder, [[100, 50]])], diameters_px=[12.0], folder=folder)
@@ -160,15 +160,15 @@ def test_a_micrograph_that_cannot_be_read_is_skipped_and_the_last_one_is_an_erro
         prepare_micrographs([bad], diameters_px=[12.0], folder=folder)
 
 
-def test_maps_lie_where_the_particles_are_at_every_scale(folder):
-    # A dark square of 5 pixels on every particle: the mean image under the centre map is darkest.
+def test_maps_match_the_particles_at_every_scale(folder):
+    # A dark square of 5 pixels on every particle: the pixels at the centres are the darkest.
     pixels = np.zeros(SHAPE, np.float32)
     xy = [(x, y) for x in range(40, 300, 40) for y in range(40, 220, 40)]
     for x, y in xy:
         pixels[y - 2 : y + 3, x - 2 : x + 3] = -1
     write_micrograph(folder / "mics" / "a.mrc", pixels, pixel_size=2.0)
     data = LabelledCrops(
-        lessons(folder, labelled(folder, xy), diameters_px=jittered_diameters((6.0, 12.0))), CROP, seed=3, border=0.0
+        prepared(folder, labelled(folder, xy), diameters_px=jittered_diameters((6.0, 12.0))), CROP, seed=3, border=0.0
     )
     crops, _ = data.crops(16, np.random.default_rng(0))
     assert len(crops.diameter_px.unique()) == 4
@@ -179,8 +179,8 @@ def test_maps_lie_where_the_particles_are_at_every_scale(folder):
     assert centre.max() < -1 < -0.3 < crops.pixels.mean()
 
 
-def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder):
-    data = LabelledCrops(lessons(folder, labelled(folder, [[100, 50]])), CROP, seed=3)
+def test_the_batch_of_a_step_is_reproducible(folder):
+    data = LabelledCrops(prepared(folder, labelled(folder, [[100, 50]])), CROP, seed=3)
     whole = list(data.batches(0, 3, count=4, rank=0, world=1))
     (resumed,) = data.batches(2, 3, count=4, rank=0, world=1)
     assert all(torch.equal(whole[2][name], resumed[name]) for name in resumed)
@@ -193,28 +193,30 @@ def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder):
     assert [len(share) for share in shares] == [2, 1]
 
 
-def test_nothing_is_taught_near_edges_and_doubtful_places_unless_a_label_is_there(folder):
+def test_maps_are_unknown_near_edges_and_uncertain_picks_unless_labelled(folder):
     uncertain = picks("a.mrc", [[160, 120], [222, 120]])
     one = labelled(folder, [[200, 120]], junk=[[100, 40]])
-    lesson = replace(lessons(folder, one)[0], uncertain=uncertain)  # 24 px become 12, the image 120 x 160
-    crops = LabelledCrops([lesson], CropSettings(size=160, augmentation=STILL), seed=1, border=1.0)
+    micrograph = replace(prepared(folder, one)[0], uncertain=uncertain)  # 24 px become 12, the image 120 x 160
+    crops = LabelledCrops([micrograph], CropSettings(size=160, augmentation=STILL), seed=1, border=1.0)
     _, known = crops.crops(1, np.random.default_rng(0))
     centre, particle, junk = known[0]
     assert torch.equal(centre, particle)
-    assert centre[60].int().tolist() == (  # the row of all three: 12 known only from the edge, doubt 7 to either side of 80
+    assert centre[
+        60
+    ].int().tolist() == (  # the row of all three: unknown 12 from the edge, and 7 to either side of the uncertain pick at 80
         [0] * 12 + [1] * 61 + [0] * 15 + [1] * 6 + [1] * 13 + [0] * 12 + [1] * (148 - 119) + [0] * 12
     )
-    assert (centre[:12].sum(), centre[108:].sum()) == (0, 0)  # and below the 120 rows, where it is mirrored
+    assert (centre[:12].sum(), centre[108:].sum()) == (0, 0)  # nor below the 120 rows, where the image is mirrored
     assert torch.nonzero(junk[20]).flatten().tolist() == list(range(44, 57))
     assert torch.nonzero(junk[60]).flatten().tolist() == list(range(94, 107))
 
 
-def test_a_bad_area_is_taught_to_be_junk_without_particles_even_where_there_is_doubt(folder):
+def test_a_bad_area_is_junk_without_particles_even_around_an_uncertain_pick(folder):
     line = BadArea(20.0, [(60.0, 120.0), (200.0, 120.0)])  # halved: columns 30 to 100 of row 60, 10 to either side
-    spot = BadArea(8.0, [(300.0, 120.0)])  # at the edge, of which labels say nothing: column 150, 4 to either side
+    spot = BadArea(8.0, [(300.0, 120.0)])  # inside the border: column 150, 4 to either side
     one = replace(labelled(folder, [[160, 40]]), areas=[line, spot])
-    lesson = replace(lessons(folder, one)[0], uncertain=picks("a.mrc", [[160, 120]]))
-    crops = LabelledCrops([lesson], CropSettings(size=160, augmentation=STILL), seed=1, border=1.0)
+    micrograph = replace(prepared(folder, one)[0], uncertain=picks("a.mrc", [[160, 120]]))
+    crops = LabelledCrops([micrograph], CropSettings(size=160, augmentation=STILL), seed=1, border=1.0)
     found, known = crops.crops(1, np.random.default_rng(0))
     centre, particle, junk = target_maps(found, centre_radius=0.4)[0]
     assert (junk[60, 22:109] == 1).all()
@@ -230,18 +232,18 @@ def test_a_bad_area_is_taught_to_be_junk_without_particles_even_where_there_is_d
 
 def test_held_out_crops_show_every_particle_once(folder):
     xy = [(x, y) for x in range(30, 300, 35) for y in range(30, 220, 35)]
-    crops = held_out_crops(lessons(folder, labelled(folder, xy)), size=48, border=0.0)
+    crops = held_out_crops(prepared(folder, labelled(folder, xy)), size=48, border=0.0)
     inner = ((crops.xy >= -0.5) & (crops.xy < 47.5)).all(1)
     assert isinstance(crops, Crops)
-    # 120 rows and 160 columns hold 2 x 3 whole crops.
+    # 120 rows and 160 columns hold 2 x 3 complete crops.
     limit = PixelMap.fourier_crop((2.0, 2.0)).from_home(xy)
     assert int(inner.sum()) == int(((limit[:, 0] < 143.5) & (limit[:, 1] < 95.5)).sum())
 
 
-def test_mixed_batches_know_everything_about_simulated_crops(folder):
+def test_maps_of_simulated_crops_are_known_everywhere_in_mixed_batches(folder):
     bank = structure_bank(random_structures(2, seed=3))
     mixed = MixedBatches(
-        LabelledCrops(lessons(folder, labelled(folder, [[100, 50]])), CROP, seed=1),
+        LabelledCrops(prepared(folder, labelled(folder, [[100, 50]])), CROP, seed=1),
         SimulatedCrops(bank, CROP, seed=1),
         share=0.25,
     )
@@ -251,7 +253,7 @@ def test_mixed_batches_know_everything_about_simulated_crops(folder):
     assert batch["known"][0, MAPS.index("junk")].min() == 0
 
 
-def test_what_is_not_known_is_not_taught():
+def test_the_loss_ignores_pixels_where_maps_are_unknown():
     held_out = simulate_crops(
         structure_bank(random_structures(2, seed=3)), 1, size=32, diameter_px=(8, 8), rng=np.random.default_rng(1)
     )

@@ -1,4 +1,4 @@
-"""Masks counted by hand, on edges, between pixels and on resized images."""
+"""Masks counted by hand: at edges, between pixels and on resized images."""
 
 import numpy as np
 import pytest
@@ -22,14 +22,14 @@ def test_a_disc_holds_the_pixels_whose_centres_are_within_the_radius():
     np.testing.assert_array_equal(mask, wanted)
 
 
-def test_a_pick_between_pixels_fills_those_around_it():
+def test_a_disc_between_pixels_fills_the_pixels_around_it():
     # Radius 1 around (2.5, 2.5): the four pixels at a distance of 0.71; the next are at 1.58.
     mask = disc_mask(picks((2.5, 2.5), diameter=2.0))
     assert mask.sum() == 4
     assert mask[2:4, 2:4].all()
 
 
-def test_discs_are_cut_by_the_edge_and_lost_beyond_it():
+def test_discs_are_clipped_at_the_edge_and_absent_beyond_it():
     # A quarter of the disc of radius 2, whose rows have 1, 3, 5, 3 and 1 pixels: 3 + 2 + 1.
     assert disc_mask(picks((0, 0))).sum() == 6
     assert disc_mask(picks((8, 6))).sum() == 6
@@ -63,21 +63,21 @@ def test_where_soft_discs_overlap_the_larger_value_counts():
     np.testing.assert_array_equal(pair, np.maximum(disc_mask(picks((3, 3)), edge=2.0), disc_mask(picks((6, 3)), edge=2.0)))
 
 
-def test_a_resized_picture_gets_smaller_discs_where_its_pixels_lie():
+def test_a_resized_image_gets_scaled_discs_at_the_mapped_positions():
     # Half the width and height: mask pixel (x, y) covers micrograph pixels 2x and 2x + 1, its centre is 2x + ½.
     to_home = PixelMap.resize((2, 2))
     mask = disc_mask(picks((8.5, 4.5), diameter=8.0), shape_hw=(6, 9), to_home=to_home)
     np.testing.assert_array_equal(mask, disc_mask(picks((4, 2), diameter=4.0, shape=(6, 9))))
 
 
-def test_a_squeezed_picture_gets_ellipses():
+def test_a_squeezed_image_gets_ellipses():
     mask = disc_mask(picks((8, 8), diameter=8.0), shape_hw=(17, 9), to_home=PixelMap(scale=(2.0, 1.0)))
     assert mask[8].sum() == 5  # 4 px to either side at 2 px a column
     assert mask[:, 4].sum() == 9
 
 
 @pytest.mark.parametrize("edge", [0.0, 3.0])
-def test_five_hundred_particles_are_what_the_distance_to_the_nearest_says(rng, edge):
+def test_a_mask_of_five_hundred_particles_equals_that_from_nearest_distances(rng, edge):
     from scipy.spatial import cKDTree
 
     centres = rng.uniform(-5, 261, (500, 2))
@@ -88,7 +88,7 @@ def test_five_hundred_particles_are_what_the_distance_to_the_nearest_says(rng, e
     np.testing.assert_allclose(mask, wanted, atol=1e-6)
 
 
-def test_an_unknown_diameter_or_shape_is_said():
+def test_an_unknown_diameter_or_shape_raises():
     with pytest.raises(CryopickError, match="diameter"):
         disc_mask(picks((1, 1), diameter=None))
     with pytest.raises(CryopickError, match="shape"):

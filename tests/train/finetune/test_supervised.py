@@ -73,19 +73,19 @@ def untrained(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def finetuned(micrographs, untrained, tmp_path_factory):
-    """The outcome of a fine-tuning of random weights, which is a training."""
+    """Result of fine-tuning random weights, which amounts to training them."""
     out = tmp_path_factory.mktemp("finetuned")
     return finetune_unet(labelled(*micrographs), replace(SETTINGS, weights=str(untrained)), out)
 
 
 def found_at(weights: Path, one: LabelledMicrograph, xy) -> np.ndarray:
-    """The best score within a radius of each place."""
+    """Highest score within a radius of each position."""
     picks = SegnetPicker(SegnetSettings(weights=str(weights), threshold=0.0)).pick(one.source.read(), diameter=DIAMETER)
     near = np.linalg.norm(picks.xy[:, None] - np.array(xy), axis=-1) < DIAMETER / 2
     return np.max(np.where(near, picks.scores[:, None], 0.0), axis=0)
 
 
-def test_weights_learn_the_micrographs_and_say_so(finetuned, micrographs, untrained):
+def test_fine_tuning_improves_the_weights_and_records_it_in_the_card(finetuned, micrographs, untrained):
     assert finetuned.better
     assert finetuned.after.f1 > 0.8 > finetuned.before.f1 == 0
     assert sorted(finetuned.trained + finetuned.held_out) == ["a.mrc", "b.mrc", "c.mrc", "d.mrc"]
@@ -99,7 +99,7 @@ def test_weights_learn_the_micrographs_and_say_so(finetuned, micrographs, untrai
     assert "untrained.safetensors" in card.source
 
 
-def test_partial_labels_do_not_teach_that_the_other_particles_are_background(finetuned, micrographs, tmp_path):
+def test_partial_labels_do_not_train_the_other_particles_as_background(finetuned, micrographs, tmp_path):
     some = [with_labels(one, one.truth.xy[::4]) for one in micrographs]
     others = np.delete(micrographs[0].truth.xy, np.s_[::4], axis=0)
     settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=20, validate_every=20))
@@ -112,18 +112,18 @@ def test_partial_labels_do_not_teach_that_the_other_particles_are_background(fin
     assert chance["partial"] > 1.4 * chance["complete"]
 
 
-def test_nonsense_does_not_make_weights_worse(finetuned, micrographs, tmp_path):
+def test_wrong_labels_leave_the_initial_weights_in_place(finetuned, micrographs, tmp_path):
     rng = np.random.default_rng(5)
     learnt, (aside,) = split(micrographs, share=0.25, seed=0)
-    nonsense = [with_labels(one, rng.uniform(10, SIDE - 10, (60, 2))) for one in learnt]
+    wrong = [with_labels(one, rng.uniform(10, SIDE - 10, (60, 2))) for one in learnt]
     settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=10, validate_every=10))
-    outcome = finetune_unet(labelled(*sorted([*nonsense, aside], key=lambda one: one.source.name)), settings, tmp_path)
+    outcome = finetune_unet(labelled(*sorted([*wrong, aside], key=lambda one: one.source.name)), settings, tmp_path)
     assert not outcome.better
     assert outcome.after.f1 < outcome.before.f1
     assert outcome.weights.read_bytes() == finetuned.weights.read_bytes()
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(micrographs, untrained, tmp_path):
+def test_a_killed_run_resumes_to_identical_weights(micrographs, untrained, tmp_path):
     settings = replace(SETTINGS, weights=str(untrained), loop=replace(QUICK, steps=6, validate_every=2))
     finetune_unet(labelled(*micrographs), settings, tmp_path / "whole")
 
@@ -144,7 +144,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(micrographs, unt
         finetune_unet(fewer, settings, tmp_path / "killed")
 
 
-def test_a_micrograph_that_is_alone_is_halved(micrographs):
+def test_a_single_micrograph_is_split_into_halves(micrographs):
     one = replace(micrographs[0], areas=[BadArea(5.0, [(SIDE / 2 + 10.0, 7.0)])])
     (left,), (right,) = split([one], share=0.25, seed=0)
     assert (left.areas[0].points, right.areas[0].points) == ([(SIDE / 2 + 10.0, 7.0)], [(10.0, 7.0)])
@@ -156,7 +156,7 @@ def test_a_micrograph_that_is_alone_is_halved(micrographs):
     assert sorted(map(tuple, rejoined)) == sorted(map(tuple, one.truth.xy[one.truth.xy[:, 0] != 127.5]))
 
 
-def test_what_is_kept_aside_has_particles_and_depends_on_the_seed_alone(micrographs):
+def test_held_out_micrographs_have_particles_and_depend_on_the_seed(micrographs):
     empty = [with_labels(one, np.zeros((0, 2))) for one in micrographs[1:]]
     learnt, aside = split([*empty, micrographs[0]], share=0.9, seed=3)
     assert [one.source.name for one in aside] == ["a.mrc"]
@@ -169,7 +169,7 @@ def picks(xy, scores=None, shape_hw=(100, 100)) -> Picks:
     return Picks("m", np.array(xy, float).reshape(-1, 2), scores, 10.0, shape_hw)
 
 
-def test_recall_is_compared_at_as_many_picks():
+def test_recall_is_measured_at_a_given_number_of_picks():
     # The third best pick lies in the border of one diameter and does not count; the first and the last find labels.
     found = picks([[50, 50], [30, 30], [3, 50], [70, 70]], [0.9, 0.8, 0.85, 0.1])
     truth = picks([[50, 51], [70, 71], [20, 80]])
@@ -182,7 +182,7 @@ def test_recall_is_compared_at_as_many_picks():
     assert whole.score == whole.f1 == pytest.approx(0.4)
 
 
-def test_a_pick_s_chance_is_its_label_or_what_the_start_said_there():
+def test_the_probability_of_a_pick_is_that_of_its_label_or_the_initial_score_there():
     found = picks([[50, 50], [30, 30], [80, 80]], [0.9, 0.8, 0.7])
     start = picks([[51, 50], [31, 30]], [0.4, 0.6])
     truth = picks([[50, 51]])
@@ -190,8 +190,8 @@ def test_a_pick_s_chance_is_its_label_or_what_the_start_said_there():
     assert label_probabilities(found, truth, start=start).tolist() == pytest.approx([1.0, 0.6, 0.0])
 
 
-def test_scores_are_calibrated_on_the_other_half():
-    # All logits 0. On the left one of four is right, on the right three: each side gets the other's log-odds.
+def test_scores_are_calibrated_on_the_other_half_of_the_micrograph():
+    # All logits 0. On the left one of four is right, on the right three: each side gets the log-odds of the other.
     xy = [[x, y] for x in (20, 40, 60, 80) for y in (20, 40, 60, 80)]
     right = np.array([y == 20 for x, y in xy if x < 50] + [y != 20 for x, y in xy if x > 50], float)
     (scored,), (slope, offset) = cross_calibrate([picks(xy, np.full(16, 0.5, np.float32))], [right], border=0.0)
@@ -201,8 +201,8 @@ def test_scores_are_calibrated_on_the_other_half():
     assert np.isfinite(slope)
 
 
-def test_what_was_learnt_from_takes_part_in_the_calibration():
-    # Kept aside: on each side one of two is right, all logits 0. Learnt: 6 of 6. Each half's line has 7 of 8, all have 8 of 10.
+def test_training_micrographs_take_part_in_the_calibration():
+    # All logits 0. Held out: one of two is right on each side. Training: 6 of 6. Each half is fitted to 7 of 8, all to 8 of 10.
     aside = picks([[20, 20], [20, 40], [80, 20], [80, 40]], np.full(4, 0.5, np.float32))
     learnt = picks([[x, 50] for x in (10, 20, 30, 60, 70, 80)], np.full(6, 0.5, np.float32))
     right = np.array([1, 0, 1, 0], float)
@@ -211,7 +211,7 @@ def test_what_was_learnt_from_takes_part_in_the_calibration():
     assert expit(line[1]) == pytest.approx(8 / 10, abs=1e-3)
 
 
-def test_only_sure_picks_become_labels_and_unsure_ones_are_doubtful(micrographs):
+def test_confident_picks_become_labels_and_the_others_above_a_threshold_are_uncertain(micrographs):
     found = picks([[50, 50], [30, 30], [80, 80], [10, 80]], [0.95, 0.5, 0.05, 0.9])
     one = LabelledMicrograph(micrographs[0].source, replace(picks([]), diameter=12.0), picks([[1, 1]]))
     itself = pseudo_labelled(one, found, threshold=0.9)
@@ -221,14 +221,14 @@ def test_only_sure_picks_become_labels_and_unsure_ones_are_doubtful(micrographs)
     assert uncertain_picks(found, picks([]), threshold=0.1).xy.tolist() == [[50, 50], [30, 30], [10, 80]]
 
 
-def test_agreement_counts_picks_of_both():
+def test_agreement_counts_the_picks_found_both_times():
     before = picks([[50, 50], [30, 30], [80, 80]], [0.9, 0.6, 0.2])
     after = picks([[52, 50], [80, 80], [5, 5]], [0.9, 0.9, 0.9])
     assert count_agreement([before], [after], threshold=0.5, border=0.0) == (2, 3, 1)
     assert count_agreement([before], [after], threshold=0.5, border=1.0) == (2, 2, 1)
 
 
-def test_weights_teach_themselves_and_labels_only_measure(finetuned, micrographs, tmp_path, monkeypatch):
+def test_self_training_uses_labels_for_scores_only(finetuned, micrographs, tmp_path, monkeypatch):
     monkeypatch.setattr("cryopick.train.finetune.self_training.VALIDATION_CROPS", 2)
     monkeypatch.setattr("cryopick.train.finetune.self_training.VALIDATION_STRUCTURES", 2)
     settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=3, validate_every=3))
@@ -245,20 +245,22 @@ def test_weights_teach_themselves_and_labels_only_measure(finetuned, micrographs
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_nothing_sure_is_nothing_to_learn_from(untrained, micrographs, tmp_path):
+def test_self_training_without_confident_picks_raises(untrained, micrographs, tmp_path):
     bare, _ = unlabelled([micrographs[0].source], diameter=DIAMETER)
     with pytest.raises(CryopickError, match=r"0\.999 or more"):
         self_train(bare, replace(SETTINGS, weights=str(untrained), label_threshold=0.999), tmp_path)
 
 
-def test_weights_that_see_whole_micrographs_are_refused(tmp_path):
+def test_weights_for_whole_micrographs_raise(tmp_path):
     path = tmp_path / "paper.safetensors"
     save(path, AttentionUNet(2, 2).state_dict(), Card("attention-unet", {"width": 2, "levels": 2}))
-    with pytest.raises(FileError, match="particles of one size"):
+    with pytest.raises(FileError, match="particles of a fixed size"):
         InitialWeights(path)
 
 
-@pytest.mark.parametrize("wrong", [{"mix": 1.1}, {"held_out": 0.0}, {"jitter": 0.9}, {"ignore_threshold": 0.9, "label_threshold": 0.5}])
-def test_settings_that_cannot_work_are_refused_by_name(wrong):
+@pytest.mark.parametrize(
+    "wrong", [{"mix": 1.1}, {"held_out": 0.0}, {"jitter": 0.9}, {"ignore_threshold": 0.9, "label_threshold": 0.5}]
+)
+def test_invalid_settings_raise_with_their_name(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         FinetuneSettings(**wrong)

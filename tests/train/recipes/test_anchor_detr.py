@@ -1,4 +1,4 @@
-"""From settings to a transformer's weights that pick, in one command."""
+"""`cryopick train detr`: from settings to weights that pick."""
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +17,7 @@ SMALL = [
 ]
 
 
-def test_a_short_training_gives_weights_that_the_tiled_route_takes(tmp_path):
+def test_weights_of_a_short_training_can_be_used_by_the_picker(tmp_path):
     command = ["train", "detr", "simulate", *SMALL, "--out", str(tmp_path)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
@@ -40,6 +40,6 @@ def test_a_short_training_gives_weights_that_the_tiled_route_takes(tmp_path):
 @pytest.mark.parametrize(
     "wrong", [{"structures": 0}, {"held_out_crops": 0}, {"particle_px": -1.0}, {"margin": 48}, {"margin": -1}]
 )
-def test_settings_that_cannot_train_are_refused_by_name(wrong):
+def test_invalid_settings_raise_with_their_name(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         AnchorDetrTraining(**wrong)

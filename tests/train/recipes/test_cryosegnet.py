@@ -1,4 +1,4 @@
-"""The published network learns from whole denoised micrographs, and its weights pick."""
+"""CryoSegNet trains on whole denoised micrographs, and its weights pick."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from cryopick.pickers import picker
 from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
+from cryopick.train.data import cryosegnet_examples
 from cryopick.train.data.cryosegnet_examples import (
     LazyExample,
     MaskBatches,
@@ -42,7 +43,7 @@ def page(rng, *shape_hw: int) -> MaskExample:
     return MaskExample(image, (image > 200).astype(np.uint8), np.zeros((0, 2)), 9.0)
 
 
-def test_the_preset_is_the_published_training():
+def test_the_default_preset_is_the_published_training():
     settings = resolve(CryoSegNetTraining, load_preset("train-cryosegnet", "default"))
     assert (settings.width, settings.levels, settings.side, settings.epochs, settings.select_by) == (64, 5, 1024, 200, "dice")
     assert settings == CryoSegNetTraining(loop=LoopSettings(**load_preset("train-cryosegnet", "default")["loop"]))
@@ -52,7 +53,7 @@ def test_the_preset_is_the_published_training():
 
 
 @pytest.mark.slow
-def test_it_learns_the_particles_of_easy_micrographs_and_its_weights_pick(tmp_path):
+def test_training_on_easy_micrographs_gives_weights_that_pick(tmp_path):
     training = prepare_cryosegnet(
         resolve(CryoSegNetTraining, load_preset("train-cryosegnet", "default"), SMALL, {"loop": LOOP}), tmp_path
     )
@@ -87,8 +88,8 @@ def _ranges(preset):
     return {key: tuple(value) if isinstance(value, list) else value for key, value in preset.items()}
 
 
-def test_a_page_has_the_discs_where_the_published_chain_leaves_the_particles_of_its_labels(tmp_path):
-    # A white disc of 40 pixels in 256; at side 128 it spans 20. The chain moves the image by 3 and masks stay, as published.
+def test_masks_have_discs_at_the_labels_as_published(tmp_path):
+    # A white disc of 40 pixels in 256 spans 20 at side 128. As published, only the image is shifted, by 3 pixels.
     y, x = np.mgrid[:256, :256]
     pixels = (np.hypot(x - 100, y - 60) <= 20).astype(np.float32)
     truth = Picks("m", [(100.0, 60.0)], None, 40.0, (256, 256))
@@ -99,7 +100,7 @@ def test_a_page_has_the_discs_where_the_published_chain_leaves_the_particles_of_
         fabric=ALONE,
     )
     found = read_example(made[1])
-    # Where the array's pixels lie in the map: two of them in one, from edge to edge.
+    # Two pixels of the micrograph make one of the image, edge to edge.
     np.testing.assert_allclose(found.xy, PixelMap.resize((2.0, 2.0)).from_home(truth.xy))
     assert found.diameter_px == 20.0
     assert set(np.unique(found.mask)) == {0, 1}
@@ -108,7 +109,7 @@ def test_a_page_has_the_discs_where_the_published_chain_leaves_the_particles_of_
     np.testing.assert_allclose([columns.mean(), rows.mean()], found.xy[0], atol=0.5)
 
 
-def test_pages_are_made_once_and_bad_ones_are_named(tmp_path, caplog):
+def test_examples_are_prepared_once_and_unreadable_micrographs_are_logged(tmp_path, caplog):
     loads = []
 
     def load(name: str):
@@ -122,10 +123,10 @@ def test_pages_are_made_once_and_bad_ones_are_named(tmp_path, caplog):
         made = prepare_examples(micrographs, SegnetSettings(weights=None, side=64), folder=tmp_path, fabric=ALONE)
         assert [name for name, _ in made] == ["a.mrc", "c.mrc"]
     assert sorted(loads) == ["a.mrc", "bad.mrc", "bad.mrc", "c.mrc"]
-    assert "left out: bad.mrc: is cut" in caplog.text
+    assert "skipped bad.mrc: is cut" in caplog.text
 
 
-def test_every_epoch_sees_each_page_once_and_only_a_batch_of_them_is_read(monkeypatch, rng):
+def test_each_epoch_uses_every_example_once_and_reads_only_one_batch_at_a_time(monkeypatch, rng):
     read = []
     monkeypatch.setattr(cryosegnet_examples, "read_example", lambda path: read.append(path) or page(rng, 8, 8))
     pages = MaskBatches([Path(str(number)) for number in range(20_000)], seed=0)
@@ -139,7 +140,7 @@ def test_every_epoch_sees_each_page_once_and_only_a_batch_of_them_is_read(monkey
         assert sorted(read) == sorted(few.paths)
 
 
-def test_pages_of_different_shapes_are_filled_up_to_one(rng):
+def test_images_of_different_shapes_are_padded_to_one_shape(rng):
     batch = collate([page(rng, 8, 6), page(rng, 5, 9)])
     assert batch["images"].shape == batch["masks"].shape == (2, 1, 8, 9)
     assert not batch["images"][0, 0, :, 6:].any()
@@ -149,6 +150,6 @@ def test_pages_of_different_shapes_are_filled_up_to_one(rng):
 @pytest.mark.parametrize(
     "wrong", [{"epochs": 0}, {"side": 0}, {"simulated": {"held_out": 0}}, {"disk": {"data": "x", "simulated": 0.5}}]
 )
-def test_settings_that_cannot_train_are_refused(wrong):
+def test_invalid_settings_raise(wrong):
     with pytest.raises(SettingError):
         resolve(CryoSegNetTraining, wrong)

@@ -1,4 +1,4 @@
-"""From settings to weights that pick, in one command."""
+"""`cryopick train unet`: from settings to weights that pick."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def train(*words: str) -> str:
 
 
 def helix(path: Path) -> Path:
-    """A model of 40 residues."""
+    """Write an atomic model of 40 residues."""
     turn = 1.745 * np.arange(40)
     places = zip(9 * np.cos(turn), 9 * np.sin(turn), 1.5 * np.arange(40), strict=True)
     lines = [
@@ -41,7 +41,7 @@ def helix(path: Path) -> Path:
     return path
 
 
-def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
+def test_weights_of_a_short_training_can_be_used_by_the_picker(tmp_path):
     assert "f1_held_out" in train("unet", "simulate", *SMALL, *SHORT, "--out", str(tmp_path))
     card = read_card(tmp_path / "weights.safetensors")
     assert card is not None
@@ -53,7 +53,7 @@ def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
     assert ((picks.scores >= 0) & (picks.scores <= 1)).all()
 
 
-def test_a_run_is_not_gone_on_with_under_other_settings_and_tells_when_patience_ended_it(tmp_path):
+def test_a_run_reports_early_stopping_and_resumes_only_with_the_same_settings(tmp_path):
     out = ["--out", str(tmp_path)]
     patient = [*SHORT, "loop.steps=40", "loop.validate_every=1", "loop.patience=1", "loop.learning_rate=0"]
     told = train("unet", "simulate", *SMALL, *patient, *out)
@@ -63,7 +63,7 @@ def test_a_run_is_not_gone_on_with_under_other_settings_and_tells_when_patience_
         train("unet", "simulate", *SMALL, *patient, "loop.batch=2", *out)
 
 
-def test_structures_of_files_and_hard_crops_are_learnt_from_and_named_in_the_card(tmp_path):
+def test_structures_of_files_are_trained_on_and_listed_in_the_card(tmp_path):
     words = [*SMALL, *SHORT, f"structure_files={helix(tmp_path / 'helix.pdb')}", "negatives.share=0.25"]
     train("unet", "simulate", *words, "--out", str(tmp_path))
     card = read_card(tmp_path / "weights.safetensors")
@@ -71,14 +71,14 @@ def test_structures_of_files_and_hard_crops_are_learnt_from_and_named_in_the_car
     assert card.data == {"seen": ["2 random proteins, simulated", "helix"], "held_out": ["random proteins of another seed"]}
 
 
-def test_the_share_of_crops_that_show_a_structure_of_files_is_as_asked_for(tmp_path):
+def test_structures_of_files_are_repeated_to_make_up_their_share(tmp_path):
     settings = UNetTraining(structures=12, structure_files=str(helix(tmp_path / "helix.pdb")), file_share=0.4)
     bank, _ = training_structures(settings, torch.device("cpu"))
     assert len(bank) == 20
     assert len(set(bank.diameter[12:].tolist())) == 1
 
 
-def test_weights_are_started_from_and_others_are_refused_by_their_shapes(tmp_path):
+def test_training_starts_from_initial_weights_and_weights_of_another_width_raise(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     train("unet", "simulate", *SMALL, *SHORT, "--out", str(first))
     init = f"init={first / 'weights.safetensors'}"
@@ -89,7 +89,7 @@ def test_weights_are_started_from_and_others_are_refused_by_their_shapes(tmp_pat
         train("unet", "simulate", *SMALL, "width=4", init, "--out", str(tmp_path / "third"))
 
 
-def test_labelled_micrographs_are_parted_learnt_from_and_the_bad_ones_named(tmp_path, caplog):
+def test_labelled_micrographs_are_split_and_unreadable_ones_are_logged(tmp_path, caplog):
     folder = DatasetFolder(tmp_path / "data")
     for index in range(4):
         made = simulate_micrograph(seed=3, index=index, size=384, pixel_size=4.0, preset="easy")
@@ -105,7 +105,7 @@ def test_labelled_micrographs_are_parted_learnt_from_and_the_bad_ones_named(tmp_
     assert bad.name in caplog.text
 
 
-def test_what_cannot_be_learnt_from_is_refused(tmp_path):
+def test_missing_or_unsupported_data_raises(tmp_path):
     with pytest.raises(FileError, match="does not exist"):
         train("unet", str(tmp_path / "none"), "--out", str(tmp_path / "run"))
     with pytest.raises(SettingError, match="of labelled micrographs only"):
@@ -115,19 +115,19 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"structures": 0}, {"held_out_crops": 0}, {"particle_px": -1.0}, {"file_share": 1.0}])
-def test_settings_that_cannot_train_are_refused_by_name(wrong):
+def test_invalid_settings_raise_with_their_name(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         UNetTraining(**wrong)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_missing_cuda_device_is_told():
+def test_a_missing_cuda_device_raises():
     with pytest.raises(SettingError, match="no CUDA"):
         UNetTraining(accelerator="cuda")
 
 
-def test_scores_are_calibrated_to_the_share_that_is_right():
-    # 400 lone peaks of logit 2, of which 3 in 4 are particles, and 400 of logit −1, of which 1 in 4: log-odds ± log 3.
+def test_scores_are_calibrated_to_the_share_of_right_peaks():
+    # 400 isolated peaks of logit 2, of which 3 in 4 are particles, and 400 of logit −1, of which 1 in 4 are: log-odds ± log 3.
     size, step = 200, 10
     logits = torch.full((2, 1, size, size), -9.0)
     centres = [(x, y) for y in range(5, size, step) for x in range(5, size, step)]

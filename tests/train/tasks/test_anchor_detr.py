@@ -1,4 +1,4 @@
-"""Sets of boxes are charged for as DETR does it, and four images can be learnt by heart."""
+"""The compact DETR's task: its set loss and batches, and that the network can overfit four crops."""
 
 import math
 from dataclasses import replace
@@ -50,25 +50,25 @@ def crops(xy, image, *, size=20, diameter=8.0, count=2) -> Crops:
     )
 
 
-def test_focal_loss_by_hand():
+def test_focal_loss_matches_values_worked_out_by_hand():
     loss = focal_loss(torch.tensor([0.0, 0.0, math.log(3)]), torch.tensor([1.0, 0.0, 1.0]), 0.25, 2.0)
     half = 0.25 * math.log(2)  # (1 − ½)² · −log ½
     assert loss.tolist() == pytest.approx([0.25 * half, 0.75 * half, 0.25 * 0.0625 * -math.log(0.75)])
 
 
-def test_each_particle_charges_the_query_that_fits_it_best():
-    # Query 1 lies on the particle, query 0 beside it is surer; the box's costs outweigh that.
+def test_each_particle_is_matched_to_the_query_of_least_cost():
+    # Query 1 lies on the particle, query 0 beside it has a higher score; the costs of the box outweigh that.
     boxes = torch.tensor([[[0.2, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2]]])
     losses = set_loss(torch.tensor([[1.0, 0.0]]), boxes, [torch.tensor([[0.5, 0.6, 0.2, 0.2]])], focal=(0.25, 2.0), count=1)
     assert losses["box"].item() == pytest.approx(0.1)
     # Overlap 0.2 × 0.1 of a union of 0.06, and a hull of the same area as the union.
     assert losses["giou"].item() == pytest.approx(1 - 1 / 3, abs=1e-5)
-    surer = torch.tensor(1.0).sigmoid().item()
-    charged = 0.25 * 0.25 * math.log(2) + 0.75 * surer**2 * -math.log(1 - surer)
+    score = torch.tensor(1.0).sigmoid().item()
+    charged = 0.25 * 0.25 * math.log(2) + 0.75 * score**2 * -math.log(1 - score)
     assert losses["label"].item() == pytest.approx(charged, rel=1e-5)
 
 
-def test_a_crop_without_particles_charges_sureness_alone():
+def test_a_crop_without_particles_has_only_a_label_loss():
     logits = torch.zeros(1, 3, requires_grad=True)
     losses = set_loss(logits, torch.rand(1, 3, 4), [torch.zeros(0, 4)], focal=(0.25, 2.0), count=0)
     assert (losses["box"].item(), losses["giou"].item()) == (0.0, 0.0)
@@ -77,7 +77,7 @@ def test_a_crop_without_particles_charges_sureness_alone():
     assert (logits.grad > 0).all()
 
 
-def test_more_particles_than_queries_leave_the_rest_unasked():
+def test_particles_in_excess_of_the_queries_are_ignored():
     boxes = torch.tensor([[[0.5, 0.5, 0.1, 0.1]]])
     losses = set_loss(
         torch.zeros(1, 1), boxes, [torch.tensor([[0.5, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]])], focal=(0.25, 2.0), count=2
@@ -85,11 +85,11 @@ def test_more_particles_than_queries_leave_the_rest_unasked():
     assert losses["box"].item() == 0.0
 
 
-def test_a_square_box_has_its_diameter_twice():
+def test_a_square_box_is_as_wide_and_as_high_as_its_diameter():
     assert as_square(torch.tensor([[1.0, 2.0, 3.0]])).tolist() == [[1, 2, 3, 3]]
 
 
-def test_particles_beyond_the_edge_are_not_asked_for():
+def test_particles_outside_the_crop_are_not_targets():
     batch = box_batch(
         crops([[3, 4], [-2, 5], [19.6, 3], [19.4, 19.4]], [0, 0, 1, 1]),
         replace(CROP, augmentation=CLEAR),
@@ -99,7 +99,7 @@ def test_particles_beyond_the_edge_are_not_asked_for():
     assert batch["image"].tolist() == [0, 1]
 
 
-def test_particles_in_a_streaked_border_are_not_asked_for():
+def test_particles_in_a_streaked_border_are_not_targets():
     every = [[x, y] for x in range(20) for y in range(20)]
     streaks = replace(CLEAR, border_rate=1.0, border=(0.2, 0.2))
     batch = box_batch(
@@ -115,7 +115,7 @@ def test_particles_in_a_streaked_border_are_not_asked_for():
     assert (streaked.diff(dim=along) == 0).all()
 
 
-def test_a_step_has_the_same_crops_whenever_it_is_asked_for(bank):
+def test_the_batch_of_a_step_is_reproducible(bank):
     data = SimulatedBoxes(bank, CROP, seed=5)
     whole = list(data.batches(0, 3, count=2, rank=0, world=1))
     resumed = list(data.batches(2, 3, count=2, rank=0, world=1))
@@ -124,7 +124,7 @@ def test_a_step_has_the_same_crops_whenever_it_is_asked_for(bank):
     assert not torch.equal(whole[1]["images"], whole[2]["images"])
 
 
-def test_four_simulated_pictures_are_learnt_by_heart():
+def test_the_network_overfits_four_simulated_crops():
     easy = SimulationSettings(contrast=(3.0, 4.0), coverage=(0.3, 0.5), empty=0.0, border=0.0, carbon=0.0)
     images = simulate_crops(
         structure_bank(random_structures(4, seed=3)),
@@ -149,6 +149,6 @@ def test_four_simulated_pictures_are_learnt_by_heart():
         task.losses(model.train(), batch)["loss"].backward()
         optimizer.step()
     logits, right, total = task.evaluate(model.eval(), torch.device("cpu"))
-    sure = logits > 0
+    confident = logits > 0
     assert before < 0.5
-    assert 2 * np.sum(right & sure) / (np.sum(sure) + total) > 0.9
+    assert 2 * np.sum(right & confident) / (np.sum(confident) + total) > 0.9

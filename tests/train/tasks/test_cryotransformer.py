@@ -1,4 +1,4 @@
-"""The published transformer's training: what it is shown, what it is told, and that it learns and goes on where it was killed."""
+"""CryoTransformer's training: examples, batches, losses, score, and resuming."""
 
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ TINY = {"depth": 18, "backbone_width": 4, "queries": 6, "width": 16, "heads": 2,
 
 
 def discs(index: int, count: int = 3) -> tuple[np.ndarray, Picks]:
-    """Dark discs in light noise on a square image, and where they are."""
+    """Square image of dark discs in bright noise, and the positions of the discs."""
     rng = generator(11, "discs", index)
     xy = rng.uniform(DIAMETER / 2, SIDE - DIAMETER / 2, (count, 2))
     y, x = np.mgrid[:SIDE, :SIDE]
@@ -52,7 +52,7 @@ def disc_examples(count: int) -> list[BoxExample]:
 
 @pytest.fixture
 def coco(tmp_path):
-    """A tiny COCO set: three micrographs to learn from, one to validate on."""
+    """A tiny COCO data set: three training micrographs, and one for validation."""
     labelled = []
     for index in range(4):
         grey, picks = discs(index)
@@ -75,7 +75,7 @@ class KilledError(Exception):
     pass
 
 
-def test_a_killed_run_goes_on_to_the_same_weights_its_loss_falls_and_its_weights_pick(tmp_path, coco):
+def test_a_killed_run_resumes_to_identical_weights_which_pick(tmp_path, coco):
     def kill_at_13(step, _):
         if step == 13:
             raise KilledError
@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_its_loss_falls_and_its_weights
     assert 0 < len(picks) <= TINY["queries"]
 
 
-def test_the_command_line_trains_it_with_the_paper_preset(tmp_path, coco):
+def test_the_command_line_trains_it_with_smaller_settings(tmp_path, coco):
     sizes = [f"{name}={value}" for name, value in TINY.items()]
     small = ["size.short_side=64", "size.long_side=64", "augmentation.short_sides=[64]", "augmentation.cropped=0"]
     loop = ["loop.steps=2", "loop.batch=2", "loop.validate_every=2", "loop.tensorboard=false", "denoised=true", "accelerator=cpu"]
@@ -108,7 +108,7 @@ def test_the_command_line_trains_it_with_the_paper_preset(tmp_path, coco):
     assert (card.architecture, card.settings) == ("detr", TINY)
 
 
-def test_the_published_rates_steps_and_sizes_are_the_preset():
+def test_the_default_preset_has_the_published_rates_steps_and_sizes():
     settings = resolve(CryoTransformerTraining, load_preset("train-cryotransformer", "default"))
     assert (settings.depth, settings.queries, settings.size) == (152, 600, InputSize(800, 1333))
     assert (settings.loop.learning_rate, settings.backbone_rate, settings.loop.weight_decay) == (1e-4, 1e-5, 1e-4)
@@ -117,7 +117,7 @@ def test_the_published_rates_steps_and_sizes_are_the_preset():
     assert settings.loop.drop_at * settings.loop.steps == pytest.approx(200 * 5172 / 8)
 
 
-def test_the_stem_stays_and_the_backbone_has_its_own_rate():
+def test_the_stem_is_frozen_and_the_backbone_has_its_own_learning_rate():
     model = Detr(**TINY)
     task = CryoTransformerTask(model, [], loss=DetrLoss(), backbone_rate=1e-5)
     transformer, backbone = task.parameter_groups()
@@ -129,8 +129,10 @@ def test_the_stem_stays_and_the_backbone_has_its_own_rate():
     assert len(backbone["params"]) == sum(name.startswith("backbone.0.body.layer") for name, _ in model.named_parameters()) - 4
 
 
-def test_a_step_has_the_same_pictures_whenever_and_by_however_many_it_is_asked_for():
-    data = AugmentedExamples(disc_examples(5), DetrAugmentation(short_sides=(48, 64), crop_from=(50,), crop_sides=(40, 60)), seed=3)
+def test_the_batch_of_a_step_is_reproducible_with_any_number_of_processes():
+    data = AugmentedExamples(
+        disc_examples(5), DetrAugmentation(short_sides=(48, 64), crop_from=(50,), crop_sides=(40, 60)), seed=3
+    )
     whole = list(data.batches(0, 4, count=4, rank=0, world=1))
     (resumed,) = data.batches(2, 3, count=4, rank=0, world=1)
     assert torch.equal(whole[2]["images"], resumed["images"])
@@ -144,8 +146,10 @@ def test_a_step_has_the_same_pictures_whenever_and_by_however_many_it_is_asked_f
         assert size[0] == size[1] > 0
 
 
-def test_every_epoch_shows_every_micrograph_once_in_an_order_of_its_own():
-    chosen = [BoxExample(torch.full((SIDE, SIDE), 10 * n, dtype=torch.uint8), PixelMap(), Picks("m", diameter=9)) for n in range(6)]
+def test_each_epoch_uses_every_micrograph_once_in_a_different_order():
+    chosen = [
+        BoxExample(torch.full((SIDE, SIDE), 10 * n, dtype=torch.uint8), PixelMap(), Picks("m", diameter=9)) for n in range(6)
+    ]
     data = AugmentedExamples(chosen, AS_IT_IS, seed=1)
     batches = data.batches(0, 6, count=2, rank=0, world=1)
     brightness = [round(float(image[0, 0, 0]), 3) for batch in batches for image in batch["images"]]
@@ -155,13 +159,15 @@ def test_every_epoch_shows_every_micrograph_once_in_an_order_of_its_own():
     assert first != second
 
 
-def test_boxes_follow_a_micrograph_through_the_chain_and_its_flip():
+def test_boxes_follow_the_micrograph_through_the_denoising_chain_and_its_flip():
     grey, picks = discs(1)
     pixels = np.kron(grey, np.ones((4, 4))).astype(np.float32)  # 256 pixels, so that the chain's blur does not fill the image
     truth = Picks("m.mrc", 4 * picks.xy + 1.5, None, 4 * DIAMETER, pixels.shape)
-    # Shifts undone, so that boxes lie on what is seen; the authors' training leaves them 3 pixels off.
+    # No shift, so that boxes lie on the discs; in the authors' training they are 3 pixels off.
     chain = PublishedChain(learnt_shift=(0, 0))
-    one = prepare_example(Micrograph(pixels, name="m.mrc", kind="mrc"), truth, chain=chain, denoised=False, size=InputSize(128, 128))
+    one = prepare_example(
+        Micrograph(pixels, name="m.mrc", kind="mrc"), truth, chain=chain, denoised=False, size=InputSize(128, 128)
+    )
     seen = one.grey.numpy().astype(float)
     y, x = np.mgrid[:128, :128]
     centres = one.to_home.from_home(truth.xy)
@@ -172,7 +178,7 @@ def test_boxes_follow_a_micrograph_through_the_chain_and_its_flip():
     assert seen[upside_down].mean() > seen[within].mean() + 30
 
 
-def test_pictures_are_prepared_once_read_when_asked_for_and_bad_ones_left_out(tmp_path, coco, caplog, monkeypatch):
+def test_examples_are_prepared_once_read_lazily_and_unreadable_micrographs_skipped(tmp_path, coco, caplog, monkeypatch):
     alone = SimpleNamespace(global_rank=0, world_size=1, barrier=lambda: None)
     (tmp_path / "raw" / "m2.png").write_bytes(b"no image")
     sources = [MicrographSource(tmp_path / "raw" / f"m{index}.png", f"m{index}.png") for index in range(4)]
@@ -181,14 +187,16 @@ def test_pictures_are_prepared_once_read_when_asked_for_and_bad_ones_left_out(tm
     first = prepare_examples(micrographs, **about)
     assert (len(first), len(list((tmp_path / "kept").iterdir()))) == (3, 3)
     assert "m2.png" in caplog.text
-    straight = prepare_example(sources[3].read(), micrographs[3].truth, chain=PublishedChain(), denoised=True, size=InputSize(32, 32))
+    straight = prepare_example(
+        sources[3].read(), micrographs[3].truth, chain=PublishedChain(), denoised=True, size=InputSize(32, 32)
+    )
     assert torch.equal(first[2].grey, straight.grey)
     assert (first[2].to_home, first[2].truth.micrograph) == (straight.to_home, "m3.png")
     monkeypatch.setattr(MicrographSource, "read", lambda *_: pytest.fail("read again"))
     assert len(prepare_examples([micrographs[0], micrographs[1], micrographs[3]], **about)) == 3
 
 
-def test_each_process_divides_by_the_mean_number_of_boxes_on_all(monkeypatch):
+def test_box_losses_are_divided_by_the_mean_number_of_boxes_per_process(monkeypatch):
     task = CryoTransformerTask(Detr(**TINY).eval(), [], loss=DetrLoss(), backbone_rate=1e-5)
     batch = next(AugmentedExamples(disc_examples(2), AS_IT_IS, seed=0).batches(0, 1, count=2, rank=0, world=1))
     alone = task.losses(task.model, batch)
@@ -198,7 +206,7 @@ def test_each_process_divides_by_the_mean_number_of_boxes_on_all(monkeypatch):
     assert float(among_others["loss_ce"]) == pytest.approx(float(alone["loss_ce"]))
 
 
-def test_a_network_that_knows_scores_one_and_one_that_does_not_scores_nothing():
+def test_the_score_is_one_for_the_right_boxes_and_zero_for_shifted_ones():
     held_out = disc_examples(3)
 
     class Knowing(torch.nn.Module):
@@ -221,7 +229,7 @@ def test_a_network_that_knows_scores_one_and_one_that_does_not_scores_nothing():
     assert wrong["validation_loss"] > 1
 
 
-def test_imagenet_weights_go_into_the_backbone_and_others_are_refused(tmp_path, coco):
+def test_imagenet_weights_are_loaded_into_the_backbone_and_others_raise(tmp_path, coco):
     published = {key: torch.rand_like(value) for key, value in Detr(**TINY).backbone[0].body.state_dict().items()}
     extra = {"fc.weight": torch.zeros(10, 32), "bn1.num_batches_tracked": torch.tensor(3)}
     torch.save({**published, **extra}, tmp_path / "resnet.pth")
@@ -232,7 +240,7 @@ def test_imagenet_weights_go_into_the_backbone_and_others_are_refused(tmp_path, 
         build_network(training(coco, backbone=str(tmp_path / "part.pth")))
 
 
-def test_what_cannot_be_trained_is_said(tmp_path):
+def test_missing_data_and_invalid_settings_raise(tmp_path):
     with pytest.raises(SettingError, match="labelled micrographs"):
         prepare_cryotransformer(CryoTransformerTraining(), tmp_path)
     with pytest.raises(SettingError, match="multiple of 4"):

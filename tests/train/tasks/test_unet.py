@@ -1,4 +1,4 @@
-"""Simulated crops become what the fast route's network is finetuned, and the finetuned is scored by its peaks."""
+"""The compact U-Net's task: target maps, simulated batches, losses and score."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def crops(xy, image, *, junk_xy=(), cover=None, size=20, diameter=8.0, count=2) 
     )
 
 
-def test_a_disc_is_the_pixels_within_its_radius_also_when_the_edge_cuts_it():
+def test_a_disc_is_the_pixels_within_its_radius_and_is_clipped_at_the_edge():
     images = discs(
         torch.tensor([[2.0, 1.0], [0.0, 4.0], [3.5, 3.0]]), torch.tensor([0, 1, 1]), torch.tensor([1.0, 1.0, 0.5]), (2, 5, 6)
     )
@@ -47,7 +47,7 @@ def test_a_disc_is_the_pixels_within_its_radius_also_when_the_edge_cuts_it():
     assert torch.nonzero(images[1]).tolist() == [[3, 0], [3, 3], [3, 4], [4, 0], [4, 1]]
 
 
-def test_no_points_are_an_empty_picture():
+def test_no_points_give_an_empty_map():
     assert (
         discs(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), torch.zeros(0), (1, 3, 4)).tolist()
         == torch.zeros(1, 3, 4).tolist()
@@ -66,7 +66,7 @@ def test_the_three_maps_show_centres_particles_and_junk():
     assert junk[1].sum() == 100
 
 
-def test_a_step_has_the_same_crops_whenever_it_is_asked_for(bank):
+def test_the_batch_of_a_step_is_reproducible(bank):
     data = SimulatedCrops(bank, CROP, seed=5)
     whole = list(data.batches(0, 3, count=2, rank=0, world=1))
     resumed = list(data.batches(2, 3, count=2, rank=0, world=1))
@@ -75,14 +75,14 @@ def test_a_step_has_the_same_crops_whenever_it_is_asked_for(bank):
     assert not torch.equal(whole[1]["images"], whole[2]["images"])
 
 
-def test_processes_share_a_batch_and_see_different_crops(bank):
+def test_processes_get_different_crops_of_a_batch(bank):
     data = SimulatedCrops(bank, CROP, seed=5)
     first, second = (next(data.batches(0, 1, count=3, rank=rank, world=2))["images"] for rank in (0, 1))
     assert (len(first), len(second)) == (2, 1)
     assert not torch.equal(first[:1], second)
 
 
-def test_pictures_are_even_and_maps_are_zero_or_one(bank):
+def test_images_are_finite_and_maps_are_zero_or_one(bank):
     batch = next(SimulatedCrops(bank, CROP, seed=1).batches(0, 1, count=4, rank=0, world=1))
     assert batch["images"].shape == (4, 1, 64, 64)
     assert batch["maps"].shape == (4, 3, 64, 64)
@@ -98,11 +98,11 @@ def test_the_score_is_the_best_f1_of_the_peaks():
     assert best_f1_of_maps(centre, truth, spacing=0.5) == pytest.approx({"score": 0.8, "threshold": 0.8})
 
 
-def test_nothing_found_scores_nothing():
+def test_the_score_without_peaks_is_zero():
     assert best_f1_of_maps(np.zeros((2, 20, 20), np.float32), crops([[4, 4]], [0]), spacing=0.5)["score"] == 0.0
 
 
-def test_a_network_that_says_the_truth_loses_less_than_one_that_does_not(bank):
+def test_the_loss_is_small_for_the_right_maps_and_large_for_their_opposite(bank):
     held_out = simulate_crops(bank, 2, size=64, diameter_px=CROP.diameter_px, settings=CROP.simulation, rng=generator(1))
     task = UNetTask(AttentionUNet(2, 3, maps=3), CROP, held_out)
     maps = target_maps(held_out, centre_radius=CROP.centre_radius)
