@@ -63,11 +63,11 @@ def test_losses_of_unequal_shares_of_a_batch_average_to_that_of_the_whole():
 
 def test_particles_in_excess_of_the_queries_stay_unmatched():
     boxes = torch.rand(1, 3, 4, generator=torch.Generator().manual_seed(0))
-    wanted = torch.rand(7, 4, generator=torch.Generator().manual_seed(1))
-    [(queries, chosen)] = match_queries(torch.zeros(1, 3, 2), boxes, [wanted])
+    expected = torch.rand(7, 4, generator=torch.Generator().manual_seed(1))
+    [(queries, chosen)] = match_queries(torch.zeros(1, 3, 2), boxes, [expected])
     assert queries.tolist() == [0, 1, 2]
     assert len(set(chosen.tolist())) == 3
-    assert torch.isfinite(DetrLoss()(DetrOutput(torch.zeros(1, 3, 2), boxes), [wanted])["loss"])
+    assert torch.isfinite(DetrLoss()(DetrOutput(torch.zeros(1, 3, 2), boxes), [expected])["loss"])
 
 
 def test_boxes_of_zero_area_give_finite_losses_and_gradients():

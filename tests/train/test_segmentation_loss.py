@@ -17,7 +17,7 @@ def inputs(golden):
 
 @pytest.mark.parametrize("kind", ["binary_target", "soft_target"])
 def test_losses_and_gradients_equal_those_of_the_published_program(golden, inputs, kind):
-    wanted = json.loads((golden / "unet_loss_expected.json").read_text())[kind]
+    expected = json.loads((golden / "unet_loss_expected.json").read_text())[kind]
     logits = inputs["pred_logits"].requires_grad_()
     target = inputs[f"target_{kind.removesuffix('_target')}"]
     loss = segmentation_loss(logits, target)
@@ -28,8 +28,8 @@ def test_losses_and_gradients_equal_those_of_the_published_program(golden, input
         "train_loss_half_sum": loss.item(),
         "grad_abs_sum": logits.grad.abs().sum().item(),
     }
-    assert found == pytest.approx({key: wanted[key] for key in found}, rel=1e-4)
-    np.testing.assert_allclose(logits.grad.flatten()[:4], wanted["grad_first4"], rtol=1e-4)
+    assert found == pytest.approx({key: expected[key] for key in found}, rel=1e-4)
+    np.testing.assert_allclose(logits.grad.flatten()[:4], expected["grad_first4"], rtol=1e-4)
 
 
 def test_an_empty_map_for_an_empty_target_has_no_loss():

@@ -150,8 +150,8 @@ def test_the_command_writes_the_table(tmp_path, model, words, expected):
         rows = list(csv.DictReader(file))
     column, count = expected
     assert len(rows) == count
-    wanted = {"stage": {"U-Net", "+ instances", "+ post-processing"}, "input": {"denoised", "raw"}}
-    assert {row[column] for row in rows} == wanted[column]
+    expected = {"stage": {"U-Net", "+ instances", "+ post-processing"}, "input": {"denoised", "raw"}}
+    assert {row[column] for row in rows} == expected[column]
     assert all(0 <= float(row["F1"]) <= 1 for row in rows)
     assert (tmp_path / "table.md").read_text() in result.output
 

@@ -17,8 +17,8 @@ def drawn(count=64, size=8):
 
 def test_images_and_targets_are_rotated_and_flipped_alike_in_all_eight_ways():
     images, targets, generator = drawn()
-    turned, wanted = augment(images.clone(), targets.clone(), settings=NOTHING, generator=generator)
-    torch.testing.assert_close(wanted[:, :1], turned, atol=1e-5, rtol=1e-4)
+    turned, expected = augment(images.clone(), targets.clone(), settings=NOTHING, generator=generator)
+    torch.testing.assert_close(expected[:, :1], turned, atol=1e-5, rtol=1e-4)
     ways = [images, images.flip(2), images.flip(3), images.flip(2, 3)]
     ways += [way.transpose(2, 3) for way in ways]
     same = torch.stack([(way - turned).abs().amax(dim=(1, 2, 3)) < 1e-4 for way in ways])
@@ -29,8 +29,8 @@ def test_images_and_targets_are_rotated_and_flipped_alike_in_all_eight_ways():
 def test_targets_are_zero_in_streaked_borders():
     images, targets, generator = drawn(size=20)
     settings = replace(NOTHING, border_rate=1.0, border=(0.2, 0.2))
-    streaked, wanted = augment(images, targets + 10, settings=settings, generator=generator)
-    empty = (wanted == 0).all(1)
+    streaked, expected = augment(images, targets + 10, settings=settings, generator=generator)
+    empty = (expected == 0).all(1)
     assert empty.flatten(1).sum(1).tolist() == [4 * 20] * len(images)
     for image, mask in zip(streaked[:, 0], empty, strict=True):
         strip = image[mask].reshape(4, 20) if mask.all(1).any() else image.T[mask.T].reshape(4, 20)

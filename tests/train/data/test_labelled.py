@@ -172,9 +172,9 @@ def test_maps_match_the_particles_at_every_scale(folder):
     )
     crops, _ = data.crops(16, np.random.default_rng(0))
     assert len(crops.diameter_px.unique()) == 4
-    shown = ((crops.xy >= 1) & (crops.xy <= 30)).all(1)
-    columns, rows = crops.xy[shown].round().long().T
-    centre = crops.pixels[crops.image[shown], rows, columns]
+    visible = ((crops.xy >= 1) & (crops.xy <= 30)).all(1)
+    columns, rows = crops.xy[visible].round().long().T
+    centre = crops.pixels[crops.image[visible], rows, columns]
     assert len(centre) > 20
     assert centre.max() < -1 < -0.3 < crops.pixels.mean()
 
@@ -258,16 +258,16 @@ def test_the_loss_ignores_pixels_where_maps_are_unknown():
         structure_bank(random_structures(2, seed=3)), 1, size=32, diameter_px=(8, 8), rng=np.random.default_rng(1)
     )
     task = UNetTask(AttentionUNet(2, 2, maps=3), CROP, held_out)
-    wanted, known = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
-    wanted[..., :4, :4] = 1
+    expected, known = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    expected[..., :4, :4] = 1
     known[..., 4:, 4:] = 0
     logits = torch.zeros(1, 3, 8, 8, requires_grad=True)
-    losses = task.losses(lambda _: logits, {"images": wanted[:, :1], "maps": wanted, "known": known})
+    losses = task.losses(lambda _: logits, {"images": expected[:, :1], "maps": expected, "known": known})
     losses["loss"].backward()
     gradient = logits.grad
     assert gradient is not None
     assert (gradient[..., 4:, 4:] == 0).all()
     assert (gradient[..., :4, :4] < 0).all()
     assert (gradient[..., 4:, :4] > 0).all()
-    nothing = task.losses(lambda _: logits, {"images": wanted[:, :1], "maps": wanted, "known": torch.zeros(1, 3, 8, 8)})
+    nothing = task.losses(lambda _: logits, {"images": expected[:, :1], "maps": expected, "known": torch.zeros(1, 3, 8, 8)})
     assert nothing["loss"].item() == 0

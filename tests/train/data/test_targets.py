@@ -14,12 +14,12 @@ def picks(*xy, diameter=4.0, shape=(7, 9), **more):
 
 
 def test_a_disc_holds_the_pixels_whose_centres_are_within_the_radius():
-    wanted = np.zeros((7, 9), np.float32)
-    wanted[2, 6] = wanted[4, 6] = wanted[3, 4:9] = wanted[1, 6] = wanted[5, 6] = 1
-    wanted[2, 5:8] = wanted[4, 5:8] = 1
+    expected = np.zeros((7, 9), np.float32)
+    expected[2, 6] = expected[4, 6] = expected[3, 4:9] = expected[1, 6] = expected[5, 6] = 1
+    expected[2, 5:8] = expected[4, 5:8] = 1
     mask = disc_mask(picks((6, 3)))
     assert mask.dtype == np.float32
-    np.testing.assert_array_equal(mask, wanted)
+    np.testing.assert_array_equal(mask, expected)
 
 
 def test_a_disc_between_pixels_fills_the_pixels_around_it():
@@ -84,8 +84,8 @@ def test_a_mask_of_five_hundred_particles_equals_that_from_nearest_distances(rng
     mask = disc_mask(picks(*centres, diameter=11.0, shape=(256, 256)), edge=edge)
     rows, columns = np.mgrid[:256, :256]
     distance, _ = cKDTree(centres).query(np.stack([columns, rows], axis=-1))
-    wanted = distance <= 5.5 if edge == 0 else np.clip((5.5 - distance) / edge + 0.5, 0, 1)
-    np.testing.assert_allclose(mask, wanted, atol=1e-6)
+    expected = distance <= 5.5 if edge == 0 else np.clip((5.5 - distance) / edge + 0.5, 0, 1)
+    np.testing.assert_allclose(mask, expected, atol=1e-6)
 
 
 def test_an_unknown_diameter_or_shape_raises():

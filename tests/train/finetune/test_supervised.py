@@ -107,15 +107,15 @@ def test_partial_labels_do_not_train_the_other_particles_as_background(finetuned
     for labels in ("partial", "complete"):
         finetune_unet(labelled(*some), replace(settings, labels=labels), tmp_path / labels)
         weights[labels] = tmp_path / labels / "tuned.safetensors"
-    chance = {name: float(np.median(found_at(path, micrographs[0], others))) for name, path in weights.items()}
-    assert chance["partial"] > chance["start"]
-    assert chance["partial"] > 1.4 * chance["complete"]
+    score = {name: float(np.median(found_at(path, micrographs[0], others))) for name, path in weights.items()}
+    assert score["partial"] > score["start"]
+    assert score["partial"] > 1.4 * score["complete"]
 
 
 def test_wrong_labels_leave_the_initial_weights_in_place(finetuned, micrographs, tmp_path):
     rng = np.random.default_rng(5)
-    learnt, (aside,) = split(micrographs, share=0.25, seed=0)
-    wrong = [with_labels(one, rng.uniform(10, SIDE - 10, (60, 2))) for one in learnt]
+    training, (aside,) = split(micrographs, share=0.25, seed=0)
+    wrong = [with_labels(one, rng.uniform(10, SIDE - 10, (60, 2))) for one in training]
     settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=10, validate_every=10))
     outcome = finetune_unet(labelled(*sorted([*wrong, aside], key=lambda one: one.source.name)), settings, tmp_path)
     assert not outcome.better
@@ -158,9 +158,9 @@ def test_a_single_micrograph_is_split_into_halves(micrographs):
 
 def test_held_out_micrographs_have_particles_and_depend_on_the_seed(micrographs):
     empty = [with_labels(one, np.zeros((0, 2))) for one in micrographs[1:]]
-    learnt, aside = split([*empty, micrographs[0]], share=0.9, seed=3)
+    training, aside = split([*empty, micrographs[0]], share=0.9, seed=3)
     assert [one.source.name for one in aside] == ["a.mrc"]
-    assert len(learnt) == 3
+    assert len(training) == 3
     chosen = {split(micrographs, share=0.01, seed=seed)[1][0].source.name for seed in range(20)}
     assert len(chosen) > 1
 
@@ -204,9 +204,9 @@ def test_scores_are_calibrated_on_the_other_half_of_the_micrograph():
 def test_training_micrographs_take_part_in_the_calibration():
     # All logits 0. Held out: one of two is right on each side. Training: 6 of 6. Each half is fitted to 7 of 8, all to 8 of 10.
     aside = picks([[20, 20], [20, 40], [80, 20], [80, 40]], np.full(4, 0.5, np.float32))
-    learnt = picks([[x, 50] for x in (10, 20, 30, 60, 70, 80)], np.full(6, 0.5, np.float32))
+    training = picks([[x, 50] for x in (10, 20, 30, 60, 70, 80)], np.full(6, 0.5, np.float32))
     right = np.array([1, 0, 1, 0], float)
-    (scored,), line = cross_calibrate([aside], [right], border=0.0, training=[(learnt, np.ones(6))])
+    (scored,), line = cross_calibrate([aside], [right], border=0.0, training=[(training, np.ones(6))])
     np.testing.assert_allclose(scored.scores, 7 / 8, atol=1e-3)
     assert expit(line[1]) == pytest.approx(8 / 10, abs=1e-3)
 

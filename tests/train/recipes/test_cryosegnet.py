@@ -38,7 +38,7 @@ SMALL = {"width": 4, "levels": 3, "side": 128, "epochs": None, "accelerator": "c
 LOOP = {"steps": 60, "validate_every": 20, "batch": 3, "learning_rate": 0.01, "tensorboard": False}
 
 
-def page(rng, *shape_hw: int) -> MaskExample:
+def random_example(rng, *shape_hw: int) -> MaskExample:
     image = rng.integers(0, 256, shape_hw, dtype=np.uint8)
     return MaskExample(image, (image > 200).astype(np.uint8), np.zeros((0, 2)), 9.0)
 
@@ -66,14 +66,14 @@ def test_training_on_easy_micrographs_gives_weights_that_pick(tmp_path):
     assert (card.settings, len(card.data["seen"]), len(card.data["held_out"])) == ({"width": 4, "levels": 3, "maps": 1}, 6, 2)
 
     unseen = simulate_micrograph(seed=9, size=320, pixel_size=4.0, settings=SimulationSettings(**_ranges(EASY)))
-    shown = SegnetSettings(weights=None, side=128)
+    as_trained = SegnetSettings(weights=None, side=128)
     (made,) = prepare_examples(
-        [LazyExample("unseen", 0, lambda: (unseen.micrograph, unseen.truth))], shown, folder=tmp_path, fabric=ALONE
+        [LazyExample("unseen", 0, lambda: (unseen.micrograph, unseen.truth))], as_trained, folder=tmp_path, fabric=ALONE
     )
     truth = read_example(made[1])
     with torch.inference_mode():
-        said = load(tmp_path / WEIGHTS)(collate([truth])["images"].float() / 255)[0, 0].sigmoid().numpy()
-    assert np.corrcoef(said.ravel(), truth.mask.ravel())[0, 1] > 0.5
+        predicted = load(tmp_path / WEIGHTS)(collate([truth])["images"].float() / 255)[0, 0].sigmoid().numpy()
+    assert np.corrcoef(predicted.ravel(), truth.mask.ravel())[0, 1] > 0.5
 
     settings = {**load_preset("segnet", "paper"), "weights": str(tmp_path / WEIGHTS), "side": 128}
     without_sam = {"instances": "watershed", "rules": "robust", "threshold": 0.5}
@@ -81,7 +81,7 @@ def test_training_on_easy_micrographs_gives_weights_that_pick(tmp_path):
     near = np.linalg.norm(picks.xy[:, None] - unseen.truth.xy[None], axis=-1).min(axis=1, initial=np.inf)
     radius = unseen.truth.diameter_px / 2
     assert len(picks) >= 3
-    assert (near < radius).mean() > 0.5, "of all the image less than a quarter is within half a diameter of a particle"
+    assert (near < radius).mean() > 0.5, "less than a quarter of the image is within half a diameter of a particle"
 
 
 def _ranges(preset):
@@ -128,9 +128,9 @@ def test_examples_are_prepared_once_and_unreadable_micrographs_are_logged(tmp_pa
 
 def test_each_epoch_uses_every_example_once_and_reads_only_one_batch_at_a_time(monkeypatch, rng):
     read = []
-    monkeypatch.setattr(cryosegnet_examples, "read_example", lambda path: read.append(path) or page(rng, 8, 8))
-    pages = MaskBatches([Path(str(number)) for number in range(20_000)], seed=0)
-    next(pages.batches(5, 6, count=8, rank=0, world=1))
+    monkeypatch.setattr(cryosegnet_examples, "read_example", lambda path: read.append(path) or random_example(rng, 8, 8))
+    batches = MaskBatches([Path(str(number)) for number in range(20_000)], seed=0)
+    next(batches.batches(5, 6, count=8, rank=0, world=1))
     assert len(read) == 8
     few = MaskBatches([Path(str(number)) for number in range(12)], seed=0)
     for epoch in (0, 1):
@@ -141,7 +141,7 @@ def test_each_epoch_uses_every_example_once_and_reads_only_one_batch_at_a_time(m
 
 
 def test_images_of_different_shapes_are_padded_to_one_shape(rng):
-    batch = collate([page(rng, 8, 6), page(rng, 5, 9)])
+    batch = collate([random_example(rng, 8, 6), random_example(rng, 5, 9)])
     assert batch["images"].shape == batch["masks"].shape == (2, 1, 8, 9)
     assert not batch["images"][0, 0, :, 6:].any()
     assert not batch["masks"][1, 0, 5:].any()

@@ -56,8 +56,8 @@ def test_weights_of_a_short_training_can_be_used_by_the_picker(tmp_path):
 def test_a_run_reports_early_stopping_and_resumes_only_with_the_same_settings(tmp_path):
     out = ["--out", str(tmp_path)]
     patient = [*SHORT, "loop.steps=40", "loop.validate_every=1", "loop.patience=1", "loop.learning_rate=0"]
-    told = train("unet", "simulate", *SMALL, *patient, *out)
-    assert "stopped early at step 2: 1 validations were no better than the best" in told
+    output = train("unet", "simulate", *SMALL, *patient, *out)
+    assert "stopped early at step 2: 1 validations were no better than the best" in output
     assert "going on from step 2" in train("unet", "simulate", *SMALL, *patient, *out)
     with pytest.raises(SettingError, match=r"other settings \(loop.batch: 4 became 2\)"):
         train("unet", "simulate", *SMALL, *patient, "loop.batch=2", *out)

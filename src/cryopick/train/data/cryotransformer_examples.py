@@ -76,12 +76,12 @@ def prepare_example(
     micrograph: Micrograph, truth: Picks, *, chain: PublishedChain, denoised: bool, size: InputSize
 ) -> BoxExample:
     """Prepare a micrograph as for picking: run it through the denoising chain, unless it is `denoised`, and resize it."""
-    shown = chain_picture(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
-    height, width = shown.grey.shape
+    denoised_image = chain_picture(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
+    height, width = denoised_image.grey.shape
     fitted = fitted_hw((height, width), short_side=size.short_side, long_side=size.long_side)
-    small = resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted)
+    small = resized(torch.from_numpy(np.ascontiguousarray(denoised_image.grey)), fitted)
     fit = PixelMap.resize((width / fitted[1], height / fitted[0]))
-    return BoxExample(small, shown.answer_to_home.then(fit), truth)
+    return BoxExample(small, denoised_image.answer_to_home.then(fit), truth)
 
 
 def prepare_examples(

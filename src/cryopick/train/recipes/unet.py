@@ -181,8 +181,8 @@ def training_structures(settings: UNetTraining, device: torch.device) -> tuple[S
     folders = (given,) if isinstance(given, str) else given
     files = [read_structure(path) for folder in folders for path in structure_paths(folder)]
     if files:
-        wanted = settings.file_share / (1 - settings.file_share) * len(structures)
-        structures += files * max(1, round(wanted / len(files)))
+        repeated = settings.file_share / (1 - settings.file_share) * len(structures)
+        structures += files * max(1, round(repeated / len(files)))
         names += [structure.name for structure in files]
     return structure_bank(structures, device=device), names
 

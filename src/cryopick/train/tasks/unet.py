@@ -133,9 +133,9 @@ def best_f1_of_maps(centre: NDArray[np.float32], crops: Crops, *, spacing: float
 
     Returns `score` and `threshold`. `spacing` is in diameters.
     """
-    shown = inside(crops.xy.cpu().numpy(), (centre.shape[1], centre.shape[2]))
-    peaks = evaluate_peaks(centre, crops, spacing=spacing, threshold=0.02, among=shown)
-    return best_f1_of_scores(*peaks, total=int(shown.sum()))
+    visible = inside(crops.xy.cpu().numpy(), (centre.shape[1], centre.shape[2]))
+    peaks = evaluate_peaks(centre, crops, spacing=spacing, threshold=0.02, among=visible)
+    return best_f1_of_scores(*peaks, total=int(visible.sum()))
 
 
 def best_f1_of_scores(scores: NDArray[np.float32], true: NDArray[np.bool_], *, total: int) -> dict[str, float]:
