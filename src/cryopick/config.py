@@ -63,7 +63,8 @@ def _problem(settings: type[Any], given: Any, message: str) -> str:
             value = value[int(part)]
     words = [word for one in (kind, *get_args(kind)) if get_origin(one) is Literal for word in get_args(one)]
     if words:
-        return f"{path} must be one of {', '.join(map(str, words))}, got {value!r}{nearest(str(value), map(str, words))}"
+        hint = nearest(str(value), map(str, words)).removesuffix(".")
+        return f"{path} must be one of {', '.join(map(str, words))}, got {value!r}{hint}"
     expected = re.match(r"Expected `([^`]+)`, got", message)
     if expected is None:
         return f"{path}: {message[: place.start()]}"
@@ -81,7 +82,7 @@ def _completed(settings: type[Any], given: Mapping[str, Any], *, subject: str = 
         if key not in known:
             whose = f"{subject} has no setting" if subject else "unknown setting"
             offered = ", ".join(f"{prefix}{name}" for name in known)
-            raise SettingError(f"{whose} '{prefix}{key}'{nearest(str(key), known)}. Settings: {offered}")
+            raise SettingError(f"{whose} '{prefix}{key}'{nearest(str(key), known)} Settings: {offered}")
         nested = next((kind for kind in get_args(hints[key] | None) if is_dataclass(kind)), None)
         if isinstance(nested, type) and isinstance(value, Mapping):
             merged = _merged(_default(known[key]), value)
@@ -161,6 +162,6 @@ def load_preset(namespace: str, name: str) -> dict[str, Any]:
     known = preset_names(namespace)
     if name not in known:
         offered = f"Presets: {', '.join(known)}, or a YAML file" if known else "It has none; give a YAML file"
-        raise SettingError(f"{namespace} has no preset {name!r}{nearest(name, known)}. {offered}")
+        raise SettingError(f"{namespace} has no preset {name!r}{nearest(name, known)} {offered}")
     text = files("cryopick").joinpath("presets", namespace, f"{name}.yaml").read_text(encoding="utf-8")
     return dict(_read_yaml(text) or {})

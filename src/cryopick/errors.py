@@ -30,8 +30,8 @@ class NameMatchError(CryopickError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """``; did you mean 'NAME'?`` where one of the names resembles a mistyped one, else nothing."""
+    """The end of a sentence about a mistyped name: ``; did you mean 'NAME'?`` where one of the names resembles it, else a full stop."""
     from difflib import get_close_matches
 
     found = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    return f"; did you mean {found[0]!r}?" if found else "."

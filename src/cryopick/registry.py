@@ -47,7 +47,7 @@ class Registry(Generic[T]):
             return cast(T, getattr(import_module(module), attribute))
         if name not in self._plugins:
             offered = ", ".join(self.names)
-            raise SettingError(f"no {self.kind} {name!r}{nearest(name, self.names)}. Available: {offered}")
+            raise SettingError(f"no {self.kind} {name!r}{nearest(name, self.names)} Available: {offered}")
         plugin = self._plugins[name]
         try:
             return cast(T, plugin.load())
