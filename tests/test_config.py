@@ -80,10 +80,10 @@ def test_settings_by_name_are_filled_one_by_one():
 
 @pytest.mark.parametrize("layer", [{"inner": {"widht": 4}}, {"other": {"widht": 4}}])
 def test_an_unknown_nested_setting_is_named(layer):
-    with pytest.raises(
-        SettingError,
-        match=r"unknown setting '(inner|other)\.widht'; did you mean 'width'\? Settings: (inner|other)\.width, (inner|other)\.depth",
-    ):
+    message = (
+        r"unknown setting '(inner|other)\.widht'; did you mean 'width'\? Settings: (inner|other)\.width, (inner|other)\.depth"
+    )
+    with pytest.raises(SettingError, match=message):
         resolve(Wide, layer)
 
 

@@ -20,7 +20,7 @@ def test_getting_an_entry_imports_its_module_and_listing_does_not():
 
 def test_an_unknown_name_lists_the_known_ones():
     table: Registry[object] = Registry("picker", {"log": "a:B", "template": "a:C"})
-    with pytest.raises(SettingError, match="no picker 'yolo'. Available: log, template"):
+    with pytest.raises(SettingError, match=r"no picker 'yolo'\. Available: log, template"):
         table.get("yolo")
 
 

@@ -30,7 +30,7 @@ class NameMatchError(CryopickError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence about a mistyped name: ``; did you mean 'NAME'?`` where one of the names resembles it, else a full stop."""
+    """The end of a sentence about an unknown name: ``; did you mean 'NAME'?`` where one is similar, else a full stop."""
     from difflib import get_close_matches
 
     found = get_close_matches(name, list(names), n=1)
