@@ -12,7 +12,7 @@ from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 from cryopick.models.weights import load, read_card
 from cryopick.pickers import picker
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.cryosegnet import CryoSegNetSettings
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.data import cryosegnet_examples
@@ -66,7 +66,7 @@ def test_training_on_easy_micrographs_gives_weights_that_pick(tmp_path):
     assert (card.settings, len(card.data["seen"]), len(card.data["held_out"])) == ({"width": 4, "levels": 3, "maps": 1}, 6, 2)
 
     unseen = simulate_micrograph(seed=9, size=320, pixel_size=4.0, settings=SimulationSettings(**_ranges(EASY)))
-    as_trained = SegnetSettings(weights=None, side=128)
+    as_trained = CryoSegNetSettings(weights=None, side=128)
     (made,) = prepare_examples(
         [LazyExample("unseen", 0, lambda: (unseen.micrograph, unseen.truth))], as_trained, folder=tmp_path, fabric=ALONE
     )
@@ -75,9 +75,9 @@ def test_training_on_easy_micrographs_gives_weights_that_pick(tmp_path):
         predicted = load(tmp_path / WEIGHTS)(collate([truth])["images"].float() / 255)[0, 0].sigmoid().numpy()
     assert np.corrcoef(predicted.ravel(), truth.mask.ravel())[0, 1] > 0.5
 
-    settings = {**load_preset("segnet", "paper"), "weights": str(tmp_path / WEIGHTS), "side": 128}
+    settings = {"weights": str(tmp_path / WEIGHTS), "side": 128}
     without_sam = {"instances": "watershed", "rules": "robust", "threshold": 0.5}
-    picks = picker("segnet", settings={**settings, **without_sam}).pick(unseen.micrograph, diameter=unseen.truth.diameter)
+    picks = picker("cryosegnet", settings={**settings, **without_sam}).pick(unseen.micrograph, diameter=unseen.truth.diameter)
     near = np.linalg.norm(picks.xy[:, None] - unseen.truth.xy[None], axis=-1).min(axis=1, initial=np.inf)
     radius = unseen.truth.diameter_px / 2
     assert len(picks) >= 3
@@ -95,7 +95,7 @@ def test_masks_have_discs_at_the_labels_as_published(tmp_path):
     truth = Picks("m", [(100.0, 60.0)], None, 40.0, (256, 256))
     (made,) = prepare_examples(
         [LazyExample("m", 0, lambda: (Micrograph(pixels, None, "m"), truth))],
-        SegnetSettings(weights=None, side=128),
+        CryoSegNetSettings(weights=None, side=128),
         folder=tmp_path,
         fabric=ALONE,
     )
@@ -120,7 +120,7 @@ def test_examples_are_prepared_once_and_unreadable_micrographs_are_logged(tmp_pa
 
     micrographs = [LazyExample(name, 0, lambda name=name: load(name)) for name in ("a.mrc", "bad.mrc", "c.mrc")]
     for _ in range(2):
-        made = prepare_examples(micrographs, SegnetSettings(weights=None, side=64), folder=tmp_path, fabric=ALONE)
+        made = prepare_examples(micrographs, CryoSegNetSettings(weights=None, side=64), folder=tmp_path, fabric=ALONE)
         assert [name for name, _ in made] == ["a.mrc", "c.mrc"]
     assert sorted(loads) == ["a.mrc", "bad.mrc", "bad.mrc", "c.mrc"]
     assert "skipped bad.mrc: is cut" in caplog.text

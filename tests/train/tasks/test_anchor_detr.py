@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cryopick.models.anchor_detr import AnchorDetr
-from cryopick.pickers.detr import Trained
+from cryopick.pickers.detr import DetrScale
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.simulate.settings import SimulationSettings
@@ -137,7 +137,7 @@ def test_the_network_overfits_four_simulated_crops():
     crop = replace(CROP, augmentation=CLEAR)
     torch.manual_seed(0)
     model = AnchorDetr(width=32, feedforward=64, encoder=1, decoder=2, channels=(8, 16, 32, 32))
-    task = AnchorDetrTask(model, crop, images, Trained(tile=64, margin=8))
+    task = AnchorDetrTask(model, crop, images, DetrScale(tile=64, margin=8))
     batch = box_batch(images, crop, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(batch["images"], standardised(images), atol=1e-4, rtol=0)
     assert torch.equal(batch["maps"], target_maps(images, centre_radius=crop.centre_radius))

@@ -92,7 +92,7 @@ def test_a_killed_run_resumes_to_identical_weights_which_pick(tmp_path, coco):
     assert card.input == {"short_side": SIDE, "long_side": SIDE}
     assert card.data == {"seen": ["3 micrographs of coco"], "held_out": ["1 micrographs of coco"]}
     settings = {"weights": str(tmp_path / "whole" / WEIGHTS), "denoised": True, "threshold": 0.0}
-    picks = picker("transformer", settings=settings).pick(read_micrograph(tmp_path / "raw" / "m0.png"))
+    picks = picker("cryotransformer", settings=settings).pick(read_micrograph(tmp_path / "raw" / "m0.png"))
     assert 0 < len(picks) <= TINY["queries"]
 
 

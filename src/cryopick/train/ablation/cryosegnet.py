@@ -13,9 +13,8 @@ from cryopick.detection.detections import Detections, to_picks
 from cryopick.errors import SettingError
 from cryopick.evaluate.metrics import evaluate_picks
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
+from cryopick.pickers.cryosegnet import CryoSegNetPicker, CryoSegNetSettings
 from cryopick.pickers.diagnostics import Stages
-from cryopick.pickers.unet import SegnetPicker
-from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.train.ablation.table import Row, TableLayout
 from cryopick.train.ablation.variants import Ablation, AblationStudy, Variant, million_parameters
 from cryopick.train.data.splits import DiskSettings, load_split
@@ -44,7 +43,9 @@ class CryoSegNetAblation:
     gates: tuple[bool, ...] = (True, False)
     simulated: SimulatedSet = field(default_factory=SimulatedSet)
     training: CryoSegNetTraining = field(default_factory=CryoSegNetTraining)
-    picker: SegnetSettings = field(default_factory=lambda: SegnetSettings(instances="watershed"))
+    picker: CryoSegNetSettings = field(
+        default_factory=lambda: CryoSegNetSettings(instances="watershed", prompts="map", rules="robust", threshold=0.5)
+    )
 
     def __post_init__(self) -> None:
         if not (self.levels and self.gates):
@@ -85,7 +86,7 @@ def _variant(settings: CryoSegNetAblation, disk: DiskSettings, levels: int, gate
     return Variant(name, partial(prepare_cryosegnet, training), partial(_evaluate, training, disk, settings.picker))
 
 
-def _evaluate(training: CryoSegNetTraining, disk: DiskSettings, picker: SegnetSettings, folder: Path) -> list[Row]:
+def _evaluate(training: CryoSegNetTraining, disk: DiskSettings, picker: CryoSegNetSettings, folder: Path) -> list[Row]:
     """Precision, recall and F1 of each stage on the held-out micrographs, one to one within half a diameter."""
     held_out = load_split(disk, seed=training.loop.seed).held_out
     settings = replace(
@@ -94,9 +95,9 @@ def _evaluate(training: CryoSegNetTraining, disk: DiskSettings, picker: SegnetSe
         side=training.side,
         aspect=training.aspect,
         denoised=training.denoised,
-        denoise=training.denoise,
+        chain=training.picker_settings.chain,
     )
-    found = _picks_of_stages(SegnetPicker(settings), held_out, level=settings.level)
+    found = _picks_of_stages(CryoSegNetPicker(settings), held_out, level=settings.level)
     millions = million_parameters(folder)
     dice = max(read_table(folder / LOG)["dice_score"])
     rows: list[Row] = []
@@ -114,7 +115,7 @@ def _evaluate(training: CryoSegNetTraining, disk: DiskSettings, picker: SegnetSe
     return rows
 
 
-def _picks_of_stages(picker: SegnetPicker, held_out: Sequence[LabelledMicrograph], *, level: float) -> list[list[Picks]]:
+def _picks_of_stages(picker: CryoSegNetPicker, held_out: Sequence[LabelledMicrograph], *, level: float) -> list[list[Picks]]:
     """Picks of each stage, of all held-out micrographs."""
     found: list[list[Picks]] = [[], [], []]
     for one in held_out:

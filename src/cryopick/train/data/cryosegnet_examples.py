@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from cryopick.errors import CryopickError
 from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
-from cryopick.pickers.cryosegnet import denoised
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.cryosegnet import CryoSegNetSettings, denoised
 from cryopick.simulate.micrograph import micrograph_name, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.data.cache import file_identity, keyed_path
@@ -85,7 +84,7 @@ def simulated_examples(count: int, settings: SimulationSettings, *, seed: int, s
 
 
 def prepare_examples(
-    micrographs: Sequence[LazyExample], settings: SegnetSettings, *, folder: Path, fabric: Any
+    micrographs: Sequence[LazyExample], settings: CryoSegNetSettings, *, folder: Path, fabric: Any
 ) -> list[tuple[str, Path]]:
     """Write an example file for each micrograph; returns names and files in their order.
 
@@ -134,7 +133,7 @@ def collate(examples: Sequence[MaskExample]) -> Batch:
     return {"images": stacked([each.image for each in examples]), "masks": stacked([each.mask for each in examples])}
 
 
-def _write(labelled: LazyExample, path: Path, settings: SegnetSettings) -> Skipped | None:
+def _write(labelled: LazyExample, path: Path, settings: CryoSegNetSettings) -> Skipped | None:
     from safetensors.numpy import save_file
 
     try:

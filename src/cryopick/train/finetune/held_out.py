@@ -15,8 +15,7 @@ from cryopick.evaluate.counts import Counts
 from cryopick.evaluate.matching import neighbours, true_by_score
 from cryopick.evaluate.metrics import evaluate_picks
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
-from cryopick.pickers.unet import SegnetPicker
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.unet import UNetPicker, UNetSettings
 from cryopick.train.calibration import fit_platt
 from cryopick.train.data.labelled import UNKNOWN_DIAMETER
 from cryopick.types import Picks
@@ -25,7 +24,7 @@ MIN_SCORE = 0.005
 """Lowest score of the picks that are compared and calibrated."""
 SCORE_EPSILON = 1e-7
 """Scores are clipped this far from 0 and 1, to which float32 may round them."""
-THRESHOLD = SegnetSettings().threshold
+THRESHOLD = UNetSettings().threshold
 BOTH_HALVES = -1
 """Marks a pick that takes part in the calibration of both halves (0 and 1) of the held-out micrographs."""
 Calibration = tuple[float, float]
@@ -60,7 +59,7 @@ def pick_micrographs(
     weights: Path, micrographs: Sequence[LabelledMicrograph], *, particles: Literal["dark", "light"] = "dark"
 ) -> list[Picks]:
     """Pick each micrograph with these weights and the labels' diameter; returns all picks that score `MIN_SCORE` or more."""
-    picker = SegnetPicker(SegnetSettings(weights=str(weights), threshold=MIN_SCORE, particles=particles))
+    picker = UNetPicker(UNetSettings(weights=str(weights), threshold=MIN_SCORE, particles=particles))
     return [picker.pick(one.source.read(), diameter=one.truth.diameter) for one in micrographs]
 
 

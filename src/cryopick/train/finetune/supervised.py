@@ -89,7 +89,7 @@ class FinetuneSettings:
     loop : settings of the optimisation.
     """
 
-    weights: str = "segnet"
+    weights: str = "unet"
     labels: Literal["complete", "partial"] = "complete"
     ignore_threshold: float = 0.6
     label_threshold: float = 0.8

@@ -10,7 +10,7 @@ from cryopick import __version__
 from cryopick.errors import SettingError
 from cryopick.models.anchor_detr import ANCHOR, AnchorDetr
 from cryopick.models.weights import Card
-from cryopick.pickers.detr import TILED, Trained
+from cryopick.pickers.detr import ARCHITECTURE, DetrScale
 from cryopick.simulate.crops import random_structures, structure_bank
 from cryopick.train.calibration import fit_platt
 from cryopick.train.launch import Accelerator, launch
@@ -59,9 +59,9 @@ class AnchorDetrTraining:
             raise SettingError(f"margin must be in [0, crop.size / 2), got {self.margin} with crop.size {self.crop.size}")
 
     @property
-    def trained(self) -> Trained:
+    def scale(self) -> DetrScale:
         """The input of the network as pickers have to make it, uncalibrated."""
-        return Trained(self.particle_px, self.crop.size, self.margin)
+        return DetrScale(self.particle_px, self.crop.size, self.margin)
 
     @property
     def held_out_side(self) -> int:
@@ -86,7 +86,7 @@ def prepare_anchor_detr(settings: AnchorDetrTraining, out: Path) -> TrainingRun:
         seed=seed,
         stream="held out",
     )
-    task = AnchorDetrTask(model, settings.crop, held_out, settings.trained)
+    task = AnchorDetrTask(model, settings.crop, held_out, settings.scale)
     data = SimulatedBoxes(bank, settings.crop, seed=seed)
 
     def describe(model: nn.Module, best: float) -> Card:
@@ -97,13 +97,13 @@ def prepare_anchor_detr(settings: AnchorDetrTraining, out: Path) -> TrainingRun:
 
 
 def _card(settings: AnchorDetrTraining, best: float, calibration: tuple[float, float]) -> Card:
-    trained = Trained(settings.particle_px, settings.crop.size, settings.margin, calibration)
+    scale = DetrScale(settings.particle_px, settings.crop.size, settings.margin, calibration)
     return Card(
-        TILED,
+        ARCHITECTURE,
         {name: getattr(settings, name) for name in ("particle_px", "width", "encoder", "decoder")},
         source=f"cryopick {__version__} train detr simulate",
         licence="MIT",
-        input=asdict(trained),
+        input=asdict(scale),
         data={"seen": [f"{settings.structures} random proteins, simulated"], "held_out": ["random proteins of another seed"]},
         metrics={"f1_held_out": round(best, 4)},
         notes=f"steps {settings.loop.steps}, batch {settings.loop.batch}; crop {asdict(settings.crop)}",

@@ -17,9 +17,9 @@ from cryopick.evaluate.counts import Counts
 from cryopick.evaluate.matching import match_points
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card
-from cryopick.pickers.unet import ARCHITECTURE
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.cryosegnet import ARCHITECTURE, CryoSegNetSettings
 from cryopick.preprocess.denoise import DenoiseSettings
+from cryopick.preprocess.published import PublishedChain
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.data.cryosegnet_examples import (
     MaskBatches,
@@ -96,9 +96,11 @@ class CryoSegNetTraining:
             raise SettingError("cryosegnet trains on dark particles and on whole labelled micrographs only; use unet for others")
 
     @property
-    def picker_settings(self) -> SegnetSettings:
+    def picker_settings(self) -> CryoSegNetSettings:
         """Settings with which the picker prepares micrographs in the same way."""
-        return SegnetSettings(weights=None, side=self.side, aspect=self.aspect, denoised=self.denoised, denoise=self.denoise)
+        return CryoSegNetSettings(
+            side=self.side, aspect=self.aspect, denoised=self.denoised, chain=PublishedChain(denoise=self.denoise)
+        )
 
 
 class CryoSegNetTask:

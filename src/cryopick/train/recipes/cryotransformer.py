@@ -15,8 +15,7 @@ from cryopick.models.checkpoints import read_state
 from cryopick.models.detr import Detr
 from cryopick.models.resnet import Depth
 from cryopick.models.weights import Card, fit
-from cryopick.pickers.cryotransformer import InputSize
-from cryopick.pickers.detr import PAPER
+from cryopick.pickers.cryotransformer import ARCHITECTURE, InputSize
 from cryopick.preprocess.published import PublishedChain
 from cryopick.train.data.cryotransformer_examples import prepare_examples
 from cryopick.train.data.detr_augment import DetrAugmentation
@@ -125,7 +124,7 @@ def prepare_cryotransformer(settings: CryoTransformerTraining, out: Path) -> Tra
 
 def _card(settings: CryoTransformerTraining, data: dict[str, list[str]], _: nn.Module, best: float) -> Card:
     return Card(
-        PAPER,
+        ARCHITECTURE,
         settings.network,
         source=f"cryopick {__version__} train cryotransformer",
         input=asdict(settings.size),

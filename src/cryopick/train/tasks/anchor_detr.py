@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from cryopick.coordinates import inside
 from cryopick.detection.detections import Detections
 from cryopick.models.anchor_detr import AnchorOutput
-from cryopick.pickers.detr import Found, Trained, find_particles
+from cryopick.pickers.detr import BoxCandidates, DetrScale, find_particles
 from cryopick.simulate.crops import Crops
 from cryopick.train.data.augment import change_appearance
 from cryopick.train.data.targets import CropSettings, target_maps
@@ -74,8 +74,8 @@ class AnchorDetrTask:
     The score is the best F1 over all thresholds on the held-out crops, of one-to-one matches within half a diameter.
     """
 
-    def __init__(self, model: nn.Module, crop: AnchorDetrCropSettings, held_out: Crops, trained: Trained) -> None:
-        self.model, self.crop, self.held_out, self.trained = model, crop, held_out, trained
+    def __init__(self, model: nn.Module, crop: AnchorDetrCropSettings, held_out: Crops, scale: DetrScale) -> None:
+        self.model, self.crop, self.held_out, self.scale = model, crop, held_out, scale
         self.images = standardised(held_out)[:, 0].cpu().numpy()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -114,8 +114,8 @@ class AnchorDetrTask:
         logits, right = evaluate_detections([Detections(each.xy, each.logits) for each in found], crops, among=among)
         return logits, right, int(among.sum())
 
-    def _found(self, model: nn.Module, image: NDArray[np.float32], size: float, device: torch.device) -> Found:
-        return find_particles(model, image, self.trained, spacing=self.crop.spacing * size, device=device)
+    def _found(self, model: nn.Module, image: NDArray[np.float32], size: float, device: torch.device) -> BoxCandidates:
+        return find_particles(model, image, self.scale, spacing=self.crop.spacing * size, device=device)
 
 
 def set_loss(
