@@ -134,7 +134,7 @@ def test_settings_that_cannot_work_are_refused(wrong):
         picker("template", settings=wrong)
 
 
-def test_a_picture_correlates_fully_with_a_cut_out_of_itself(rng):
+def test_an_image_correlates_fully_with_a_cut_out_of_itself(rng):
     pixels = rng.normal(size=(60, 80)).astype(np.float32)
     mask = disc(6)
     reach = len(mask) // 2
