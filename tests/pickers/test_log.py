@@ -141,7 +141,7 @@ def test_a_higher_threshold_keeps_the_best(rng, centres):
 
 @pytest.mark.parametrize("diameter", [None, 30.0])
 @pytest.mark.parametrize("shape", [(1, 1), (8, 25), (64, 100)])
-def test_constant_pictures_and_pictures_smaller_than_a_particle_have_no_picks(shape, diameter):
+def test_constant_images_and_images_smaller_than_a_particle_have_no_picks(shape, diameter):
     picks = pick(np.full(shape, 3, np.float32), diameter=diameter)
     assert len(picks) == 0
     assert picks.scores.shape == (0,)
