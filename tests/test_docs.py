@@ -43,10 +43,10 @@ def test_readme_has_one_command_for_the_main_job_and_one_for_the_tests():
     assert "tools/check.py" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_page_of_the_docs_is_in_the_navigation_and_has_no_dead_picture():
+def test_every_page_of_the_docs_is_in_the_navigation_and_has_no_dead_image():
     navigation = (ROOT / "mkdocs.yml").read_text()
-    pages = [page.relative_to(ROOT / "docs").as_posix() for page in sorted((ROOT / "docs").rglob("*.md"))]
+    pages = [str(page.relative_to(ROOT / "docs")) for page in sorted((ROOT / "docs").rglob("*.md"))]
     assert len(pages) > 5
     assert [page for page in pages if f" {page}\n" not in navigation] == []
-    pictures = [(page, name) for page in PAGES for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())]
-    assert [f"{page.name}: {name}" for page, name in pictures if not (page.parent / name).is_file()] == []
+    images = [(page, name) for page in PAGES for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())]
+    assert [f"{page.name}: {name}" for page, name in images if not (page.parent / name).is_file()] == []
