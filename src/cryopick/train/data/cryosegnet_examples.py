@@ -143,10 +143,10 @@ def _write(labelled: LazyExample, path: Path, settings: CryoSegNetSettings) -> S
         prepared = denoised(micrograph, settings, diameter_px=truth.diameter_px)
         # Masks lie where picks have to lie: as published, the network is trained to undo the shift of the denoising.
         home = prepared.map_to_home
-        mask = disc_mask(truth, shape_hw=prepared.picture.shape, to_home=home)
+        mask = disc_mask(truth, shape_hw=prepared.image.shape, to_home=home)
     except (CryopickError, OSError) as error:
         return Skipped(labelled.name, str(error))
-    pixels = {"image": np.ascontiguousarray(prepared.picture), "mask": mask.astype(np.uint8)}
+    pixels = {"image": np.ascontiguousarray(prepared.image), "mask": mask.astype(np.uint8)}
     particles = {"xy": home.from_home(truth.xy), "diameter_px": np.array([truth.diameter_px / home.length])}
     with atomic_path(path) as temporary:
         save_file({**pixels, **particles}, temporary)
