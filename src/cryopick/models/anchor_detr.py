@@ -272,6 +272,6 @@ def settings_of(state: State) -> Settings | None:
 ARCHITECTURE = Architecture(
     build=AnchorDetr,
     settings_of=settings_of,
-    published="The package has weights of its own, called transformer; cryopick train detr --simulate makes others",
+    published="The package has weights of its own, called transformer; cryopick train transformer simulate makes others",
     licence="MIT",
 )
