@@ -39,7 +39,7 @@ def test_what_is_there_is_picked_and_a_later_watch_goes_on(raw):
     (raw / "m3.mrc").write_bytes((raw / "m0.mrc").read_bytes())
     assert "ended: 4 picked" in run(raw, "--no-report", "--format", "box").output
     assert not (raw.parent / "out" / "report.html").exists()
-    assert not (raw.parent / "out" / "glimpses").exists()
+    assert not (raw.parent / "out" / "thumbnails").exists()
 
 
 def test_the_report_is_there_at_the_end_and_grows_with_a_later_watch(raw):

@@ -1,4 +1,4 @@
-"""Runs of parts: each micrograph once, the same bytes as one run, and nobody else in the folder meanwhile."""
+"""Runs of parts: each micrograph once, the same bytes as one run, and no other run in the folder meanwhile."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def test_shards_take_each_item_once(count):
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1/0", "1", "1/", "a/b", "-1/3"])
-def test_what_is_no_shard_is_an_error(text):
+def test_an_invalid_shard_is_an_error(text):
     with pytest.raises(SettingError, match="shard"):
         Shard.parse(text)
 
@@ -127,7 +127,7 @@ def test_a_shard_does_not_change_the_settings_of_the_others_nor_remove_what_they
     shutil.rmtree(OUT / "records")
     half_written = OUT / "relion" / ".m3_autopick-abcdefgh.star"
     half_written.touch()
-    with pytest.raises(SettingError, match="diameter: None became"):
+    with pytest.raises(SettingError, match="diameter was not set, now"):
         run(micrographs, tmp_path, monkeypatch, "2/2", settings=msgspec.structs.replace(SETTINGS, diameter=9.0))
     run(micrographs, tmp_path, monkeypatch, "2/2")
     assert half_written.exists()
@@ -135,7 +135,7 @@ def test_a_shard_does_not_change_the_settings_of_the_others_nor_remove_what_they
     assert not half_written.exists()
 
 
-def test_a_file_system_without_locks_is_told_of_and_used(micrographs, tmp_path, monkeypatch, caplog):
+def test_a_file_system_without_locks_is_warned_of_and_used(micrographs, tmp_path, monkeypatch, caplog):
     def unsupported(*_: object) -> None:
         raise OSError(38, "Function not implemented")
 
