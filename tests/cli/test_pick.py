@@ -199,7 +199,7 @@ def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shard", "3/2"], "no shard 3/2"),
+        (["--shard", "3/2"], "from 1/2 to 2/2, got 3/2"),
         (["--shard", "1/2", "--overwrite"], "one of --shard"),
         (["--picker", "nope"], "no picker is called 'nope'"),
         (["--set", "nope=1"], "no setting 'nope'"),

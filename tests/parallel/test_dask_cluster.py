@@ -1,5 +1,6 @@
 """Runs on Dask's workers give the bytes of a run on one machine, even when workers or machines fail."""
 
+import os
 import pickle
 import stat
 from collections.abc import Iterator
@@ -127,7 +128,7 @@ def test_jobs_that_are_submitted_pick_for_real(micrographs, expected, tmp_path, 
     write_program(programs / "sbatch", f'cp "$1" {copy} && {{ bash {copy} > /dev/null 2>&1 & echo "Submitted batch job $!"; }}')
     write_program(programs / "scancel", 'kill "$1" 2> /dev/null')
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])))
     monkeypatch.chdir(tmp_path)
     with open_cluster("slurm", Jobs(count=1, interface="lo")) as pool:
         result = run(micrographs, pool)

@@ -54,7 +54,7 @@ def test_micrographs_that_relion_gives_one_coordinate_file_are_refused(other):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("a\udcff.mrc", r"a\\udcff.mrc: this name is not UTF-8"), ("x" * 242, "is 1 bytes too long")]
+    ("name", "said"), [("a\udcff.mrc", r"a\\udcff.mrc: the name must be UTF-8"), ("x" * 242, "is 1 bytes too long")]
 )
 def test_a_name_that_no_file_of_results_can_have_is_refused_before_the_run(name, said):
     with pytest.raises(SettingError, match=said):
