@@ -28,16 +28,16 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    picker, preset : names; the preset is folded into `settings` already.
-    settings : every setting of the picker, as plain YAML values.
-    diameter : Å, or pixels where the pixel size is unknown; None when it is not given.
-    estimate : the diameter that was found for this run where none was given, and how.
-    pixel_size : Å per pixel that replaces the files' own; None keeps those.
-    salvage : pick what there is of truncated micrographs instead of failing on them.
-    seed : of all random numbers.
-    device : where the picker computes.
-    formats : names of pick formats to write beside RELION's.
-    previews : whether a PNG is drawn for each micrograph.
+    picker, preset : names; `settings` include those of the preset.
+    settings : all settings of the picker, as plain YAML values.
+    diameter : particle diameter [Å], or in pixels where the pixel size is unknown; None if not given.
+    estimate : the diameter that was estimated for this run where none was given.
+    pixel_size : pixel size [Å] in place of the files' own; None keeps those.
+    salvage : whether to pick the readable part of truncated micrographs, which otherwise fail.
+    seed : random seed.
+    device : device that the picker computes on.
+    formats : names of further pick formats to write, beside STAR files.
+    previews : whether a PNG with the picks is drawn for each micrograph.
     thumbnails : whether a thumbnail is kept for each micrograph, which reports show.
     """
 
@@ -56,7 +56,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def picked_diameter(self) -> float | None:
-        """What the picker is told: the diameter that was given, or else estimated."""
+        """The diameter for the picker: the one given, or else estimated; None if there is neither."""
         return self.diameter if self.diameter is not None or self.estimate is None else self.estimate.diameter
 
 
