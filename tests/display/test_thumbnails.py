@@ -1,4 +1,4 @@
-"""What is left of a micrograph for a report."""
+"""Thumbnails of picked micrographs for reports."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def spots(xy, *, shape=(400, 600), diameter=60.0, noise=1.0, seed=1):
     return Micrograph(pixels, None, "m.mrc")
 
 
-def test_a_mean_shows_the_particle_in_its_middle_darker_than_around():
+def test_a_mean_shows_a_particle_darker_than_its_surroundings_in_the_middle():
     xy = [[100.25, 100.75], [300, 150], [450, 250], [200, 300]]
     seen = make_thumbnail(spots(xy), Picks("m.mrc", xy, [0.9, 0.8, 0.7, 0.6], 60.0))
     assert seen.counts.tolist() == [1, 1, 1, 1]
@@ -61,7 +61,7 @@ def test_crops_are_a_random_few_and_the_same_each_time():
 
 
 @pytest.mark.parametrize(("xy", "diameter"), [([], 60.0), ([[100.0, 100.0]], None)])
-def test_without_particles_or_diameter_there_is_still_a_picture(xy, diameter):
+def test_without_particles_or_diameter_there_is_still_an_image(xy, diameter):
     seen = make_thumbnail(spots([]), Picks("m.mrc", xy, None, diameter))
     assert seen.counts.tolist() == [0] * BANDS
     assert len(seen.crops) == 0
@@ -69,7 +69,7 @@ def test_without_particles_or_diameter_there_is_still_a_picture(xy, diameter):
     assert picture.shape == (341, 512)  # 400 × 600 with the longest side at 512
 
 
-def test_a_constant_picture_gives_grey_crops():
+def test_a_constant_micrograph_gives_grey_crops():
     seen = make_thumbnail(Micrograph(np.ones((200, 200))), Picks("micrograph", [[100, 100]], None, 40.0))
     assert np.unique(seen.crops).tolist() == [128]
 

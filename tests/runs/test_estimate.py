@@ -1,4 +1,4 @@
-"""A run without a diameter gets one estimate for all its micrographs, whoever picks them and however often it is stopped."""
+"""A run without a diameter uses one estimate for all its micrographs, with any workers and however often it is stopped."""
 
 from pathlib import Path
 

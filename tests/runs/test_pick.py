@@ -1,4 +1,4 @@
-"""Runs over several micrographs: whole results from any number of workers, whatever stops them on the way."""
+"""Runs over several micrographs: complete results with any number of workers, wherever the run is stopped."""
 
 import csv
 import errno
@@ -77,7 +77,7 @@ def reference(uninterrupted, tmp_path):
     return files_of_picks(tmp_path / "reference" / OUT)
 
 
-def test_the_folder_holds_what_the_documentation_says(reference):
+def test_the_folder_has_the_documented_files(reference):
     assert {"particles.star", "run.yaml", "relion/autopick.star", "csv/particles.csv", "box/m03.box"} <= set(reference)
     assert sum(name.startswith("previews/") and name.endswith(".png") for name in reference) == 12
     assert sum(name.startswith("relion/m") for name in reference) == 12
@@ -204,7 +204,7 @@ def test_a_format_may_be_added_later_without_picking_again(micrographs, referenc
     assert {"topaz/particles.txt", "box/m00.box"} <= set(files_of_picks(tmp_path / "reference" / OUT))
 
 
-def test_every_format_can_be_asked_for_and_read_again(micrographs, tmp_path, monkeypatch):
+def test_every_format_can_be_written_and_read_again(micrographs, tmp_path, monkeypatch):
     names = [name for name in FORMATS.names if name not in {"star", "relion"}]
     result = run(micrographs, tmp_path / "one", monkeypatch, with_settings(formats=names, previews=False))
     assert result.problems == []
@@ -248,7 +248,7 @@ def test_micrographs_that_fail_are_named_and_tried_again_by_the_next_run(microgr
     assert [outcome.name for outcome in result.failed] == ["m07.mrc"]
 
 
-def test_a_picker_that_cannot_be_made_ends_the_run(micrographs, tmp_path, monkeypatch):
+def test_a_picker_that_cannot_be_built_ends_the_run(micrographs, tmp_path, monkeypatch):
     with pytest.raises(CryopickError, match="weights are missing"):
         run(micrographs, tmp_path / "run", monkeypatch, build=stub_pickers.build_without_weights, workers=2)
 
@@ -297,7 +297,7 @@ def test_overwriting_removes_what_the_run_wrote_and_nothing_else(micrographs, re
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_something_else_is_not_touched(micrographs, tmp_path, monkeypatch, overwrite):
+def test_a_folder_with_other_files_is_not_touched(micrographs, tmp_path, monkeypatch, overwrite):
     out = tmp_path / "run" / OUT
     out.mkdir(parents=True)
     (out / "run.yaml").write_text("of: another program\n")
@@ -306,7 +306,7 @@ def test_a_folder_of_something_else_is_not_touched(micrographs, tmp_path, monkey
     assert [path.name for path in out.iterdir()] == ["run.yaml"]
 
 
-def test_a_place_that_cannot_be_written_is_an_error_that_names_it(micrographs, tmp_path, monkeypatch):
+def test_an_output_folder_that_cannot_be_written_is_named(micrographs, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / OUT).write_text("a file")
     with pytest.raises(FileError, match="cannot be written"):

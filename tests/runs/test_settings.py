@@ -34,7 +34,7 @@ def test_every_setting_of_the_picker_is_resolved_and_the_later_wins():
         ({"name": "log", "device": "cuda"}, "computes on the CPU only"),
     ],
 )
-def test_what_cannot_work_is_refused(options, message):
+def test_invalid_settings_are_refused(options, message):
     with pytest.raises(SettingError, match=message):
         run_settings(**options)
 
@@ -119,13 +119,13 @@ def test_the_pickers_own_device_is_used_unless_the_run_has_one(monkeypatch, devi
 
 
 @pytest.mark.usefixtures("able_picker")
-def test_a_device_that_there_is_not_is_refused():
+def test_an_unknown_device_is_refused():
     with pytest.raises(SettingError, match="device is 'gpu'; it can be auto, cpu, cuda"):
         run_settings("stub", settings={"device": "gpu"})
 
 
 @pytest.mark.usefixtures("able_picker")
-def test_a_gpu_that_is_asked_for_and_absent_is_an_error(monkeypatch):
+def test_a_missing_gpu_is_an_error_where_one_is_requested(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SettingError, match="no CUDA device"):
         run_settings("stub", device="cuda")

@@ -129,7 +129,7 @@ def test_single_batches_that_fail_between_others_are_not_reported(sources, tmp_p
     assert caplog.messages == []
 
 
-def test_a_micrograph_is_forgotten_before_its_files_are_written(sources, tmp_path):
+def test_a_micrograph_is_freed_before_its_files_are_written(sources, tmp_path):
     work = PickStages(RunFolder(tmp_path / "out"), SETTINGS, stub_pickers.build(SETTINGS))
     (state,) = work.compute([work.read(PickTask(sources[0], "m0"))])
     assert not hasattr(state, "micrograph")
@@ -158,7 +158,7 @@ def test_warnings_of_threads_do_not_mix_and_others_are_shown(caplog):
     assert caplog.messages == ["shown"]
 
 
-def test_warnings_of_a_thread_that_keeps_none_are_shown_while_another_keeps_its_own(caplog):
+def test_warnings_of_a_thread_that_collects_none_are_shown_while_another_collects_its_own(caplog):
     logger = logging.getLogger("cryopick.test")
     kept: list[str] = []
     with collect_warnings(kept):

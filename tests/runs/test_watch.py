@@ -1,4 +1,4 @@
-"""Micrographs that come while they are picked: from a slow writer, with stops and kills, under the eyes of readers."""
+"""Watching a folder: slow writers, stops, kills and concurrent readers."""
 
 import os
 import signal
@@ -81,7 +81,7 @@ def copy(micrographs: Path, *names: str) -> None:
         (Path("raw") / name).write_bytes((micrographs / name).read_bytes())
 
 
-def test_what_a_slow_writer_leaves_is_picked_once_it_is_whole_and_readers_see_whole_files(micrographs, place):
+def test_slowly_written_files_are_picked_once_they_are_complete_and_readers_see_whole_files(micrographs, place):
     watching = start("drive_watch.py", "raw", 2, 4)
     writing = start("write_slowly.py", micrographs, "raw")
     counts = [0]
@@ -101,7 +101,7 @@ def test_what_a_slow_writer_leaves_is_picked_once_it_is_whole_and_readers_see_wh
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_a_watch_that_was_ended_goes_on_without_repeating_or_losing(micrographs, place, end):
+def test_a_stopped_watch_resumes_without_repeating_or_losing_micrographs(micrographs, place, end):
     copy(micrographs, *(f"m{index}.mrc" for index in range(COUNT - 1)))
     first = start("drive_watch.py", "raw", 1, 60, sleep=0.2)
     wait_for(lambda: len(list(OUT.glob("records/m*.json"))) >= 2)
@@ -126,7 +126,7 @@ def test_a_file_that_vanishes_before_its_turn_leaves_no_trace(micrographs, place
     assert sorted(path.stem for path in OUT.glob("records/*.json")) == ["m0", "m1", "m2", "m3"]
 
 
-def test_a_file_that_vanishes_while_it_is_picked_is_no_failure_and_may_come_again(micrographs, place, monkeypatch):
+def test_a_file_that_vanishes_while_it_is_picked_is_no_failure_and_may_come_back(micrographs, place, monkeypatch):
     copy(micrographs, "m0.mrc")
 
     def vanish(self: object, *_: object, **__: object) -> None:
@@ -168,7 +168,7 @@ def test_ctrl_c_while_a_result_is_received_loses_none(micrographs, place, monkey
     assert [picks.micrograph for picks in read_picks(OUT / "particles.star")] == ["m0.mrc"]
 
 
-def test_it_says_when_it_falls_behind_and_when_it_has_caught_up(micrographs, place, monkeypatch):
+def test_it_reports_when_it_falls_behind_and_when_it_has_caught_up(micrographs, place, monkeypatch):
     monkeypatch.setattr(watch, "LATE_SECONDS", 0.2)
     monkeypatch.setenv("STUB_SLEEP", "0.15")
     copy(micrographs, *(f"m{index}.mrc" for index in range(COUNT)))
@@ -198,7 +198,7 @@ def test_of_two_files_that_would_share_their_results_one_is_picked_and_the_other
     assert "m0.tif is excluded" in reported[-1].problem
 
 
-def test_a_failure_is_tried_again_by_a_watch_that_names_its_folder_in_another_way(micrographs, place):
+def test_a_failure_is_tried_again_by_a_watch_that_spells_its_folder_otherwise(micrographs, place):
     write_micrograph(Path("raw/m0.mrc"), np.full((64, 96), np.nan, np.float32))
     assert watch_here().failed == 1
     copy(micrographs, "m0.mrc")
@@ -207,7 +207,7 @@ def test_a_failure_is_tried_again_by_a_watch_that_names_its_folder_in_another_wa
     assert (status.done, status.failed, reported[-1].problem) == (1, 0, "")
 
 
-def test_a_folder_that_is_not_there_yet_is_waited_for(micrographs, place):
+def test_it_waits_for_a_missing_folder(micrographs, place):
     Path("raw").rmdir()
     reported: list[WatchStatus] = []
 
@@ -262,7 +262,7 @@ def test_an_unknown_diameter_is_estimated_from_the_first_micrographs_and_kept(pl
     assert reported == [yaml.safe_load((OUT / "run.yaml").read_text())["pick"]["estimate"]["diameter"]] * 2
 
 
-def test_without_an_estimate_it_ends_all_the_same_and_picks_each_micrograph_by_itself(micrographs, place, caplog):
+def test_without_an_estimate_each_micrograph_is_picked_at_a_size_of_its_own(micrographs, place, caplog):
     copy(micrographs, "m0.mrc", "m1.mrc")
 
     class Unsure(stub_pickers.StubPicker):
