@@ -73,12 +73,12 @@ class Hoarding(stub_pickers.InParts):
         super().__init__(stub_pickers.StubSettings())
         self.left: WeakSet[np.ndarray] = WeakSet()
 
-    def look(self, ready):
+    def predict(self, ready):
         batch = np.zeros(len(ready)).view(Batch)
         self.left.add(batch)
         if len(self.left) > 1 or len(batch) > 1:
             raise MemoryError("of the GPU")
-        return super().look(ready)
+        return super().predict(ready)
 
 
 class Batch(np.ndarray):
@@ -100,12 +100,12 @@ class NoBatches(stub_pickers.InParts):
         super().__init__(stub_pickers.StubSettings())
         self.good, self.batches = good, 0
 
-    def look(self, ready):
+    def predict(self, ready):
         if len(ready) > 1:
             self.batches += 1
             if self.batches not in self.good:
                 raise MemoryError("of the GPU\nat a long list of places")
-        return super().look(ready)
+        return super().predict(ready)
 
 
 def batches(sources, tmp_path, picker: stub_pickers.InParts, count: int) -> list[list[str]]:

@@ -77,14 +77,14 @@ def build(settings: RunSettings) -> Picker:
 
 
 class InParts(StubPicker):
-    """The stub as a `BatchPicker` that cannot look at more than two micrographs together, nor at m3."""
+    """The stub as a `BatchPicker` that fails with more than two micrographs in a batch, and with m3."""
 
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Micrograph:
         if micrograph.name == "m1.mrc":
             logging.getLogger("cryopick.test").warning("too thick")
         return micrograph
 
-    def look(self, ready: Sequence[Micrograph]) -> list[str]:
+    def predict(self, ready: Sequence[Micrograph]) -> list[str]:
         if len(ready) > 2 or any(one.name == "m3.mrc" for one in ready):
             raise MemoryError("of the GPU")
         return [f"seen {one.name}" for one in ready]

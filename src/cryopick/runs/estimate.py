@@ -7,8 +7,7 @@ import msgspec
 
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.pickers.base import Picker
-from cryopick.pickers.diameter import DiameterEstimate
-from cryopick.pickers.unet import estimate_diameter
+from cryopick.pickers.diameter import DiameterEstimate, estimate_diameter
 from cryopick.provenance import RunRecord
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.settings import COMMAND, RunSettings, mismatch

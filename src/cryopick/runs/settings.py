@@ -9,13 +9,12 @@ import msgspec
 from cryopick.config import load_preset, resolve
 from cryopick.errors import SettingError
 from cryopick.io.picks.formats import FORMATS
-from cryopick.pickers import PICKERS, picker
+from cryopick.pickers import DEFAULT, PICKERS, current_name, picker
 from cryopick.pickers.base import Picker
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.provenance import RunRecord, plain
 
 Device = Literal["auto", "cpu", "cuda"]
-DEFAULT_PICKER = "segnet"
 WRITTEN_ANYWAY = {"star", "relion"}
 COMMAND = "pick"
 NOT_COMPARED = {"formats", "previews", "thumbnails", "glimpses", "estimate"}
@@ -41,7 +40,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     thumbnails : whether a thumbnail is kept for each micrograph, which reports show.
     """
 
-    picker: str = DEFAULT_PICKER
+    picker: str = DEFAULT
     preset: str | None = None
     settings: dict[str, Any] = {}
     diameter: float | None = None
@@ -61,7 +60,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_settings(
-    name: str = DEFAULT_PICKER,
+    name: str = DEFAULT,
     *,
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -85,18 +84,20 @@ def run_settings(
     """
     for what, length in (("diameter", diameter), ("pixel size", pixel_size)):
         if length is not None and not 0 < length < float("inf"):
-            raise SettingError(f"a {what} of {length} cannot be; give a positive number")
+            raise SettingError(f"the {what} must be positive, got {length:g}")
     for format_name in formats or []:
         FORMATS.get(format_name)
+    name, preset, given = current_name(name, preset, settings or {})
     kind = PICKERS.get(name).Settings
+    layers = [load_preset(name, preset) if preset else {}, given]
     known = {field.name for field in fields(kind)}
-    layers = [load_preset(name, preset) if preset else {}, settings or {}]
     chosen = _device(_asked(device, *layers), name, able="device" in known, elsewhere=elsewhere)
     of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
-    resolved = resolve(kind, *layers, {key: value for key, value in of_the_run.items() if key in known or key == "threshold"})
+    of_the_run = {key: value for key, value in of_the_run.items() if key in known or key == "threshold"}
+    resolved = resolve(kind, *layers, of_the_run, subject=name)
     least = getattr(resolved, "threshold", None)
     if least is not None and not 0 <= least <= 1:
-        raise SettingError(f"a threshold of {least} cannot be; scores go from 0 to 1")
+        raise SettingError(f"threshold must be in [0, 1], got {least:g}")
     return RunSettings(
         picker=name,
         preset=preset,

@@ -161,14 +161,14 @@ class BatchPickStages(PickStages):
         whole = [state for state in states if not state.error]
         start = time.perf_counter()
         try:
-            outputs = self.parts.look([state.prepared for state in whole])
+            outputs = self.parts.predict([state.prepared for state in whole])
         except Exception as error:  # out of memory, say: one by one, they fit, or the one at fault is named
             logger.debug("a batch of %d micrographs failed", len(whole), exc_info=True)
             self._note_failed_batch(whole, error)
             outputs = None
         if outputs is None:  # outside the handler, which keeps the exception and with it what fills the memory
             for state in whole:
-                state.attempt(self._look)
+                state.attempt(self._predict)
             return states
         self._failed_batches = 0
         for state, output in zip(whole, outputs, strict=True):
@@ -200,8 +200,8 @@ class BatchPickStages(PickStages):
     def _prepare(self, state: PickState) -> None:
         state.prepared = self.parts.prepare(state.micrograph, diameter=self.settings.picked_diameter)
 
-    def _look(self, state: PickState) -> None:
-        (state.output,) = self.parts.look([state.prepared])
+    def _predict(self, state: PickState) -> None:
+        (state.output,) = self.parts.predict([state.prepared])
 
     def _finish(self, state: PickState) -> None:
         self._draw(state, self.parts.finish(state.prepared, state.output))
