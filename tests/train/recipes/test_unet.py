@@ -59,7 +59,7 @@ def test_a_run_reports_early_stopping_and_resumes_only_with_the_same_settings(tm
     output = train("unet", "simulate", *SMALL, *patient, *out)
     assert "stopped early at step 2: 1 validations were no better than the best" in output
     assert "going on from step 2" in train("unet", "simulate", *SMALL, *patient, *out)
-    with pytest.raises(SettingError, match=r"other settings \(loop.batch: 4 became 2\)"):
+    with pytest.raises(SettingError, match=r"other settings \(loop.batch was 4, now 2\)"):
         train("unet", "simulate", *SMALL, *patient, "loop.batch=2", *out)
 
 

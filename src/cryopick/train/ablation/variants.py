@@ -95,7 +95,7 @@ def run_ablation(
     determine it, the data included. `on_variant` is called when a training starts or resumes, and returns the function to call
     after each of its steps. Raises `SettingError` if `out` holds a table with other settings; the message names them.
     """
-    record_run(out, settings, begun=(out / RUNS).exists())
+    record_run(out, settings, command="ablate", resumed=(out / RUNS).exists())
     rows: list[Row] = []
     for variant in ablation.variants:
         folder = out / RUNS / variant.name

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError
-from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.pickers.cryosegnet import CryoSegNetSettings, denoised
 from cryopick.simulate.micrograph import micrograph_name, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
-from cryopick.train.data.cache import file_identity, keyed_path
+from cryopick.train.data.cache import PreparedImage, source_identity
 from cryopick.train.data.epochs import shuffled_index
 from cryopick.train.data.labelled import UNKNOWN_DIAMETER, Skipped
 from cryopick.train.data.splits import prepare_files
@@ -64,7 +63,7 @@ def examples_from_disk(micrographs: Sequence[LabelledMicrograph]) -> list[LazyEx
 
     def one(labelled: LabelledMicrograph) -> LazyExample:
         source, truth = labelled.source, labelled.truth
-        identity = (*file_identity(labelled), truth.xy.tobytes())
+        identity = (*source_identity(labelled), truth.xy.tobytes())
         return LazyExample(source.name, identity, lambda: (source.read(), truth))
 
     return [one(labelled) for labelled in micrographs]
@@ -92,16 +91,14 @@ def prepare_examples(
     reused, and the processes share the remaining work. Raises `CryopickError` if no micrograph can be read.
     """
     relevant = replace(settings, weights=None, sam=None, maps=None, device="cpu")
-    paths = [keyed_path(folder, each.name, each.identity, relevant) for each in micrographs]
-    prepared = prepare_files(micrographs, paths, lambda each, path: _write(each, path, settings), fabric=fabric)
+    images = [PreparedImage.of(folder, each.name, each.identity, relevant) for each in micrographs]
+    prepared = prepare_files(micrographs, images, lambda each, image: _write(each, image, settings), fabric=fabric)
     return [(each.name, path) for each, path in prepared]
 
 
 def read_example(path: Path) -> MaskExample:
     """Read an example from its file."""
-    from safetensors.numpy import load_file
-
-    arrays = load_file(path)
+    arrays = PreparedImage(path).read()
     return MaskExample(arrays["image"], arrays["mask"], arrays["xy"], float(arrays["diameter_px"][0]))
 
 
@@ -133,9 +130,7 @@ def collate(examples: Sequence[MaskExample]) -> Batch:
     return {"images": stacked([each.image for each in examples]), "masks": stacked([each.mask for each in examples])}
 
 
-def _write(labelled: LazyExample, path: Path, settings: CryoSegNetSettings) -> Skipped | None:
-    from safetensors.numpy import save_file
-
+def _write(labelled: LazyExample, image: PreparedImage, settings: CryoSegNetSettings) -> Skipped | None:
     try:
         micrograph, truth = labelled.load()
         if truth.diameter_px is None:
@@ -146,8 +141,7 @@ def _write(labelled: LazyExample, path: Path, settings: CryoSegNetSettings) -> S
         mask = disc_mask(truth, shape_hw=prepared.image.shape, to_home=home)
     except (CryopickError, OSError) as error:
         return Skipped(labelled.name, str(error))
-    pixels = {"image": np.ascontiguousarray(prepared.image), "mask": mask.astype(np.uint8)}
+    pixels = {"image": prepared.image, "mask": mask.astype(np.uint8)}
     particles = {"xy": home.from_home(truth.xy), "diameter_px": np.array([truth.diameter_px / home.length])}
-    with atomic_path(path) as temporary:
-        save_file({**pixels, **particles}, temporary)
+    image.write({**pixels, **particles})
     return None

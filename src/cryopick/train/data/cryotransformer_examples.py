@@ -1,6 +1,5 @@
 """Examples for CryoTransformer: micrographs prepared as for picking, once, in files that are read one at a time."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from torch import Tensor
 
 from cryopick.coordinates import PixelMap
 from cryopick.errors import CryopickError
-from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.models.detr_input import fitted_hw, resized
 from cryopick.pickers.cryotransformer import InputSize
 from cryopick.preprocess.published import PublishedChain, chain_picture
-from cryopick.train.data.cache import file_identity, keyed_path
+from cryopick.train.data.cache import PreparedImage, source_identity
 from cryopick.train.data.labelled import Skipped
 from cryopick.train.data.splits import prepare_files
 from cryopick.types import Micrograph, Picks
@@ -64,12 +62,9 @@ class BoxExampleFiles:
         return len(self._files)
 
     def __getitem__(self, number: int, /) -> BoxExample:
-        from safetensors import safe_open
-
         truth, path = self._files[number]
-        with safe_open(path, framework="pt") as file:
-            scale, shift = json.loads(file.metadata()["to_home"])
-            return BoxExample(file.get_tensor("grey"), PixelMap(tuple(scale), tuple(shift)), truth)
+        image = PreparedImage(path)
+        return BoxExample(torch.from_numpy(image.read()["grey"]), image.to_home(), truth)
 
 
 def prepare_example(
@@ -100,21 +95,14 @@ def prepare_examples(
     `CryopickError` if no micrograph can be read.
     """
 
-    def write(one: LabelledMicrograph, path: Path) -> Skipped | None:
+    def write(one: LabelledMicrograph, image: PreparedImage) -> Skipped | None:
         try:
-            _write(prepare_example(one.source.read(), one.truth, chain=chain, denoised=denoised, size=size), path)
+            made = prepare_example(one.source.read(), one.truth, chain=chain, denoised=denoised, size=size)
         except CryopickError as error:
             return Skipped(one.source.name, str(error))
+        image.write({"grey": made.grey.numpy()}, to_home=made.to_home)
         return None
 
     logger.info("preparing %d micrographs", len(micrographs))
-    paths = [keyed_path(folder, one.source.name, file_identity(one), chain, denoised, size) for one in micrographs]
-    return BoxExampleFiles([(one.truth, path) for one, path in prepare_files(micrographs, paths, write, fabric=fabric)])
-
-
-def _write(made: BoxExample, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    about = {"to_home": json.dumps([made.to_home.scale, made.to_home.shift])}
-    with atomic_path(path) as temporary:
-        save_file({"grey": made.grey.contiguous()}, temporary, metadata=about)
+    images = [PreparedImage.of(folder, one.source.name, source_identity(one), chain, denoised, size) for one in micrographs]
+    return BoxExampleFiles([(one.truth, path) for one, path in prepare_files(micrographs, images, write, fabric=fabric)])

@@ -13,6 +13,7 @@ from cryopick.errors import CryopickError, SettingError
 from cryopick.io.datasets.cryoppp import BadArea, LabelledMicrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.randomness import generator
+from cryopick.train.data.cache import PreparedImage
 from cryopick.train.data.crops import PreparedMicrograph, prepare_micrographs
 from cryopick.train.data.labelled import Skipped, find_labelled, label_border
 from cryopick.train.loop import require_at_least_one
@@ -108,19 +109,25 @@ def prepare_shared(
 
 
 def prepare_files(
-    items: Sequence[T], paths: Sequence[Path], write: Callable[[T, Path], Skipped | None], *, fabric: Any
+    items: Sequence[T],
+    images: Sequence[PreparedImage],
+    write: Callable[[T, PreparedImage], Skipped | None],
+    *,
+    fabric: Any,
 ) -> list[tuple[T, Path]]:
-    """Write the file of each item, unless it exists, with the work shared by the processes; returns items and files in order.
+    """Write the prepared image of each item, unless it is valid, with the work shared by the processes.
 
-    Items for which `write` returns a reason are skipped and logged. Raises `CryopickError` if no file is left.
+    Returns items and files in order.
+
+    Items for which `write` returns a reason are skipped and logged. Raises `CryopickError` if no image is left.
     """
-    mine = [pair for pair in zip(items, paths, strict=True) if not pair[1].exists()][fabric.global_rank :: fabric.world_size]
+    mine = [pair for pair in zip(items, images, strict=True) if not pair[1].is_valid][fabric.global_rank :: fabric.world_size]
     fabric.barrier()  # before any process writes a file, all have to know which ones are theirs
     with ThreadPoolExecutor(THREADS) as pool:
         skipped = [bad for bad in pool.map(lambda pair: write(*pair), mine) if bad is not None]
     log_skipped(skipped)
     fabric.barrier()
-    kept = [(item, path) for item, path in zip(items, paths, strict=True) if path.exists()]
+    kept = [(item, image.path) for item, image in zip(items, images, strict=True) if image.is_valid]
     if not kept:
         raise CryopickError(f"no micrograph can be used for training. {'; '.join(map(str, skipped[:3]))}")
     return kept
