@@ -7,9 +7,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from cryopick.cli import COMMANDS, app
-from cryopick.cli.arguments import DEFAULT_PICKER
 from cryopick.cli.grammar import DEPRECATED
-from cryopick.runs import settings
+from cryopick.pickers import DEFAULT
 
 
 def run(*words: str) -> Result:
@@ -114,9 +113,8 @@ def test_every_option_has_a_long_name_and_a_help_of_one_sentence_without_a_pytho
             assert ". " not in (one.help or "").partition("  [")[0], f"{name}: {one.help}"
 
 
-def test_the_default_picker_of_the_help_is_that_of_runs():
-    assert DEFAULT_PICKER == settings.DEFAULT_PICKER
-    assert f"[default: {DEFAULT_PICKER}]" in " ".join(run("pick", "--help").stdout.split())
+def test_the_help_names_the_default_picker():
+    assert f"[default: {DEFAULT}]" in " ".join(run("pick", "--help").stdout.split())
 
 
 @pytest.mark.parametrize("name", [*all_commands(), ""])

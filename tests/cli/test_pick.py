@@ -90,9 +90,9 @@ def test_settings_reach_the_picker_and_run_yaml(micrographs, tmp_path):
 
 def test_an_omitted_diameter_is_estimated_once_and_kept_for_the_next_run(micrographs, tmp_path):
     printed = run(micrographs / "m0.mrc", "--out", tmp_path / "out").output
-    line = next(line for line in printed.splitlines() if line.startswith("particles are about"))
-    assert line.endswith("Å across (from 1 micrograph); --diameter overrides this estimate")
-    diameter = float(line.split()[3])
+    line = next(line for line in printed.splitlines() if line.startswith("particle diameter: "))
+    assert line.endswith("Å (estimated from 1 micrograph); --diameter overrides it")
+    diameter = float(line.split()[2])
     assert 0.5 < diameter / (DIAMETER_PX * PIXEL_SIZE) < 2  # flat discs look larger than they are to a network for proteins
     again = run(micrographs, "--out", tmp_path / "out")
     assert again.exit_code == 0
@@ -202,9 +202,9 @@ def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs
     [
         (["--shard", "3/2"], "no shard 3/2"),
         (["--shard", "1/2", "--overwrite"], "exclude each other"),
-        (["--picker", "nope"], "no picker is called 'nope'"),
+        (["--picker", "nope"], "no picker 'nope'"),
         (["--set", "nope=1"], "no setting 'nope'"),
-        (["--set", "nope"], "write key=value"),
+        (["--set", "nope"], "write KEY=VALUE"),
         (["--to", "nope"], "'nope'"),
         (["--picker", "log", "--device", "cuda"], "CPU only"),
         (["--device", "cud"], "did you mean cuda?"),

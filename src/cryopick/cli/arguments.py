@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from cryopick.pickers import PICKERS
+from cryopick.pickers import DEFAULT, PICKERS
 
 if TYPE_CHECKING:
     from cryopick.parallel.dask_cluster import Jobs
     from cryopick.runs.settings import RunSettings
-
-DEFAULT_PICKER = "segnet"
-"""That of `cryopick.runs.settings`, which takes too long to import for the help; a test holds the two together."""
 
 Inputs = Annotated[
     list[str],
@@ -104,7 +101,7 @@ class PickOptions:
     """Options that decide the picks and what is written."""
 
     picker: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"Picker: {', '.join(PICKERS.names)}.  [default: {DEFAULT_PICKER}]")
+        str | None, typer.Option(metavar="NAME", help=f"Picker: {', '.join(PICKERS.own)}.  [default: {DEFAULT}]")
     ] = None
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="Preset of the picker's settings.")] = None
     words: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the picker; repeatable.")] = (
@@ -158,7 +155,7 @@ class PickOptions:
         maps = None if self.maps is None else str(self.maps)
         named = {"weights": self.weights, "sam": self.sam, "denoised": self.denoised or None, "maps": maps}
         return run_settings(
-            self.picker or DEFAULT_PICKER,
+            self.picker or DEFAULT,
             preset=self.preset,
             settings={**parse_words(self.words or []), **{key: value for key, value in named.items() if value is not None}},
             threshold=self.threshold,

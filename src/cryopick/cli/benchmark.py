@@ -32,7 +32,7 @@ def benchmark(
     ] = None,
     pickers: Annotated[
         str, typer.Option(metavar="NAME[:PRESET],...", help="Pickers of cryopick to compare; empty for none.")
-    ] = "log,segnet,transformer",
+    ] = "log,unet,detr",
     picks: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=PATH", help="Picks of another program, {set} in PATH being the data set; repeatable."),

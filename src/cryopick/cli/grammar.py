@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from cryopick.cli.console import warn
+from cryopick.errors import nearest
 
 BAD_USAGE, INTERRUPTED = 2, 130
 PLAIN = {
@@ -133,7 +133,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """See `click.Group.resolve_command`; an unknown command is an error that offers the nearest one."""
         if not ctx.resilient_parsing and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"there is no command `{_path(ctx)} {args[0]}`{nearest(args[0], self.list_commands(ctx))}")
+            ctx.fail(f"there is no command `{_path(ctx)} {args[0]}`{offer(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
 
@@ -142,10 +142,9 @@ def placeholder(argument: Any) -> str:
     return f"{argument.metavar or argument.name.upper()}{'...' if argument.nargs == -1 else ''}"
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """An offer, `; did you mean pick?`, or nothing where no name is near."""
-    near = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def offer(name: str, names: Iterable[str]) -> str:
+    """An offer as by `errors.nearest`, without quotes: `; did you mean pick?`, or nothing where no name is near."""
+    return nearest(name, names).replace("'", "").removesuffix(".")
 
 
 def usage_message(error: Any, args: Sequence[str]) -> str:
@@ -154,7 +153,7 @@ def usage_message(error: Any, args: Sequence[str]) -> str:
     kind = type(error).__name__
     if kind == "NoSuchOption":
         known = [name for one in context.command.params for name in one.opts if not getattr(one, "hidden", False)]
-        return f"no option {option}{nearest(option, [*known, '--help'])}"
+        return f"no option {option}{offer(option, [*known, '--help'])}"
     if parameter is None:
         return _plain(str(error.message).removesuffix("."))
     typed = _typed(parameter, args)
@@ -165,7 +164,7 @@ def usage_message(error: Any, args: Sequence[str]) -> str:
     got = "" if value is None else f", got {value}"
     if choice := re.search(r"'(.*)' is not one of (.*)$", said):
         choices = re.findall(r"'([^']*)'", choice[2])
-        return f"{typed} must be {', '.join(choices[:-1])} or {choices[-1]}, got {choice[1]}{nearest(choice[1], choices)}"
+        return f"{typed} must be {', '.join(choices[:-1])} or {choices[-1]}, got {choice[1]}{offer(choice[1], choices)}"
     if said.startswith("Input should be "):
         return f"{typed} must be {_plain(said.removeprefix('Input should be '))}{got}"
     return f"{typed} {said}" if said.startswith("must ") else f"{typed}: {said}"

@@ -156,7 +156,7 @@ def exit_code(result: "RunResult") -> int:
 
 def estimated_diameter(estimate: "DiameterEstimate") -> str:
     """The line about a diameter that was estimated."""
-    return f"particles are {estimate}; --diameter overrides this estimate"
+    return f"particle diameter: {estimate}; --diameter overrides it"
 
 
 def small_diameter(diameter: float, source: "MicrographSource") -> str | None:
