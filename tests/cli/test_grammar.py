@@ -6,8 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cryopick.cli import COMMANDS, app
+from cryopick.cli import COMMANDS, app, extras
 from cryopick.cli.grammar import DEPRECATED
+from cryopick.errors import MissingExtraError
 from cryopick.pickers import DEFAULT
 
 
@@ -75,6 +76,20 @@ def test_old_spellings_work_with_one_line_that_says_what_to_write(tmp_path, monk
     result = run(*words)
     assert result.stderr.splitlines()[:1] == [f"cryopick: `{old}` will not work in the next version; write `{new}`"]
     assert not isinstance(result.exception, SystemExit)  # the words were understood; what fails is that there is no file x
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "unet", "--simulate"], ["finetune", "x"], ["ablate", "segnet", "--simulate"]], ids=lambda words: words[0]
+)
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch, words):
+    monkeypatch.setattr(extras, "find_spec", lambda library: None)
+    result = run(*words, "--out", str(tmp_path / "y"))
+    assert isinstance(result.exception, MissingExtraError)
+    assert str(result.exception) == (
+        f"cryopick {words[0]} needs libraries that are not installed; "
+        "in the clone of cryopick run: pip install -c constraints.txt '.[train]'"
+    )
+    assert not (tmp_path / "y").exists()
 
 
 def test_a_file_whose_name_has_an_equals_sign_is_no_setting(tmp_path, monkeypatch):

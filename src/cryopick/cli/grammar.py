@@ -111,11 +111,11 @@ class Command(TyperCommand):
 class Commands(TyperGroup):
     """A group whose errors of usage are one line on stderr and exit code 2."""
 
-    def main(self, args: Sequence[str] | None = None, *more: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
         """See `click.Command.main`."""
         given = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(given, *more, standalone_mode=False, **extra)
+            code = super().main(given, standalone_mode=False, **extra)
         except Exception as error:
             if standalone_mode and type(error).__name__ == "Abort":  # Ctrl-C, in older versions of typer
                 sys.exit(INTERRUPTED)
@@ -149,7 +149,7 @@ def offer(name: str, names: Iterable[str]) -> str:
 
 def usage_message(error: Any, args: Sequence[str]) -> str:
     """What is wrong with the arguments, in one line that names the option as it was typed."""
-    context, option, parameter = error.ctx, getattr(error, "option_name", None), getattr(error, "param", None)
+    context, option, parameter = error.ctx, getattr(error, "option_name", ""), getattr(error, "param", None)
     kind = type(error).__name__
     if kind == "NoSuchOption":
         known = [name for one in context.command.params for name in one.opts if not getattr(one, "hidden", False)]
@@ -190,7 +190,7 @@ def _typed(parameter: Any, args: Sequence[str]) -> str:
         return placeholder(parameter)
     names = [*parameter.opts, *parameter.secondary_opts]
     used = [word.partition("=")[0] for word in args]
-    return next((name for name in names if name in used), max(names, key=len))
+    return str(next((name for name in names if name in used), max(names, key=len)))
 
 
 def _value(parameter: Any, args: Sequence[str]) -> str | None:
