@@ -25,6 +25,19 @@ class SettingError(CryopickError):
     """A setting with a value that cannot work."""
 
 
+class MissingExtraError(CryopickError):
+    """Libraries that a purpose needs are not installed: the optional part of the package that has them, and how to install it."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        self.extra = extra
+        self.purpose = purpose
+        super().__init__(extra, purpose)
+
+    def __str__(self) -> str:
+        command = f"pip install -c constraints.txt '.[{self.extra}]'"
+        return f"{self.purpose} needs libraries that are not installed; in the clone of cryopick run: {command}"
+
+
 class NameMatchError(CryopickError):
     """Micrograph names in two files that match nothing, or more than one thing."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import FileError, MissingExtraError
 from cryopick.files import atomic_path, write_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class TrainingLog:
     metrics. The curves are redrawn with each row. Rows after `step`, which a run writes when it is killed between the table and
     its checkpoint, are dropped, because they are about to be written again.
 
-    Raises `SettingError` if TensorBoard is requested but not installed.
+    Raises `MissingExtraError` if TensorBoard is requested but not installed.
     """
 
     def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
@@ -108,7 +108,5 @@ def _event_writer(folder: Path, step: int) -> "SummaryWriter":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise SettingError(
-            "TensorBoard is not installed: pip install 'cryopick[train]', or train without it: --set loop.tensorboard=false"
-        ) from error
+        raise MissingExtraError("train", "logging to TensorBoard (switched off by --set loop.tensorboard=false)") from error
     return SummaryWriter(log_dir=str(folder), purge_step=step + 1 if step else None)

@@ -18,7 +18,14 @@ SMALL = [
 
 
 def test_weights_of_a_short_training_can_be_used_by_the_picker(tmp_path):
-    command = ["train", "detr", "simulate", *SMALL, "--out", str(tmp_path)]
+    command = [
+        "train",
+        "detr",
+        "--simulate",
+        *(part for word in SMALL for part in ("--set", word)),
+        "--out",
+        str(tmp_path),
+    ]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
     card = read_card(tmp_path / "weights.safetensors")

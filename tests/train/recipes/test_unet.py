@@ -19,8 +19,16 @@ from cryopick.train.recipes.unet import UNetTraining, calibrate, training_struct
 from cryopick.types import Picks
 
 pytest.importorskip("lightning.fabric")
-SMALL = ["width=2", "levels=2", "structures=2", "held_out_structures=2", "held_out_crops=2", "accelerator=cpu", "crop.size=48"]
-SHORT = ["loop.steps=3", "loop.batch=4", "loop.validate_every=2", "loop.warmup=1", "loop.tensorboard=false"]
+
+
+def as_options(*words: str) -> list[str]:
+    return [part for word in words for part in ("--set", word)]
+
+
+SMALL = as_options(
+    "width=2", "levels=2", "structures=2", "held_out_structures=2", "held_out_crops=2", "accelerator=cpu", "crop.size=48"
+)
+SHORT = as_options("loop.steps=3", "loop.batch=4", "loop.validate_every=2", "loop.warmup=1", "loop.tensorboard=false")
 
 
 def train(*words: str) -> str:
@@ -42,7 +50,7 @@ def helix(path: Path) -> Path:
 
 
 def test_weights_of_a_short_training_can_be_used_by_the_picker(tmp_path):
-    assert "f1_held_out" in train("unet", "simulate", *SMALL, *SHORT, "--out", str(tmp_path))
+    assert "f1_held_out" in train("unet", "--simulate", *SMALL, *SHORT, "--out", str(tmp_path))
     card = read_card(tmp_path / "weights.safetensors")
     assert card is not None
     assert (card.settings, card.input["particle_px"]) == ({"width": 2, "levels": 2, "maps": 3}, 14.0)
@@ -55,17 +63,17 @@ def test_weights_of_a_short_training_can_be_used_by_the_picker(tmp_path):
 
 def test_a_run_reports_early_stopping_and_resumes_only_with_the_same_settings(tmp_path):
     out = ["--out", str(tmp_path)]
-    patient = [*SHORT, "loop.steps=40", "loop.validate_every=1", "loop.patience=1", "loop.learning_rate=0"]
-    output = train("unet", "simulate", *SMALL, *patient, *out)
-    assert "stopped early at step 2: 1 validations were no better than the best" in output
-    assert "going on from step 2" in train("unet", "simulate", *SMALL, *patient, *out)
+    patient = [*SHORT, *as_options("loop.steps=40", "loop.validate_every=1", "loop.patience=1", "loop.learning_rate=0")]
+    output = train("unet", "--simulate", *SMALL, *patient, *out)
+    assert "stopped early at step 2: no improvement in 1 validation" in output
+    assert "resuming at step 2" in train("unet", "--simulate", *SMALL, *patient, *out)
     with pytest.raises(SettingError, match=r"other settings \(loop.batch was 4, now 2\)"):
-        train("unet", "simulate", *SMALL, *patient, "loop.batch=2", *out)
+        train("unet", "--simulate", *SMALL, *patient, *as_options("loop.batch=2"), *out)
 
 
 def test_structures_of_files_are_trained_on_and_listed_in_the_card(tmp_path):
-    words = [*SMALL, *SHORT, f"structure_files={helix(tmp_path / 'helix.pdb')}", "negatives.share=0.25"]
-    train("unet", "simulate", *words, "--out", str(tmp_path))
+    words = [*SMALL, *SHORT, *as_options(f"structure_files={helix(tmp_path / 'helix.pdb')}", "negatives.share=0.25")]
+    train("unet", "--simulate", *words, "--out", str(tmp_path))
     card = read_card(tmp_path / "weights.safetensors")
     assert card is not None
     assert card.data == {"seen": ["2 random proteins, simulated", "helix"], "held_out": ["random proteins of another seed"]}
@@ -80,13 +88,13 @@ def test_structures_of_files_are_repeated_to_make_up_their_share(tmp_path):
 
 def test_training_starts_from_initial_weights_and_weights_of_another_width_raise(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    train("unet", "simulate", *SMALL, *SHORT, "--out", str(first))
+    train("unet", "--simulate", *SMALL, *SHORT, "--out", str(first))
     init = f"init={first / 'weights.safetensors'}"
-    train("unet", "simulate", *SMALL, *SHORT, init, "loop.learning_rate=0", "loop.ema=null", "--out", str(second))
+    train("unet", "--simulate", *SMALL, *SHORT, *as_options(init, "loop.learning_rate=0", "loop.ema=null"), "--out", str(second))
     old, new = (load_file(folder / "weights.safetensors") for folder in (first, second))
     assert torch.equal(old["output.weight"], new["output.weight"])
     with pytest.raises(FileError, match="of another shape"):
-        train("unet", "simulate", *SMALL, "width=4", init, "--out", str(tmp_path / "third"))
+        train("unet", "--simulate", *SMALL, *as_options("width=4", init), "--out", str(tmp_path / "third"))
 
 
 def test_labelled_micrographs_are_split_and_unreadable_ones_are_logged(tmp_path, caplog):
@@ -96,7 +104,7 @@ def test_labelled_micrographs_are_split_and_unreadable_ones_are_logged(tmp_path,
         folder.write(made.micrograph, made.truth, Picks(made.micrograph.name))
     bad = sorted(folder.micrographs.iterdir())[1]
     bad.write_bytes(bad.read_bytes()[:900])
-    train("unet", str(folder.root), *SMALL, *SHORT, "crop.diameter_px=[12, 12]", "--out", str(tmp_path / "run"))
+    train("unet", str(folder.root), *SMALL, *SHORT, *as_options("crop.diameter_px=[12, 12]"), "--out", str(tmp_path / "run"))
     card = read_card(tmp_path / "run" / "weights.safetensors")
     assert card is not None
     names = card.data["seen"] + card.data["held_out"]
@@ -108,9 +116,9 @@ def test_labelled_micrographs_are_split_and_unreadable_ones_are_logged(tmp_path,
 def test_missing_or_unsupported_data_raises(tmp_path):
     with pytest.raises(FileError, match="does not exist"):
         train("unet", str(tmp_path / "none"), "--out", str(tmp_path / "run"))
-    with pytest.raises(SettingError, match="of labelled micrographs only"):
-        train("unet", "simulate", "--diameter", "100", "--out", str(tmp_path / "run"))
-    with pytest.raises(SettingError, match="from simulated micrographs only"):
+    with pytest.raises(SettingError, match="--diameter cannot be used with --simulate"):
+        train("unet", "--simulate", "--diameter", "100", "--out", str(tmp_path / "run"))
+    with pytest.raises(SettingError, match="on simulated micrographs only"):
         train("detr", str(tmp_path), "--out", str(tmp_path / "run"))
 
 
