@@ -59,6 +59,7 @@ def run_default(path, diameter):
 def run_published(path, diameter):
     import numpy as np
     import torch
+    from cryopick.pickers.unet_settings import SegnetSettings
 
     from cryopick.config import load_preset, resolve
     from cryopick.detection.box_rules import published_rules
@@ -66,7 +67,6 @@ def run_published(path, diameter):
     from cryopick.io.micrographs.files import read_micrograph
     from cryopick.models.attention_unet import AttentionUNet
     from cryopick.pickers.cryosegnet import denoised
-    from cryopick.pickers.unet_settings import SegnetSettings
 
     settings = resolve(SegnetSettings, load_preset("segnet", "paper"))
     network = AttentionUNet().eval()

@@ -221,7 +221,7 @@ def test_missing_inputs_and_changed_settings_exit_with_2(micrographs, tmp_path, 
     assert exit_code(monkeypatch, tmp_path / "absent", "--out", tmp_path / "out") == 2
     run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 72)
     assert exit_code(monkeypatch, micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 80) == 2
-    assert "diameter: 72.0 became 80.0" in capsys.readouterr().err
+    assert "diameter was 72.0, now 80.0" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")

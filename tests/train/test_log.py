@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import FileError, MissingExtraError, SettingError
 from cryopick.files import leftovers
 from cryopick.provenance import RUN, record_run
 from cryopick.train.log import CURVES, EVENTS, LOG, TrainingLog, read_table
@@ -58,7 +58,7 @@ def test_tensorboard_gets_losses_metrics_and_rate_without_the_last_events_of_a_k
 
 def test_a_missing_tensorboard_raises_with_two_remedies(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(SettingError, match=r"pip install 'cryopick\[train\]'.*loop.tensorboard=false"):
+    with pytest.raises(MissingExtraError, match=r"loop\.tensorboard=false.*pip install"):
         TrainingLog(tmp_path, step=0, tensorboard=True)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryopick.cli.arguments import PicksOfData, PixelSize, Settings, Simulate, TruthDiameter, data_or_simulate
-from cryopick.cli.console import Progress, say
+from cryopick.cli.console import Progress, say, warn
 from cryopick.cli.extras import require
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def ablate(
 
     model, notice = resolve_study(model)
     if notice is not None:
-        say(notice, err=True)
+        warn(notice)
     study = STUDIES.get(model)
     settings = resolve(study.settings, load_preset(f"ablate-{model}", preset), parse_words(words or []))
     if data is None:

@@ -56,8 +56,8 @@ def pick(
     if assemble:
         result = assemble_run(sources, out, settings)
     elif where.cluster is not None:
-        with open_cluster(where.cluster, where.resources(out)) as crew:
-            result = run_with_progress(sources, out, settings, crew=crew, overwrite=overwrite, shard=part)
+        with open_cluster(where.cluster, where.resources(out)) as pool:
+            result = run_with_progress(sources, out, settings, pool=pool, overwrite=overwrite, shard=part)
     else:
         processes, limit = (min(workers, len(sources)), "") if workers else suggest_workers(settings, sources)
         result = run_with_progress(sources, out, settings, workers=processes, limit=limit, overwrite=overwrite, shard=part)

@@ -11,9 +11,9 @@ from cryopick.cli.grammar import INTERRUPTED
 
 if TYPE_CHECKING:
     from cryopick.io.micrographs.sources import MicrographSource
-    from cryopick.parallel.dask_cluster import DaskCrew
+    from cryopick.parallel.dask_cluster import DaskPool
     from cryopick.pickers.diameter import DiameterEstimate
-    from cryopick.runs.pick import RunResult
+    from cryopick.runs.pick import RunResult, RunStart
     from cryopick.runs.records import Outcome
     from cryopick.runs.settings import RunSettings
     from cryopick.runs.shards import Shard
@@ -30,7 +30,7 @@ def run_with_progress(
     *,
     workers: int = 1,
     limit: str = "",
-    crew: "DaskCrew | None" = None,
+    pool: "DaskPool | None" = None,
     overwrite: bool = False,
     shard: "Shard | None" = None,
     relion_job: bool = False,
@@ -43,7 +43,7 @@ def run_with_progress(
     part = "" if shard is None else f", shard {shard.number} of {shard.count}"
     reason = f" ({limit})" if limit else ""
     many = (
-        counted(workers, "worker") + reason if crew is None else f"up to {counted(crew.expected, 'worker')} of {crew.dashboard}"
+        counted(workers, "worker") + reason if pool is None else f"up to {counted(pool.expected, 'worker')} of {pool.dashboard}"
     )
     say(f"{settings.picker} on the {place}, {many}, {counted(len(sources), 'micrograph')}{part}")
     if settings.diameter is not None and (doubt := small_diameter(settings.diameter, sources[0])):
@@ -55,7 +55,7 @@ def run_with_progress(
             out,
             settings,
             workers=workers,
-            crew=crew,
+            pool=pool,
             overwrite=overwrite,
             shard=shard,
             relion_job=relion_job,
@@ -74,12 +74,12 @@ class _Tally:
         self._micrographs = self._picks = 0
         self._unit_unknown = diameter_given
 
-    def start(self, kept: int, total: int, picks: int | None = None) -> None:
-        if kept:
-            self._progress.say(f"{kept:,} of {counted(total, 'micrograph')} {_were(kept)} picked by an earlier run")
-        if picks is not None:
-            self._micrographs, self._picks = kept, picks
-        self._progress.start(total=total, done=kept)
+    def start(self, start: "RunStart") -> None:
+        finished = start.finished
+        if finished:
+            self._progress.say(f"{finished:,} of {counted(start.total, 'micrograph')} {_were(finished)} picked by an earlier run")
+        self._micrographs, self._picks = finished, start.picks
+        self._progress.start(total=start.total, done=finished)
 
     def add(self, outcome: "Outcome") -> None:
         if outcome.status == "done":
@@ -106,14 +106,14 @@ def report_result(result: "RunResult", out: Path) -> None:
     """Print what there is now, and name what failed."""
     finished = [outcome for outcome in result.outcomes if outcome.status == "done"]
     picks = sum(outcome.picks for outcome in finished)
-    earlier = f", {result.kept:,} of them from an earlier run" if result.kept else ""
+    earlier = f", {result.finished_before:,} of them from an earlier run" if result.finished_before else ""
     place = out / "particles.star" if result.assembled else "the last shard writes the joint files"
     say(f"{counted(picks, 'particle')} on {counted(len(finished), 'micrograph')}{earlier}: {place}")
     waiting = sum(outcome.status == "pending" for outcome in result.outcomes)
     if waiting and not result.interrupted:
         warn(f"{counted(waiting, 'micrograph')} not picked yet")
-    if result.left_out:
-        say(f"{counted(result.left_out, 'micrograph')} of earlier runs excluded from the files: not among these inputs")
+    if result.excluded:
+        say(f"{counted(result.excluded, 'micrograph')} of earlier runs excluded from the files: not among these inputs")
     if finished and not picks:
         warn("no particles found: check --diameter (in Å), --pixel-size and --threshold")
     noted = sum(bool(outcome.notes) for outcome in finished)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryopick.cli.arguments import PicksOfData, PixelSize, Settings, Simulate, TruthDiameter, data_or_simulate
-from cryopick.cli.console import Progress, counted, say
+from cryopick.cli.console import Progress, counted, say, warn
 from cryopick.cli.extras import require
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def train(
 
     model, preset, notice = resolve_model(model, preset)
     if notice is not None and is_first_process():
-        say(notice, err=True)
+        warn(notice)
     recipe = RECIPES.get(model)
     disk = {"picks": None if picks is None else str(picks), "diameter": diameter, "pixel_size": pixel_size}
     given = {"devices": devices, **_source(recipe, model, data, {key: value for key, value in disk.items() if value is not None})}

@@ -109,6 +109,8 @@ RECIPES: Registry[TrainingRecipe] = Registry(
     },
 )
 """Training recipes by the name of the model."""
+COMPACT_MODELS = ("unet", "detr")
+"""Models that can be trained on crops that are simulated while they train."""
 
 FORMER_MODELS = {
     ("segnet", "paper"): "cryosegnet",

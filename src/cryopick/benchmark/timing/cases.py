@@ -32,7 +32,7 @@ from cryopick.pickers import PICKERS
 from cryopick.pickers.base import Untrained
 from cryopick.provenance import earlier_result, fingerprint, read_result
 from cryopick.runs.settings import run_settings
-from cryopick.train.recipe import RECIPES
+from cryopick.train.recipe import COMPACT_MODELS
 
 logger = logging.getLogger(__name__)
 Kind = Literal["stages", "program", "workers", "training"]
@@ -114,7 +114,7 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
     own = [entrant for entrant in programs if isinstance(entrant, OwnPicker)]
     on_devices = [(one, device) for one in own for device in _devices(one)]
     untrained = [OwnPicker(name) for name in PICKERS.own if isinstance(PICKERS.get(name), Untrained)] if published else []
-    trained = [name for name in dict.fromkeys(one.picker for one in own) if name in RECIPES]
+    trained = [name for name in dict.fromkeys(one.picker for one in own) if name in COMPACT_MODELS]
     last = max(sets)
     return [
         *(stage_case(one, size, sets[size], device=device, repeats=repeats) for one, device in on_devices for size in sets),

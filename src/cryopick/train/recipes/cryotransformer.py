@@ -90,7 +90,7 @@ def prepare_cryotransformer(settings: CryoTransformerTraining, out: Path) -> Tra
     Raises `SettingError` if no micrographs are given, and `CryopickError` if none can be read.
     """
     if settings.disk is None:
-        raise SettingError("cryotransformer trains on labelled micrographs only; give their folder instead of simulate")
+        raise SettingError("cryotransformer trains on labelled micrographs only; give their folder instead of --simulate")
     seed = settings.loop.seed
     fabric = launch(
         accelerator=settings.accelerator,
