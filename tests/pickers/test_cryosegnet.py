@@ -157,7 +157,7 @@ def test_cleaning_does_not_change_a_good_micrograph_and_corrects_a_bad_one(rng):
         CryoSegNetPicker(watershed(side=200, chain=PublishedChain(clean=flag)), network=Brightness()) for flag in (True, False)
     )
     as_it_is = denoised(Micrograph(pixels), raw.settings)
-    np.testing.assert_array_equal(denoised(Micrograph(pixels), clean.settings).picture, as_it_is.picture)
+    np.testing.assert_array_equal(denoised(Micrograph(pixels), clean.settings).image, as_it_is.image)
     hot = pixels.copy()
     hot[150, 300] = 1e6
     assert worst_error(clean.pick(Micrograph(hot))) < 6  # 4.2 of it is the shift that this network was not trained with

@@ -187,7 +187,7 @@ class CryoSegNetPicker:
         if diameter is None and diameter_px is not None:
             diameter = micrograph.from_px(diameter_px)
         picks = to_picks(detections, home, micrograph, diameter=diameter)
-        return Stages(prepared.picture, prepared.to_home, probability, home, instances, picks)
+        return Stages(prepared.image, prepared.to_home, probability, home, instances, picks)
 
     def _particles(self, instances: Instances, shape_hw: tuple[int, int], home: PixelMap, diameter_px: float | None) -> Particles:
         scale_xy = (abs(home.scale[0]), abs(home.scale[1]))

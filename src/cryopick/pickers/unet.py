@@ -184,7 +184,7 @@ class UNetPicker:
             return no_particles(micrograph, diameter=given.diameter)
         home = prepared.map_to_home
         picks = to_picks(self._peaks(probability, prepared), home, micrograph, diameter=given.diameter)
-        return Stages(prepared.picture, prepared.to_home, probability, home, None, picks)
+        return Stages(prepared.image, prepared.to_home, probability, home, None, picks)
 
     def _peaks(self, probability: Map, prepared: Prepared) -> Detections:
         """Peaks of the map, each compared with the most confident ones of the micrograph."""
