@@ -3,11 +3,11 @@
 import logging
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, TextIO, runtime_checkable
+from typing import Any, ClassVar, Protocol, TextIO, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,14 +102,18 @@ class Reading:
         scores: ArrayLike | None = None,
         diameter: float | None = None,
         diameter_px: float | None = None,
+        diameters: NDArray[np.float64] | None = None,
+        diameters_px: NDArray[np.float64] | None = None,
+        data: Mapping[str, NDArray[Any]] | None = None,
         box: ArrayLike | None = None,
         shape_hw: tuple[int, int] | None = None,
         pixel_size: float | None = None,
     ) -> Picks:
         """Picks in the image frame from points as the file has them, on the micrograph that the name `written` means.
 
-        `diameter` is in Å and is dropped when no pixel size is known, `diameter_px` in pixels. `shape_hw` and `pixel_size` are
-        the file's own. The micrograph's group and UID are the picks'.
+        `diameter` and `diameters` (n,) are in Å and dropped when no pixel size is known; those that end in `_px` are in pixels.
+        Diameters of the picks are kept where they differ; the common one is their median unless given. `shape_hw` and
+        `pixel_size` are the file's own. The micrograph's optics group and UID become the picks'.
         """
         source = self.known.find(written)
         if self.known.unknown is not None and written in self.known.unknown:
@@ -121,18 +125,19 @@ class Reading:
             shape_hw = actual or shape_hw
             pixel_size = pixel_size or source.pixel_size or header_size
         pixel_size = self.pixel_size or pixel_size
+        diameter, diameters = (None, None) if pixel_size is None else (diameter, diameters)
+        if diameters_px is not None and len(diameters_px):
+            diameters = diameters_px * length_from_px(1.0, pixel_size)
+            diameter_px = float(np.median(diameters_px)) if diameter_px is None else diameter_px
         if diameter_px is not None:
             diameter = length_from_px(diameter_px, pixel_size)
-        elif pixel_size is None:
-            diameter = None
         values = _finite_scores(path, written, scores)
         try:
             xy = np.zeros((0, 2))
             if len(points):
                 xy = frame.to_image(points, shape_hw=shape_hw, pixel_size=pixel_size, box=box)
-            if source is None:
-                return Picks(written, xy, values, diameter, shape_hw, pixel_size)
-            return Picks(source.name, xy, values, diameter, shape_hw, pixel_size, source.optics_group, source.uid)
+            name, group, uid = (written, 1, None) if source is None else (source.name, source.optics_group, source.uid)
+            return Picks(name, xy, values, diameter, shape_hw, pixel_size, group, uid, _differing(diameters), data or {})
         except CryopickError as error:
             raise CryopickError(f"{path}: picks of {written}: {error}") from None
 
@@ -150,13 +155,18 @@ class Writing:
     box: int | None = None
     downsample: float = 1.0
 
-    def box_of(self, picks: Picks) -> int:
-        """The box's side in pixels. Raises `SettingError` when neither a box nor a diameter is known."""
+    def sides(self, picks: Picks) -> NDArray[np.float64]:
+        """The side of each pick's box (n,) in pixels; whole numbers, but for picks with a diameter each.
+
+        Raises `SettingError` when neither a box nor a diameter is known.
+        """
         if self.box is not None:
-            return self.box
-        if picks.diameter_px is None:
+            return np.full(len(picks), float(self.box))
+        if picks.diameters_px is not None:
+            return picks.diameters_px
+        if picks.diameter_px is None and len(picks):
             raise SettingError(f"{picks.micrograph}: this format holds boxes; give a box size, or picks with a diameter")
-        return round(picks.diameter_px)
+        return np.full(len(picks), float(round(picks.diameter_px or 0)))
 
 
 def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -309,6 +319,13 @@ def _finite_scores(path: Path, written: str, scores: ArrayLike | None) -> NDArra
         row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
         raise FileError(path, f"pick {row} of {written} has a score that is not a number", "Mend or remove that pick")
     return values
+
+
+def _differing(diameters: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Diameters where they say more than their median: positive ones that are not all the same."""
+    if diameters is None or not len(diameters) or diameters.min() <= 0 or np.ptp(diameters) == 0:
+        return None
+    return diameters
 
 
 def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float | None]:

@@ -17,7 +17,7 @@ _UNKNOWN = "<NA>"  # crYOLO's mark, in the columns for tomograms
 
 
 class Cbox(OneFileEach):
-    """Boxes fit the particle, so the median estimated size is read as the diameter."""
+    """Boxes fit the particle: the estimated sizes are read as diameters."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".cbox"
@@ -39,15 +39,14 @@ class Cbox(OneFileEach):
             corners,
             FRAME,
             scores=table.numbers("Confidence") if scored else None,
-            diameter_px=float(np.median(widths)) if len(widths) else None,
+            diameters_px=widths,
             box=sizes,
         )
 
     def text(self, picks: Picks, writing: Writing) -> str:
         count = len(picks)
-        side = float(writing.box_of(picks)) if count else 0.0
-        corners = placed(picks, FRAME, box=side)
-        sides, unknown = np.full(count, side), [_UNKNOWN] * count
+        sides, unknown = writing.sides(picks), [_UNKNOWN] * count
+        corners = placed(picks, FRAME, box=sides[:, None])
         boxes: dict[str, Column] = {
             "CoordinateX": corners[:, 0],
             "CoordinateY": corners[:, 1],

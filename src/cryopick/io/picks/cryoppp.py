@@ -43,15 +43,16 @@ class CryopppCsv(OneFileEach):
             written,
             points,
             _frame_of(written if source is None else source.name),
-            diameter_px=float(np.median(diameters)) if len(diameters) else None,
+            diameters_px=diameters if _DIAMETER.lower() in columns else None,
         )
 
     def text(self, picks: Picks, writing: Writing) -> str:
         points = placed(picks, _frame_of(picks.micrograph)).astype(np.int64).tolist()
         if picks.diameter_px is None:
             return f"{_X},{_Y}\n" + "".join(f"{x},{y}\n" for x, y in points)
-        diameter = round(picks.diameter_px)
-        return f"{_X},{_Y},{_DIAMETER}\n" + "".join(f"{x},{y},{diameter}\n" for x, y in points)
+        diameters = [picks.diameter_px] * len(picks) if picks.diameters_px is None else picks.diameters_px.tolist()
+        rows = (f"{x},{y},{round(diameter)}\n" for (x, y), diameter in zip(points, diameters, strict=True))
+        return f"{_X},{_Y},{_DIAMETER}\n" + "".join(rows)
 
 
 def _frame_of(name: str) -> Frame:

@@ -14,9 +14,18 @@ from cryopick.errors import FileError, NameMatchError
 from cryopick.files import write_bytes, write_text
 from cryopick.io.names import stem
 from cryopick.io.picks.base import Glance, Reading, Writing, placed
-from cryopick.io.picks.star import NO_SCORE, coordinates, figures_of_merit, relion_frame, unless_by_hand
+from cryopick.io.picks.columns import cells
+from cryopick.io.picks.star import (
+    NO_SCORE,
+    coordinates,
+    figures_of_merit,
+    further_columns,
+    labelled,
+    relion_frame,
+    unless_by_hand,
+)
 from cryopick.io.tables.delimited import read_text
-from cryopick.io.tables.star import read_star, star_text
+from cryopick.io.tables.star import Column, read_star, star_text
 from cryopick.types import Picks
 
 FRAME = Frame(quantum=1.0)  # the extract job cuts decimals off, so they are rounded before
@@ -69,13 +78,14 @@ def write_coordinates(picks: Picks, job: Path) -> Path:
     """
     points = placed(picks, replace(FRAME, rows=relion_rows(picks.micrograph)))
     unknown = np.full(len(picks), NO_SCORE)
-    table = {
+    table: dict[str, Column] = {
         "rlnCoordinateX": points[:, 0],
         "rlnCoordinateY": points[:, 1],
         "rlnClassNumber": np.zeros(len(picks), np.int64),
         "rlnAnglePsi": np.zeros(len(picks)),
         "rlnAutopickFigureOfMerit": unknown if picks.scores is None else picks.scores,
     }
+    table |= {label: cells(values) for label, values in labelled(picks).items()} if len(picks) else {}
     file = job / coordinate_file(picks.micrograph)
     write_text(file, star_text({"": table}))
     return file
@@ -148,4 +158,12 @@ def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
         raise FileError(path, "has no table with _rlnCoordinateX", "Give the coordinates that a RELION job wrote")
     merits = figures_of_merit(table)
     scores = None if merits is None else unless_by_hand(merits)
-    return reading.picks(path, written, coordinates(table), relion_frame(FRAME, written, reading), scores=scores)
+    return reading.picks(
+        path,
+        written,
+        coordinates(table),
+        relion_frame(FRAME, written, reading),
+        scores=scores,
+        diameters=table.numbers("rlnParticleDiameter") if "rlnParticleDiameter" in table else None,
+        data=further_columns(table),
+    )

@@ -1,10 +1,10 @@
-"""RELION's flat STAR: one row a particle, with the micrograph's name; also what CryoSPARC imports."""
+"""RELION's flat STAR: one row per particle, with the micrograph's name; also what CryoSPARC imports."""
 
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,21 @@ from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
 from cryopick.io.names import stem, without_uid
 from cryopick.io.picks.base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
-from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, read_star, star_text
-from cryopick.types import Picks
+from cryopick.io.picks.columns import SharedColumns, typed
+from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, quoted_column, read_star, star_text
+from cryopick.types import RESERVED_COLUMNS, Picks
 
 FRAME = Frame()
 _DECIMALS = 6
 NO_SCORE = -999.0  # what RELION writes for particles picked by hand
 
 _LABELS = ["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnOpticsGroup"]
+_DIAMETER = "rlnParticleDiameter"
+_OWN = {*_LABELS, _DIAMETER, "rlnMicrographPixelSize"}
+_NAMES = {"rlnClassNumber": "class", "rlnAnglePsi": "rotation"}
+_LABEL_OF = {name: label for label, name in _NAMES.items()}
+_PLACEHOLDERS = (0, -999, -9999)
+"""What RELION writes as class and angle where there is none."""
 
 
 class FlatStar:
@@ -46,6 +53,8 @@ class FlatStar:
         merits = figures_of_merit(table)
         pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
         groups = table.numbers("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
+        data = further_columns(table)
+        own_diameters = diameters if _DIAMETER in table else None
         found = []
         for name, rows in split_by_name(table.text("rlnMicrographName")).items():
             picks = reading.picks(
@@ -54,7 +63,9 @@ class FlatStar:
                 points[rows],
                 self.frame_of(name, reading),
                 scores=None if merits is None else unless_by_hand(merits[rows]),
-                diameter=_first(diameters, rows),
+                diameter=_first(diameters, rows) if own_diameters is None else None,
+                diameters=None if own_diameters is None else own_diameters[rows],
+                data={label: values[rows] for label, values in data.items()},
                 pixel_size=_first(pixel_sizes, rows),
             )
             found.append(picks if groups is None else replace(picks, optics_group=int(_first(groups, rows) or 1)))
@@ -63,13 +74,20 @@ class FlatStar:
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         optics = _OpticsGroups()
         names = UniqueNames(path, self.name_for)
+        further = SharedColumns()
         with text_file(path) as file, spool(path.parent) as rows:
             for each in picks:
                 if len(each):
                     rows.write(self._rows(each, names.add(each.micrograph), optics.number(each)))
-            file.write(optics.text() + loop_header("particles", _LABELS))
+                    further.add(labelled(each), len(each))
+            columns = further.complete()
+            file.write(optics.text() + loop_header("particles", [*_LABELS, *columns]))
             rows.seek(0)
-            shutil.copyfileobj(rows, file)
+            if not columns:
+                shutil.copyfileobj(rows, file)
+            else:
+                cells = zip(*map(quoted_column, columns.values()), strict=True)
+                file.writelines(f"{line[:-1]} {' '.join(row)}\n" for line, row in zip(rows, cells, strict=True))
 
     def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
         """The frame of one micrograph's coordinates."""
@@ -112,6 +130,28 @@ def coordinates(table: StarTable) -> NDArray[np.float64]:
 def figures_of_merit(table: StarTable) -> NDArray[np.float64] | None:
     """The particles' figures of merit, None where the table has none."""
     return table.numbers("rlnAutopickFigureOfMerit") if "rlnAutopickFigureOfMerit" in table else None
+
+
+def further_columns(table: StarTable) -> dict[str, NDArray[Any]]:
+    """All other columns as `Picks.data`: `class` and `rotation` unless they are placeholders, and the rest by their labels."""
+    labels = [label for label in table.labels if label not in _OWN and _NAMES.get(label, label) not in RESERVED_COLUMNS]
+    columns = {_NAMES.get(label, label): typed(table.text(label)) for label in labels}
+    unclassified = "class" not in columns or np.isin(columns["class"], _PLACEHOLDERS).all()
+    if unclassified:
+        columns.pop("class", None)
+    if unclassified and "rotation" in columns and np.isin(columns["rotation"], _PLACEHOLDERS).all():
+        del columns["rotation"]
+    return columns
+
+
+def labelled(picks: Picks) -> dict[str, NDArray[Any]]:
+    """The columns of `Picks.data` by their STAR labels, and the diameters of picks that have one each."""
+    columns: dict[str, NDArray[Any]] = {}
+    for name, values in picks.data.items():
+        label = "_".join(_LABEL_OF.get(name, name).split())
+        if label not in _OWN:
+            columns[label] = values.astype(np.int64) if values.dtype == bool else values
+    return columns if picks.diameters is None else columns | {_DIAMETER: picks.diameters}
 
 
 def unless_by_hand(merits: NDArray[np.float64]) -> NDArray[np.float64] | None:

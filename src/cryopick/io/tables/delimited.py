@@ -31,8 +31,8 @@ def read_text(path: Path) -> str:
         raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
 
 
-def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]:
-    """Columns of a table with a header line, by the header's names (lower case, blanks around them taken off).
+def read_delimited(path: Path, delimiters: str = ",;\t", *, lower: bool = True) -> dict[str, list[str]]:
+    """Columns of a table with a header line, by the header's names: stripped, and in lower case unless `lower` is false.
 
     The delimiter is the one of `delimiters` that occurs in the header. Lines without content are skipped. Raises `FileError`
     for an empty file and for a row with another number of values than the header has.
@@ -42,7 +42,8 @@ def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]
     if not lines:
         raise FileError(path, "is empty", "A table of picks has at least a header line")
     delimiter = next((mark for mark in delimiters if mark in lines[0]), delimiters[0])
-    names = [name.strip().lower() for name in _cells(path, lines[:1], delimiter)[0]]
+    names = [name.strip() for name in _cells(path, lines[:1], delimiter)[0]]
+    names = [name.lower() for name in names] if lower else names
     rows = lines[1:]
     if '"' not in text and {line.count(delimiter) for line in rows} <= {len(names) - 1}:  # ten times as fast as csv.reader
         cells = delimiter.join(rows).split(delimiter) if rows else []

@@ -116,10 +116,15 @@ def loop_rows(columns: Sequence[Column]) -> str:
     return "".join([row % cells for cells in zip(*values, strict=True)])
 
 
+def quoted_column(values: Sequence[str]) -> list[str]:
+    """Text as a STAR file holds it: quoted where it is empty, has blanks or begins like something else."""
+    quoted = {value: _quoted(value) for value in set(values)}
+    return [quoted[value] for value in values]
+
+
 def _laid_out(column: Column) -> tuple[str, Sequence[Any]]:
     if len(column) and isinstance(column[0], str):
-        quoted = {value: _quoted(value) for value in set(column)}
-        return "%s", [quoted[value] for value in column]
+        return "%s", quoted_column([str(value) for value in column])
     numbers = np.asarray(column)
     return ("%12d" if numbers.dtype.kind in "iub" else "%12.6f"), numbers.tolist()
 
