@@ -6,7 +6,7 @@ the first stored pixel at (0, 0). Other frames exist only in `cryopick.coordinat
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, Literal, SupportsIndex, overload
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cryopick.coordinates import length_from_px, length_to_px
-from cryopick.errors import CryopickError
+from cryopick.errors import CryopickError, SettingError
 
 FileKind = Literal["mrc", "tiff", "png", "jpeg", "array"]
 RESERVED_COLUMNS = frozenset({"x", "y", "score", "diameter"})
@@ -301,6 +301,26 @@ class Picks:
         except ImportError:
             return columns
         return pd.DataFrame(columns)
+
+
+def each_picks(picks: Picks | Iterable[Picks], call: str) -> Iterator[Picks]:
+    """The picks of one micrograph or of many, one micrograph at a time.
+
+    Raises `SettingError`, which begins with `call`, for a path, and while iterating for whatever else is not `Picks`.
+    """
+    if isinstance(picks, str | PurePath):
+        raise SettingError(f"{call}: the first argument is a path ({picks}); give the picks first, then the path")
+    if isinstance(picks, Picks):
+        return iter((picks,))
+    if not isinstance(picks, Iterable):
+        raise SettingError(f"{call}: expected the picks of one micrograph or of several, got {picks!r}")
+    return (_checked(each, call) for each in picks)
+
+
+def _checked(each: object, call: str) -> Picks:
+    if not isinstance(each, Picks):
+        raise SettingError(f"{call}: expected the picks of a micrograph, got {each!r}")
+    return each
 
 
 def usual_diameter(picks: Iterable[Picks]) -> float | None:

@@ -40,7 +40,7 @@ class Match:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Every found pick and truth closer than a radius, one row a couple.
+    """Every found pick and truth closer than a radius, one row a pair.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from cryopick.errors import SettingError
 from cryopick.evaluate.counts import Counts, mean_of_known
 from cryopick.evaluate.curves import Curve, Reliability, precision_recall, reliability
 from cryopick.evaluate.matching import Match, match_points, neighbours, true_by_score
-from cryopick.evaluate.pairing import Couple, first_known, pair_micrographs
+from cryopick.evaluate.pairing import MicrographPair, first_known, pair_micrographs
 from cryopick.types import Picks
 
 
@@ -151,49 +151,49 @@ def evaluate_picks(
     """
     if not border >= 0:
         raise SettingError(f"a border of {border} pixels cannot be; give 0 or more")
-    couples, without_truth = pair_micrographs(found, truth)
-    radii = [_radius_px(couple, diameter, tolerance) for couple in couples]
-    counted = [_counted(couple, radius, border) for couple, radius in zip(couples, radii, strict=True)]
-    evaluated = tuple(_evaluate(couple.above(threshold), radius) for couple, radius in zip(counted, radii, strict=True))
+    pairs, without_truth = pair_micrographs(found, truth)
+    radii = [_radius_px(pair, diameter, tolerance) for pair in pairs]
+    counted = [_counted(pair, radius, border) for pair, radius in zip(pairs, radii, strict=True)]
+    evaluated = tuple(_evaluate(pair.above(threshold), radius) for pair, radius in zip(counted, radii, strict=True))
     return Evaluation(evaluated, without_truth, tolerance, border, threshold, *_of_scores(counted, radii))
 
 
-def _radius_px(couple: Couple, diameter: float | None, tolerance: float) -> float:
+def _radius_px(pair: MicrographPair, diameter: float | None, tolerance: float) -> float:
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise SettingError(f"a tolerance of {tolerance} diameters cannot be; give a positive number")
-    given = couple.to_px(diameter)
-    if not (len(couple.found) and len(couple.truth)):
+    given = pair.to_px(diameter)
+    if not (len(pair.found) and len(pair.truth)):
         return tolerance  # nothing to pair: any radius will do, known diameter or not
-    return tolerance * first_known(couple, given, couple.truth.diameter_px, couple.found.diameter_px)
+    return tolerance * first_known(pair, given, pair.truth.diameter_px, pair.found.diameter_px)
 
 
-def _counted(couple: Couple, radius_px: float, border: float) -> Couple:
+def _counted(pair: MicrographPair, radius_px: float, border: float) -> MicrographPair:
     """The picks and truths that count; both rules look at places only, so they are the same at every threshold."""
     if border == 0:
-        return couple
-    found, truth = couple.found, couple.truth
-    counts = inside(truth.xy, couple.shape_hw, border=border)
+        return pair
+    found, truth = pair.found, pair.truth
+    counts = inside(truth.xy, pair.shape_hw, border=border)
     near = neighbours(found.xy, truth.xy, radius_px=radius_px)
     on_counted = np.isin(np.arange(len(found)), near.found[counts[near.truth]])
     on_ignored = np.isin(np.arange(len(found)), near.found[~counts[near.truth]])
-    keep = on_counted | (inside(found.xy, couple.shape_hw, border=border) & ~on_ignored)
-    return Couple(found.where(keep), truth.where(counts))
+    keep = on_counted | (inside(found.xy, pair.shape_hw, border=border) & ~on_ignored)
+    return MicrographPair(found.where(keep), truth.where(counts))
 
 
-def _evaluate(couple: Couple, radius_px: float) -> MicrographEvaluation:
-    match = match_points(couple.found.xy, couple.truth.xy, radius_px=radius_px)
-    return MicrographEvaluation(couple.found, couple.truth, match, couple.pixel_size)
+def _evaluate(pair: MicrographPair, radius_px: float) -> MicrographEvaluation:
+    match = match_points(pair.found.xy, pair.truth.xy, radius_px=radius_px)
+    return MicrographEvaluation(pair.found, pair.truth, match, pair.pixel_size)
 
 
-def _of_scores(couples: Sequence[Couple], radii: Sequence[float]) -> tuple[Curve | None, Reliability | None]:
-    truth_count = sum(len(couple.truth) for couple in couples)
+def _of_scores(pairs: Sequence[MicrographPair], radii: Sequence[float]) -> tuple[Curve | None, Reliability | None]:
+    truth_count = sum(len(pair.truth) for pair in pairs)
     scores, true = [np.zeros(0)], [np.zeros(0, bool)]
-    for couple, radius in zip(couples, radii, strict=True):
-        if len(couple.found) and couple.found.scores is None:
+    for pair, radius in zip(pairs, radii, strict=True):
+        if len(pair.found) and pair.found.scores is None:
             return None, None
-        if couple.found.scores is not None:
-            scores.append(couple.found.scores.astype(np.float64))
-            true.append(true_by_score(couple.found.xy, couple.truth.xy, couple.found.scores, radius_px=radius))
+        if pair.found.scores is not None:
+            scores.append(pair.found.scores.astype(np.float64))
+            true.append(true_by_score(pair.found.xy, pair.truth.xy, pair.found.scores, radius_px=radius))
     pooled, is_true = np.concatenate(scores), np.concatenate(true)
     if not (len(pooled) and truth_count):
         return None, None

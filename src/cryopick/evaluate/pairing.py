@@ -13,7 +13,7 @@ from cryopick.types import Picks
 
 
 @dataclass(frozen=True, eq=False)
-class Couple:
+class MicrographPair:
     """Found picks and true particles of one micrograph; what one side does not know of it, the other tells."""
 
     found: Picks
@@ -45,24 +45,24 @@ class Couple:
             raise SettingError(f"a diameter of {diameter} cannot be; give a positive number")
         return length_to_px(diameter, self.pixel_size)
 
-    def above(self, threshold: float | None) -> "Couple":
+    def above(self, threshold: float | None) -> "MicrographPair":
         """Without found picks that score less than `threshold`. Raises `SettingError` when they have no scores."""
         if threshold is None or len(self.found) == 0:
             return self
         if self.found.scores is None:
             raise SettingError(f"{self.name}: picks without scores cannot be held against a threshold of {threshold:g}")
-        return Couple(self.found.where(self.found.scores >= np.float32(threshold)), self.truth)
+        return MicrographPair(self.found.where(self.found.scores >= np.float32(threshold)), self.truth)
 
 
-def first_known(couple: Couple, *diameters_px: float | None) -> float:
+def first_known(pair: MicrographPair, *diameters_px: float | None) -> float:
     """The first diameter that is known. Raises `CryopickError` when none is."""
     for diameter_px in diameters_px:
         if diameter_px is not None:
             return diameter_px
-    raise CryopickError(f"{couple.name}: neither the truth nor the picks say the particles' diameter; give it")
+    raise CryopickError(f"{pair.name}: neither the truth nor the picks say the particles' diameter; give it")
 
 
-def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[list[Couple], tuple[str, ...]]:
+def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[list[MicrographPair], tuple[str, ...]]:
     """Every truth with the picks found on its micrograph, or empty picks; and the names of picks' micrographs without truth.
 
     Names match with or without folders, extension and CryoSPARC's UID. Raises `NameMatchError` when one matches several, when one
@@ -82,7 +82,7 @@ def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[li
     sizes = {picks.pixel_size for picks in found}
     shared_size = sizes.pop() if len(sizes) == 1 else None  # so that a length in Å stays one where nothing was found
     nothing = {name: Picks(name, pixel_size=shared_size) for name in by_name}
-    return [Couple(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()], without_truth
+    return [MicrographPair(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()], without_truth
 
 
 def _by_name(every: Sequence[Picks]) -> dict[str, Picks]:

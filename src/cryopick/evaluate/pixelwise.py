@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryopick.errors import SettingError
 from cryopick.evaluate.counts import Counts, mean_of_known, ratio
-from cryopick.evaluate.pairing import Couple, first_known, pair_micrographs
+from cryopick.evaluate.pairing import MicrographPair, first_known, pair_micrographs
 from cryopick.types import Picks
 
 
@@ -100,8 +100,8 @@ def evaluate_pixels(
     """
     if not border >= 0:
         raise SettingError(f"a border of {border} pixels cannot be; give 0 or more")
-    couples, without_truth = pair_micrographs(found, truth)
-    counts = tuple((couple.name, _pixel_counts(couple.above(threshold), diameter, border)) for couple in couples)
+    pairs, without_truth = pair_micrographs(found, truth)
+    counts = tuple((pair.name, _pixel_counts(pair.above(threshold), diameter, border)) for pair in pairs)
     return PixelEvaluation(counts, without_truth)
 
 
@@ -123,20 +123,20 @@ def draw_discs(xy: ArrayLike, *, diameter_px: float, shape_hw: tuple[int, int]) 
     return mask
 
 
-def _pixel_counts(couple: Couple, diameter: float | None, border: float) -> PixelCounts:
-    found_px, truth_px, given = couple.found.diameter_px, couple.truth.diameter_px, couple.to_px(diameter)
-    is_found = _mask(couple, couple.found, (given, found_px, truth_px), border)
-    is_true = _mask(couple, couple.truth, (truth_px, given, found_px), border)
+def _pixel_counts(pair: MicrographPair, diameter: float | None, border: float) -> PixelCounts:
+    found_px, truth_px, given = pair.found.diameter_px, pair.truth.diameter_px, pair.to_px(diameter)
+    is_found = _mask(pair, pair.found, (given, found_px, truth_px), border)
+    is_true = _mask(pair, pair.truth, (truth_px, given, found_px), border)
     both = int(np.count_nonzero(is_found & is_true))
     found_count, true_count = int(np.count_nonzero(is_found)), int(np.count_nonzero(is_true))
     return PixelCounts(both, found_count - both, true_count - both, is_true.size - found_count - true_count + both)
 
 
-def _mask(couple: Couple, picks: Picks, diameters_px: Sequence[float | None], border: float) -> NDArray[np.bool_]:
+def _mask(pair: MicrographPair, picks: Picks, diameters_px: Sequence[float | None], border: float) -> NDArray[np.bool_]:
     """The discs of one side, each with the first diameter that is known, without the border."""
     if len(picks):
-        mask = draw_discs(picks.xy, diameter_px=first_known(couple, *diameters_px), shape_hw=couple.shape_hw)
+        mask = draw_discs(picks.xy, diameter_px=first_known(pair, *diameters_px), shape_hw=pair.shape_hw)
     else:
-        mask = np.zeros(couple.shape_hw, bool)
-    rows, columns = (slice(ceil(border), max(size - ceil(border), 0)) for size in couple.shape_hw)
+        mask = np.zeros(pair.shape_hw, bool)
+    rows, columns = (slice(ceil(border), max(size - ceil(border), 0)) for size in pair.shape_hw)
     return mask[rows, columns]

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.micrographs.files import pixel_fault, read_picture
+from cryopick.io.micrographs.files import pixel_fault, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.formats import detect_format, read_picks
 from cryopick.types import Picks
 
 
 @dataclass(frozen=True)
-class Examination:
+class CheckResult:
     """What there is to say about a file.
 
     Attributes
@@ -32,18 +32,18 @@ class Examination:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def examine_micrograph(path: Path | str) -> Examination:
+def check_micrograph(path: Path | str) -> CheckResult:
     """Read a micrograph; of a cut one the rows that are there are examined too."""
     path = Path(path)
     faults: list[CryopickError] = []
     try:
-        picture = read_picture(path, salvage=False)
+        picture = read_raw_image(path, salvage=False)
     except FileError as unreadable:
         faults.append(unreadable)
         try:
-            picture = read_picture(path, salvage=True)
+            picture = read_raw_image(path, salvage=True)
         except FileError:
-            return Examination(tuple(faults))
+            return CheckResult(tuple(faults))
     if fault := pixel_fault(picture.pixels, path):
         faults.append(fault)
     height, width = picture.pixels.shape
@@ -53,20 +53,20 @@ def examine_micrograph(path: Path | str) -> Examination:
         "pixel size": "unknown" if picture.pixel_size is None else f"{picture.pixel_size:g} Å",
         "values": _statistics(picture.pixels),
     }
-    return Examination(tuple(faults), picture.notes, facts)
+    return CheckResult(tuple(faults), picture.notes, facts)
 
 
-def examine_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> Examination:
+def check_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> CheckResult:
     """Read a file or folder of picks in any known format; with its micrographs, their names and edges are checked as well."""
     try:
         name = detect_format(path)
         all_picks = read_picks(path, format=name, micrographs=micrographs)
     except CryopickError as fault:
-        return Examination((fault,))
-    return judge_picks(all_picks, Path(path), name)
+        return CheckResult((fault,))
+    return check_read_picks(all_picks, Path(path), name)
 
 
-def judge_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -> Examination:
+def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -> CheckResult:
     """What there is to say about picks that were read from a path."""
     count = sum(len(picks) for picks in all_picks)
     scores = [picks.scores for picks in all_picks if picks.scores is not None and len(picks)]
@@ -75,7 +75,7 @@ def judge_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -> Exa
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
     notes = () if count else ("no picks at all",)
-    return Examination(tuple(faults), notes, facts)
+    return CheckResult(tuple(faults), notes, facts)
 
 
 def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:

@@ -14,7 +14,7 @@ RGB_WEIGHTS = (0.299, 0.587, 0.114)  # luminance of ITU-R BT.601
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class RawImage:
     """One picture as its file has it; nothing about its values has been judged yet.
 
     Attributes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cryopick.errors import FileError, SettingError
 from cryopick.files import atomic_path
-from cryopick.io.micrographs.common import Picture, first_bytes
+from cryopick.io.micrographs.common import RawImage, first_bytes
 from cryopick.io.micrographs.mrc import compression, looks_like_mrc, read_mrc, unpacked_start, write_mrc
 from cryopick.io.micrographs.png_jpeg import read_raster, write_raster
 from cryopick.io.micrographs.tiff import read_tiff, write_tiff
@@ -76,7 +76,7 @@ def read_micrograph(
         or infinite, and for constant pictures. It says what was found and what to do.
     """
     path = Path(path)
-    picture = read_picture(path, salvage=salvage)
+    picture = read_raw_image(path, salvage=salvage)
     for note in picture.notes:
         logger.warning("%s: %s", path, note)
     if fault := pixel_fault(picture.pixels, path):
@@ -121,7 +121,7 @@ def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
     return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
 
 
-def read_picture(path: Path, *, salvage: bool) -> Picture:
+def read_raw_image(path: Path, *, salvage: bool) -> RawImage:
     """The one picture in a file of any kind, before its values are judged. Raises `FileError` where it cannot be read."""
     head = first_bytes(path)
     packed = compression(head)

@@ -20,7 +20,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.micrographs.common import AGAIN, Picture, first_bytes
+from cryopick.io.micrographs.common import AGAIN, RawImage, first_bytes
 
 HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
@@ -167,7 +167,7 @@ def read_data(stream: BufferedIOBase, header: MrcHeader) -> tuple[NDArray[np.flo
     return pixels.reshape(header.shape), done, sound
 
 
-def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
+def read_mrc(path: Path, *, salvage: bool = False) -> RawImage:
     """Read the one picture of an MRC or MRCS file, packed or not.
 
     With `salvage`, the missing rows of a cut file get the mean of those that are there. Raises `FileError` for cut files,
@@ -183,7 +183,7 @@ def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
             raise FileError(path, found, f"{AGAIN}; or read what is there with --salvage" if rows else AGAIN)
         pixels[0, rows:] = pixels[0, :rows].mean(dtype=np.float64)
         notes += (f"{found}; what is missing is filled with the mean",)
-    return Picture(pixels[0], "mrc", header.stored, header.pixel_size, notes)
+    return RawImage(pixels[0], "mrc", header.stored, header.pixel_size, notes)
 
 
 def cut_or_damaged(rows: int, expected: int) -> str:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 LIST_SUFFIXES = {".txt", ".lst"}
 LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
 FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in a folder those are stacks and maps more often than micrographs
-SIDE_PICTURES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums beside each micrograph
+SIDE_IMAGES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums beside each micrograph
 NAMES_TRIED = 50
 CRYOSPARC_BLOBS = ("micrograph_blob", "micrograph_blob_non_dw")
 
@@ -111,7 +111,7 @@ def _in_folder(folder: Path) -> Iterator[MicrographSource]:
             names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
     except OSError as error:
         raise FileError(folder, f"cannot be listed ({error.strerror})", "Ask its owner for permission (chmod +rx)") from None
-    names -= {name for name in names if _is_side_picture(name, names)}
+    names -= {name for name in names if _is_side_image(name, names)}
     if not names:
         found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also packed)"
         raise FileError(folder, found, f"Name another one, or look in the folders within with the pattern '{folder}/**/*.mrc'")
@@ -131,9 +131,9 @@ def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
         return True
 
 
-def _is_side_picture(name: str, names: set[str]) -> bool:
+def _is_side_image(name: str, names: set[str]) -> bool:
     stem, _ = split_name(name)
-    return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_PICTURES)
+    return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_IMAGES)
 
 
 def _matching(pattern: Path) -> Iterator[MicrographSource]:

@@ -8,7 +8,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.micrographs.common import AGAIN, Picture, to_grey
+from cryopick.io.micrographs.common import AGAIN, RawImage, to_grey
 
 EER_COMPRESSIONS = {65000, 65001, 65002}
 RESOLUTION_UNITS = {2: 2.54e8, 3: 1e8}  # Å in an inch, in a centimetre
@@ -20,7 +20,7 @@ IMAGEJ_UNITS = {
 PLAUSIBLE_PIXEL_SIZE = (0.05, 100.0)  # Å; printers' and screens' resolutions are far outside
 
 
-def read_tiff(path: Path) -> Picture:
+def read_tiff(path: Path) -> RawImage:
     """Read a TIFF with one picture; smaller pictures after the first (thumbnails) are left out with a note.
 
     Raises `FileError` for movies and stacks, for EER, for complex numbers, and for cut or damaged files.
@@ -49,7 +49,7 @@ def read_tiff(path: Path) -> Picture:
     except Exception as error:  # tifffile and its decoders raise all kinds
         raise FileError(path, f"is a cut or damaged TIFF ({error})", AGAIN) from error
     stored = f"TIFF, {channels.dtype.newbyteorder('=').name}, compression {tifffile.COMPRESSION(page.compression).name.lower()}"
-    return Picture(pixels, "tiff", stored, pixel_size, (*notes, *colour_notes))
+    return RawImage(pixels, "tiff", stored, pixel_size, (*notes, *colour_notes))
 
 
 def write_tiff(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:

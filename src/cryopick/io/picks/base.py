@@ -42,7 +42,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Shaped(Source, Protocol):
+class SourceWithShape(Source, Protocol):
     """A `Source` that tells its shape without a look into its file."""
 
     @property
@@ -194,7 +194,7 @@ def spool(folder: Path) -> Iterator[TextIO]:
 
 
 @dataclass(frozen=True)
-class Glance:
+class Peek:
     """A first look at what is to be read: a file's beginning as text, or a folder's entries."""
 
     path: Path
@@ -202,12 +202,12 @@ class Glance:
     entries: tuple[str, ...]
 
     @staticmethod
-    def at(path: Path) -> "Glance":
+    def at(path: Path) -> "Peek":
         try:
             if path.is_dir():
-                return Glance(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
+                return Peek(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
             with path.open("rb") as file:
-                return Glance(path, file.read(HEAD_BYTES).decode("utf-8", "replace"), ())
+                return Peek(path, file.read(HEAD_BYTES).decode("utf-8", "replace"), ())
         except OSError as error:
             raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
 
@@ -244,7 +244,7 @@ class PickFormat(Protocol):
     suffix: ClassVar[str]
     single: ClassVar[bool]
 
-    def recognises(self, glance: Glance) -> bool:
+    def recognises(self, peek: Peek) -> bool:
         """Whether a file or folder looks like this format."""
         ...
 
@@ -257,7 +257,7 @@ class PickFormat(Protocol):
         ...
 
 
-class OneFileEach(ABC):
+class FilePerMicrograph(ABC):
     """Formats with a file for each micrograph, named like it: reads a single file or a folder, writes either.
 
     Attributes
@@ -278,9 +278,9 @@ class OneFileEach(ABC):
     def text(self, picks: Picks, writing: Writing) -> str:
         """One file's content."""
 
-    def recognises(self, glance: Glance) -> bool:
+    def recognises(self, peek: Peek) -> bool:
         """By the name: the file's, or that of a file in the folder."""
-        return any(name.lower().endswith(self.suffix) for name in (glance.path.name, *glance.entries))
+        return any(name.lower().endswith(self.suffix) for name in (peek.path.name, *peek.entries))
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         files = self.files(path) if path.is_dir() else [path]
@@ -329,7 +329,7 @@ def _differing(diameters: NDArray[np.float64] | None) -> NDArray[np.float64] | N
 
 
 def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float | None]:
-    if isinstance(source, Shaped):
+    if isinstance(source, SourceWithShape):
         return source.shape_hw, source.pixel_size
     if source.path is None:
         return None, None

@@ -7,14 +7,14 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import FilePerMicrograph, Reading, Writing, placed
 from cryopick.io.tables.delimited import parse_numbers, read_text
 from cryopick.types import Picks
 
 FRAME = Frame(anchor="corner", quantum=1.0)
 
 
-class EmanBox(OneFileEach):
+class EmanBox(FilePerMicrograph):
     """One box per line, its side the diameter or the given box size.
 
     When reading, boxes of one size are not taken for diameters, since they are usually wider than the particle; boxes of

@@ -7,7 +7,7 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import FilePerMicrograph, Reading, Writing, placed
 from cryopick.io.tables.star import Column, read_star, star_text
 from cryopick.types import Picks
 
@@ -16,7 +16,7 @@ FRAME = Frame(anchor="corner", box_centre="middle")
 _UNKNOWN = "<NA>"  # crYOLO's mark, in the columns for tomograms
 
 
-class Cbox(OneFileEach):
+class Cbox(FilePerMicrograph):
     """Boxes fit the particle: the estimated sizes are read as diameters."""
 
     frame: ClassVar[Frame] = FRAME

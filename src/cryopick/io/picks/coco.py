@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Glance, Reading, Writing, placed, spool, text_file
+from cryopick.io.picks.base import Peek, Reading, Writing, placed, spool, text_file
 from cryopick.io.tables.delimited import parse_numbers, read_text
 from cryopick.types import RESERVED_COLUMNS, Picks
 
@@ -32,8 +32,8 @@ class Coco:
     suffix: ClassVar[str] = ".json"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return glance.path.suffix.lower() == ".json" and glance.head.lstrip("\ufeff \r\n\t").startswith("{")
+    def recognises(self, peek: Peek) -> bool:
+        return peek.path.suffix.lower() == ".json" and peek.head.lstrip("\ufeff \r\n\t").startswith("{")
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         try:

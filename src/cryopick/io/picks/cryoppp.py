@@ -8,7 +8,7 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Glance, OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import Peek, FilePerMicrograph, Reading, Writing, placed
 from cryopick.io.tables.delimited import parse_numbers, read_delimited
 from cryopick.types import Picks
 
@@ -18,17 +18,17 @@ _X, _Y, _DIAMETER = "X-Coordinate", "Y-Coordinate", "Diameter"
 _ALREADY_FLIPPED = (".jpg", ".jpeg", ".png")
 
 
-class CryopppCsv(OneFileEach):
+class CryopppCsv(FilePerMicrograph):
     """`X-Coordinate,Y-Coordinate,Diameter`; CryoPPP's denoised JPEGs are upside down already, and have these rows as theirs."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".csv"
 
-    def recognises(self, glance: Glance) -> bool:
-        if glance.entries:
-            first = next(iter(self.files(glance.path)), None)
-            return first is not None and self.recognises(Glance.at(first))
-        return _X in glance.head.split("\n", 1)[0]
+    def recognises(self, peek: Peek) -> bool:
+        if peek.entries:
+            first = next(iter(self.files(peek.path)), None)
+            return first is not None and self.recognises(Peek.at(first))
+        return _X in peek.head.split("\n", 1)[0]
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
         columns = read_delimited(path)

@@ -13,7 +13,7 @@ from cryopick.coordinates import Frame
 from cryopick.errors import CryopickError, FileError
 from cryopick.files import atomic_path
 from cryopick.io.names import uid
-from cryopick.io.picks.base import Glance, Reading, Writing, placed, split_by_name
+from cryopick.io.picks.base import Peek, Reading, Writing, placed, split_by_name
 from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
 from cryopick.types import RESERVED_COLUMNS, Picks
 
@@ -38,8 +38,8 @@ class Cs:
     suffix: ClassVar[str] = ".cs"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return glance.path.suffix.lower() == ".cs" and not glance.path.is_dir()
+    def recognises(self, peek: Peek) -> bool:
+        return peek.path.suffix.lower() == ".cs" and not peek.path.is_dir()
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         rows = load_cs(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Glance, Reading, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks.base import Peek, Reading, Writing, placed, split_by_name, spool, text_file
 from cryopick.io.picks.columns import SharedColumns, typed
 from cryopick.io.tables.delimited import first_of, parse_numbers, read_delimited
 from cryopick.types import RESERVED_COLUMNS, Picks
@@ -33,10 +33,10 @@ class Csv:
     suffix: ClassVar[str] = ".csv"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        if glance.entries:
-            return any(name.lower().endswith(".csv") for name in glance.entries)
-        columns = {name.strip().strip('"').lower() for name in glance.head.split("\n", 1)[0].replace(";", ",").split(",")}
+    def recognises(self, peek: Peek) -> bool:
+        if peek.entries:
+            return any(name.lower().endswith(".csv") for name in peek.entries)
+        columns = {name.strip().strip('"').lower() for name in peek.head.split("\n", 1)[0].replace(";", ",").split(",")}
         return bool(columns & set(X_COLUMNS)) and bool(columns & set(Y_COLUMNS))
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
@@ -75,9 +75,7 @@ def _read_table(path: Path, reading: Reading) -> list[Picks]:
     picks = []
     for name, rows in groups.items():
         data = _further(further, rows)
-        found = reading.picks(
-            path, name, points[rows], FRAME, scores=scores.of(rows), diameters_px=diameters.of(rows), data=data
-        )
+        found = reading.picks(path, name, points[rows], FRAME, scores=scores.of(rows), diameters_px=diameters.of(rows), data=data)
         picks.append(found)
     return picks
 

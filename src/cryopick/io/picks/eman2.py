@@ -6,22 +6,22 @@ from typing import ClassVar
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Glance, OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import Peek, FilePerMicrograph, Reading, Writing, placed
 from cryopick.io.tables.delimited import parse_numbers, read_text
 from cryopick.types import Picks
 
 FRAME = Frame()
 
 
-class Eman2Json(OneFileEach):
+class Eman2Json(FilePerMicrograph):
     """The list `boxes`; whatever else EMAN2 keeps in the file is passed over, and a written file holds nothing else."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = "_info.json"
     folder: ClassVar[str] = "info"
 
-    def recognises(self, glance: Glance) -> bool:
-        return super().recognises(glance) or (bool(glance.entries) and bool(self.files(glance.path)))
+    def recognises(self, peek: Peek) -> bool:
+        return super().recognises(peek) or (bool(peek.entries) and bool(self.files(peek.path)))
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
         try:

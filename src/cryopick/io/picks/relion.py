@@ -13,7 +13,7 @@ from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError, NameMatchError
 from cryopick.files import write_bytes, write_text
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Glance, Reading, Writing, placed
+from cryopick.io.picks.base import Peek, Reading, Writing, placed
 from cryopick.io.picks.columns import cells
 from cryopick.io.picks.star import (
     NO_SCORE,
@@ -50,12 +50,12 @@ class RelionJob:
     suffix: ClassVar[str] = SUFFIX
     single: ClassVar[bool] = False
 
-    def recognises(self, glance: Glance) -> bool:
-        if glance.entries:
-            return any(name in INDICES or name.startswith(PREFIX_3_1) or name.endswith(SUFFIX) for name in glance.entries)
-        lists_files = LISTING_LABEL in glance.head
-        lists_points = "_rlnCoordinateX" in glance.head and "_rlnMicrographName" not in glance.head
-        return lists_files or lists_points or glance.path.name.startswith(PREFIX_3_1) or glance.path.name.endswith(SUFFIX)
+    def recognises(self, peek: Peek) -> bool:
+        if peek.entries:
+            return any(name in INDICES or name.startswith(PREFIX_3_1) or name.endswith(SUFFIX) for name in peek.entries)
+        lists_files = LISTING_LABEL in peek.head
+        lists_points = "_rlnCoordinateX" in peek.head and "_rlnMicrographName" not in peek.head
+        return lists_files or lists_points or peek.path.name.startswith(PREFIX_3_1) or peek.path.name.endswith(SUFFIX)
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         return [_read_coordinates(file, name, reading) for name, file in _listed(path)]
@@ -125,7 +125,7 @@ def _listed(path: Path) -> Iterator[tuple[str, Path]]:
         for file in files:
             yield file.relative_to(job).as_posix().removesuffix(suffix), file
         return
-    if LISTING_LABEL not in Glance.at(index).head:
+    if LISTING_LABEL not in Peek.at(index).head:
         yield _COORDINATE_SUFFIX.sub("", index.stem), index
         return
     table = next((table for table in read_star(index).values() if LISTING_LABEL.removeprefix("_") in table), None)

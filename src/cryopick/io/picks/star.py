@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
 from cryopick.io.names import stem, without_uid
-from cryopick.io.picks.base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks.base import Peek, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
 from cryopick.io.picks.columns import SharedColumns, typed
 from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, quoted_column, read_star, star_text
 from cryopick.types import RESERVED_COLUMNS, Picks
@@ -40,8 +40,8 @@ class FlatStar:
     suffix: ClassVar[str] = ".star"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return "_rlnMicrographName" in glance.head and "_rlnCoordinateX" in glance.head
+    def recognises(self, peek: Peek) -> bool:
+        return "_rlnMicrographName" in peek.head and "_rlnCoordinateX" in peek.head
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         tables = read_star(path)
@@ -106,7 +106,7 @@ class FlatStar:
 class CryosparcStar(FlatStar):
     """The flat table with bare file names, CryoSPARC's UID taken off; rows always in the file's order."""
 
-    def recognises(self, glance: Glance) -> bool:
+    def recognises(self, peek: Peek) -> bool:
         return False  # nothing but the names tells it from a flat STAR, and that reads it
 
     def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
@@ -145,13 +145,15 @@ def further_columns(table: StarTable) -> dict[str, NDArray[Any]]:
 
 
 def labelled(picks: Picks) -> dict[str, NDArray[Any]]:
-    """The columns of `Picks.data` by their STAR labels, and the diameters of picks that have one each."""
+    """The columns of `Picks.data` by their STAR labels, and per-pick diameters where the pixel size is known."""
     columns: dict[str, NDArray[Any]] = {}
     for name, values in picks.data.items():
         label = "_".join(_LABEL_OF.get(name, name).split())
         if label not in _OWN:
             columns[label] = values.astype(np.int64) if values.dtype == bool else values
-    return columns if picks.diameters is None else columns | {_DIAMETER: picks.diameters}
+    if picks.diameters is not None and picks.pixel_size is not None:  # in Å
+        columns[_DIAMETER] = picks.diameters
+    return columns
 
 
 def unless_by_hand(merits: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from cryopick.coordinates import Frame, PixelMap
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, text_file
+from cryopick.io.picks.base import Peek, Reading, UniqueNames, Writing, placed, split_by_name, text_file
 from cryopick.io.tables.delimited import parse_numbers, read_delimited
 from cryopick.types import Picks
 
@@ -24,8 +24,8 @@ class Topaz:
     suffix: ClassVar[str] = ".txt"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return glance.head.lstrip("\ufeff").startswith("image_name\t")
+    def recognises(self, peek: Peek) -> bool:
+        return peek.head.lstrip("\ufeff").startswith("image_name\t")
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         columns = read_delimited(path, "\t")

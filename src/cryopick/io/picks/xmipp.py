@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import FilePerMicrograph, Reading, Writing, placed
 from cryopick.io.tables.star import read_star, star_text
 from cryopick.types import Picks
 
 FRAME = Frame(quantum=1.0)  # Xmipp holds these columns as integers
 
 
-class XmippPos(OneFileEach):
+class XmippPos(FilePerMicrograph):
     """Particles that Xmipp marks as disabled (`_enabled -1`) are left out; `_cost` is the score."""
 
     frame: ClassVar[Frame] = FRAME
