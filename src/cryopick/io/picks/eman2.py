@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Peek, FilePerMicrograph, Reading, Writing, placed
+from cryopick.io.picks.base import FilePerMicrograph, Peek, Reading, Writing, placed
 from cryopick.io.tables.delimited import parse_numbers, read_text
 from cryopick.types import Picks
 

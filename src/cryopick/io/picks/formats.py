@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryopick.errors import FileError, SettingError
-from cryopick.io.picks.base import Peek, KnownMicrographs, PickFormat, Reading, Source, Writing
+from cryopick.io.picks.base import KnownMicrographs, Peek, PickFormat, Reading, Source, Writing
 from cryopick.registry import Registry
 from cryopick.types import Picks, checked_pixel_size, each_picks
 
