@@ -117,9 +117,7 @@ def pick(
     """
     if isinstance(micrographs, Micrograph):
         if not (pixel_size is None and out is None and workers == 1):
-            raise SettingError(
-                "pixel_size, out and workers apply to micrographs in files; set the pixel size of a Micrograph itself"
-            )
+            raise SettingError("pixel_size, out and workers apply to files; a Micrograph has its own pixel size")
         return _make(picker, preset, threshold, settings).pick(micrographs, diameter=diameter)
     sources = find_micrographs(micrographs, pixel_size=pixel_size)
     if out is not None:

@@ -123,6 +123,9 @@ class Columns(Mapping[str, NDArray[Any]]):
     def __len__(self) -> int:
         return len(self._arrays)
 
+    def __reduce__(self) -> tuple[type["Columns"], tuple[dict[str, NDArray[Any]]]]:
+        return Columns, (self._arrays,)  # pickled arrays forget that they are read-only
+
     def __repr__(self) -> str:
         return f"Columns({self._arrays!r})"
 

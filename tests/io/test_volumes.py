@@ -40,7 +40,7 @@ def test_packed_maps_are_unpacked(tmp_path, pack, suffix):
 def test_a_stack_may_hold_one_picture_but_a_map_may_not(tmp_path):
     path = write(tmp_path / "one.mrcs", VOLUME[0])
     assert read_stack(path)[0].tolist() == VOLUME[:1].tolist()
-    with pytest.raises(FileError, match="single picture"):
+    with pytest.raises(FileError, match="single image"):
         read_map(path)
 
 

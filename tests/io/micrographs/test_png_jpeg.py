@@ -65,7 +65,7 @@ def test_cut_pictures_are_errors(tmp_path, rng, suffix, part):
     write_micrograph(path, rng.integers(0, 255, (70, 41)).astype(np.uint8))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(FileError, match="is cut"):
+    with pytest.raises(FileError, match="is truncated"):
         read_micrograph(path)
 
 

@@ -160,7 +160,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
 
 def test_a_name_that_no_file_system_takes_is_a_missing_micrograph(tmp_path):
     (tmp_path / "all.txt").write_text("a" * 5000 + ".mrc\n")
-    with pytest.raises(FileError, match="are not there"):
+    with pytest.raises(FileError, match="do not exist"):
         find_micrographs(tmp_path / "all.txt")
 
 
@@ -202,7 +202,7 @@ def test_a_star_outside_its_project_is_an_error_unless_run_from_there(project, t
     star = tmp_path / "elsewhere/micrographs.star"
     star.parent.mkdir()
     star.write_text(STAR_31)
-    with pytest.raises(FileError, match="not there, for instance MotionCorr/job002/Movies/b_1"):
+    with pytest.raises(FileError, match="do not exist, for instance MotionCorr/job002/Movies/b_1"):
         find_micrographs([star])
     monkeypatch.chdir(project)
     assert find_micrographs([star])[1].path.exists()

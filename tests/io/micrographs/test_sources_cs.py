@@ -57,14 +57,14 @@ def test_a_file_that_is_no_cs_is_refused(tmp_path, content):
 
 def test_compressed_exposures_are_named_as_such(tmp_path):
     (tmp_path / "e.cs").write_bytes(b"\x95CSDAT and more")
-    with pytest.raises(FileError, match="compressed form"):
+    with pytest.raises(FileError, match="compressed CryoSPARC dataset"):
         find_micrographs([tmp_path / "e.cs"])
 
 
 def test_a_cs_whose_names_are_numbers_is_refused(tmp_path):
     with (tmp_path / "e.cs").open("wb") as stream:
         np.save(stream, np.zeros(2, [("micrograph_blob/path", "f4")]))
-    with pytest.raises(FileError, match="micrograph_blob/path is no text"):
+    with pytest.raises(FileError, match="micrograph_blob/path is not text"):
         find_micrographs([tmp_path / "e.cs"])
 
 

@@ -112,7 +112,7 @@ def test_a_cut_file_is_an_error(path, rng, options, part):
     tifffile.imwrite(path, rng.integers(0, 60000, (70, 41)).astype("uint16"), **options)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(FileError, match="cut or damaged TIFF"):
+    with pytest.raises(FileError, match="truncated or damaged TIFF"):
         read_micrograph(path)
 
 

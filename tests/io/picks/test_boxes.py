@@ -39,7 +39,7 @@ def test_boxes_of_eman_with_blanks_decimals_and_a_fifth_column(tmp_path):
 def test_the_box_is_the_diameter_in_pixels_unless_one_is_given(tmp_path):
     picks = Picks("a.mrc", [[50, 50]], None, 30.0, None, 1.5)
     assert written(tmp_path, picks, "box", ".box") == "40\t40\t20\t20\n"
-    with pytest.raises(SettingError, match=r"a\.mrc: this format holds boxes; give a box size"):
+    with pytest.raises(SettingError, match=r"a\.mrc: this format needs a box size"):
         write_picks([Picks("a.mrc", [[50, 50]])], tmp_path / "b.box")
 
 

@@ -173,7 +173,7 @@ def test_names_become_those_of_the_micrographs(tmp_path):
 
 def test_names_that_fit_no_micrograph_are_an_error(tmp_path):
     (tmp_path / "p.txt").write_text("image_name\tx_coord\ty_coord\nz\t1\t2\n")
-    with pytest.raises(NameMatchError, match=r"p\.txt: no micrograph fits the name 'z'; there are 'a\.mrc'"):
+    with pytest.raises(NameMatchError, match=r"p\.txt: no micrograph matches the name 'z'; there are 'a\.mrc'"):
         read_picks(tmp_path / "p.txt", micrographs=micrographs(["a.mrc"]))
 
 

@@ -88,7 +88,7 @@ def test_fractions_need_the_shape(tmp_path):
 
 def test_the_compressed_form_and_other_datasets_are_named_as_such(tmp_path, cryosparc_picks):
     cryosparc_picks.save(tmp_path / "x.cs", format=2)
-    with pytest.raises(FileError, match="compressed form"):
+    with pytest.raises(FileError, match="compressed CryoSPARC dataset"):
         read_picks(tmp_path / "x.cs")
     cryosparc_picks.drop_fields(["location/center_x_frac"]).save(tmp_path / "x.cs")
     with pytest.raises(FileError, match="has no location/center_x_frac"):

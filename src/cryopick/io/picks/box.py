@@ -25,11 +25,12 @@ class EmanBox(FilePerMicrograph):
     suffix: ClassVar[str] = ".box"
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """See `FilePerMicrograph.read_one`."""
         rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
         short = next((number for number, row in enumerate(rows, 1) if len(row) < 4), None)
         if short is not None:
             raise FileError(
-                path, f"row {short} has {len(rows[short - 1])} values, not x y width height", "Mend or remove that row"
+                path, f"row {short} has {len(rows[short - 1])} values, not x y width height", "Correct or remove that row"
             )
         columns = zip(*(row[:4] for row in rows), strict=True) if rows else [()] * 4
         values = [parse_numbers(path, name, column) for name, column in zip(("x", "y", "width", "height"), columns, strict=True)]
@@ -39,6 +40,7 @@ class EmanBox(FilePerMicrograph):
         return reading.picks(path, written, corners, FRAME, diameters_px=sides if fitted else None, box=sizes)
 
     def text(self, picks: Picks, writing: Writing) -> str:
+        """See `FilePerMicrograph.text`."""
         sides = np.round(writing.sides(picks))
         rows = np.column_stack([placed(picks, FRAME, box=sides[:, None]), sides]).tolist()
         return "".join(f"{x:.0f}\t{y:.0f}\t{side:.0f}\t{side:.0f}\n" for x, y, side in rows)

@@ -23,6 +23,7 @@ class Cbox(FilePerMicrograph):
     suffix: ClassVar[str] = ".cbox"
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """See `FilePerMicrograph.read_one`."""
         table = read_star(path).get("cryolo")
         if table is None:
             raise FileError(path, "has no block data_cryolo", "Give a .cbox file that crYOLO wrote, or name another format")
@@ -44,6 +45,7 @@ class Cbox(FilePerMicrograph):
         )
 
     def text(self, picks: Picks, writing: Writing) -> str:
+        """See `FilePerMicrograph.text`."""
         count = len(picks)
         sides, unknown = writing.sides(picks), [_UNKNOWN] * count
         corners = placed(picks, FRAME, box=sides[:, None])

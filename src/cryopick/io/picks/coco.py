@@ -33,9 +33,11 @@ class Coco:
     single: ClassVar[bool] = True
 
     def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
         return peek.path.suffix.lower() == ".json" and peek.head.lstrip("\ufeff \r\n\t").startswith("{")
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         try:
             content = json.loads(read_text(path))
             boxes: dict[Any, list[Any]] = defaultdict(list)
@@ -51,6 +53,7 @@ class Coco:
             raise FileError(path, found, "Give a file of annotations, or name another format") from None
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         images, count = [], 0
         with text_file(path) as file, spool(path.parent) as annotations:
             for image_id, each in enumerate(picks, 1):
@@ -69,7 +72,7 @@ class Coco:
 def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], reading: Reading) -> Picks:
     name = str(image["file_name"])
     if any(len(annotation["bbox"]) != 4 for annotation in annotations):
-        raise FileError(path, f"{name} has a bbox that is not [x, y, width, height]", "Mend or remove that annotation")
+        raise FileError(path, f"{name} has a bbox that is not [x, y, width, height]", "Correct or remove that annotation")
     values = [
         parse_numbers(path, f"bbox of {name}", [str(annotation["bbox"][part]) for annotation in annotations]) for part in range(4)
     ]

@@ -19,18 +19,20 @@ _ALREADY_FLIPPED = (".jpg", ".jpeg", ".png")
 
 
 class CryopppCsv(FilePerMicrograph):
-    """`X-Coordinate,Y-Coordinate,Diameter`; CryoPPP's denoised JPEGs are upside down already, and have these rows as theirs."""
+    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows count from the first."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".csv"
 
     def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
         if peek.entries:
             first = next(iter(self.files(peek.path)), None)
             return first is not None and self.recognises(Peek.at(first))
         return _X in peek.head.split("\n", 1)[0]
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """See `FilePerMicrograph.read_one`."""
         columns = read_delimited(path)
         missing = [name for name in (_X, _Y) if name.lower() not in columns]
         if missing:
@@ -47,6 +49,7 @@ class CryopppCsv(FilePerMicrograph):
         )
 
     def text(self, picks: Picks, writing: Writing) -> str:
+        """See `FilePerMicrograph.text`."""
         points = placed(picks, _frame_of(picks.micrograph)).astype(np.int64).tolist()
         if picks.diameter_px is None:
             return f"{_X},{_Y}\n" + "".join(f"{x},{y}\n" for x, y in points)

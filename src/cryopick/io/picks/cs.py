@@ -1,4 +1,4 @@
-"""CryoSPARC's ``.cs``: a NumPy structured array with each pick's place as a fraction of its micrograph's width and height."""
+"""CryoSPARC's ``.cs``: a NumPy structured array with centres as fractions of the micrograph's width and height."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,12 @@ _OWN = {_PATH, _SHAPE, _SIZE, _GROUP, _UID, _X, _Y, _SCORE}
 
 
 class Cs:
-    """The fields that CryoSPARC's own pickers fill; `pick_stats/ncc_score` is the score.
+    """The fields that CryoSPARC's pickers write; `pick_stats/ncc_score` is the score.
 
-    A micrograph's uid is that of its exposure, or the one that CryoSPARC put before its name, so that picks on exported
-    micrographs join theirs; other uids are made from the name and the pick's number. The exposure group is the picks' optics
-    group. Other fields with one number, bool or text per pick, the picks' `uid` among them, are `Picks.data` under their own
-    names; vectors such as poses are not carried.
+    A micrograph's uid is that of its exposure, or the prefix that CryoSPARC gave its name, so that picks on exported
+    micrographs are matched with their exposures; other uids are hashes of the name and the pick's number. The exposure group is
+    the picks' optics group. Other fields with one number, bool or text per pick, the picks' `uid` among them, are `Picks.data`
+    under their own names; vectors such as poses are not carried.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -39,9 +39,11 @@ class Cs:
     single: ClassVar[bool] = True
 
     def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
         return peek.path.suffix.lower() == ".cs" and not peek.path.is_dir()
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         rows = load_cs(path)
         missing = [name for name in (_PATH, _X, _Y) if name not in _fields(rows)]
         if missing:
@@ -73,6 +75,7 @@ class Cs:
         return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         parts = [_rows(each) for each in picks]
         longest = max((part.dtype[_PATH].itemsize for part in parts), default=1)
         optional = [name for name in (_SIZE, _SCORE) if parts and all(name in _fields(part) for part in parts)]

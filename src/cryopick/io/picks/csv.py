@@ -34,18 +34,21 @@ class Csv:
     single: ClassVar[bool] = True
 
     def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
         if peek.entries:
             return any(name.lower().endswith(".csv") for name in peek.entries)
         columns = {name.strip().strip('"').lower() for name in peek.head.split("\n", 1)[0].replace(";", ",").split(",")}
         return bool(columns & set(X_COLUMNS)) and bool(columns & set(Y_COLUMNS))
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         if not path.is_dir():
             return _read_table(path, reading)
         files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
         return [picks for file in files for picks in _read_table(file, reading)]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         further = SharedColumns(fill="")
         with text_file(path) as file, spool(path.parent) as rows:
             for each in picks:
