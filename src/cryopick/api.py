@@ -14,6 +14,7 @@ from cryopick.pickers import picker as make_picker
 from cryopick.types import Micrograph, Picks
 
 if TYPE_CHECKING:
+    from cryopick.pickers.base import Picker
     from cryopick.train.finetune.supervised import Outcome
 
 logger = logging.getLogger(__name__)
@@ -109,11 +110,12 @@ def pick(
     --------
     >>> import numpy as np
     >>> rows, columns = np.mgrid[:256, :256]
-    >>> disc = (rows - 120) ** 2 + (columns - 80) ** 2 < 15**2
-    >>> noise = np.random.default_rng(0).normal(0, 0.3, disc.shape)
-    >>> picks = pick(Micrograph(noise - disc), picker="log", diameter=30)
-    >>> picks.xy[:1].round().tolist()
-    [[80.0, 120.0]]
+    >>> image = np.random.default_rng(0).normal(0, 0.3, (256, 256))
+    >>> for x, y in [(80, 120), (150, 200), (200, 60)]:
+    ...     image[(columns - x) ** 2 + (rows - y) ** 2 < 15**2] -= 1
+    >>> picks = pick(Micrograph(image), picker="log", diameter=30)
+    >>> sorted(picks.xy.round().tolist())
+    [[80.0, 120.0], [150.0, 200.0], [200.0, 60.0]]
     """
     if isinstance(micrographs, Micrograph):
         if not (pixel_size is None and out is None and workers == 1):
@@ -242,7 +244,7 @@ def finetune(
     return finetune_segnet(found, resolved, Path(out))
 
 
-def _make(name: str, preset: str | None, threshold: float | None, settings: dict[str, Any]) -> Any:
+def _make(name: str, preset: str | None, threshold: float | None, settings: dict[str, Any]) -> "Picker":
     given = settings if threshold is None else {**settings, "threshold": threshold}
     return make_picker(name, preset=preset, settings=given)
 

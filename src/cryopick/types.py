@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import Any, Literal, SupportsIndex, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -185,7 +185,7 @@ class Picks:
         xy = np.array(self.xy, dtype=np.float64).reshape(-1, 2)
         if not np.isfinite(xy).all():
             raise CryopickError(
-                f"{self.micrograph}: {_counted(~np.isfinite(xy).all(axis=1))} with coordinates that are not finite numbers"
+                f"{self.micrograph}: {_counted(np.isfinite(xy).all(axis=1))} with coordinates that are not finite numbers"
             )
         object.__setattr__(self, "xy", xy)
         if self.scores is not None:
@@ -233,10 +233,10 @@ class Picks:
         return (self._pick(number) for number in range(len(self)))
 
     @overload
-    def __getitem__(self, chosen: SupportsIndex) -> Pick: ...
+    def __getitem__(self, chosen: int | np.integer[Any]) -> Pick: ...
     @overload
     def __getitem__(self, chosen: slice | ArrayLike) -> "Picks": ...
-    def __getitem__(self, chosen: SupportsIndex | slice | ArrayLike) -> "Pick | Picks":
+    def __getitem__(self, chosen: int | np.integer[Any] | slice | ArrayLike) -> "Pick | Picks":
         if isinstance(chosen, slice):
             return self._chosen(chosen)
         indices = np.asarray(chosen)
@@ -355,6 +355,6 @@ def _column(name: str, values: ArrayLike) -> NDArray[Any]:
     return column
 
 
-def _counted(chosen: NDArray[np.bool_]) -> str:
-    count = int(np.count_nonzero(chosen))
+def _counted(finite: ArrayLike) -> str:
+    count = int(np.count_nonzero(~np.asarray(finite, bool)))
     return f"{count} pick{'' if count == 1 else 's'}"

@@ -134,7 +134,8 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph,
     if not isinstance(path, Path | str):
         raise SettingError("write_micrograph(path, pixels): the first argument must be a path; give the path first")
     if isinstance(pixels, Micrograph):
-        pixels, pixel_size = pixels.pixels, pixel_size or pixels.pixel_size
+        pixel_size = pixel_size or pixels.pixel_size
+        pixels = pixels.pixels
     path = Path(path)
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:

@@ -156,7 +156,7 @@ def _matching(pattern: Path) -> Iterator[MicrographSource]:
     paths = [path for path in found if suffix_kind(path) and _may_be_read(path)]
     if not paths:
         raise FileError(
-            pattern, "no micrograph matches this pattern", f"Known suffixes are {', '.join(SUFFIXES)}, also compressed"
+            pattern, "no micrograph matches this pattern", f"Known suffixes: {', '.join(SUFFIXES)}, also compressed"
         )
     for path in paths:
         yield MicrographSource(path, path.name)
