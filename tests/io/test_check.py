@@ -54,7 +54,7 @@ def test_a_wrong_extension_is_a_note_not_a_fault(tmp_path):
     assert "TIFF" in examination.notes[0]
 
 
-def test_a_file_that_is_no_micrograph_has_a_fault_and_no_facts(tmp_path):
+def test_a_file_that_is_not_a_micrograph_has_a_fault_and_no_facts(tmp_path):
     (tmp_path / "m.mrc").touch()
     examination = check_micrograph(tmp_path / "m.mrc")
     assert "empty" in faults(examination)[0]
@@ -86,7 +86,7 @@ def test_without_the_micrographs_only_negative_picks_are_outside(tmp_path):
     assert "1 of 2 picks lie outside a.mrc (left of its first column or above its first row)" in outside
 
 
-def test_names_that_fit_no_micrograph_are_a_fault(tmp_path):
+def test_names_that_match_no_micrograph_are_a_fault(tmp_path):
     write_micrograph(tmp_path / "a.mrc", PICTURE)
     picks = star(tmp_path / "p.star", ["other.mrc 4 2"])
     examination = check_picks(picks, micrographs=[MicrographSource(tmp_path / "a.mrc", "a.mrc")])

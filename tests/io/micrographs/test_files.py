@@ -77,7 +77,7 @@ def test_a_missing_file_is_named(path):
         read_micrograph(path)
 
 
-def test_a_folder_is_no_micrograph(tmp_path):
+def test_a_folder_is_not_a_micrograph(tmp_path):
     with pytest.raises(FileError, match="is a folder"):
         read_micrograph(tmp_path)
 
@@ -108,7 +108,7 @@ def test_nan_and_infinite_pixels_are_counted_and_located(path):
 
 
 @pytest.mark.parametrize("suffix", [".mrc", ".tif", ".png"])
-def test_constant_pictures_are_refused(tmp_path, suffix):
+def test_constant_images_are_refused(tmp_path, suffix):
     write_micrograph(tmp_path / f"m{suffix}", np.full((3, 5), 7, np.uint8))
     with pytest.raises(FileError, match="every pixel is 7"):
         read_micrograph(tmp_path / f"m{suffix}")
@@ -142,7 +142,7 @@ def test_the_same_pixels_give_the_same_bytes(tmp_path, suffix):
         ("m.mrc.gz", PICTURE, "no format"),
     ],
 )
-def test_what_cannot_be_written_is_refused(tmp_path, name, pixels, said):
+def test_invalid_input_is_not_written(tmp_path, name, pixels, said):
     with pytest.raises(SettingError, match=said):
         write_micrograph(tmp_path / name, pixels)
     assert list(tmp_path.iterdir()) == []

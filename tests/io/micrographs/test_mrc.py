@@ -98,7 +98,7 @@ def test_the_grid_may_differ_from_the_picture(saved):
 @pytest.mark.parametrize(
     ("flags", "signed"), [([(152, "i", 1146047817)], False), ([(152, "i", 1146047817), (156, "i", 1)], True), ([], True)]
 )
-def test_imods_stamp_says_whether_bytes_are_signed(saved, flags, signed):
+def test_imods_stamp_decides_whether_bytes_are_signed(saved, flags, signed):
     values = PICTURE + 73  # 73 to 200
     wrapped = np.where(values > 127, values - 256, values)
     assert (
@@ -107,7 +107,7 @@ def test_imods_stamp_says_whether_bytes_are_signed(saved, flags, signed):
 
 
 @pytest.mark.parametrize("highest", [128, 200])
-def test_bytes_of_old_files_are_unsigned_where_the_headers_maximum_says_so(saved, highest, caplog):
+def test_bytes_of_old_files_are_unsigned_when_the_headers_maximum_shows_it(saved, highest, caplog):
     values = PICTURE + highest - 127
     wrapped = np.where(values > 127, values - 256, values)
     pixels = read_micrograph(saved(mrc(0, values=wrapped, fields=[(76, "f", values.min()), (80, "f", highest)]))).pixels
@@ -135,19 +135,19 @@ def test_slightly_wrong_headers_are_put_right_with_a_warning(saved, wrong, caplo
     assert said in caplog.text
 
 
-def test_bytes_after_the_picture_are_left_out_with_a_warning(saved, caplog):
+def test_bytes_after_the_image_are_ignored_with_a_warning(saved, caplog):
     assert read_micrograph(saved(mrc() + b"four")).pixels.tolist() == PICTURE.tolist()
     assert "4 bytes after" in caplog.text
 
 
-def test_an_extended_header_that_is_not_there_is_left_out_also_where_bytes_follow_the_picture(saved, caplog):
+def test_an_extended_header_that_does_not_exist_is_ignored_also_when_bytes_follow_the_image(saved, caplog):
     content = mrc(fields=[(92, "i", 5000)]) + b"four"
     assert read_micrograph(saved(content)).pixels.tolist() == PICTURE.tolist()
     assert "5000 bytes, which does not exist" in caplog.text
 
 
 @pytest.mark.parametrize(("mode", "named"), [(3, "complex"), (4, "complex"), (16, "RGB"), (101, "4-bit")])
-def test_modes_that_hold_no_plain_picture_are_named(saved, mode, named):
+def test_modes_without_real_pixels_are_named(saved, mode, named):
     with pytest.raises(FileError, match=f"mode {mode}: .*{named}"):
         read_micrograph(saved(mrc(mode)))
 
@@ -156,14 +156,14 @@ def test_modes_that_hold_no_plain_picture_are_named(saved, mode, named):
     ("shape", "space_group", "named"),
     [((4, 3, 5), 0, "movie or stack of 4"), ((3, 3, 3), 1, "volume of 3"), ((2, 3, 5), 1, "of 2")],
 )
-def test_movies_stacks_and_volumes_are_no_micrographs(saved, shape, space_group, named):
+def test_movies_stacks_and_volumes_are_not_micrographs(saved, shape, space_group, named):
     content = mrc(values=np.zeros(shape), nz=shape[0], fields=[(88, "i", space_group)])
     with pytest.raises(FileError, match=named):
         read_micrograph(saved(content))
 
 
 @pytest.mark.parametrize("field", [(0, "i", -5), (4, "i", 0), (12, "i", 77)])
-def test_a_header_that_cannot_be_is_refused(saved, field):
+def test_an_invalid_header_is_refused(saved, field):
     with pytest.raises(FileError, match="invalid MRC header"):
         read_micrograph(saved(mrc(fields=[field])))
 

@@ -1,4 +1,4 @@
-"""PNG and JPEG pictures give their grey values, top row first; cut ones are found out."""
+"""PNG and JPEG images give their grey values, top row first; cut ones are found out."""
 
 import struct
 import zlib
@@ -60,7 +60,7 @@ def test_jpegs_give_their_values_row_by_row(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("part", [0.95, 0.5, 0.1])
-def test_cut_pictures_are_errors(tmp_path, rng, suffix, part):
+def test_truncated_images_are_errors(tmp_path, rng, suffix, part):
     path = tmp_path / f"m{suffix}"
     write_micrograph(path, rng.integers(0, 255, (70, 41)).astype(np.uint8))
     content = path.read_bytes()

@@ -88,7 +88,7 @@ def test_a_folder_gives_its_micrographs_by_name_and_nothing_else(tmp_path):
     assert names([tmp_path]) == wanted
 
 
-def test_relions_power_spectra_and_half_sums_are_left_out_beside_their_micrograph(tmp_path):
+def test_relions_power_spectra_and_half_sums_are_skipped_beside_their_micrograph(tmp_path):
     for name in ("a.mrc", "a_PS.mrc", "a_EVN.mrc", "a_ODD.mrc", "b_PS.mrc"):
         touch(tmp_path / name)
     assert names([tmp_path]) == ["a.mrc", "b_PS.mrc"]
@@ -108,7 +108,7 @@ def test_a_pattern_gives_the_micrographs_that_match_sorted(tmp_path):
     assert names([str(tmp_path / "m_[12].mrc")]) == ["m_1.mrc", "m_2.mrc"]
 
 
-def test_a_file_with_a_bracket_in_its_name_is_no_pattern(tmp_path):
+def test_a_file_with_a_bracket_in_its_name_is_not_a_pattern(tmp_path):
     assert names([touch(tmp_path / "m[1].mrc")]) == ["m[1].mrc"]
 
 
@@ -124,7 +124,7 @@ def test_a_list_is_relative_to_its_folder_or_to_the_current_one(tmp_path, monkey
     assert [source.path.resolve() for source in find_micrographs([listing])] == [b, a]
 
 
-def test_the_mark_that_windows_programs_begin_a_text_with_is_no_part_of_the_first_path(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_first_path(tmp_path):
     touch(tmp_path / "a.mrc")
     (tmp_path / "all.txt").write_bytes(b"\xef\xbb\xbfa.mrc\r\n")
     assert names([tmp_path / "all.txt"]) == ["a.mrc"]

@@ -60,7 +60,7 @@ def test_the_pixel_size_comes_from_imagejs_unit(path, unit, per_unit):
 @pytest.mark.parametrize(
     ("resolution", "unit"), [((72, 72), "INCH"), ((300, 300), "INCH"), ((1, 1), "NONE"), ((28, 28), "CENTIMETER")]
 )
-def test_a_printers_resolution_is_no_pixel_size(path, resolution, unit):
+def test_a_printing_resolution_is_not_a_pixel_size(path, resolution, unit):
     tifffile.imwrite(path, PICTURE.astype("u1"), resolution=resolution, resolutionunit=unit)
     assert read_micrograph(path).pixel_size is None
 
@@ -74,14 +74,14 @@ def test_equal_colour_channels_are_grey(path, planar):
 
 
 @pytest.mark.parametrize("imagej", [False, True])
-def test_movies_and_stacks_are_no_micrographs(path, imagej):
+def test_movies_and_stacks_are_not_micrographs(path, imagej):
     tifffile.imwrite(path, np.stack([PICTURE] * 7).astype("u1"), imagej=imagej, photometric="minisblack")
     with pytest.raises(FileError, match="stack of 7") as error:
         read_micrograph(path)
     assert "Motion-correct" in error.value.remedy
 
 
-def test_movies_written_frame_by_frame_are_no_micrographs(path):
+def test_movies_written_frame_by_frame_are_not_micrographs(path):
     with tifffile.TiffWriter(path) as writer:
         for frame in range(4):
             writer.write((PICTURE + frame).astype("u1"), metadata=None, contiguous=False)
@@ -89,7 +89,7 @@ def test_movies_written_frame_by_frame_are_no_micrographs(path):
         read_micrograph(path)
 
 
-def test_a_thumbnail_after_the_picture_is_left_out_with_a_warning(path, caplog):
+def test_a_thumbnail_after_the_image_is_ignored_with_a_warning(path, caplog):
     with tifffile.TiffWriter(path) as writer:
         writer.write(PICTURE.astype("u2"), metadata=None)
         writer.write(PICTURE[:2, :2].astype("u1"), metadata=None)
@@ -136,7 +136,7 @@ def test_written_files_hold_the_values_their_type_and_the_resolution(path, dtype
     assert per_cm == pytest.approx((1e8 / 1.77, 1e8 / 1.77))
 
 
-def test_a_picture_that_memory_cannot_hold_is_named(tmp_path, monkeypatch):
+def test_an_image_that_does_not_fit_in_memory_is_named(tmp_path, monkeypatch):
     def full(channels):
         raise MemoryError("Unable to allocate 15 GiB")
 

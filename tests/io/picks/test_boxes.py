@@ -198,13 +198,13 @@ def test_rows_of_cryoppp_are_counted_from_the_last_row_of_the_mrc(tmp_path):
     assert picks.diameter == 84 * 1.5
 
 
-def test_rows_of_cryoppp_are_those_of_its_pictures_which_are_turned_already(tmp_path):
+def test_rows_of_cryoppp_are_those_of_its_images_which_are_flipped_already(tmp_path):
     (tmp_path / "a.csv").write_text(CRYOPPP)
     (picks,) = read_picks(tmp_path, micrographs=[blank("a.jpg", (100, 2000))])
     assert picks.xy.tolist() == [[1970, 99], [0, 0]]
     assert picks.diameter == 84
 
 
-def test_cryoppp_gets_whole_pixels_of_the_turned_picture(tmp_path):
+def test_cryoppp_gets_integer_pixels_of_the_flipped_image(tmp_path):
     picks = Picks("a.mrc", [[10.25, 0], [3, 99]], None, 30.0, (100, 200), 1.5)
     assert written(tmp_path, picks, "cryoppp", ".csv") == "X-Coordinate,Y-Coordinate,Diameter\n10,99,20\n3,0,20\n"

@@ -132,7 +132,7 @@ def test_a_diameter_for_each_particle_is_relions_column_in_angstrom(tmp_path):
 
 
 @pytest.mark.parametrize("placeholder", [0, -999, -9999])
-def test_relions_placeholders_are_no_classes_and_rotations(tmp_path, placeholder):
+def test_relions_placeholders_are_not_classes_and_rotations(tmp_path, placeholder):
     text = RELION_PARTICLES
     for row in ("1 3 -45.500000", "1 1 12.000000", "1 2 90.000000"):
         text = text.replace(row, f"1 {placeholder} {placeholder}.0")
@@ -239,7 +239,7 @@ def test_float32_is_written_with_the_digits_that_it_has():
     assert cells(np.float32([0.1, 2])) == ["0.1", "2.0"]
 
 
-def test_micrographs_without_picks_say_nothing_about_columns():
+def test_micrographs_without_picks_do_not_affect_columns():
     shared = SharedColumns()
     shared.add({}, 0)
     shared.add({"class": np.array([1])}, 1)
