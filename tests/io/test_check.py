@@ -7,7 +7,7 @@ from cryopick.io.check import check_micrograph, check_picks
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 
-PICTURE = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]], np.float32)
+PIXELS = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]], np.float32)
 
 
 def faults(examination):
@@ -15,7 +15,7 @@ def faults(examination):
 
 
 def test_a_good_micrograph_has_facts_and_no_faults(tmp_path):
-    write_micrograph(tmp_path / "m.mrc", PICTURE.astype(np.int16), pixel_size=1.77)
+    write_micrograph(tmp_path / "m.mrc", PIXELS.astype(np.int16), pixel_size=1.77)
     examination = check_micrograph(tmp_path / "m.mrc")
     assert faults(examination) == []
     assert examination.notes == ()
@@ -27,7 +27,7 @@ def test_a_good_micrograph_has_facts_and_no_faults(tmp_path):
 
 
 def test_a_cut_file_with_nan_has_both_faults(tmp_path):
-    pixels = PICTURE.copy()
+    pixels = PIXELS.copy()
     pixels[0, 2] = np.nan
     with pytest.warns(RuntimeWarning):
         write_micrograph(tmp_path / "m.mrc", pixels)
@@ -48,7 +48,7 @@ def test_a_file_of_nan_alone_is_examined(tmp_path):
 
 
 def test_a_wrong_extension_is_a_note_not_a_fault(tmp_path):
-    write_micrograph(tmp_path / "m.tif", PICTURE)
+    write_micrograph(tmp_path / "m.tif", PIXELS)
     examination = check_micrograph((tmp_path / "m.tif").rename(tmp_path / "m.mrc"))
     assert faults(examination) == []
     assert "TIFF" in examination.notes[0]
@@ -74,7 +74,7 @@ def test_good_picks_have_facts_and_no_faults(tmp_path):
 
 
 def test_picks_off_their_micrograph_and_doubled_ones_are_faults(tmp_path):
-    write_micrograph(tmp_path / "a.mrc", PICTURE)  # columns 0 to 4, rows 0 to 2
+    write_micrograph(tmp_path / "a.mrc", PIXELS)  # columns 0 to 4, rows 0 to 2
     picks = star(tmp_path / "p.star", ["a.mrc 4 2", "a.mrc 4 1", "a.mrc 2 4", "a.mrc 1 1", "a.mrc 1 1", "a.mrc -1 0"])
     outside, doubled = faults(check_picks(picks, micrographs=[MicrographSource(tmp_path / "a.mrc", "a.mrc")]))
     assert "2 of 6 picks lie outside a.mrc (5 x 3 pixels)" in outside
@@ -87,7 +87,7 @@ def test_without_the_micrographs_only_negative_picks_are_outside(tmp_path):
 
 
 def test_names_that_match_no_micrograph_are_a_fault(tmp_path):
-    write_micrograph(tmp_path / "a.mrc", PICTURE)
+    write_micrograph(tmp_path / "a.mrc", PIXELS)
     picks = star(tmp_path / "p.star", ["other.mrc 4 2"])
     examination = check_picks(picks, micrographs=[MicrographSource(tmp_path / "a.mrc", "a.mrc")])
     assert "other.mrc" in str(examination.faults[0])

@@ -10,7 +10,7 @@ from cryopick.errors import CryopickError, FileError
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import find_micrographs
 
-PICTURE = np.arange(15, dtype=np.float32).reshape(3, 5)
+PIXELS = np.arange(15, dtype=np.float32).reshape(3, 5)
 
 STAR_31 = """# version 30001
 
@@ -271,22 +271,22 @@ def test_what_is_not_there_is_named(tmp_path, given):
 def test_a_source_reads_its_micrograph_with_name_size_and_group(project):
     star = project / "micrographs.star"
     star.write_text(STAR_31)
-    write_micrograph(project / "MotionCorr/job002/Movies/b_1.mrc", PICTURE, pixel_size=0.885)
+    write_micrograph(project / "MotionCorr/job002/Movies/b_1.mrc", PIXELS, pixel_size=0.885)
     micrograph = find_micrographs([star])[0].read()
-    assert micrograph.pixels.tolist() == PICTURE.tolist()
+    assert micrograph.pixels.tolist() == PIXELS.tolist()
     assert (micrograph.name, micrograph.pixel_size, micrograph.optics_group) == ("MotionCorr/job002/Movies/b_1.mrc", 0.885, 2)
 
 
 @pytest.mark.parametrize("pack", [gzip, bz2])
 def test_a_source_salvages_on_request(tmp_path, pack):
-    write_micrograph(tmp_path / "m.mrc", PICTURE)
+    write_micrograph(tmp_path / "m.mrc", PIXELS)
     content = (tmp_path / "m.mrc").read_bytes()
     (tmp_path / "m.mrc").unlink()
     (tmp_path / "m.mrc.x").write_bytes(pack.compress(content[:-4]))
     (source,) = find_micrographs([tmp_path / "m.mrc.x"])
     with pytest.raises(FileError, match="2 of 3 rows"):
         source.read()
-    assert source.read(salvage=True).pixels[:2].tolist() == PICTURE[:2].tolist()
+    assert source.read(salvage=True).pixels[:2].tolist() == PIXELS[:2].tolist()
 
 
 def test_nothing_is_opened_and_nothing_missed_among_many(tmp_path):

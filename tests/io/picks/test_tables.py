@@ -101,7 +101,7 @@ def test_the_compressed_form_and_other_datasets_are_named_as_such(tmp_path, cryo
 # Topaz
 
 
-def test_topaz_coordinates_are_pixels_of_the_downsampled_picture(tmp_path):
+def test_topaz_coordinates_are_pixels_of_the_downsampled_image(tmp_path):
     # A Fourier crop keeps the first pixel's centre, so pixel 10 of an image 8 times smaller is pixel 80.
     text = "image_name\tx_coord\ty_coord\tscore\nMay08_03.05.02\t10\t0\t-0.75\nb\t1\t2\t3.5\nMay08_03.05.02\t3\t4\t0\n"
     (tmp_path / "topaz.txt").write_text(text)
