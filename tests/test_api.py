@@ -13,6 +13,7 @@ import pytest
 
 import cryopick
 from cryopick.errors import FileError, SettingError
+from cryopick.pickers import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "api.md"
@@ -156,6 +157,10 @@ def test_a_damaged_file_is_skipped_in_a_run_and_an_error_without_one(discs, capl
     found = cryopick.pick("raw", picker="log", diameter=60, out="run")
     assert [each.micrograph for each in found] == ["m0.mrc"]
     assert "m1.mrc: failed and skipped" in caplog.text
+
+
+def test_the_default_picker_is_the_packages():
+    assert inspect.signature(cryopick.pick).parameters["picker"].default == DEFAULT
 
 
 def test_options_that_do_not_apply_are_refused(discs):

@@ -1,5 +1,6 @@
 """Errors that a user can fix: each says what is wrong, what was found and what to do."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -68,3 +69,11 @@ class NameMatchError(CryopickError):
     ...     print(str(error).partition(":")[0])
     no picks are on a micrograph with ground truth
     """
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: ``; did you mean 'NAME'?`` where one is similar, else a full stop."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {found[0]!r}?" if found else "."

@@ -130,7 +130,7 @@ def test_what_no_format_recognises_is_an_error_with_the_formats(tmp_path):
         read_picks(path)
     with pytest.raises(FileError, match="one of relion, star"):
         write_picks([], tmp_path / "out.xyz")
-    with pytest.raises(SettingError, match="no format of picks is called 'pdf'"):
+    with pytest.raises(SettingError, match="no pick format 'pdf'"):
         read_picks(path, format="pdf")
 
 

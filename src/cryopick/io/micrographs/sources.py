@@ -155,9 +155,7 @@ def _matching(pattern: Path) -> Iterator[MicrographSource]:
     found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207 - takes absolute patterns
     paths = [path for path in found if suffix_kind(path) and _may_be_read(path)]
     if not paths:
-        raise FileError(
-            pattern, "no micrograph matches this pattern", f"Known suffixes: {', '.join(SUFFIXES)}, also compressed"
-        )
+        raise FileError(pattern, "no micrograph matches this pattern", f"Known suffixes: {', '.join(SUFFIXES)}, also compressed")
     for path in paths:
         yield MicrographSource(path, path.name)
 
