@@ -61,6 +61,7 @@ def test_a_diameter_for_each_pick_comes_back_from_every_format_that_holds_one(tm
 def test_equal_diameters_are_the_common_one(tmp_path, name):
     (found,) = there_and_back(tmp_path, some_picks(diameters=[60, 60, 60]), name)
     assert found.diameters is None
+    assert found.diameter == (None if name == "box" else 60)
 
 
 @pytest.mark.parametrize("name", HOLD_DATA)

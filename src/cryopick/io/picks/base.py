@@ -131,6 +131,8 @@ class Reading:
             diameter_px = float(np.median(diameters_px)) if diameter_px is None else diameter_px
         if diameter_px is not None:
             diameter = length_from_px(diameter_px, pixel_size)
+        elif diameter is None and diameters is not None and len(diameters):
+            diameter = float(np.median(diameters))
         values = _finite_scores(path, written, scores)
         try:
             xy = np.zeros((0, 2))
