@@ -30,15 +30,29 @@ class Source(Protocol):
     """A micrograph by name, read or not: `cryopick.io.micrographs.sources.MicrographSource`, or a `Micrograph`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """See `Micrograph`."""
+        ...
+
     @property
-    def path(self) -> Path | None: ...
+    def path(self) -> Path | None:
+        """See `Micrograph`."""
+        ...
+
     @property
-    def pixel_size(self) -> float | None: ...
+    def pixel_size(self) -> float | None:
+        """See `Micrograph`."""
+        ...
+
     @property
-    def optics_group(self) -> int: ...
+    def optics_group(self) -> int:
+        """See `Micrograph`."""
+        ...
+
     @property
-    def uid(self) -> int | None: ...
+    def uid(self) -> int | None:
+        """See `Micrograph`."""
+        ...
 
 
 @runtime_checkable
@@ -46,7 +60,9 @@ class SourceWithShape(Source, Protocol):
     """A `Source` that knows its shape without reading its file."""
 
     @property
-    def shape_hw(self) -> tuple[int, int] | None: ...
+    def shape_hw(self) -> tuple[int, int] | None:
+        """Height and width in pixels; None when unknown."""
+        ...
 
 
 class KnownMicrographs:
