@@ -79,11 +79,11 @@ def test_a_setting_of_the_loop_leaves_its_others_as_they_are(folder):
 def test_other_labels_or_another_diameter_are_another_run_though_their_numbers_are_the_same(folder):
     picks = folder / "particles.star"
     assert run(folder, str(picks)).exit_code == 0
-    with pytest.raises(SettingError, match=r"diameter_px: \[20.0\] became \[25.0\]"):
+    with pytest.raises(SettingError, match=r"diameter_px was \[20.0\], now \[25.0\]"):
         run(folder, str(picks), "--diameter", "50")
     moved = [replace(each, xy=each.xy + 3.0) for each in read_picks(picks)]
     write_picks(moved, picks, format="star")
-    with pytest.raises(SettingError, match=r"labels_are: .* became .*another --out"):
+    with pytest.raises(SettingError, match=r"label_fingerprint was .*, now .*another --out"):
         run(folder, str(picks))
 
 

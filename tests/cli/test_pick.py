@@ -199,7 +199,7 @@ def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shard", "3/2"], "no shard 3/2"),
+        (["--shard", "3/2"], "from 1/2 to 2/2, got 3/2"),
         (["--shard", "1/2", "--overwrite"], "one of --shard"),
         (["--picker", "nope"], "no picker is called 'nope'"),
         (["--set", "nope=1"], "no setting 'nope'"),
@@ -220,7 +220,7 @@ def test_inputs_that_are_not_there_and_other_settings_end_with_2(micrographs, tm
     assert exit_code(monkeypatch, tmp_path / "absent", "--out", tmp_path / "out") == 2
     run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 72)
     assert exit_code(monkeypatch, micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 80) == 2
-    assert "diameter: 72.0 became 80.0" in capsys.readouterr().err
+    assert "diameter was 72.0, now 80.0" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")

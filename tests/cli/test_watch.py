@@ -12,7 +12,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.picks.formats import read_picks
 from cryopick.parallel import pool
 from cryopick.pickers import PICKERS
-from cryopick.runs.watch import Status
+from cryopick.runs.watch import WatchStatus
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_what_is_there_is_picked_and_a_later_watch_goes_on(raw):
     (raw / "m3.mrc").write_bytes((raw / "m0.mrc").read_bytes())
     assert "ended: 4 picked" in run(raw, "--no-report", "--format", "box").output
     assert not (raw.parent / "out" / "report.html").exists()
-    assert not (raw.parent / "out" / "glimpses").exists()
+    assert not (raw.parent / "out" / "thumbnails").exists()
 
 
 def test_the_report_is_there_at_the_end_and_grows_with_a_later_watch(raw):
@@ -73,9 +73,9 @@ def test_sigterm_ends_it_in_order(raw):
     assert "ended: 1 picked" in result.output
 
 
-def status(**changes) -> Status:
-    usual = {"done": 5, "failed": 0, "waiting": 0, "settling": 0, "late": 0.0, "came": 9, "went": 4, "trouble": ""}
-    return Status(**(usual | changes))
+def status(**changes) -> WatchStatus:
+    usual = {"done": 5, "failed": 0, "waiting": 0, "settling": 0, "longest_wait": 0.0, "arrived": 9, "picked": 4, "problem": ""}
+    return WatchStatus(**(usual | changes))
 
 
 def test_the_journal_tells_lateness_and_trouble_when_they_begin_and_end(capsys, monkeypatch):
@@ -84,12 +84,12 @@ def test_the_journal_tells_lateness_and_trouble_when_they_begin_and_end(capsys, 
     for each in [
         status(),
         status(done=6),
-        status(waiting=40, late=600.0),
-        status(waiting=41, late=605.0),
-        status(trouble="raw: is away"),
-        status(trouble="raw: is away"),
+        status(waiting=40, longest_wait=600.0),
+        status(waiting=41, longest_wait=605.0),
+        status(problem="raw: is away"),
+        status(problem="raw: is away"),
         status(),
-        status(trouble="raw: is away"),
+        status(problem="raw: is away"),
     ]:
         journal.status(each)
     shown = capsys.readouterr()

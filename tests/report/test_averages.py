@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse
+from cryopick.display.thumbnails import BANDS, CROP_SIDE, Thumbnail
 from cryopick.report.averages import COLUMNS, SHOWN, Averages, rotational, side_by_side
 
 
-def seen(value: float, count: int, *, crops: int = 0) -> Glimpse:
-    """A glimpse whose means are all `value`, of `count` particles each."""
+def seen(value: float, count: int, *, crops: int = 0) -> Thumbnail:
+    """A thumbnail whose means are all `value`, of `count` particles each."""
     means = np.full((BANDS, CROP_SIDE, CROP_SIDE), value, np.float32)
     sheet = np.full((crops, CROP_SIDE, CROP_SIDE), 10, np.uint8)
-    return Glimpse(b"", sheet, np.arange(crops), means, np.full(BANDS, count))
+    return Thumbnail(b"", sheet, np.arange(crops), means, np.full(BANDS, count))
 
 
 def test_micrographs_count_by_their_particles():

@@ -78,19 +78,19 @@ def test_a_page_that_is_made_again_writes_only_the_pictures_that_have_changed(ma
     write_report(run, budget=1000)
     old, other = run / "report" / "m.jpg", run / "report" / "n.jpg"
     before = old.stat().st_ino, other.stat().st_ino
-    glimpse = RunFolder(run).glimpse("n")
-    content = glimpse.read_bytes()
-    glimpse.unlink()
-    glimpse.write_bytes(content)
+    thumbnail = RunFolder(run).thumbnail("n")
+    content = thumbnail.read_bytes()
+    thumbnail.unlink()
+    thumbnail.write_bytes(content)
     write_report(run, budget=1000)
     assert old.stat().st_ino == before[0]
     assert other.stat().st_ino != before[1]
 
 
-def test_a_run_of_failures_and_one_without_glimpses_have_a_page(make_run, tmp_path):
+def test_a_run_of_failures_and_one_without_thumbnails_have_a_page(make_run, tmp_path):
     assert parts(write_report(make_run(tmp_path / "one", {"m.mrc": None})))[0]["picture"] is None
     run = make_run(tmp_path / "two", {"m.mrc": [0.5]})
-    RunFolder(run).glimpse("m").unlink()
+    RunFolder(run).thumbnail("m").unlink()
     assert parts(write_report(run))[0]["picture"] is None
 
 
@@ -99,10 +99,10 @@ def test_a_folder_without_results_is_an_error(tmp_path):
         write_report(tmp_path)
 
 
-def test_the_command_reads_again_what_left_no_glimpse(make_run, tmp_path, monkeypatch):
+def test_the_command_reads_again_what_left_no_thumbnail(make_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = make_run(tmp_path / "run", {"m.mrc": [0.5]})
-    RunFolder(run).glimpse("m").unlink()
+    RunFolder(run).thumbnail("m").unlink()
     write_micrograph(tmp_path / "m.mrc", np.random.default_rng(1).normal(0, 1, (96, 128)).astype(np.float32))
     result = CliRunner().invoke(app, ["report", str(run), "--workers", "1"], catch_exceptions=False)
     assert result.exit_code == 0

@@ -1,7 +1,5 @@
 """Results on disk: one JSON file for each entrant and set, which a second run keeps where nothing has changed."""
 
-import hashlib
-import logging
 import platform
 import shutil
 import subprocess
@@ -19,8 +17,8 @@ from cryopick.benchmark.timing.usage import NOTHING, Cost, run_and_measure
 from cryopick.errors import CryopickError
 from cryopick.files import write_bytes
 from cryopick.parallel.process import THREAD_VARIABLES
+from cryopick.provenance import earlier_result, fingerprint, read_result
 
-logger = logging.getLogger(__name__)
 PROTOCOL = 2
 """Raised whenever the numbers mean something else, so that older results are made anew."""
 
@@ -82,17 +80,17 @@ def run_all(
 
 def read_results(out: Path) -> list[Result]:
     """All results below a folder, by set and entrant; those that are damaged or of an earlier version are left out."""
-    results = (_read(path) for path in sorted((out / "results").glob("*/*.json")))
+    results = (read_result(path, Result) for path in sorted((out / "results").glob("*/*.json")))
     return [result for result in results if result is not None]
 
 
 def _run_one(entrant: Entrant, task: BenchmarkSet, out: Path, made: Made) -> tuple[Result, bool]:
     signature = _signature(entrant, task)
     path = out / "results" / task.name / f"{entrant.name}.json"
-    earlier = _earlier(path, signature)
+    earlier = earlier_result(path, Result, signature)
     if earlier is not None:
         return earlier, True
-    folder = out / "work" / task.name / f"{entrant.name}-{_digest(_what_runs(entrant, task))[:8]}"
+    folder = out / "work" / task.name / f"{entrant.name}-{fingerprint(*_what_runs(entrant, task))[:8]}"
     cost = _run(entrant, task, folder, workers=made.workers)
     found = entrant.read(task, folder)
     result = Result(
@@ -130,29 +128,12 @@ def _run(entrant: Entrant, task: BenchmarkSet, folder: Path, *, workers: int) ->
 
 
 def _signature(entrant: Entrant, task: BenchmarkSet) -> str:
-    return _digest([PROTOCOL, entrant.threshold, *_what_runs(entrant, task)])
+    return fingerprint(PROTOCOL, entrant.threshold, *_what_runs(entrant, task))
 
 
 def _what_runs(entrant: Entrant, task: BenchmarkSet) -> list[Any]:
     """All that decides an entrant's picks, however they are judged afterwards."""
     return [__version__, entrant.name, entrant.identity, task.fingerprint]
-
-
-def _digest(content: list[Any]) -> str:
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
-
-
-def _earlier(path: Path, signature: str) -> Result | None:
-    result = _read(path) if path.exists() else None
-    return result if result is not None and result.signature == signature else None
-
-
-def _read(path: Path) -> Result | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Result)
-    except msgspec.DecodeError as error:
-        logger.warning("%s is damaged or of an earlier version (%s); its row has to be made anew", path, error)
-        return None
 
 
 def _commit() -> str | None:

@@ -102,8 +102,8 @@ class PickOptions:
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0
     previews: Annotated[bool, typer.Option(help="Draw a PNG with circles for each micrograph.")] = True
 
-    def run_settings(self, *, glimpses: bool = True, elsewhere: bool = False) -> "RunSettings":
-        """The settings of the run, checked; `glimpses` as in `RunSettings`, `elsewhere` as in `run_settings`.
+    def run_settings(self, *, thumbnails: bool = True, elsewhere: bool = False) -> "RunSettings":
+        """The settings of the run, checked; `thumbnails` as in `RunSettings`, `elsewhere` as in `run_settings`.
 
         Raises `SettingError`.
         """
@@ -125,7 +125,7 @@ class PickOptions:
             salvage=self.salvage,
             formats=self.formats,
             previews=self.previews,
-            glimpses=glimpses,
+            thumbnails=thumbnails,
         )
 
 

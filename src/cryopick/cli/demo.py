@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.display.overlays import Picture
+    from cryopick.display.overlays import RgbImage
     from cryopick.evaluate.metrics import Evaluation, MicrographEvaluation
     from cryopick.io.micrographs.sources import MicrographSource
     from cryopick.types import Picks
@@ -98,7 +98,7 @@ def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[
     return find_micrographs(paths), truth
 
 
-def _drawn(source: "MicrographSource", one: "MicrographEvaluation") -> "Picture":
+def _drawn(source: "MicrographSource", one: "MicrographEvaluation") -> "RgbImage":
     from cryopick.display.overlays import GREEN, MAGENTA, ORANGE, Marks, draw
 
     right, false = one.found.where(one.match.pairs[:, 0]), one.found.where(one.match.extra)

@@ -47,7 +47,7 @@ def pick(
         raise typer.BadParameter("give one of --shard, --assemble and --overwrite; to start shards afresh, remove the folder")
     part = None if shard is None else Shard.parse(shard)
     sources = find_micrographs(inputs, pixel_size=how.pixel_size)  # a wrong path is told before the picker's libraries load
-    settings = how.run_settings(glimpses=report, elsewhere=where.cluster is not None)
+    settings = how.run_settings(thumbnails=report, elsewhere=where.cluster is not None)
     if assemble:
         result = assemble_run(sources, out, settings)
     elif where.cluster is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from cryopick.io.micrographs.sources import MicrographSource
-    from cryopick.parallel.dask_cluster import DaskCrew
+    from cryopick.parallel.dask_cluster import DaskPool
     from cryopick.pickers.diameter import DiameterEstimate
     from cryopick.runs.pick import RunResult
     from cryopick.runs.records import Outcome
@@ -33,7 +33,7 @@ def run_with_progress(
     *,
     workers: int = 1,
     limit: str = "",
-    crew: "DaskCrew | None" = None,
+    crew: "DaskPool | None" = None,
     overwrite: bool = False,
     shard: "Shard | None" = None,
     relion_job: bool = False,
@@ -72,12 +72,12 @@ def run_with_progress(
             out,
             settings,
             workers=workers,
-            crew=crew,
+            pool=crew,
             overwrite=overwrite,
             shard=shard,
             relion_job=relion_job,
             on_estimate=lambda estimate: bar.console.print(told_size(estimate), highlight=False, soft_wrap=True),
-            on_start=lambda kept, total: bar.update(task, completed=kept, total=total),
+            on_start=lambda start: bar.update(task, completed=start.finished, total=start.total),
             on_outcome=advance,
             should_stop=should_stop,
         )
@@ -109,14 +109,14 @@ def tell(result: "RunResult", out: Path) -> None:
     """Say what there is now, and name what failed."""
     finished = [outcome for outcome in result.outcomes if outcome.status == "done"]
     picks = sum(outcome.picks for outcome in finished)
-    earlier = f", {result.kept} of them by an earlier run" if result.kept else ""
+    earlier = f", {result.finished_before} of them by an earlier run" if result.finished_before else ""
     place = out / "particles.star" if result.assembled else "the last shard writes the files about all micrographs"
     typer.echo(f"{counted(picks, 'particle')} on {counted(len(finished), 'micrograph')}{earlier}: {place}")
     waiting = sum(outcome.status == "pending" for outcome in result.outcomes)
     if waiting and not result.interrupted:
         typer.echo(f"{counted(waiting, 'micrograph')} not picked yet", err=True)
-    if result.left_out:
-        typer.echo(f"{counted(result.left_out, 'micrograph')} of earlier runs, not among these inputs, left out of the files")
+    if result.excluded:
+        typer.echo(f"{counted(result.excluded, 'micrograph')} of earlier runs, not among these inputs, left out of the files")
     if finished and not picks:
         typer.echo("nothing was picked: look whether --diameter (Å), the pixel size and --threshold are right", err=True)
     noted = sum(bool(outcome.notes) for outcome in finished)

@@ -25,7 +25,7 @@ def report(
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.report.backfill import make_glimpses, without_glimpse
+    from cryopick.report.backfill import make_thumbnails, without_thumbnail
     from cryopick.report.page import write_report
     from cryopick.report.summary import survey
     from cryopick.report.truth import compare
@@ -33,10 +33,10 @@ def report(
 
     folder = RunFolder(run)
     compared = None if truth is None else compare(run, truth, diameter=diameter)
-    missing = without_glimpse(folder, survey(folder))
+    missing = without_thumbnail(folder, survey(folder))
     if missing:
         crew = min(workers or available_cores(), len(missing))
-        made = make_glimpses(folder, missing, workers=crew)
+        made = make_thumbnails(folder, missing, workers=crew)
         with typer.progressbar(made, length=len(missing), label="reading micrographs") as stems:
             for _ in stems:
                 pass

@@ -11,7 +11,7 @@ from cryopick.cli.arguments import PickOptions, with_groups
 
 if TYPE_CHECKING:
     from cryopick.runs.records import Outcome
-    from cryopick.runs.watch import Status
+    from cryopick.runs.watch import WatchStatus
 
 TELL_SECONDS = 60.0
 
@@ -52,7 +52,7 @@ def watch(
     from cryopick.runs.local import gpu_workers
     from cryopick.runs.watch import Pace, watch_folder
 
-    settings = how.run_settings(glimpses=report)
+    settings = how.run_settings(thumbnails=report)
     crew = workers or (gpu_workers() if settings.device == "cuda" else available_cores())
     typer.echo(f"{settings.picker} with {counted(crew, 'worker')} watches {', '.join(inputs)}; end with Ctrl-C")
     journal = _Journal()
@@ -65,7 +65,7 @@ def watch(
             pace=Pace(settle=settle, poll=poll, refresh=refresh, until_idle=until_idle),
             on_status=journal.status,
             on_outcome=journal.outcome,
-            beside=partial(_refresh_page, out) if report else None,
+            background=partial(_refresh_page, out) if report else None,
         )
     typer.echo(f"ended: {_counts(status)}: {out / 'particles.star'}")
     if report and status.done + status.failed:
@@ -93,29 +93,30 @@ class _Journal:
         self.counts = ""
         self.when = 0.0
 
-    def status(self, status: "Status") -> None:
-        if status.trouble and status.trouble != self.trouble:
-            _say(status.trouble, err=True)
-        self.trouble = status.trouble
+    def status(self, status: "WatchStatus") -> None:
+        if status.problem and status.problem != self.trouble:
+            _say(status.problem, err=True)
+        self.trouble = status.problem
         counts = _counts(status)
         is_time = counts != self.counts and time.monotonic() - self.when >= TELL_SECONDS
-        if is_time or status.behind != self.behind:
-            _say(counts + (_lateness(status) if status.behind else ""), err=status.behind)
-            self.counts, self.behind, self.when = counts, status.behind, time.monotonic()
+        if is_time or status.is_behind != self.behind:
+            _say(counts + (_lateness(status) if status.is_behind else ""), err=status.is_behind)
+            self.counts, self.behind, self.when = counts, status.is_behind, time.monotonic()
 
     def outcome(self, outcome: "Outcome") -> None:
         if outcome.status == "failed":
             _say(f"{outcome.name} failed: {outcome.error}", err=True)
 
 
-def _counts(status: "Status") -> str:
+def _counts(status: "WatchStatus") -> str:
     parts = {"failed": status.failed, "waiting": status.waiting, "being written": status.settling}
     return ", ".join([f"{status.done:,} picked", *(f"{number:,} {name}" for name, number in parts.items() if number)])
 
 
-def _lateness(status: "Status") -> str:
-    pace = f"{status.came} came and {status.went} were picked in the last ten minutes"
-    return f". BEHIND: the oldest has waited for {status.late / 60:.0f} minutes; {pace}. Give more --workers or another picker"
+def _lateness(status: "WatchStatus") -> str:
+    pace = f"{status.arrived} came and {status.picked} were picked in the last ten minutes"
+    wait = f"the oldest has waited for {status.longest_wait / 60:.0f} minutes"
+    return f". BEHIND: {wait}; {pace}. Give more --workers or another picker"
 
 
 def _say(text: str, *, err: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse, distance_from_middle
+from cryopick.display.thumbnails import BANDS, CROP_SIDE, Thumbnail, distance_from_middle
 
 COLUMNS = 12
 ROWS = 6
@@ -18,11 +18,11 @@ Pixels = NDArray[np.float32]
 
 @dataclass
 class Averages:
-    """Gathers glimpses one at a time: the sums of all, and a few crops of each.
+    """Gathers thumbnails one at a time: the sums of all, and a few crops of each.
 
     Attributes
     ----------
-    micrographs : how many glimpses will come; each gives so many crops that all together fill the montage.
+    micrographs : how many thumbnails will come; each gives so many crops that all together fill the montage.
     """
 
     micrographs: int
@@ -32,7 +32,7 @@ class Averages:
     _sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BANDS, CROP_SIDE, CROP_SIDE)))
     _seen: int = 0
 
-    def add(self, seen: Glimpse, scores: list[float] | None) -> None:
+    def add(self, seen: Thumbnail, scores: list[float] | None) -> None:
         """Take in one micrograph's particles; `scores` are those of all its picks."""
         self._sums += seen.means.astype(np.float64) * seen.counts[:, None, None]
         self.counts += seen.counts

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cryopick.coordinates import Frame, PixelMap
-from cryopick.display.thumbnails import PICTURE_SIDE, encode_jpeg
+from cryopick.display.thumbnails import IMAGE_SIDE, encode_jpeg
 from cryopick.runs.records import Record
 from cryopick.types import Picks
 
@@ -65,7 +65,7 @@ def picture_within(jpeg: bytes, limit: int) -> bytes:
     if len(jpeg) <= limit:
         return jpeg
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    likely = PICTURE_SIDE * math.sqrt(limit / len(jpeg)) * 1.5  # sides far too large need not be tried
+    likely = IMAGE_SIDE * math.sqrt(limit / len(jpeg)) * 1.5  # sides far too large need not be tried
     for side in SIDES:
         if side <= likely or side == SIDES[-1]:
             jpeg = _smaller(np.asarray(picture, np.uint8), side)

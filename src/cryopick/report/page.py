@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cryopick import __version__
-from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse, encode_jpeg, read_glimpse
+from cryopick.display.thumbnails import BANDS, CROP_SIDE, Thumbnail, encode_jpeg, read_thumbnail
 from cryopick.files import atomic_path, write_bytes, write_text
 from cryopick.report.averages import COLUMNS, Averages, side_by_side
 from cryopick.report.entries import Entry, data_url, entry, picture_within
@@ -39,12 +39,12 @@ SCRIPTS = ("data.js", "charts.js", "gallery.js", "main.js")
 
 
 def write_report(run: Path, *, compared: Compared | None = None, budget: int = BUDGET) -> Path:
-    """Write ``report.html`` into the folder of a run, from its records and glimpses; the path of the page.
+    """Write ``report.html`` into the folder of a run, from its records and thumbnails; the path of the page.
 
     One micrograph's picks and pictures at a time are in memory. The page holds everything while that takes no more than `budget`
     bytes; else pictures and picks lie in the folder ``report`` beside it, and are fetched from there as they are needed.
 
-    Raises `FileError` for a folder without results and for damaged records or glimpses.
+    Raises `FileError` for a folder without results and for damaged records or thumbnails.
     """
     folder = RunFolder(run)
     subjects = survey(folder)
@@ -167,19 +167,19 @@ class _Writer:
         record = whole_record(self.folder.record(subject.stem))
         truth = None if self.compared is None else self.compared.particles.get(subject.outcome.name)
         made = entry(record, reasons=why, median_score=subject.median_score, truth=truth)
-        path = self.folder.glimpse(subject.stem)
+        path = self.folder.thumbnail(subject.stem)
         if subject.outcome.status != "done" or not path.is_file():
             return {**made, "picture": None}
-        seen = read_glimpse(path)
+        seen = read_thumbnail(path)
         self.averages.add(seen, record.scores)
         return {**made, "picture": self._picture(seen, subject.stem)}
 
-    def _picture(self, seen: Glimpse, stem: str) -> str:
+    def _picture(self, seen: Thumbnail, stem: str) -> str:
         if self.room is not None:
-            return data_url(picture_within(seen.picture, self.room))
+            return data_url(picture_within(seen.image, self.room))
         path = self.folder.path / ASSETS / f"{stem}.jpg"
-        if not _is_newer(path, self.folder.glimpse(stem)):
-            write_bytes(path, seen.picture)
+        if not _is_newer(path, self.folder.thumbnail(stem)):
+            write_bytes(path, seen.image)
         return f"{ASSETS}/{path.name}"
 
 

@@ -3,13 +3,13 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import yaml
 
 from cryopick.errors import FileError
+from cryopick.provenance import flat
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Outcome, Record, read_record
 
@@ -63,8 +63,8 @@ def whole_record(path: Path) -> Record:
 def settings_of(folder: RunFolder) -> dict[str, str]:
     """The run's settings for people: dotted names and values in the order of ``run.yaml``, what is not set left out."""
     content = yaml.safe_load(folder.settings.read_text(encoding="utf-8")) or {}
-    flat = _flat({"cryopick": content.get("cryopick"), **(content.get("pick") or {}), "versions": content.get("versions")})
-    return {key: str(value) for key, value in flat.items() if value not in (None, [], {})}
+    named = flat({"cryopick": content.get("cryopick"), **(content.get("pick") or {}), "versions": content.get("versions")})
+    return {key: str(value) for key, value in named.items() if value not in (None, [], {})}
 
 
 def _subject(path: Path) -> Subject:
@@ -78,10 +78,3 @@ def _order(table: Path) -> dict[str, int]:
         return {}
     with table.open(encoding="utf-8", errors="surrogateescape", newline="") as rows:
         return {row["name"]: number for number, row in enumerate(csv.DictReader(rows))}
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

@@ -71,7 +71,7 @@ def test_a_killed_ablation_trains_only_what_is_left_and_ends_with_the_same_table
     assert (whole, first, second) == (["a1", "a2", "b1", "b2"], ["a1", "a2", "b1"], ["b1", "b2"])
     for name in ("table.csv", "table.md"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
-    with pytest.raises(SettingError, match="steps: 3 became 4"):
+    with pytest.raises(SettingError, match="steps was 3, now 4"):
         run_ablation(ablation(second), tmp_path / "killed", {"steps": 4})
 
 

@@ -59,7 +59,7 @@ def test_a_run_is_not_gone_on_with_under_other_settings_and_tells_when_patience_
     told = train("segnet", "simulate", *SMALL, *patient, *out)
     assert "stopped early at step 2: 1 validations were no better than the best" in told
     assert "going on from step 2" in train("segnet", "simulate", *SMALL, *patient, *out)
-    with pytest.raises(SettingError, match=r"other settings \(loop.batch: 4 became 2\)"):
+    with pytest.raises(SettingError, match=r"other settings \(loop.batch was 4, now 2\)"):
         train("segnet", "simulate", *SMALL, *patient, "loop.batch=2", *out)
 
 

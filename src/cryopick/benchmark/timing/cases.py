@@ -3,8 +3,6 @@
 Micrographs are simulated, from a fixed seed, with as many particles for each pixel in all sizes.
 """
 
-import hashlib
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -31,10 +29,10 @@ from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.parallel.process import THREAD_VARIABLES, available_cores
 from cryopick.pickers import PICKERS
 from cryopick.pickers.base import Untrained
+from cryopick.provenance import earlier_result, fingerprint, read_result
 from cryopick.runs.settings import run_settings
 from cryopick.train.recipe import RECIPES
 
-logger = logging.getLogger(__name__)
 Kind = Literal["stages", "program", "workers", "training"]
 PROTOCOL = 1
 """Raised whenever seconds mean something else, so that older ones are taken anew."""
@@ -205,7 +203,7 @@ def take_all(
     for case in cases:
         path = out / "timings" / f"{case.what.name}.json"
         signature = _signature(case, made)
-        earlier = _earlier(path, signature)
+        earlier = earlier_result(path, Timing, signature)
         if earlier is not None:
             yield earlier, True
             continue
@@ -222,7 +220,7 @@ def take_all(
 
 def read_timings(out: Path) -> list[Timing]:
     """All timings below a folder, by kind, subject, device, size and workers; those that are damaged are left out."""
-    found = [timing for path in (out / "timings").glob("*.json") if (timing := _read(path)) is not None]
+    found = [timing for path in (out / "timings").glob("*.json") if (timing := read_result(path, Timing)) is not None]
     return sorted(found, key=lambda one: msgspec.structs.astuple(one.what))
 
 
@@ -250,18 +248,4 @@ def _worker_counts() -> list[int]:
 
 
 def _signature(case: Case, made: Made) -> str:
-    content = [PROTOCOL, __version__, case.what, case.identity, made.processor]
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
-
-
-def _earlier(path: Path, signature: str) -> Timing | None:
-    timing = _read(path) if path.exists() else None
-    return timing if timing is not None and timing.signature == signature else None
-
-
-def _read(path: Path) -> Timing | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Timing)
-    except msgspec.DecodeError as error:
-        logger.warning("%s is damaged or of an earlier version (%s); it has to be taken anew", path, error)
-        return None
+    return fingerprint(PROTOCOL, __version__, case.what, case.identity, made.processor)
