@@ -29,7 +29,7 @@ def finetune(
         str | None,
         typer.Argument(metavar="TRUTH", help="File or folder of the picks, if DATA holds micrographs only.", show_default=False),
     ] = None,
-    weights: Annotated[str, typer.Option(metavar="NAME", help="Weights to start from: a file or a name.")] = "segnet",
+    weights: Annotated[str, typer.Option(metavar="NAME", help="Weights to start from: a file or a name.")] = "unet",
     words: Settings = None,
     diameter: Diameter = None,
     pixel_size: PixelSize = None,
