@@ -58,6 +58,19 @@ class SettingError(CryopickError):
     """
 
 
+class MissingExtraError(CryopickError):
+    """Libraries that a purpose needs are not installed: the optional part of the package that has them, and how to install it."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        self.extra = extra
+        self.purpose = purpose
+        super().__init__(extra, purpose)
+
+    def __str__(self) -> str:
+        command = f"pip install -c constraints.txt '.[{self.extra}]'"
+        return f"{self.purpose} needs libraries that are not installed; in the clone of cryopick run: {command}"
+
+
 class NameMatchError(CryopickError):
     """Names of micrographs that match none of the known ones, or several.
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import FileError, MissingExtraError, SettingError
 from cryopick.files import leftovers
 from cryopick.provenance import RUN, record_run
 from cryopick.train.log import CURVES, EVENTS, LOG, Logbook, read_table
@@ -58,7 +58,7 @@ def test_tensorboard_gets_losses_scores_and_rate_and_forgets_what_a_killed_run_w
 
 def test_a_missing_tensorboard_is_told_with_a_way_out(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(SettingError, match=r"pip install 'cryopick\[train\]'.*loop.tensorboard=false"):
+    with pytest.raises(MissingExtraError, match=r"loop.tensorboard=false.*pip install -c constraints.txt '\.\[train\]'"):
         Logbook(tmp_path, step=0, tensorboard=True)
 
 

@@ -1,10 +1,12 @@
-"""`cryopick check`: what is wrong with micrographs and files of picks, and what to do about it."""
+"""`cryopick check`: faults of micrographs and files of picks, with their remedies."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cryopick.cli.console import counted, say
 
 if TYPE_CHECKING:
     from cryopick.io.check import CheckResult
@@ -13,15 +15,15 @@ if TYPE_CHECKING:
 
 def check(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Micrographs, folders, patterns or lists of them, or files of picks.")
+        list[str], typer.Argument(metavar="FILE", help="Micrographs (files, folders, patterns, lists) or files of picks.")
     ],
     micrographs: Annotated[
-        list[str] | None, typer.Option(metavar="INPUT", help="The micrographs that the picks belong to: checks names and edges.")
+        list[str] | None, typer.Option(metavar="INPUT", help="Micrographs of the picks, to check names and edges; repeatable.")
     ] = None,
 ) -> None:
-    """Say what is in each file and every fault in it.
+    """Check micrographs and files of picks for faults.
 
-    The exit code is 1 when there is any.
+    The exit code is 1 if any file has a fault.
     """
     from cryopick.io.micrographs.sources import find_micrographs
 
@@ -32,7 +34,7 @@ def check(
             _show(name, examination)
             count += 1
             faulty += bool(examination.faults)
-    typer.echo(f"{count} checked, {faulty} with faults")
+    say(f"{counted(count, 'file')} checked, {faulty:,} with faults")
     raise typer.Exit(1 if faulty else 0)
 
 
@@ -67,13 +69,13 @@ def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "CheckRe
     from cryopick.runs.results import run_picks
 
     try:
-        return check_read_picks(run_picks(path, micrographs=known), path, "the output of cryopick pick")
+        return check_read_picks(run_picks(path, micrographs=known), path, "run of cryopick")
     except CryopickError as fault:
         return CheckResult((fault,))
 
 
 def _holds_picks(path: Path) -> bool:
-    """By the content, or by a suffix that neither micrographs nor lists of them have."""
+    """Whether a file holds picks, by its content or by a suffix that neither micrographs nor lists of them have."""
     from cryopick.errors import FileError
     from cryopick.io.micrographs.files import suffix_kind
     from cryopick.io.micrographs.sources import LISTING_SUFFIXES
@@ -92,11 +94,11 @@ def _show(name: str, examination: "CheckResult") -> None:
     from cryopick.errors import FileError
 
     count = len(examination.faults)
-    typer.echo(f"{name}: " + ("good" if not count else "1 fault" if count == 1 else f"{count} faults"))
+    say(f"{name}: " + (counted(count, "fault") if count else "good"))
     for fault in examination.faults:
         text = f"{fault.found}. {fault.remedy}" if isinstance(fault, FileError) else str(fault)
         typer.secho(f"  fault: {text}", fg="red")
     for note in examination.notes:
         typer.secho(f"  note: {note}", fg="yellow")
     for fact, text in examination.facts.items():
-        typer.echo(f"  {fact}: {text}")
+        say(f"  {fact}: {text}")

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
-from cryopick.errors import CryopickError, SettingError
+from cryopick.errors import MissingExtraError, SettingError
 from cryopick.parallel.process import one_thread, one_thread_for_children
 from cryopick.parallel.worker import portable
 
@@ -291,5 +291,5 @@ def _distributed() -> Any:
     return distributed
 
 
-def _missing(error: ImportError) -> CryopickError:
-    return SettingError(f"--cluster needs Dask ({error}); install it with: pip install 'cryopick[cluster]'")
+def _missing(error: ImportError) -> MissingExtraError:
+    return MissingExtraError("cluster", f"--cluster ({error})")

@@ -32,13 +32,19 @@ class Compared:
     overall: dict[str, float | None]
 
 
-def compare(run: Path, truth: Path, *, diameter: float | None = None) -> Compared:
+def compare(
+    run: Path,
+    truth: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    diameter: float | None = None,
+) -> Compared:
     """Match the run's picks with the truth, one to one within half a diameter, on the micrographs that it has picked.
 
     Errors as of `read_picks` and `evaluate_picks`.
     """
     picks = run_picks(run)
-    true = read_picks_or_run(truth, micrographs=[PickedMicrograph.of(each) for each in picks], unknown=set())
+    true = read_picks_or_run(truth, format=format, micrographs=[PickedMicrograph.of(each) for each in picks], unknown=set())
     evaluation = evaluate_picks(picks, true, diameter=diameter)
     particles = {one.found.micrograph: one.truth for one in evaluation.per_micrograph}
     curve = evaluation.curve
