@@ -200,7 +200,7 @@ def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shard", "3/2"], "no shard 3/2"),
+        (["--shard", "3/2"], "from 1/2 to 2/2, got 3/2"),
         (["--shard", "1/2", "--overwrite"], "exclude each other"),
         (["--picker", "nope"], "no picker 'nope'"),
         (["--set", "nope=1"], "no setting 'nope'"),
@@ -221,7 +221,7 @@ def test_missing_inputs_and_changed_settings_exit_with_2(micrographs, tmp_path, 
     assert exit_code(monkeypatch, tmp_path / "absent", "--out", tmp_path / "out") == 2
     run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 72)
     assert exit_code(monkeypatch, micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 80) == 2
-    assert "diameter: 72.0 became 80.0" in capsys.readouterr().err
+    assert "diameter was 72.0, now 80.0" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")

@@ -67,7 +67,7 @@ def test_a_run_is_not_gone_on_with_under_other_settings_and_tells_when_patience_
     told = train("segnet", "--simulate", *SMALL, *patient, *out)
     assert "stopped early at step 2: no improvement in 1 validation" in told
     assert "resuming at step 2" in train("segnet", "--simulate", *SMALL, *patient, *out)
-    with pytest.raises(SettingError, match=r"other settings \(loop.batch: 4 became 2\)"):
+    with pytest.raises(SettingError, match=r"other settings \(loop.batch was 4, now 2\)"):
         train("segnet", "--simulate", *SMALL, *patient, *as_options("loop.batch=2"), *out)
 
 
