@@ -42,7 +42,7 @@ def test_a_good_micrograph_is_described_and_the_exit_code_is_0(good):
 def test_one_faulty_file_among_good_ones_makes_the_exit_code_1(good, cut):
     code, output = check(good, cut)
     assert code == 1
-    assert f"{cut}: 1 fault\n  fault: is cut or damaged: 2 of 3 rows can be read. Copy it again" in output
+    assert f"{cut}: 1 fault\n  fault: is truncated or damaged: 2 of 3 rows can be read. Copy it again" in output
     assert "2 files checked, 1 with faults" in output
 
 

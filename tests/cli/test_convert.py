@@ -61,11 +61,11 @@ def test_a_threshold_of_nan_is_an_error_and_nothing_is_written(tmp_path, convert
 
 def test_a_format_that_cannot_be_detected_can_be_given(tmp_path, convert):
     (tmp_path / "p.txt").write_text("x y\n")
-    with pytest.raises(FileError, match="no format of picks"):
+    with pytest.raises(FileError, match="no known format of picks"):
         convert("p.txt", "out.star")
     with pytest.raises(SettingError, match="'nosuch'"):
         convert("p.txt", "out.star", "--from", "nosuch")
-    with pytest.raises(FileError, match=r"suffix '\.xyz' tells no format"):
+    with pytest.raises(FileError, match=r"no format has the suffix"):
         convert("p.txt", "out.xyz")
 
 

@@ -201,7 +201,7 @@ def test_a_plot_that_cannot_be_drawn_is_an_error(tmp_path: Path, found: Path, tr
     unscored.write_text("micrograph,x,y\na,30,30\n")
     with pytest.raises(SettingError, match="scores"):
         run(unscored, truth, "--plot", tmp_path / "curve.png")
-    with pytest.raises(SettingError, match="kind"):
+    with pytest.raises(SettingError, match="format"):
         run(found, truth, "--plot", tmp_path / "curve.xyz")
     with pytest.raises(SettingError, match="--protocol matching"):
         run(found, truth, "--plot", tmp_path / "curve.png", "--protocol", "paper")

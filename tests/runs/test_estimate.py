@@ -88,7 +88,7 @@ def test_a_picker_that_needs_no_diameter_gets_none(sources, tmp_path):
 
 
 def test_where_no_micrograph_gives_an_estimate_the_run_asks_for_the_diameter_and_picks_nothing(tmp_path, sources):
-    with pytest.raises(CryopickError, match="give their diameter"):
+    with pytest.raises(CryopickError, match="give --diameter"):
         run_picking(sources, tmp_path / "out", msgspec.structs.replace(SETTINGS, picker="log", settings={}))
     assert not any(RunFolder(tmp_path / "out").records.glob("*.json"))
 

@@ -1,6 +1,5 @@
 """Results on disk: one JSON file for each entrant and set, which a second run keeps where nothing has changed."""
 
-import logging
 import platform
 import shutil
 import subprocess
@@ -20,7 +19,6 @@ from cryopick.files import write_bytes
 from cryopick.parallel.process import THREAD_VARIABLES
 from cryopick.provenance import earlier_result, fingerprint, read_result
 
-logger = logging.getLogger(__name__)
 PROTOCOL = 2
 """Raised whenever the numbers mean something else, so that older results are made anew."""
 

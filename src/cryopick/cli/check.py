@@ -9,7 +9,7 @@ import typer
 from cryopick.cli.console import counted, say
 
 if TYPE_CHECKING:
-    from cryopick.io.check import Examination
+    from cryopick.io.check import CheckResult
     from cryopick.io.micrographs.sources import MicrographSource
 
 
@@ -38,9 +38,9 @@ def check(
     raise typer.Exit(1 if faulty else 0)
 
 
-def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, Examination]]":
+def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, CheckResult]]":
     from cryopick.errors import CryopickError
-    from cryopick.io.check import Examination, examine_micrograph, examine_picks
+    from cryopick.io.check import CheckResult, check_micrograph, check_picks
     from cryopick.io.micrographs.sources import list_micrographs
     from cryopick.runs.results import is_run
 
@@ -50,28 +50,28 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
         return
     holds_picks = _holds_picks(path)
     if holds_picks:
-        yield given, examine_picks(path, micrographs=known)
+        yield given, check_picks(path, micrographs=known)
         if not path.is_dir():
             return
     try:
         sources = list_micrographs([given])
     except CryopickError as fault:
         if not holds_picks:
-            yield given, Examination((fault,))
+            yield given, CheckResult((fault,))
         return
     for source in sources:
-        yield str(source.path), examine_micrograph(source.path)
+        yield str(source.path), check_micrograph(source.path)
 
 
-def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "Examination":
+def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "CheckResult":
     from cryopick.errors import CryopickError
-    from cryopick.io.check import Examination, judge_picks
+    from cryopick.io.check import CheckResult, check_read_picks
     from cryopick.runs.results import run_picks
 
     try:
-        return judge_picks(run_picks(path, micrographs=known), path, "run of cryopick")
+        return check_read_picks(run_picks(path, micrographs=known), path, "run of cryopick")
     except CryopickError as fault:
-        return Examination((fault,))
+        return CheckResult((fault,))
 
 
 def _holds_picks(path: Path) -> bool:
@@ -90,7 +90,7 @@ def _holds_picks(path: Path) -> bool:
     return True
 
 
-def _show(name: str, examination: "Examination") -> None:
+def _show(name: str, examination: "CheckResult") -> None:
     from cryopick.errors import FileError
 
     count = len(examination.faults)

@@ -57,7 +57,7 @@ def convert(
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
-        picks = [replace(each, diameter=diameter) for each in picks]
+        picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
     write_picks(picks, target, format=to_format, box=box, downsample=downsample)
     say(f"wrote {_counted(len(picks), sum(map(len, picks)))} to {target} ({to_format})")
 

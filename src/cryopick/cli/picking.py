@@ -75,11 +75,11 @@ class _Tally:
         self._unit_unknown = diameter_given
 
     def start(self, start: "RunStart") -> None:
-        finished = start.finished
-        if finished:
-            self._progress.say(f"{finished:,} of {counted(start.total, 'micrograph')} {_were(finished)} picked by an earlier run")
-        self._micrographs, self._picks = finished, start.picks
-        self._progress.start(total=start.total, done=finished)
+        done = start.finished
+        if done:
+            self._progress.say(f"{done:,} of {counted(start.total, 'micrograph')} {_were(done)} picked by an earlier run")
+        self._micrographs, self._picks = done, start.picks
+        self._progress.start(total=start.total, done=done)
 
     def add(self, outcome: "Outcome") -> None:
         if outcome.status == "done":

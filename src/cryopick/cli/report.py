@@ -47,8 +47,8 @@ def report(
     compared = None if truth is None else compare(run, truth, format=from_format, diameter=diameter)
     missing = without_thumbnail(folder, survey(folder))
     if missing:
-        crew = min(workers or available_cores(), len(missing))
-        made = make_thumbnails(folder, missing, workers=crew)
+        processes = min(workers or available_cores(), len(missing))
+        made = make_thumbnails(folder, missing, workers=processes)
         with Progress("reading micrographs", len(missing)) as progress:
             for _ in progress.track(made):
                 pass

@@ -56,15 +56,15 @@ def watch(
     from cryopick.runs.watch import Pace, watch_folder
 
     settings = how.run_settings(thumbnails=report)
-    crew = workers or (gpu_workers() if settings.device == "cuda" else available_cores())
-    say(f"{settings.picker}, {counted(crew, 'worker')}, watching {', '.join(inputs)}; end with Ctrl-C")
+    processes = workers or (gpu_workers() if settings.device == "cuda" else available_cores())
+    say(f"{settings.picker}, {counted(processes, 'worker')}, watching {', '.join(inputs)}; end with Ctrl-C")
     journal = _Journal()
     with stop_on_sigterm():
         status = watch_folder(
             inputs,
             out,
             settings,
-            workers=crew,
+            workers=processes,
             pace=Pace(settle=settle, poll=poll, refresh=refresh, until_idle=until_idle),
             on_status=journal.status,
             on_outcome=journal.outcome,
@@ -91,15 +91,15 @@ class _Journal:
     """Dated lines: the state now and then, failures and other problems at once."""
 
     def __init__(self) -> None:
-        self.trouble = ""
+        self.problem = ""
         self.behind = False
         self.counts = ""
         self.when = 0.0
 
     def status(self, status: "WatchStatus") -> None:
-        if status.problem and status.problem != self.trouble:
+        if status.problem and status.problem != self.problem:
             _log(status.problem, err=True)
-        self.trouble = status.problem
+        self.problem = status.problem
         counts = _counts(status)
         is_time = counts != self.counts and time.monotonic() - self.when >= STATUS_SECONDS
         if is_time or status.is_behind != self.behind:

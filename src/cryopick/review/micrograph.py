@@ -1,7 +1,7 @@
 """What edits make of a micrograph's original picks."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -232,7 +232,7 @@ class Sheet:
         if self.original.scores is not None:
             top = max(BY_HAND, float(self.original.scores.max(initial=0.0)))
             scores = np.where(np.isnan(state.scores), np.float32(top), state.scores)[keep]
-        return replace(self.original, xy=state.xy[keep], scores=scores)
+        return self.original.with_points(state.xy[keep], scores)
 
     def rejected(self) -> Picks:
         """Original picks that a person has taken away: places that look like particles and are none."""

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,7 @@ class Review:
                 sheet = self._sheets[self._index[entry.micrograph]]
                 scores = None if entry.scores is None else np.array(entry.scores, np.float32)
                 xy = np.array(entry.xy, np.float64).reshape(-1, 2)
-                self._sheets[self._index[entry.micrograph]] = Sheet(replace(sheet.original, xy=xy, scores=scores))
+                self._sheets[self._index[entry.micrograph]] = Sheet(sheet.original.with_points(xy, scores))
             else:
                 self._apply(entry)
         return names

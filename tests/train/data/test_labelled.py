@@ -72,7 +72,7 @@ def test_a_folder_laid_out_like_cryoppp_needs_no_other_input(tmp_path, rng):
     (one,) = find_labelled(tmp_path).micrographs
     assert one.areas == [area]
     DatasetFolder(tmp_path).areas.write_text('{"a.mrc": [{"radius": -1, "points": []}]}')
-    with pytest.raises(FileError, match="holds no bad areas"):
+    with pytest.raises(FileError, match="not a valid file of areas"):
         find_labelled(tmp_path)
 
 

@@ -115,7 +115,7 @@ def test_examples_are_prepared_once_and_unreadable_micrographs_are_logged(tmp_pa
     def load(name: str):
         loads.append(name)
         if name == "bad.mrc":
-            raise OSError("is cut")
+            raise OSError("is truncated")
         return Micrograph(np.random.default_rng(1).normal(size=(64, 64)), None, name), Picks(name, [(9, 9)], None, 8.0, (64, 64))
 
     micrographs = [LazyExample(name, 0, lambda name=name: load(name)) for name in ("a.mrc", "bad.mrc", "c.mrc")]
@@ -123,7 +123,7 @@ def test_examples_are_prepared_once_and_unreadable_micrographs_are_logged(tmp_pa
         made = prepare_examples(micrographs, CryoSegNetSettings(weights=None, side=64), folder=tmp_path, fabric=ALONE)
         assert [name for name, _ in made] == ["a.mrc", "c.mrc"]
     assert sorted(loads) == ["a.mrc", "bad.mrc", "bad.mrc", "c.mrc"]
-    assert "skipped bad.mrc: is cut" in caplog.text
+    assert "skipped bad.mrc: is truncated" in caplog.text
 
 
 def test_each_epoch_uses_every_example_once_and_reads_only_one_batch_at_a_time(monkeypatch, rng):

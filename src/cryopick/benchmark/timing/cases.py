@@ -3,7 +3,6 @@
 Micrographs are simulated, from a fixed seed, with as many particles for each pixel in all sizes.
 """
 
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -34,7 +33,6 @@ from cryopick.provenance import earlier_result, fingerprint, read_result
 from cryopick.runs.settings import run_settings
 from cryopick.train.recipe import COMPACT_MODELS
 
-logger = logging.getLogger(__name__)
 Kind = Literal["stages", "program", "workers", "training"]
 PROTOCOL = 1
 """Raised whenever seconds mean something else, so that older ones are taken anew."""

@@ -151,7 +151,7 @@ def _measured(
 
 def _rescored(found: Sequence[Picks], first: Sequence[Picks]) -> tuple[list[Picks], Calibration]:
     """Picks with scores calibrated to those of the initial weights, so that as many particles are expected as before."""
-    nothing = [replace(picks, xy=np.zeros((0, 2)), scores=None) for picks in first]
+    nothing = [picks.with_points(np.zeros((0, 2))) for picks in first]
     likely = [label_probabilities(new, none, start=old) for new, none, old in zip(found, nothing, first, strict=True)]
     return cross_calibrate(found, likely, border=DEFAULT_BORDER)
 
