@@ -27,17 +27,17 @@ def report(
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
     from cryopick.report.backfill import make_glimpses, without_glimpse
     from cryopick.report.page import write_report
-    from cryopick.report.summary import survey
-    from cryopick.report.truth import compare
+    from cryopick.report.summary import read_summaries
+    from cryopick.report.truth import compare_with_truth
     from cryopick.runs.folder import RunFolder
 
     folder = RunFolder(run)
-    compared = None if truth is None else compare(run, truth, diameter=diameter)
-    missing = without_glimpse(folder, survey(folder))
+    comparison = None if truth is None else compare_with_truth(run, truth, diameter=diameter)
+    missing = without_glimpse(folder, read_summaries(folder))
     if missing:
         crew = min(workers or available_cores(), len(missing))
         made = make_glimpses(folder, missing, workers=crew)
         with typer.progressbar(made, length=len(missing), label="reading micrographs") as stems:
             for _ in stems:
                 pass
-    typer.echo(write_report(run, compared=compared))
+    typer.echo(write_report(run, comparison=comparison))
