@@ -32,7 +32,7 @@ def seen() -> Glimpse:
 
 @pytest.fixture(scope="session")
 def make_run(seen: Glimpse) -> MakeRun:
-    """Write a run of micrographs, `{name: scores}`: None for a failed one, `unscored` picks have no scores; picks lie in a row."""
+    """Write a run of micrographs, `{name: scores}`, None for a failed one; the picks of all lie in the same row."""
 
     def make(
         path: Path,

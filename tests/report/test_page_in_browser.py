@@ -165,7 +165,7 @@ def test_a_micrograph_can_be_enlarged_and_closed_with_the_keyboard(opened):
 
 
 def test_counts_have_whole_numbers_on_their_axes(opened):
-    ticks = opened.texts("#counts .tick") + [text for text in opened.texts("#histogram .tick[text-anchor=end]")]
+    ticks = opened.texts("#counts .tick") + opened.texts("#histogram .tick[text-anchor=end]")
     assert len(ticks) > 4
     assert [tick for tick in ticks if "." in tick] == []
 

@@ -72,7 +72,7 @@ def rotational_average(image: Pixels) -> Pixels:
 
 
 def draw_averages(means: Pixels) -> NDArray[np.uint8]:
-    """Draw the means above their rotational averages, uint8 (2 side, bands * side); zero is middle grey, the contrast is shared."""
+    """Draw the means above their rotational averages, uint8 (2 side, bands * side), with one contrast; zero is middle grey."""
     rows = [np.concatenate(list(images), axis=1) for images in (means, np.array([rotational_average(mean) for mean in means]))]
     values = np.concatenate(rows)
     limit = max(float(np.percentile(np.abs(values), CONTRAST_PERCENTILE)), 1e-6)

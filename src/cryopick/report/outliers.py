@@ -11,7 +11,7 @@ from cryopick.robust import robust_deviation
 OUTLIER_LIMIT = 3.5
 """Robust standard deviations from the median beyond which a value is an outlier (Iglewicz & Hoaglin 1993)."""
 SMALLEST_SPREAD = 0.02
-"""Least standard deviation of scores and diameters, as a fraction of their median, so that almost equal values give no outliers."""
+"""Least standard deviation of scores and diameters, relative to their median, so that almost equal values give no outliers."""
 
 
 def find_warnings(micrographs: Sequence[MicrographSummary]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse, encode_jpeg, read_glimpse
+from cryopick.display.thumbnails import BANDS, Glimpse, encode_jpeg, read_glimpse
 from cryopick.files import atomic_path, write_bytes, write_text
 from cryopick.report.averages import MONTAGE_COLUMNS, PickAverages, draw_averages
 from cryopick.report.entries import Entry, data_url, micrograph_entry, shrink_jpeg
