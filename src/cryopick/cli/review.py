@@ -47,15 +47,16 @@ def review(
 
     Every edit is saved when it is made. Stop with Ctrl-C and start again at any time.
     """
-    from cryopick.review.load import open_subjects, review_folder
+    from cryopick.review.load import load_micrographs, review_folder
     from cryopick.review.session import Review
 
-    opened = open_subjects(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
+    opened = load_micrographs(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
     if opened.unknown:
         typer.echo(f"cryopick: picks of {len(opened.unknown)} other micrographs are left out: {opened.unknown[0]}, …", err=True)
-    with Review(opened.subjects, review_folder(folder)) as session:
-        if session.not_here:
-            typer.echo(f"cryopick: edits of {len(session.not_here)} micrographs that are not here are kept aside", err=True)
+    with Review(opened.micrographs, review_folder(folder)) as session:
+        if session.missing_micrographs:
+            count = len(session.missing_micrographs)
+            typer.echo(f"cryopick: edits of {count} micrographs that are not here are kept aside", err=True)
         if corrected:
             _correct(session, corrected)
         if export or labels:
@@ -69,19 +70,19 @@ def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
         return None
     from cryopick.review.compare import Comparison
     from cryopick.review.load import read_known_picks
-    from cryopick.review.training_set import names_seen
+    from cryopick.review.training_set import training_names
 
-    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
-    return Comparison.of(session, found, title=str(path), seen=names_seen(path))
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    return Comparison.of(session, found, title=str(path), trained_on=training_names(path))
 
 
 def _correct(session: "Review", path: Path) -> None:
     from cryopick.cli.progress import counted
-    from cryopick.review.corrections import take_corrections
+    from cryopick.review.corrections import apply_corrections
     from cryopick.review.load import read_known_picks
 
-    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
-    reviewed = take_corrections(session, found)
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    reviewed = apply_corrections(session, found)
     particles = sum(len(session.result(index)) for index in reviewed)
     typer.echo(f"reviewed: {counted(len(reviewed), 'micrograph')} with {counted(particles, 'particle')}")
 
@@ -109,7 +110,7 @@ def _serve(session: "Review", folder: Path, comparison: "Comparison | None", por
     _tell_address(listener.getsockname()[1], token, "compare" if comparison else "")
     with suppress(KeyboardInterrupt):
         serve(Server(session, folder, comparison).app(token), listener)
-    if session.number:
+    if session.entry_count:
         typer.echo(f"\nwrote {write_result(session)} (the journal beside it keeps every edit)")
 
 
