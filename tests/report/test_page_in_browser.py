@@ -224,3 +224,12 @@ def test_precision_and_recall_follow_the_threshold(open_report, make_run, tmp_pa
     page.set_threshold(0.9)
     assert page.text("#curve-note").startswith("precision 1.000, recall 0.500, F1 0.667")
     page.page.get_by_label("Show ground truth").check()
+
+
+def test_charts_are_drawn_at_the_size_they_have(open_report, make_run, tmp_path):
+    run = make_run(tmp_path / "run", {"m.mrc": [0.9, 0.8], "n.mrc": [0.3]})
+    write_picks([Picks("m.mrc", [[10.0, 20.0]], None, 4.0)], tmp_path / "truth.csv")
+    page = open_report(write_report(run, comparison=compare_with_truth(run, tmp_path / "truth.csv", diameter=4.0)))
+    for chart in ("histogram", "counts", "curve"):
+        drawn, shown = page.page.locator(f"#{chart}").evaluate("e => [e.viewBox.baseVal.width, e.getBoundingClientRect().width]")
+        assert drawn == pytest.approx(shown, abs=1), chart

@@ -3,11 +3,18 @@
 const SCORE_BINS = 60;
 const DIAMETER_BINS = 30;
 
+/** Hide the panels that have nothing to show, before any chart is drawn: the others take their place and are wider. */
+function hideEmptyPanels() {
+  const diameters = new Set(diametersOfPicks().map(({ diameter }) => diameter));
+  byId("diameter-panel").hidden = diameters.size < 2; // the total says it
+  byId("curve-panel").hidden = byId("show-truth-label").hidden = report.truth === null;
+}
+
 function drawPanels() {
   showTotals();
   drawScores();
-  drawDiameters(); // first, since the panels beside it take its place where it is hidden
   drawCounts();
+  drawDiameters();
   drawCurve();
   dimCrops();
 }
@@ -69,16 +76,19 @@ function drawCounts() {
   });
   drawDots(chart, dots, openDetail);
   const counts = picked.map((micrograph) => micrograph.kept);
-  byId("counts-note").textContent = counts.length ? `median ${formatAverage(median(counts))}, range ${formatCount(Math.min(...counts))}–${formatCount(Math.max(...counts))}` : "";
+  const [low, high] = [Math.min(...counts), Math.max(...counts)];
+  byId("counts-note").textContent = low < high ? `median ${formatAverage(median(counts))}, range ${formatCount(low)}–${formatCount(high)}` : "";
 }
 
-/** A histogram of diameters; hidden where they are all the same, since the total says it. */
+function diametersOfPicks() {
+  return pickedMicrographs().filter(({ diameter, picks }) => diameter !== null && picks > 0);
+}
+
 function drawDiameters() {
-  const known = pickedMicrographs().filter(({ diameter, picks }) => diameter !== null && picks > 0);
+  if (byId("diameter-panel").hidden) return;
+  const known = diametersOfPicks();
   const values = known.map((micrograph) => micrograph.diameter);
-  const [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 0];
-  byId("diameter-panel").hidden = high <= low;
-  if (high <= low) return;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
   const { unit } = known[0];
   byId("diameter-note").textContent = `median ${formatNumber(median(values))} ${unit}, range ${formatNumber(low)}–${formatNumber(high)} ${unit}`;
   const counts = histogram([values], low, high, DIAMETER_BINS);
@@ -89,7 +99,6 @@ function drawDiameters() {
 
 /** Precision and recall at every threshold, with a dot at the present one. */
 function drawCurve() {
-  byId("curve-panel").hidden = byId("show-truth-label").hidden = report.truth === null;
   if (report.truth === null) return;
   const { curve, overall, averagePrecision } = report.truth;
   const ratio = (value) => (value === null ? "–" : value.toFixed(3));

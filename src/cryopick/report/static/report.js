@@ -14,6 +14,7 @@ document.addEventListener("DOMContentLoaded", () => {
   showSubtitle();
   showAlert();
   showSettings();
+  hideEmptyPanels();
   showParticles();
   prepareThreshold();
   prepareGallery();

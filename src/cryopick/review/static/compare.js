@@ -117,8 +117,8 @@ class ComparePage {
 
   fillTotals(totals) {
     const lines = totals.filter((total) => total.micrographs).flatMap((total) => {
-      const label = `${counted(total.micrographs, "micrograph")} ${total.trainedOn ? "used for training" : "not used for training"}`;
-      return SIDES.map((side, place) => tableRow([place ? "" : label, side, ...["precision", "recall", "f1"].map((name) => ratio(total[side][name]))]));
+      const labels = [counted(total.micrographs, "micrograph"), total.trainedOn ? "used for training" : "not used for training"];
+      return SIDES.map((side, place) => tableRow([labels[place], side, ...["precision", "recall", "f1"].map((name) => ratio(total[side][name]))]));
     });
     element("totals").tBodies[0].replaceChildren(...lines);
     element("totals").hidden = lines.length === 0;

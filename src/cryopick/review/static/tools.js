@@ -7,9 +7,9 @@ const PICK_REACH = 0.6; // a click this close to the centre of a pick hits it, i
 const LEAST_PICK_REACH = 7; // the same in screen pixels, at least
 
 export const HINTS = {
-  edit: "Click to add or remove a pick · drag a pick to move it · drag elsewhere to move the image",
+  edit: "Click: add or remove a pick · drag a pick: move it · drag elsewhere: move the image",
   lasso: "Drag around picks to remove them",
-  brush: "Drag to paint a bad area · [ and ] change the brush size · right-click an area to remove it",
+  brush: "Drag to paint a bad area · [ and ] change the brush · right-click an area to remove it",
   hand: "Drag to move the image",
 };
 
