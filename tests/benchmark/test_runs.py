@@ -157,7 +157,7 @@ def test_own_pickers_are_asked_for_picks_below_their_threshold_but_presets_are_l
     assert command[command.index("--threshold") + 1] == "0.1"
     assert command[command.index("--diameter") + 1] == "40"
     assert OwnPicker("log").threshold == 0.5
-    (command,) = OwnPicker("segnet", "economical").commands(task, tmp_path, workers=2)
+    (command,) = OwnPicker("cryosegnet", "economical").commands(task, tmp_path, workers=2)
     assert "--threshold" not in command
 
 

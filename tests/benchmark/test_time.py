@@ -50,7 +50,7 @@ def test_a_stage_that_a_picker_has_not_takes_nothing():
     assert taken_apart(work.prepare, functions, lambda: work.now)[1] == {"prepare": 2, "network": 0, "find": 0}
 
 
-@pytest.mark.parametrize("picker", ["segnet", "transformer", "log", "template"])
+@pytest.mark.parametrize("picker", ["unet", "detr", "log", "template"])
 def test_every_picker_names_what_prepares_its_micrographs(picker):
     assert all(callable(function) and function.__code__ for function in stage_functions(picker).prepare)
 
@@ -114,7 +114,7 @@ def test_workers_are_held_against_as_many_times_one():
 
 
 def test_there_is_no_table_of_what_was_not_timed():
-    assert list(time_tables([timing("training", "segnet", [sample(2.0, 1.5)], size=0)])) == ["time-training"]
+    assert list(time_tables([timing("training", "unet", [sample(2.0, 1.5)], size=0)])) == ["time-training"]
 
 
 def test_timings_are_kept_and_one_that_fails_is_told(tmp_path):
@@ -146,11 +146,11 @@ def test_what_is_timed_is_one_simulated_micrograph_of_the_size_asked_for(tmp_pat
 def test_everything_is_timed_but_files_of_picks(tmp_path, monkeypatch):
     monkeypatch.setattr("cryopick.benchmark.timing.cases.available_cores", lambda: 3)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    entrants = [OwnPicker("segnet"), PickFiles("theirs", "p.star"), RelionAutopick("relion_autopick")]
+    entrants = [OwnPicker("unet"), PickFiles("theirs", "p.star"), RelionAutopick("relion_autopick")]
     cases = all_cases(entrants, [64, 96], tmp_path, repeats=1, published=True)
     assert {case.what.name for case in cases} == {
-        *("stages-segnet-cpu-64-1", "stages-segnet-cpu-96-1", "stages-published-cpu-64-1", "stages-published-cpu-96-1"),
-        *("program-segnet-cpu-64-1", "program-segnet-cpu-96-1", "program-relion-log-cpu-64-1", "program-relion-log-cpu-96-1"),
-        *("workers-segnet-cpu-96-1", "workers-segnet-cpu-96-2", "training-segnet-cpu-0-1"),
+        *("stages-unet-cpu-64-1", "stages-unet-cpu-96-1", "stages-cryosegnet-cpu-64-1", "stages-cryosegnet-cpu-96-1"),
+        *("program-unet-cpu-64-1", "program-unet-cpu-96-1", "program-relion-log-cpu-64-1", "program-relion-log-cpu-96-1"),
+        *("workers-unet-cpu-96-1", "workers-unet-cpu-96-2", "training-segnet-cpu-0-1"),
     }
     assert len(cases) == 11

@@ -78,8 +78,8 @@ def test_the_training_set_of_the_weights_overrides_the_labels(comparison):
 def test_the_training_set_of_a_run_is_read_from_the_card_of_its_weights(folder, tmp_path):
     weights, run = tmp_path / "weights.safetensors", tmp_path / "run"
     kept = {"seen": ["a.mrc"], "held_out": ["b.mrc"], "kinds": ["simulated"]}
-    save(weights, {"bias": torch.zeros(1)}, replace(read(find("segnet"))[1], data=kept))
-    settings = run_settings("segnet", settings={"weights": str(weights)}, diameter=80.0, previews=False, device="cpu")
+    save(weights, {"bias": torch.zeros(1)}, replace(read(find("unet"))[1], data=kept))
+    settings = run_settings("unet", settings={"weights": str(weights)}, diameter=80.0, previews=False, device="cpu")
     with RunFolder(run).in_use():
         RunFolder(run).prepare(settings)
     RunFolder(run).table.write_text("name\n")

@@ -26,14 +26,14 @@ class Prepared:
 
     Attributes
     ----------
-    picture : uint8 (h, w), to look at.
+    image : uint8 (h, w), for display.
     values : float32 (h, w), the network's input.
     to_home : where the pixels of both lie in the micrograph.
     map_to_home : where the pixels of the network's answer lie: elsewhere, when it has learnt to undo a shift.
     diameter_px : of the particles in the micrograph's pixels; None when nobody knows.
     """
 
-    picture: Grey
+    image: Grey
     values: Map
     to_home: PixelMap
     map_to_home: PixelMap

@@ -30,6 +30,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.parallel.process import THREAD_VARIABLES, available_cores
 from cryopick.pickers import PICKERS
+from cryopick.pickers.base import Untrained
 from cryopick.runs.settings import run_settings
 from cryopick.train.recipe import RECIPES
 
@@ -37,7 +38,6 @@ logger = logging.getLogger(__name__)
 Kind = Literal["stages", "program", "workers", "training"]
 PROTOCOL = 1
 """Raised whenever seconds mean something else, so that older ones are taken anew."""
-PUBLISHED = "published"
 PRESET, PIXEL_SIZE = "typical", 1.5
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
@@ -102,7 +102,9 @@ def timing_set(folder: Path, size: int) -> BenchmarkSet:
 
 
 def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *, repeats: int, published: bool) -> list[Case]:
-    """All that there is to time of entrants, and with `published` the published route; micrographs are kept in `folder`.
+    """All that there is to time of entrants, and with `published` of pickers that are timed with random weights.
+
+    Micrographs are kept in `folder`.
 
     Files of picks have no time. Timed are stages by size, whole programs by size, micrographs by the number of workers on
     the largest size, and steps of the default recipes; what can compute on a GPU is timed there too, where there is one.
@@ -111,11 +113,17 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
     programs = [entrant for entrant in entrants if not isinstance(entrant, PickFiles)]
     own = [entrant for entrant in programs if isinstance(entrant, OwnPicker)]
     on_devices = [(one, device) for one in own for device in _devices(one)]
-    stages: list[tuple[OwnPicker | None, Device]] = [*on_devices, *((None, device) for device in _cuda_too() if published)]
+    untrained = [OwnPicker(name) for name in PICKERS.own if isinstance(PICKERS.get(name), Untrained)] if published else []
     trained = [name for name in dict.fromkeys(one.picker for one in own) if name in RECIPES]
     last = max(sets)
     return [
-        *(stage_case(one, size, sets[size], device=device, repeats=repeats) for one, device in stages for size in sets),
+        *(stage_case(one, size, sets[size], device=device, repeats=repeats) for one, device in on_devices for size in sets),
+        *(
+            stage_case(one, size, sets[size], device=device, repeats=repeats, random_weights=True)
+            for one in untrained
+            for device in _cuda_too()
+            for size in sets
+        ),
         *(program_case(entrant, size, sets[size], repeats=repeats) for entrant in programs for size in sets),
         *(
             workers_case(one, last, sets[last], device=device, workers=count)
@@ -126,17 +134,25 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
     ]
 
 
-def stage_case(own: OwnPicker | None, size: int, task: BenchmarkSet, *, device: Device, repeats: int) -> Case:
-    """The stages of a picker, or with None of the published route."""
-    settings = None
-    if own is not None:
-        words = [word.replace(SET, task.name) for word in own.words]
-        settings = run_settings(own.picker, preset=own.preset, settings=parse_words(words), device=device)
+def stage_case(
+    own: OwnPicker, size: int, task: BenchmarkSet, *, device: Device, repeats: int, random_weights: bool = False
+) -> Case:
+    """The stages of a picker."""
+    words = [word.replace(SET, task.name) for word in own.words]
+    settings = run_settings(own.picker, preset=own.preset, settings=parse_words(words), device=device)
     path = str(task.sources[0].path.absolute())
     pixel_size, diameter = length_from_px(1.0, task.pixel_size), task.diameter
-    job = StageJob(settings=settings, path=path, pixel_size=pixel_size, diameter=diameter, device=device, repeats=repeats)
-    what = What(kind="stages", subject=PUBLISHED if own is None else own.name, device=device, size=size)
-    return Case(what, [repeats, None if own is None else own.identity], lambda folder: _by_stopwatch(job, folder))
+    job = StageJob(
+        settings=settings,
+        path=path,
+        pixel_size=pixel_size,
+        diameter=diameter,
+        device=device,
+        repeats=repeats,
+        random_weights=random_weights,
+    )
+    what = What(kind="stages", subject=own.name, device=device, size=size)
+    return Case(what, [repeats, own.identity], lambda folder: _by_stopwatch(job, folder))
 
 
 def program_case(entrant: Entrant, size: int, task: BenchmarkSet, *, repeats: int) -> Case:

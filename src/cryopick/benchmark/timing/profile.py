@@ -8,7 +8,7 @@ JOB is JSON text, see `StageJob` and `TrainingJob`; the file SAMPLES gets what w
 import cProfile
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from cryopick.config import resolve
 from cryopick.files import write_bytes
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.relion import write_coordinates
+from cryopick.pickers import PICKERS
 from cryopick.runs.settings import RunSettings, build_picker
 
 if TYPE_CHECKING:
@@ -45,21 +47,22 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
-    """Pick a micrograph `repeats` times with the picker of `settings`, or with None by the published route."""
+    """Pick a micrograph `repeats` times with the picker of `settings`, with random weights where these are not at hand."""
 
-    settings: RunSettings | None
+    settings: RunSettings
     path: str
     pixel_size: float
     diameter: float
     device: Device
     repeats: int
+    random_weights: bool = False
 
     def run(self) -> list[Sample]:
         """A sample for each repeat."""
         source = MicrographSource(Path(self.path), Path(self.path).name, self.pixel_size)
-        picker = published_route(self.device) if self.settings is None else build_picker(self.settings)
+        picker = untrained(self.settings) if self.random_weights else build_picker(self.settings)
         clock = time.perf_counter if self.device == "cuda" else time.process_time
-        functions = stage_functions("segnet" if self.settings is None else self.settings.picker)
+        functions = stage_functions(self.settings.picker)
 
         def once() -> Sample:
             wall, cpu, start = time.perf_counter(), time.process_time(), clock()
@@ -84,7 +87,7 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
 
     def run(self) -> list[Sample]:
         """A sample for each step, the simulation of its batch included."""
-        from cryopick.config import load_preset, resolve
+        from cryopick.config import load_preset
         from cryopick.train.recipe import RECIPES
 
         recipe, steps = RECIPES.get(self.model), self.repeats + 1
@@ -128,34 +131,17 @@ def repeated(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
     return [first] if first.wall > PATIENCE else [once() for _ in range(repeats)]
 
 
-def published_route(device: Device) -> "Picker":
-    """CryoSegNet's denoising chain and U-Net at the published sizes, with random weights, which take as long as trained ones.
-
-    Segment Anything, which takes minutes more, is left out for the watershed.
-    """
-    from cryopick.config import load_preset, resolve
-    from cryopick.models.attention_unet import AttentionUNet
-    from cryopick.pickers.unet import SegnetPicker
-    from cryopick.pickers.unet_settings import SegnetSettings
-
-    settings = resolve(SegnetSettings, load_preset("segnet", "paper"), {"instances": "watershed", "device": device})
-    return SegnetPicker(settings, network=AttentionUNet().eval().to(device))
-
-
 def stage_functions(picker: str) -> StageFunctions:
-    """Where a picker brings the micrograph to the form in which it is searched, and where its network is at work."""
-    from torch import nn
+    """The functions of a picker's stages, as its class declares them."""
+    declared: Mapping[str, Sequence[Callable[..., Any]]] = getattr(PICKERS.get(picker), "STAGES", {})
+    return StageFunctions(prepare=declared.get("prepare", ()), network=declared.get("network", ()))
 
-    from cryopick.pickers.cryosegnet import denoised
-    from cryopick.preprocess.particle_scaled import scaled
-    from cryopick.preprocess.published import chain_picture
-    from cryopick.preprocess.resample import crop_to_scale
 
-    prepare: dict[str, tuple[Callable[..., Any], ...]] = {
-        "segnet": (scaled, denoised),
-        "transformer": (scaled, chain_picture),
-    }
-    return StageFunctions(prepare=prepare.get(picker, (crop_to_scale,)), network=(nn.Module.__call__,))
+def untrained(settings: RunSettings) -> "Picker":
+    """The picker of some settings, with random weights, which take as long as trained ones."""
+    picker_class: Any = PICKERS.get(settings.picker)
+    picker: Picker = picker_class.untrained(resolve(picker_class.Settings, settings.settings, subject=settings.picker))
+    return picker
 
 
 def main(job: str, samples: Path) -> None:
