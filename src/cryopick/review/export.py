@@ -106,7 +106,7 @@ def training_commands(review: Review, reviewed: Path) -> list[str]:
     labels = shlex.quote(str(review.folder / LABELS))
     return [
         f"cryopick finetune {labels} --complete --out {shlex.quote(str(run))}{size}{scale}",
-        f"cryopick pick {_inputs(review)} --picker segnet --weights {weights}{size}{scale} --out {shlex.quote(str(again))}",
+        f"cryopick pick {_inputs(review)} --picker unet --weights {weights}{size}{scale} --out {shlex.quote(str(again))}",
         f"cryopick review {shlex.quote(str(reviewed))} --compare {shlex.quote(str(again))}",
     ]
 
