@@ -73,7 +73,7 @@ def test_writing_again_removes_the_files_of_a_micrograph_that_became_bad(edited)
 
 
 def test_an_unknown_format_writes_nothing(edited):
-    with pytest.raises(CryopickError, match="no format of picks"):
+    with pytest.raises(CryopickError, match="no pick format"):
         write_result(edited, "../star")
     assert not (edited.folder / "picks.star").exists()
 

@@ -60,7 +60,7 @@ def load_record(path: Path) -> Record:
     try:
         return read_record(path)
     except msgspec.DecodeError as error:
-        remedy = "Run the same `cryopick pick` again to pick this micrograph anew"
+        remedy = "Run the same `cryopick pick` again to pick this micrograph again"
         raise FileError(path, f"is damaged ({error})", remedy) from error
 
 
