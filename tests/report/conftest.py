@@ -1,4 +1,4 @@
-"""A run as workers leave it, with picks, scores and failures that the tests choose."""
+"""A run on disk with picks, scores and failures chosen by the tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,11 +32,18 @@ def seen() -> Thumbnail:
 
 @pytest.fixture(scope="session")
 def make_run(seen: Thumbnail) -> MakeRun:
-    """Writes a run of micrographs: `{name: scores}`, None for one that failed; all pick the same places in a row."""
+    """Write a run of micrographs, `{name: scores}`, None for a failed one; the picks of all lie in the same row."""
 
-    def make(path: Path, scores: dict[str, list[float] | None], *, seconds: dict[str, float] | None = None) -> Path:
+    def make(
+        path: Path,
+        scores: dict[str, list[float] | None],
+        *,
+        seconds: dict[str, float] | None = None,
+        diameter: float | None = None,
+        unscored: bool = False,
+    ) -> Path:
         folder = RunFolder(path)
-        settings = run_settings(diameter=None)
+        settings = run_settings(diameter=diameter)
         folder.path.mkdir(parents=True)
         folder.prepare(settings)
         stems = file_stems(list(scores))
@@ -51,10 +58,10 @@ def make_run(seen: Thumbnail) -> MakeRun:
                 record = Record(Outcome(name=name, path=name, status="failed", error="is cut <b>short</b>", seconds=time))
             else:
                 xy = [(10.0 + 3 * index, 20.0) for index in range(len(values))]
-                picks = Picks(name, xy, values, DIAMETER, SHAPE)
+                picks = Picks(name, xy, None if unscored else values, DIAMETER, SHAPE)
                 record = done(picks, path=name, seconds=time, files=[], notes=[])
                 folder.thumbnail(stem).hardlink_to(original)
-            folder.record(stem).write_bytes(msgspec.json.encode(record))  # 2,000 of them, so without a sync of the disk
+            folder.record(stem).write_bytes(msgspec.json.encode(record))  # thousands of them, so not synced to disk
             outcomes.append((stem, record.outcome))
         assemble(folder, outcomes, settings)
         return path

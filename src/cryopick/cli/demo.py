@@ -40,7 +40,7 @@ def demo(
     from cryopick.evaluate import evaluate_picks
     from cryopick.io.picks.formats import read_picks, write_picks
     from cryopick.report.page import write_report
-    from cryopick.report.truth import compare
+    from cryopick.report.truth import compare_with_truth
     from cryopick.runs.settings import run_settings
     from cryopick.simulate.micrograph import micrograph_name
 
@@ -59,7 +59,7 @@ def demo(
     write_png(
         contact_sheet(pictures, [_caption(one) for one in evaluation.per_micrograph], columns=min(3, count)), out / "demo.png"
     )
-    page = write_report(out / "picks", compared=compare(out / "picks", out / "truth.star"))
+    page = write_report(out / "picks", comparison=compare_with_truth(out / "picks", out / "truth.star"))
     _print_result(evaluation, out, page, diameter)
 
 

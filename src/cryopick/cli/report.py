@@ -39,17 +39,17 @@ def report(
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
     from cryopick.report.backfill import make_thumbnails, without_thumbnail
     from cryopick.report.page import write_report
-    from cryopick.report.summary import survey
-    from cryopick.report.truth import compare
+    from cryopick.report.summary import read_summaries
+    from cryopick.report.truth import compare_with_truth
     from cryopick.runs.folder import RunFolder
 
     folder = RunFolder(run)
-    compared = None if truth is None else compare(run, truth, format=from_format, diameter=diameter)
-    missing = without_thumbnail(folder, survey(folder))
+    comparison = None if truth is None else compare_with_truth(run, truth, format=from_format, diameter=diameter)
+    missing = without_thumbnail(folder, read_summaries(folder))
     if missing:
         processes = min(workers or available_cores(), len(missing))
         made = make_thumbnails(folder, missing, workers=processes)
         with Progress("reading micrographs", len(missing)) as progress:
             for _ in progress.track(made):
                 pass
-    say(write_report(run, compared=compared))
+    say(write_report(run, comparison=comparison))

@@ -50,15 +50,15 @@ def review(
     Corrections are written to FOLDER/review; the original picks stay as they are. Every edit is saved at once. Stop with Ctrl-C
     and resume at any time.
     """
-    from cryopick.review.load import open_subjects, review_folder
+    from cryopick.review.load import load_micrographs, review_folder
     from cryopick.review.session import Review
 
-    opened = open_subjects(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
+    opened = load_micrographs(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
     if opened.unknown:
         warn(f"excluded picks of {counted(len(opened.unknown), 'other micrograph')}: {listed(opened.unknown)}")
-    with Review(opened.subjects, review_folder(folder)) as session:
-        if session.not_here:
-            warn(f"edits of {counted(len(session.not_here), 'missing micrograph')} are kept but not shown")
+    with Review(opened.micrographs, review_folder(folder)) as session:
+        if session.missing_micrographs:
+            warn(f"edits of {counted(len(session.missing_micrographs), 'missing micrograph')} are kept but not shown")
         if corrected:
             _correct(session, corrected)
         if to or labels:
@@ -72,18 +72,18 @@ def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
         return None
     from cryopick.review.compare import Comparison
     from cryopick.review.load import read_known_picks
-    from cryopick.review.training_set import names_seen
+    from cryopick.review.training_set import training_names
 
-    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
-    return Comparison.of(session, found, title=str(path), seen=names_seen(path))
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    return Comparison.of(session, found, title=str(path), trained_on=training_names(path))
 
 
 def _correct(session: "Review", path: Path) -> None:
-    from cryopick.review.corrections import take_corrections
+    from cryopick.review.corrections import apply_corrections
     from cryopick.review.load import read_known_picks
 
-    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
-    reviewed = take_corrections(session, found)
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    reviewed = apply_corrections(session, found)
     particles = sum(len(session.result(index)) for index in reviewed)
     say(f"reviewed: {counted(len(reviewed), 'micrograph')} with {counted(particles, 'particle')}")
 
@@ -112,7 +112,7 @@ def _serve(session: "Review", folder: Path, comparison: "Comparison | None", por
     _print_address(listener.getsockname()[1], token, "compare" if comparison else "")
     with suppress(KeyboardInterrupt):
         serve(Server(session, folder, comparison).app(token), listener)
-    if session.number:
+    if session.entry_count:
         say(f"\nwrote {write_result(session)} (the journal beside it keeps every edit)")
 
 
