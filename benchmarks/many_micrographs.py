@@ -32,7 +32,7 @@ DIFFERENT = 16
 
 
 def make(folder: Path, count: int) -> None:
-    """So many names of a few pictures of noise with two discs, in another place in each."""
+    """So many names of a few images of noise with two discs, in another place in each."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     discs = sum(np.hypot(*(np.indices((SIDE, SIDE)) - place)) < 6 for place in ([[[16]], [[16]]], [[[40]], [[44]]]))

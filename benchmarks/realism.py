@@ -129,7 +129,7 @@ class Curves:
 
 
 def curves(pixels: np.ndarray, picks: Picks) -> Curves:
-    """Curves of a picture whose particles are known; lengths are measured in their diameter."""
+    """Curves of an image whose particles are known; lengths are measured in their diameter."""
     diameter = picks.diameter_px
     assert diameter is not None
     values = pixels.astype(np.float32)

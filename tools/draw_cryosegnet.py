@@ -1,4 +1,4 @@
-"""Draw the picture of ``docs/cryosegnet.md``: every stage on a simulated micrograph, with a network trained here for a minute.
+"""Draw the image of ``docs/cryosegnet.md``: every stage on a simulated micrograph, with a network trained here for a minute.
 
 python tools/draw_cryosegnet.py
 """
@@ -57,12 +57,12 @@ def simulate(index: int) -> SimulatedMicrograph:
 
 def train(network: nn.Module, examples: list[SimulatedMicrograph]) -> None:
     """CryoSegNet's recipe, shortened: discs as targets, half cross-entropy and half Dice, Adam."""
-    pictures, targets = zip(*map(example_tensors, examples), strict=True)
+    images, targets = zip(*map(example_tensors, examples), strict=True)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     rng = np.random.default_rng(0)
     for _ in range(STEPS):
-        chosen = rng.choice(len(pictures), BATCH, replace=False)
-        loss = segmentation_loss(network(torch.stack([pictures[i] for i in chosen])), torch.stack([targets[i] for i in chosen]))
+        chosen = rng.choice(len(images), BATCH, replace=False)
+        loss = segmentation_loss(network(torch.stack([images[i] for i in chosen])), torch.stack([targets[i] for i in chosen]))
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()

@@ -1,4 +1,4 @@
-"""Draw the picture of ``docs/denoising.md``: a simulated micrograph after each stage of the chain.
+"""Draw the image of ``docs/denoising.md``: a simulated micrograph after each stage of the chain.
 
 python tools/draw_denoising.py
 """
@@ -27,7 +27,7 @@ def main() -> None:
     deconvolved, _ = stages.wiener(averaged, stages.gaussian_kernel())
     equalised = stages.equalise(stages.stretch(deconvolved))
     smooth, _ = stages.guided_filter(equalised, deconvolved)
-    pictures: dict[str, NDArray[Any]] = {
+    images: dict[str, NDArray[Any]] = {
         "the micrograph": micrograph.pixels,
         "1, 2. blurred and stretched": stretched,
         "3. non-local means": averaged,
@@ -35,7 +35,7 @@ def main() -> None:
         "5. equalised": equalised,
         "6. guided filter": stages.stretch(smooth),
     }
-    panels = [Panel(title, picture, PixelMap()) for title, picture in pictures.items()]
+    panels = [Panel(title, image, PixelMap()) for title, image in images.items()]
     with TemporaryDirectory() as folder:
         whole = Path(folder) / "stages.png"
         write_panels(panels, micrograph.shape_hw, whole)

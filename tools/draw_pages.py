@@ -1,4 +1,4 @@
-"""Take the pictures of the pages in ``docs/``: report, review, and before and after, of the tutorial ``docs/improve.md``.
+"""Take the images of the pages in ``docs/``: report, review, and before and after, of the tutorial ``docs/improve.md``.
 
     python tools/draw_pages.py FOLDER
 
@@ -20,11 +20,11 @@ IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 TRUTH = "session/ground_truth/particle_coordinates"
 QUALITY = 82
 SETTLE = 2500
-"""Milliseconds in which tiles and pictures come."""
+"""Milliseconds in which tiles and images come."""
 
 
 def main(tutorial: Path) -> None:
-    """All pictures, of a copy of the first picks whose review begins anew."""
+    """All images, of a copy of the first picks whose review begins anew."""
     with TemporaryDirectory() as place, sync_playwright() as playwright:
         folder = Path(place)
         shutil.copytree(tutorial / "picks", folder / "picks", ignore=shutil.ignore_patterns("journal.jsonl", ".lock"))

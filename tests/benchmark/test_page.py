@@ -1,4 +1,4 @@
-"""The docs page is written from results; what people wrote around the tables stays."""
+"""The benchmark page is generated from results; the text around the tables stays."""
 
 import runpy
 from pathlib import Path
@@ -12,7 +12,7 @@ from cryopick.benchmark.timing.profile import Sample
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "benchmark_page.py"
 
 
-def test_tables_come_between_the_marks_with_the_command_that_made_them(tmp_path):
+def test_tables_are_written_between_the_marks_with_their_command(tmp_path):
     made = Made(version="1", commit="abc", command="cryopick benchmark --time", processor="quick", workers=1)
     samples = [Sample(wall=9.0, cpu=2.0)]
     timing = Timing(what=What(kind="training", subject="segnet"), samples=samples, peak_mib=50, signature="s", made=made)

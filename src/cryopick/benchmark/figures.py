@@ -1,4 +1,4 @@
-"""Figures of the benchmark: precision against recall, and what one picker found and another missed."""
+"""Figures of the benchmark: precision–recall curves, and particles that one method found and another missed."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -19,7 +19,7 @@ Points = set[tuple[float, float]]
 
 
 def draw_curves(results: Sequence[Result], path: Path) -> None:
-    """Precision against recall of every entrant with scores, a dot where its own threshold lies; a panel for each set."""
+    """Draw the precision–recall curves of all methods with scores and a dot at each method's threshold, one panel per set."""
     names, entrants = (list(dict.fromkeys(getattr(one, key) for one in results)) for key in ("dataset", "entrant"))
     columns = min(len(names), 2)
     rows = -(-len(names) // columns)
@@ -39,7 +39,7 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
 
 
 def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path) -> None:
-    """The two entrants that differ most, on the micrograph where they do: particles that only one, or neither, found."""
+    """Draw the micrograph on which two methods differ most, with the particles that only one of them, or neither, found."""
     one, other, name = max(
         ((a, b, name) for a, b in combinations(results, 2) for name in a.judgement.default.missed),
         key=lambda three: len(_missed(three[0], three[2]) ^ _missed(three[1], three[2])),
@@ -55,7 +55,7 @@ def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path
         (first & second, "C3", "neither"),
     ):
         _circles(panel, points, radius=task.diameter_px / 2, colour=colour, label=f"{what}: {len(points)}")
-    panel.set(title=f"{task.name}, {stem(name)}: true particles found by", xticks=[], yticks=[])
+    panel.set(title=f"{task.name}, {stem(name)}: particles found by", xticks=[], yticks=[])
     figure.legend(loc="outside lower center", ncols=3)
     _save(figure, path)
 

@@ -1,4 +1,4 @@
-"""Results on disk: one JSON file for each entrant and set, which a second run keeps where nothing has changed."""
+"""Benchmark results: one JSON file per method and set, reused by a later run if nothing has changed."""
 
 import hashlib
 import logging
@@ -22,13 +22,19 @@ from cryopick.parallel.process import THREAD_VARIABLES
 
 logger = logging.getLogger(__name__)
 PROTOCOL = 2
-"""Raised whenever the numbers mean something else, so that older results are made anew."""
+"""Version of the protocol; results of another version are computed again."""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """How a result came about.
+    """Origin of a result.
 
-    `commit` is of the source, with ``-dirty`` where files differ from it, None outside a checkout; `command` is what was typed.
+    Attributes
+    ----------
+    version : of cryopick.
+    commit : of the source, with ``-dirty`` if files differ from it; None outside a checkout.
+    command : command line.
+    processor : its model name.
+    workers : number of processes.
     """
 
     version: str
@@ -39,7 +45,19 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One entrant on one set; `signature` is of all that decides the numbers."""
+    """Result of one method on one set.
+
+    Attributes
+    ----------
+    entrant : name of the method.
+    dataset : name of the set.
+    empiar : EMPIAR entry of the micrographs, if any.
+    micrographs, negatives : number of micrographs, and of positions marked as not being particles.
+    signature : digest of everything that determines the numbers.
+    made : origin of the result.
+    cost : time and memory; None for files of picks.
+    judgement : accuracy.
+    """
 
     entrant: str
     dataset: str
@@ -53,7 +71,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def made_by(command: str, *, workers: int) -> Made:
-    """What is told of results that a command makes here and now."""
+    """Return the origin of results that a command produces now."""
     return Made(version=__version__, commit=_commit(), command=command, processor=_processor(), workers=workers)
 
 
@@ -66,10 +84,10 @@ def run_all(
     command: str,
     on_skip: Callable[[str, str, str], None],
 ) -> Iterator[tuple[Result, bool]]:
-    """Each entrant's result on each set, and whether an earlier run had it.
+    """Run all methods on all sets; yields each result and whether it is from an earlier run.
 
-    One that fails is left out; `on_skip` gets its name, the set's and the reason. What was made lies in ``out/results`` and
-    ``out/work``.
+    Results are written to ``out/results``, picks to ``out/work``. A method that fails is skipped, and `on_skip` is called with
+    its name, the name of the set and the reason.
     """
     made = made_by(command, workers=workers)
     for task in tasks:
@@ -81,7 +99,7 @@ def run_all(
 
 
 def read_results(out: Path) -> list[Result]:
-    """All results below a folder, by set and entrant; those that are damaged or of an earlier version are left out."""
+    """Read all results in a folder, sorted by set and method, except damaged ones and those of another version."""
     results = (_read(path) for path in sorted((out / "results").glob("*/*.json")))
     return [result for result in results if result is not None]
 
@@ -111,9 +129,9 @@ def _run_one(entrant: Entrant, task: BenchmarkSet, out: Path, made: Made) -> tup
 
 
 def _run(entrant: Entrant, task: BenchmarkSet, folder: Path, *, workers: int) -> Cost | None:
-    """Run the entrant's commands unless a run that ended did; the cost is kept beside what they left.
+    """Run a method's commands unless an earlier run has finished; their cost is kept beside the picks.
 
-    What a run left that was stopped goes: the rest of it would cost too little.
+    What an interrupted run left is removed, because the cost of the rest would be too low.
     """
     kept = folder / "cost.json"
     if kept.exists():
@@ -134,7 +152,7 @@ def _signature(entrant: Entrant, task: BenchmarkSet) -> str:
 
 
 def _what_runs(entrant: Entrant, task: BenchmarkSet) -> list[Any]:
-    """All that decides an entrant's picks, however they are judged afterwards."""
+    """Return everything that determines a method's picks."""
     return [__version__, entrant.name, entrant.identity, task.fingerprint]
 
 
@@ -151,7 +169,7 @@ def _read(path: Path) -> Result | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Result)
     except msgspec.DecodeError as error:
-        logger.warning("%s is damaged or of an earlier version (%s); its row has to be made anew", path, error)
+        logger.warning("%s is damaged or from an earlier version (%s); it is skipped and has to be computed again", path, error)
         return None
 
 

@@ -1,4 +1,4 @@
-"""A folder of simulated micrographs with their truth in every form that pickers and training want."""
+"""A folder of simulated micrographs with their ground truth in CryoPPP's layout, as STAR tables and as COCO."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,22 @@ from cryopick.simulate.symmetry import euler_angles
 from cryopick.types import Picks
 
 PARTICLE_SIZED = ("fragment", "aggregate")
-"""Distractors that a picker may take for particles: they go into `false_positives`."""
+"""Kinds of distractors that are written to `false_positives`: a picker may take them for particles."""
 PREVIEW_SIDE = 384
+"""Longest side in pixels of a micrograph on the contact sheet."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that defines the micrographs of a data set.
+    """Definition of a simulated data set.
 
-    `structures` is a file or folder of them, the name of one pseudo-protein (``barrel-D7``), or None for random ones.
+    Attributes
+    ----------
+    seed : random seed.
+    size : side of the micrographs in pixels.
+    pixel_size : Å.
+    settings : ranges of the imaging conditions.
+    structures : a file or folder of structures, the name of one pseudo-protein (``barrel-D7``), or None for random ones.
     """
 
     seed: int
@@ -34,7 +41,7 @@ class Recipe:
     structures: Path | str | None = None
 
     def source(self) -> StructureSource | None:
-        """Where micrographs take their structure from; None is a new pseudo-protein each time."""
+        """Return the source of the structures; None for a new pseudo-protein in each micrograph."""
         if isinstance(self.structures, str):
             return OnePseudoProtein(self.structures, seed=self.seed)
         return None if self.structures is None else StructureFiles(self.structures)
@@ -42,7 +49,16 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What the tables and the contact sheet need of a micrograph that has been written."""
+    """One written micrograph, as the tables and the contact sheet need it.
+
+    Attributes
+    ----------
+    index : its number in the series.
+    name : file name.
+    structure : name of the structure.
+    truth, rotations, visibility, distractors, properties : as in `SimulatedMicrograph`.
+    preview : uint8 (h, w, 3), the micrograph reduced to `PREVIEW_SIDE`.
+    """
 
     index: int
     name: str
@@ -56,14 +72,14 @@ class Written:
 
 
 class DatasetWriter:
-    """Simulates and writes micrographs of a recipe by their numbers; makes one in each process that works on a data set."""
+    """Simulates the micrographs of a data set and writes them to a folder, one call each. Every worker process has its own."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self._folder, self._recipe = folder, recipe
         self._structures = recipe.source()
 
     def __call__(self, index: int) -> Written:
-        """Write micrograph `index`, its labels and its map of covered pixels."""
+        """Write micrograph `index`, its labels and its cover map; return its entry for `finish_dataset`."""
         from cryopick.display.overlays import draw
         from cryopick.io.datasets.cryoppp import DatasetFolder
         from cryopick.io.micrographs.files import write_micrograph
@@ -95,7 +111,7 @@ class DatasetWriter:
 
 
 def finish_dataset(folder: Path, written: Sequence[Written]) -> None:
-    """Write the tables, the COCO file and the contact sheet of a data set whose micrographs have all been written."""
+    """Write the STAR tables, the COCO file and the contact sheet, once all micrographs have been written."""
     from cryopick.display.overlays import contact_sheet, write_png
     from cryopick.files import write_text
     from cryopick.io.datasets.cryoppp import DatasetFolder
@@ -113,14 +129,14 @@ def finish_dataset(folder: Path, written: Sequence[Written]) -> None:
 
 
 def false_positives(found: SimulatedMicrograph) -> Picks:
-    """Where things lie that a picker may take for particles and that are none."""
+    """Return the centres of fragments and aggregates, which a picker may take for particles."""
     points = [kind.xy for kind in found.distractors if kind.kind in PARTICLE_SIZED]
     truth = found.truth
     return Picks(truth.micrograph, np.concatenate(points), None, truth.diameter, truth.shape_hw, truth.pixel_size)
 
 
 def _particle_table(written: Sequence[Written]) -> dict[str, Any]:
-    """A row a particle: place, size, orientation and defocus under RELION's labels, and how much of it can be seen."""
+    """One row per particle: position, diameter, orientation and defocus under RELION's labels, and its visibility."""
     counts = [len(one.truth) for one in written]
 
     def of_micrograph(key: str) -> NDArray[np.float64]:
@@ -147,7 +163,7 @@ def _particle_table(written: Sequence[Written]) -> dict[str, Any]:
 
 
 def _micrograph_table(written: Sequence[Written]) -> dict[str, Any]:
-    """A row a micrograph: the structure and everything that was drawn."""
+    """One row per micrograph: the structure and all imaging conditions."""
     return {
         "rlnMicrographName": [one.name for one in written],
         "cryopickStructure": [one.structure for one in written],
@@ -157,7 +173,7 @@ def _micrograph_table(written: Sequence[Written]) -> dict[str, Any]:
 
 
 def _distractor_table(written: Sequence[Written]) -> dict[str, Any]:
-    """A row a distractor; a filament is a row for each of the points along it."""
+    """One row per distractor; filaments have one row per point along their path."""
     kinds = [(one.name, kind) for one in written for kind in one.distractors]
     xy = np.concatenate([kind.xy for _, kind in kinds])
     return {

@@ -1,6 +1,6 @@
-"""How long pickers, other programs and trainings take: what is timed, each thing in processes of its own.
+"""Timing of pickers, other programs and training steps, each in processes of its own.
 
-Micrographs are simulated, from a fixed seed, with as many particles for each pixel in all sizes.
+Micrographs are simulated from a fixed seed, with the same density of particles at all sizes.
 """
 
 import hashlib
@@ -36,21 +36,24 @@ from cryopick.train.recipe import RECIPES
 logger = logging.getLogger(__name__)
 Kind = Literal["stages", "program", "workers", "training"]
 PROTOCOL = 1
-"""Raised whenever seconds mean something else, so that older ones are taken anew."""
+"""Version of the protocol; timings of another version are taken again."""
 PUBLISHED = "published"
+"""Subject of the published route in tables."""
 PRESET, PIXEL_SIZE = "typical", 1.5
+"""Preset and pixel size in Å of the simulated micrographs."""
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 class What(msgspec.Struct, frozen=True, kw_only=True):
-    """What is timed.
+    """Identifies a timing.
 
     Attributes
     ----------
-    kind : a picker's stages, a whole program with its start, micrographs one after the other by several workers, or steps of
-        a training.
-    subject : of the picker, program or model.
-    size : side of the micrographs in pixels; 0 for a training.
+    kind : the stages of a picker, a whole program with its start, several workers on many micrographs, or training steps.
+    subject : name of the picker, program or model.
+    device : cpu or cuda.
+    size : side of the micrographs in pixels; 0 for training.
+    workers : number of processes.
     """
 
     kind: Kind
@@ -61,11 +64,21 @@ class What(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        """Name of its file and in messages."""
         return f"{self.kind}-{self.subject}-{self.device}-{self.size}-{self.workers}"
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples of one thing, each of one micrograph or one step; `signature` is of all that decides them."""
+    """A timing and its origin.
+
+    Attributes
+    ----------
+    what : what was timed.
+    samples : one for each micrograph or training step.
+    peak_mib : peak of resident memory in MiB.
+    signature : digest of everything that determines the timing.
+    made : origin of the timing.
+    """
 
     what: What
     samples: list[Sample]
@@ -80,7 +93,14 @@ Taken = tuple[list[Sample], float]
 
 @dataclass(frozen=True)
 class Case:
-    """Something to time: `take` does so, in an empty folder; `identity` is all that decides the seconds beside the machine."""
+    """A timing to take.
+
+    Attributes
+    ----------
+    what : what is timed.
+    identity : everything but the machine that determines the time.
+    take : takes the timing in an empty folder.
+    """
 
     what: What
     identity: Any
@@ -88,7 +108,7 @@ class Case:
 
 
 def timing_set(folder: Path, size: int) -> BenchmarkSet:
-    """One simulated micrograph of a size, made where it is not there yet; nobody asks for its truth."""
+    """Return a set of one simulated micrograph of `size` pixels, without ground truth; it is made if it does not exist."""
     from cryopick.simulate import FixedStructures, load_settings, simulate_micrograph
 
     path = folder / f"time-{size}.mrc"
@@ -102,10 +122,10 @@ def timing_set(folder: Path, size: int) -> BenchmarkSet:
 
 
 def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *, repeats: int, published: bool) -> list[Case]:
-    """All that there is to time of entrants, and with `published` the published route; micrographs are kept in `folder`.
+    """List the timings to take of several methods, and with `published` of the published route.
 
-    Files of picks have no time. Timed are stages by size, whole programs by size, micrographs by the number of workers on
-    the largest size, and steps of the default recipes; what can compute on a GPU is timed there too, where there is one.
+    These are stages and whole programs at every size, throughput by the number of workers at the largest size, and steps of the
+    default training recipes, each also on a GPU if possible. Files of picks are not timed. Micrographs are kept in `folder`.
     """
     sets = {size: timing_set(folder, size) for size in sizes}
     programs = [entrant for entrant in entrants if not isinstance(entrant, PickFiles)]
@@ -127,7 +147,7 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
 
 
 def stage_case(own: OwnPicker | None, size: int, task: BenchmarkSet, *, device: Device, repeats: int) -> Case:
-    """The stages of a picker, or with None of the published route."""
+    """Return the timing of a picker's stages, or with None those of the published route."""
     settings = None
     if own is not None:
         words = [word.replace(SET, task.name) for word in own.words]
@@ -140,7 +160,7 @@ def stage_case(own: OwnPicker | None, size: int, task: BenchmarkSet, *, device: 
 
 
 def program_case(entrant: Entrant, size: int, task: BenchmarkSet, *, repeats: int) -> Case:
-    """A whole program on one micrograph, its start included."""
+    """Return the timing of a whole program on one micrograph, including its start."""
 
     def take(folder: Path) -> Taken:
         peaks: list[float] = []
@@ -161,7 +181,7 @@ def program_case(entrant: Entrant, size: int, task: BenchmarkSet, *, repeats: in
 
 
 def workers_case(own: OwnPicker, size: int, task: BenchmarkSet, *, device: Device, workers: int) -> Case:
-    """Micrographs one after the other, by several workers."""
+    """Return the timing of several workers on many micrographs."""
     what = What(kind="workers", subject=own.name, device=device, size=size, workers=workers)
 
     def take(folder: Path) -> Taken:
@@ -172,7 +192,7 @@ def workers_case(own: OwnPicker, size: int, task: BenchmarkSet, *, device: Devic
 
 
 def training_case(model: str, *, device: Device, repeats: int) -> Case:
-    """Steps of a model's default recipe."""
+    """Return the timing of training steps with the default recipe of a model."""
     job = TrainingJob(model=model, device=device, repeats=repeats)
     return Case(What(kind="training", subject=model, device=device), [repeats], lambda folder: _by_stopwatch(job, folder))
 
@@ -180,9 +200,9 @@ def training_case(model: str, *, device: Device, repeats: int) -> Case:
 def take_all(
     cases: Sequence[Case], out: Path, made: Made, *, on_skip: Callable[[str, str], None]
 ) -> Iterator[tuple[Timing, bool]]:
-    """Each case's timing, and whether an earlier run had it; they lie in ``out/timings``.
+    """Take all timings and write them to ``out/timings``; yields each and whether it is from an earlier run.
 
-    One that fails is left out; `on_skip` gets its name and the reason.
+    One that fails is skipped, and `on_skip` is called with its name and the reason.
     """
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -205,7 +225,7 @@ def take_all(
 
 
 def read_timings(out: Path) -> list[Timing]:
-    """All timings below a folder, by kind, subject, device, size and workers; those that are damaged are left out."""
+    """Read all timings in a folder, sorted by kind, subject, device, size and workers, except damaged ones."""
     found = [timing for path in (out / "timings").glob("*.json") if (timing := _read(path)) is not None]
     return sorted(found, key=lambda one: msgspec.structs.astuple(one.what))
 
@@ -213,7 +233,7 @@ def read_timings(out: Path) -> list[Timing]:
 def _by_stopwatch(job: StageJob | TrainingJob, folder: Path) -> Taken:
     samples = folder / "samples.json"
     words = [sys.executable, "-m", "cryopick.benchmark.timing.profile", msgspec.json.encode(job).decode(), str(samples)]
-    finished = {"CUDA_LAUNCH_BLOCKING": "1"} if isinstance(job, StageJob) else {}  # so that a stage waits for what it started
+    finished = {"CUDA_LAUNCH_BLOCKING": "1"} if isinstance(job, StageJob) else {}  # a stage waits for its kernels
     cost = run_and_measure(words, folder / "log.txt", variables={**ONE_THREAD, **finished})
     return msgspec.json.decode(samples.read_bytes(), type=list[Sample]), cost.peak_mib
 
@@ -229,7 +249,7 @@ def _cuda_too() -> tuple[Device, ...]:
 
 
 def _worker_counts() -> list[int]:
-    """1, 2, 4 … up to the number of cores."""
+    """Return 1, 2, 4 … up to the number of cores."""
     return [2**power for power in range(available_cores().bit_length())]
 
 
@@ -247,5 +267,5 @@ def _read(path: Path) -> Timing | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Timing)
     except msgspec.DecodeError as error:
-        logger.warning("%s is damaged or of an earlier version (%s); it has to be taken anew", path, error)
+        logger.warning("%s is damaged or from an earlier version (%s); it is skipped and has to be taken again", path, error)
         return None

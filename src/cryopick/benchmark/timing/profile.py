@@ -1,8 +1,8 @@
-"""Run as a process of its own: a picker on one micrograph, stage by stage, or the steps of a training.
+"""Script that times the stages of a picker on one micrograph, or training steps.
 
     python -m cryopick.benchmark.timing.profile JOB SAMPLES
 
-JOB is JSON text, see `StageJob` and `TrainingJob`; the file SAMPLES gets what was taken.
+JOB is a `StageJob` or `TrainingJob` as JSON; the samples are written to the file SAMPLES.
 """
 
 import cProfile
@@ -30,13 +30,16 @@ Clock = Callable[[], float]
 T = TypeVar("T")
 STAGES = ("read", "prepare", "network", "find", "write")
 PATIENCE = 20.0
-"""Seconds: what takes longer is done once, and its first time counts; anything else runs once before it is timed."""
+"""Seconds above which the first run counts and there are no others; anything faster is run once before it is timed."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One micrograph, or one step of a training: wall and processor seconds.
+    """Time for one micrograph or one training step.
 
-    `stages` are processor seconds on the CPU, and wall seconds on a GPU.
+    Attributes
+    ----------
+    wall, cpu : wall and processor seconds.
+    stages : seconds by stage: processor time on the CPU, wall time on a GPU.
     """
 
     wall: float
@@ -45,7 +48,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
-    """Pick a micrograph `repeats` times with the picker of `settings`, or with None by the published route."""
+    """Pick a micrograph `repeats` times with the picker of `settings`, or with the published route if that is None."""
 
     settings: RunSettings | None
     path: str
@@ -55,7 +58,7 @@ class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
     repeats: int
 
     def run(self) -> list[Sample]:
-        """A sample for each repeat."""
+        """Return one sample per repeat."""
         source = MicrographSource(Path(self.path), Path(self.path).name, self.pixel_size)
         picker = published_route(self.device) if self.settings is None else build_picker(self.settings)
         clock = time.perf_counter if self.device == "cuda" else time.process_time
@@ -76,14 +79,14 @@ class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
-    """Take `repeats` steps of a recipe with its default settings, after one that is not timed; few structures are learnt from."""
+    """Take `repeats` training steps of a recipe's default settings, with few structures, after one that is not timed."""
 
     model: str
     device: Device
     repeats: int
 
     def run(self) -> list[Sample]:
-        """A sample for each step, the simulation of its batch included."""
+        """Return one sample per step, including the simulation of its batch."""
         from cryopick.config import load_preset, resolve
         from cryopick.train.recipe import RECIPES
 
@@ -100,14 +103,14 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
 
 @dataclass(frozen=True)
 class StageFunctions:
-    """Functions whose time, that of all they call included, is the time of a stage; none calls another of them."""
+    """Functions whose time, including everything they call, is that of a stage; none may call another of them."""
 
     prepare: Sequence[Callable[..., Any]]
     network: Sequence[Callable[..., Any]]
 
 
 def taken_apart(work: Callable[[], T], functions: StageFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
-    """The result of `work`, and the seconds of its stages: those of the functions, and as "find" what is left."""
+    """Run `work` and return its result and the seconds of its stages; "find" is the time outside of the functions."""
     profile = cProfile.Profile(clock, subcalls=False, builtins=False)
     start = clock()
     profile.enable()
@@ -123,15 +126,15 @@ def taken_apart(work: Callable[[], T], functions: StageFunctions, clock: Clock) 
 
 
 def repeated(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
-    """So many samples after one that does not count; where that one took longer than `PATIENCE`, it alone."""
+    """Return `repeats` samples after a first one that does not count, or only the first if it takes longer than `PATIENCE`."""
     first = once()
     return [first] if first.wall > PATIENCE else [once() for _ in range(repeats)]
 
 
 def published_route(device: Device) -> "Picker":
-    """CryoSegNet's denoising chain and U-Net at the published sizes, with random weights, which take as long as trained ones.
+    """Return CryoSegNet at the published sizes with random weights, which take as long as trained ones.
 
-    Segment Anything, which takes minutes more, is left out for the watershed.
+    Segment Anything, which takes minutes more, is replaced by the watershed.
     """
     from cryopick.config import load_preset, resolve
     from cryopick.models.attention_unet import AttentionUNet
@@ -143,7 +146,7 @@ def published_route(device: Device) -> "Picker":
 
 
 def stage_functions(picker: str) -> StageFunctions:
-    """Where a picker brings the micrograph to the form in which it is searched, and where its network is at work."""
+    """Return the functions in which a picker prepares the micrograph, and those in which its network runs."""
     from torch import nn
 
     from cryopick.pickers.cryosegnet import denoised
@@ -159,7 +162,7 @@ def stage_functions(picker: str) -> StageFunctions:
 
 
 def main(job: str, samples: Path) -> None:
-    """Do the job and write its samples."""
+    """Run a job and write its samples."""
     from cryopick.parallel.process import one_thread
 
     todo: StageJob | TrainingJob = msgspec.json.decode(job, type=StageJob | TrainingJob)
