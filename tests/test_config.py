@@ -1,12 +1,13 @@
-"""Settings from presets and key=value words."""
+"""Settings from presets and KEY=VALUE words."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
 
-from cryopick.config import load_preset, parse_words, resolve
-from cryopick.errors import SettingError
+from cryopick.config import load_preset, parse_words, preset_names, resolve
+from cryopick.errors import FileError, SettingError
+from cryopick.pickers import PICKERS
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def test_settings_by_name_are_filled_one_by_one():
 
 @pytest.mark.parametrize("layer", [{"inner": {"widht": 4}}, {"other": {"widht": 4}}])
 def test_an_unknown_nested_setting_is_named(layer):
-    with pytest.raises(SettingError, match="Inner has no setting 'widht'; it has: width, depth"):
+    message = (
+        r"unknown setting '(inner|other)\.widht'; did you mean 'width'\? Settings: (inner|other)\.width, (inner|other)\.depth"
+    )
+    with pytest.raises(SettingError, match=message):
         resolve(Wide, layer)
 
 
@@ -101,24 +105,68 @@ def test_numbers_with_an_exponent_are_numbers(text, value):
 
 @pytest.mark.parametrize(
     ("layer", "message"),
-    [({"raduis": 1}, "no setting 'raduis'; it has: radius, name, inner"), ({"radius": "wide"}, "Expected `float`, got `str`")],
+    [
+        ({"raduis": 1}, r"sphere has no setting 'raduis'; did you mean 'radius'\? Settings: radius, name, inner$"),
+        ({"radius": "wide"}, "sphere: radius must be a number, got 'wide'$"),
+        ({"radius": None}, "sphere: radius must be a number, got null$"),
+        ({"name": 3}, "sphere: name must be text or null, got 3$"),
+        ({"inner": {"width": 2.5}}, "sphere: inner.width must be a whole number, got 2.5$"),
+        ({"inner": 4}, "sphere: inner must be a mapping, got 4$"),
+    ],
 )
-def test_a_wrong_setting_is_named(layer, message):
+def test_a_wrong_setting_is_named_with_what_was_given_and_no_word_of_python(layer, message):
     with pytest.raises(SettingError, match=message):
-        resolve(Outer, layer)
+        resolve(Outer, layer, subject="sphere")
 
 
-def test_the_words_that_a_setting_can_be_are_told():
-    with pytest.raises(SettingError, match=r"inner\.mode`; it can be fast, slow$"):
-        resolve(Choosing, {"inner": {"mode": "quick"}})
+def test_the_choices_of_a_setting_are_listed():
+    with pytest.raises(SettingError, match=r"^inner\.mode must be one of fast, slow, got 'fats'; did you mean 'fast'\?$"):
+        resolve(Choosing, {"inner": {"mode": "fats"}})
+
+
+def test_an_element_of_a_list_is_named():
+    with pytest.raises(SettingError, match=r"^listed\[1\]\.width must be a whole number, got 'x'$"):
+        resolve(Several, {"listed": [{"width": 1}, {"width": "x"}]})
 
 
 @pytest.mark.parametrize("word", ["radius", "=3", "radius=[1"])
-def test_a_word_that_is_no_setting_is_refused(word):
+def test_a_word_that_is_not_a_setting_is_refused(word):
     with pytest.raises(SettingError):
         parse_words([word])
 
 
-def test_an_unknown_preset_is_refused():
-    with pytest.raises(SettingError, match="has no preset 'none-such'"):
-        load_preset("log", "none-such")
+@pytest.mark.parametrize(
+    ("namespace", "name", "message"),
+    [
+        ("log", "none-such", "log has no preset 'none-such'. It has none; give a YAML file"),
+        ("simulate", "esay", r"simulate has no preset 'esay'; did you mean 'easy'\? Presets: carbon, easy"),
+    ],
+)
+def test_an_unknown_preset_is_refused_with_those_there_are(namespace, name, message):
+    with pytest.raises(SettingError, match=message):
+        load_preset(namespace, name)
+
+
+def test_a_preset_can_be_a_file_of_the_user(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("spacing: 0.7\ninner: {width: 1e-3}\n")
+    assert load_preset("log", str(path)) == {"spacing": 0.7, "inner": {"width": 0.001}}
+
+
+@pytest.mark.parametrize(("text", "message"), [("- 1\n", "holds no settings"), ("a: [1\n", "is not a YAML file")])
+def test_a_file_without_settings_is_no_preset(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(FileError, match=message):
+        load_preset("log", str(path))
+    with pytest.raises(FileError, match="does not exist"):
+        load_preset("log", str(tmp_path / "other.yml"))
+
+
+def test_every_preset_of_a_picker_is_accepted_by_it():
+    tried = 0
+    for name in PICKERS.own:
+        for preset in preset_names(name):
+            resolve(PICKERS.get(name).Settings, load_preset(name, preset), subject=name)
+            tried += 1
+    assert tried >= 4

@@ -1,6 +1,7 @@
 """Tables import what they name only when asked."""
 
 import sys
+from dataclasses import is_dataclass
 
 import pytest
 
@@ -19,10 +20,20 @@ def test_getting_an_entry_imports_its_module_and_listing_does_not():
 
 def test_an_unknown_name_lists_the_known_ones():
     table: Registry[object] = Registry("picker", {"log": "a:B", "template": "a:C"})
-    with pytest.raises(SettingError, match="no picker is called 'yolo'; there are: log, template"):
+    with pytest.raises(SettingError, match=r"no picker 'yolo'\. Available: log, template"):
         table.get("yolo")
 
 
-def test_every_picker_in_the_table_can_be_imported_and_has_settings():
+def test_a_typo_offers_the_nearest_name():
+    table: Registry[object] = Registry("picker", {"log": "a:B", "template": "a:C"})
+    with pytest.raises(SettingError, match=r"no picker 'templat'; did you mean 'template'\? Available: log, template"):
+        table.get("templat")
+
+
+def test_every_picker_in_the_table_declares_settings_a_summary_and_stages():
     assert "log" in PICKERS
-    assert all(hasattr(PICKERS.get(name), "Settings") for name in PICKERS.names)
+    for name in PICKERS.own:
+        declared = PICKERS.get(name)
+        assert is_dataclass(declared.Settings)
+        assert declared.SUMMARY
+        assert set(declared.STAGES) <= {"prepare", "network"}

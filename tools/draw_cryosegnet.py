@@ -14,17 +14,15 @@ from cryopick.coordinates import PixelMap
 from cryopick.display.panels import Panel, write_panels
 from cryopick.evaluate.matching import match_picks
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.pickers.cryosegnet import denoised
+from cryopick.pickers.cryosegnet import CryoSegNetPicker, CryoSegNetSettings, denoised
 from cryopick.pickers.diagnostics import coloured, outlined
-from cryopick.pickers.unet import SegnetPicker
-from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.micrograph import SimulatedMicrograph, load_settings
 from cryopick.train.data.targets import disc_mask
 from cryopick.train.losses import segmentation_loss
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "cryosegnet-stages.jpg"
-SETTINGS = SegnetSettings(side=256, threshold=0.6)
+SETTINGS = CryoSegNetSettings(side=256, instances="watershed", rules="robust", threshold=0.6)
 MICROGRAPHS, STEPS, BATCH = 24, 150, 4
 
 
@@ -35,17 +33,17 @@ def main() -> None:
     train(network, [simulate(index) for index in range(MICROGRAPHS)])
     example = simulate(MICROGRAPHS)
     micrograph = example.micrograph
-    stages = SegnetPicker(SETTINGS, network=network.eval()).stages(micrograph)
+    stages = CryoSegNetPicker(SETTINGS, network=network.eval()).stages(micrograph)
     match = match_picks(stages.picks, example.truth, radius=80.0)
     error = np.median(match.distances)
     print(f"{len(stages.picks)} picks, {len(match.pairs)} of {len(example.truth)} particles, median error {error:.1f} px")
     panels = [
         Panel("1. the micrograph", micrograph.pixels, PixelMap()),
-        Panel("2. denoised", stages.picture, stages.picture_to_home),
+        Panel("2. denoised", stages.image, stages.image_to_home),
         Panel("3. the U-Net's map", stages.probability, stages.to_home),
         Panel("4. instances in the map", coloured(stages.labels), stages.to_home),
         Panel("5. their outlines", outlined(stages.probability, stages.labels), stages.to_home),
-        Panel(f"6. {len(stages.picks)} picks", stages.picture, stages.picture_to_home, stages.picks),
+        Panel(f"6. {len(stages.picks)} picks", stages.image, stages.image_to_home, stages.picks),
     ]
     write_panels(panels, micrograph.shape_hw, PICTURE)
 

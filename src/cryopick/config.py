@@ -4,45 +4,75 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from importlib.resources import files
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from cryopick.errors import SettingError
+from cryopick.errors import FileError, SettingError, nearest
 
 T = TypeVar("T")
 
 PLAIN_EXPONENT = r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"
-"""Numbers such as 1e-3, which YAML 1.2 and people take for such and YAML 1.1, which PyYAML reads, for text."""
+"""Numbers such as 1e-3, which are numbers to people and to YAML 1.2, but text to PyYAML, which reads YAML 1.1."""
 
 
-def resolve(settings: type[T], *layers: Mapping[str, Any]) -> T:
+def resolve(settings: type[T], *layers: Mapping[str, Any], subject: str = "") -> T:
     """An instance of the dataclass `settings`; later layers win over earlier ones and over its defaults.
 
-    Nested dataclasses take nested mappings, which are merged key by key, over the default that the field has. Raises
-    `SettingError` that names an unknown key, at any depth, or a value of the wrong type.
+    Nested dataclasses take nested mappings, which are merged key by key, over the default that the field has. `subject` says in
+    messages whose settings they are. Raises `SettingError` that names an unknown key, at any depth, or a value of the wrong type.
     """
     import msgspec
 
     given: dict[str, Any] = {}
     for layer in layers:
         given = _merged(given, layer)
-    completed = _completed(settings, given)
+    completed = _completed(settings, given, subject=subject)
     try:
         return msgspec.convert(completed, settings)
+    except SettingError:
+        raise
     except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise SettingError(f"{settings.__name__}: {error}{_choices(settings, str(error))}") from error
+        cause = error.__cause__
+        problem = str(cause) if isinstance(cause, SettingError) else _problem(settings, completed, str(error))
+        raise SettingError(f"{subject}: {problem}" if subject else problem) from error
 
 
-def _choices(settings: type[Any], message: str) -> str:
-    """What the setting can be that msgspec's message ends with, where that is one of some words."""
-    place = re.search(r"`\$\.([\w.]+)`$", message)
-    kind: Any = settings
-    for part in place[1].split(".") if place else ():
-        kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
+KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "null",
+}
+"""What msgspec's words for types mean to a user."""
+
+
+def _problem(settings: type[Any], given: Any, message: str) -> str:
+    """A user's sentence for msgspec's message about a value: ``radius must be a number, got 'wide'``."""
+    place = re.search(r" - at `\$\.?([^`]*)`$", message)
+    if place is None:
+        return message
+    path, kind, value = place[1], cast(Any, settings), given
+    for part in re.findall(r"\w+", path):
+        if isinstance(value, Mapping):
+            kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
+            value = value.get(part)
+        elif isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
     words = [word for one in (kind, *get_args(kind)) if get_origin(one) is Literal for word in get_args(one)]
-    return f"; it can be {', '.join(map(str, words))}" if words else ""
+    if words:
+        hint = nearest(str(value), map(str, words)).removesuffix(".")
+        return f"{path} must be one of {', '.join(map(str, words))}, got {value!r}{hint}"
+    expected = re.match(r"Expected `([^`]+)`, got", message)
+    if expected is None:
+        return f"{path}: {message[: place.start()]}"
+    kinds = " or ".join(KINDS.get(word, word) for word in expected[1].split(" | "))
+    return f"{path} must be {kinds}, got {'null' if value is None else repr(value)}"
 
 
-def _completed(settings: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _completed(settings: type[Any], given: Mapping[str, Any], *, subject: str = "", prefix: str = "") -> dict[str, Any]:
     """What is given; mappings for nested dataclasses with what their fields' defaults add."""
     assert is_dataclass(settings)
     known = {field.name: field for field in fields(settings)}
@@ -50,10 +80,13 @@ def _completed(settings: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     completed = {}
     for key, value in given.items():
         if key not in known:
-            raise SettingError(f"{settings.__name__} has no setting {key!r}; it has: {', '.join(known)}")
+            whose = f"{subject} has no setting" if subject else "unknown setting"
+            offered = ", ".join(f"{prefix}{name}" for name in known)
+            raise SettingError(f"{whose} '{prefix}{key}'{nearest(str(key), known)} Settings: {offered}")
         nested = next((kind for kind in get_args(hints[key] | None) if is_dataclass(kind)), None)
         if isinstance(nested, type) and isinstance(value, Mapping):
-            value = _completed(nested, _merged(_default(known[key]), value))
+            merged = _merged(_default(known[key]), value)
+            value = _completed(nested, merged, subject=subject, prefix=f"{prefix}{key}.")
         completed[key] = value
     return completed
 
@@ -72,7 +105,7 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or not key:
-            raise SettingError(f"{word!r} is not a setting; write key=value")
+            raise SettingError(f"{word!r} is not a setting; write KEY=VALUE")
         try:
             nested = _read_yaml(value)
         except yaml.YAMLError as error:
@@ -100,15 +133,35 @@ def _read_yaml(text: str) -> Any:
     return yaml.load(text, Loader)
 
 
-def preset_names(kind: str) -> list[str]:
-    """Presets in the package for one picker or recipe: the files `presets/KIND-NAME.yaml`."""
-    names = (entry.name for entry in files("cryopick").joinpath("presets").iterdir())
-    return sorted(name[len(kind) + 1 : -5] for name in names if name.startswith(f"{kind}-") and name.endswith(".yaml"))
+def preset_names(namespace: str) -> list[str]:
+    """The package's presets for a picker, recipe or command: the files ``presets/NAMESPACE/NAME.yaml``."""
+    folder = files("cryopick").joinpath("presets", namespace)
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def load_preset(kind: str, name: str) -> dict[str, Any]:
-    """The settings of one preset of the package. Raises `SettingError` with the names there are."""
-    if name not in preset_names(kind):
-        raise SettingError(f"{kind} has no preset {name!r}; it has: {', '.join(preset_names(kind)) or 'none'}")
-    text = files("cryopick").joinpath("presets", f"{kind}-{name}.yaml").read_text(encoding="utf-8")
+def load_preset(namespace: str, name: str) -> dict[str, Any]:
+    """The settings of a preset: one of the package's by its name, or a YAML file of the user by its path.
+
+    A path ends in ``.yaml`` or ``.yml``. Raises `SettingError` with the names there are, and `FileError` for a file that holds no
+    settings.
+    """
+    import yaml
+
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise FileError(path, "does not exist", "Check the path of the preset")
+        try:
+            content = _read_yaml(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError) as error:
+            raise FileError(path, f"is not a YAML file ({error})", "Write one setting per line: key: value") from error
+        if not isinstance(content or {}, Mapping):
+            raise FileError(path, "holds no settings", "Write one setting per line: key: value")
+        return dict(content or {})
+    known = preset_names(namespace)
+    if name not in known:
+        offered = f"Presets: {', '.join(known)}, or a YAML file" if known else "It has none; give a YAML file"
+        raise SettingError(f"{namespace} has no preset {name!r}{nearest(name, known)} {offered}")
+    text = files("cryopick").joinpath("presets", namespace, f"{name}.yaml").read_text(encoding="utf-8")
     return dict(_read_yaml(text) or {})

@@ -1,5 +1,6 @@
 """Errors that a user can mend. Every one says what was found and what to do."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -26,3 +27,11 @@ class SettingError(CryopickError):
 
 class NameMatchError(CryopickError):
     """Micrograph names in two files that match nothing, or more than one thing."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: ``; did you mean 'NAME'?`` where one is similar, else a full stop."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {found[0]!r}?" if found else "."

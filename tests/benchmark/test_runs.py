@@ -157,7 +157,7 @@ def test_pickers_run_below_their_threshold_unless_a_preset_is_given(folder, tmp_
     assert command[command.index("--threshold") + 1] == "0.1"
     assert command[command.index("--diameter") + 1] == "40"
     assert OwnPicker("log").threshold == 0.5
-    (command,) = OwnPicker("segnet", "economical").commands(task, tmp_path, workers=2)
+    (command,) = OwnPicker("cryosegnet", "economical").commands(task, tmp_path, workers=2)
     assert "--threshold" not in command
 
 

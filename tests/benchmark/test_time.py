@@ -50,7 +50,7 @@ def test_a_stage_without_functions_takes_no_time():
     assert taken_apart(work.prepare, functions, lambda: work.now)[1] == {"prepare": 2, "network": 0, "find": 0}
 
 
-@pytest.mark.parametrize("picker", ["segnet", "transformer", "log", "template"])
+@pytest.mark.parametrize("picker", ["unet", "detr", "log", "template"])
 def test_every_picker_names_the_functions_that_prepare_its_micrographs(picker):
     assert all(callable(function) and function.__code__ for function in stage_functions(picker).prepare)
 
@@ -114,7 +114,7 @@ def test_efficiency_is_relative_to_a_single_worker():
 
 
 def test_kinds_that_were_not_timed_have_no_table():
-    assert list(time_tables([timing("training", "segnet", [sample(2.0, 1.5)], size=0)])) == ["time-training"]
+    assert list(time_tables([timing("training", "unet", [sample(2.0, 1.5)], size=0)])) == ["time-training"]
 
 
 def test_timings_are_reused_and_a_failing_one_is_reported(tmp_path):
@@ -146,11 +146,11 @@ def test_timings_use_one_simulated_micrograph_of_the_given_size(tmp_path):
 def test_everything_but_files_of_picks_is_timed(tmp_path, monkeypatch):
     monkeypatch.setattr("cryopick.benchmark.timing.cases.available_cores", lambda: 3)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    entrants = [OwnPicker("segnet"), PickFiles("theirs", "p.star"), RelionAutopick("relion_autopick")]
+    entrants = [OwnPicker("unet"), PickFiles("theirs", "p.star"), RelionAutopick("relion_autopick")]
     cases = all_cases(entrants, [64, 96], tmp_path, repeats=1, published=True)
     assert {case.what.name for case in cases} == {
-        *("stages-segnet-cpu-64-1", "stages-segnet-cpu-96-1", "stages-published-cpu-64-1", "stages-published-cpu-96-1"),
-        *("program-segnet-cpu-64-1", "program-segnet-cpu-96-1", "program-relion-log-cpu-64-1", "program-relion-log-cpu-96-1"),
-        *("workers-segnet-cpu-96-1", "workers-segnet-cpu-96-2", "training-segnet-cpu-0-1"),
+        *("stages-unet-cpu-64-1", "stages-unet-cpu-96-1", "stages-cryosegnet-cpu-64-1", "stages-cryosegnet-cpu-96-1"),
+        *("program-unet-cpu-64-1", "program-unet-cpu-96-1", "program-relion-log-cpu-64-1", "program-relion-log-cpu-96-1"),
+        *("workers-unet-cpu-96-1", "workers-unet-cpu-96-2", "training-segnet-cpu-0-1"),
     }
     assert len(cases) == 11

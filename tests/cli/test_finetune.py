@@ -47,7 +47,7 @@ def test_picks_make_weights_that_pick(folder):
     assert "left out: cut.mrc" in result.output
     assert "precision" in result.output
     weights = folder / "run" / "weights.safetensors"
-    picked = ["pick", str(folder / "mics" / "a.mrc"), "--picker", "segnet", "--weights", str(weights), "--diameter", "40"]
+    picked = ["pick", str(folder / "mics" / "a.mrc"), "--picker", "unet", "--weights", str(weights), "--diameter", "40"]
     out = ["--out", str(folder / "picks"), "--workers", "1", "--no-previews"]
     assert CliRunner().invoke(app, [*picked, *out], catch_exceptions=False).exit_code == 0
 

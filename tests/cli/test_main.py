@@ -21,7 +21,7 @@ def test_help_is_printed_without_anything_that_takes_time_to_import():
 
 def test_defaults_in_brackets_reach_the_reader():
     text = python("from cryopick.cli import app; app(['pick', '--help'], standalone_mode=False)")
-    assert "[default: segnet]" in " ".join(text.split())
+    assert "[default: unet]" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("words", [["evaluate", "a.csv", "a.csv", "--plot", "a.csv/x.png"], ["convert", "a.csv", "a.csv/x.star"]])

@@ -1,4 +1,4 @@
-"""The way home from a model's detections."""
+"""From a model's detections to picks."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from cryopick.types import Micrograph
 MICROGRAPH = Micrograph(np.ones((10, 20)), pixel_size=2.0, name="m.mrc")
 
 
-def test_detections_come_home_best_first_and_those_outside_are_dropped():
+def test_detections_become_picks_best_first_and_those_outside_are_dropped():
     # Binned by two: model pixel 4 is at 8.5. Row 5 would be at 10.5, below the last row, 9.
     detections = Detections(np.array([[1.0, 1], [4, 2], [0, 5]]), np.array([0.2, 0.8, 0.9], np.float32))
     picks = to_picks(detections, PixelMap.resize((2, 2)), MICROGRAPH, diameter=30)
@@ -31,7 +31,7 @@ def test_no_detections_are_no_picks():
     assert len(to_picks(Detections(np.zeros((0, 2)), np.zeros(0, np.float32)), PixelMap(), MICROGRAPH, diameter=None)) == 0
 
 
-@pytest.mark.parametrize("name", ["log", "segnet", "transformer"])
-def test_a_particle_of_less_than_four_pixels_is_refused_before_the_picture_is_enlarged(name):
+@pytest.mark.parametrize("name", ["log", "unet", "detr"])
+def test_a_particle_of_less_than_four_pixels_is_refused_before_the_image_is_enlarged(name):
     with pytest.raises(CryopickError, match=r"particles would be 0\.9 pixels across.*--diameter is in Å"):
         picker(name).pick(MICROGRAPH, diameter=1.8)  # Å, of 2 Å a pixel

@@ -10,7 +10,7 @@ LARGEST = 16 * 2**20
 
 
 def test_the_card_tells_what_was_seen_and_the_tensors_are_the_cards():
-    path = available()["segnet"]
+    path = available()["unet"]
     card = verify(path)
     assert path.stat().st_size < LARGEST
     assert card.tensors_sha256
@@ -25,7 +25,7 @@ def test_particles_of_proteins_never_seen_are_found():
     for seed in (2024, 2025, 2026):
         protein = FixedStructures([pseudo_protein(generator(seed, "unseen"), diameter=180.0)])
         made = simulate_micrograph(seed=seed, size=1024, pixel_size=3.0, preset="easy", structures=protein)
-        found.append(picker("segnet").pick(made.micrograph, diameter=180))
+        found.append(picker("unet").pick(made.micrograph, diameter=180))
         truth.append(made.truth)
     evaluation = evaluate_picks(found, truth, diameter=180.0, border=30)
     assert sum(map(len, truth)) > 100

@@ -78,8 +78,8 @@ def test_weights_that_tell_what_they_have_seen_decide_which_micrographs_are_new(
 def test_what_a_runs_weights_have_seen_stands_in_their_card(folder, tmp_path):
     weights, run = tmp_path / "weights.safetensors", tmp_path / "run"
     kept = {"seen": ["a.mrc"], "held_out": ["b.mrc"], "kinds": ["simulated"]}
-    save(weights, {"bias": torch.zeros(1)}, replace(read(find("segnet"))[1], data=kept))
-    settings = run_settings("segnet", settings={"weights": str(weights)}, diameter=80.0, previews=False, device="cpu")
+    save(weights, {"bias": torch.zeros(1)}, replace(read(find("unet"))[1], data=kept))
+    settings = run_settings("unet", settings={"weights": str(weights)}, diameter=80.0, previews=False, device="cpu")
     with RunFolder(run).in_use():
         RunFolder(run).prepare(settings)
     RunFolder(run).table.write_text("name\n")

@@ -18,17 +18,17 @@ def test_every_setting_of_the_picker_is_resolved_and_the_later_wins():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "nope"}, "no picker is called 'nope'"),
+        ({"name": "nope"}, "no picker 'nope'"),
         ({"preset": "nope"}, "no preset 'nope'"),
         ({"settings": {"nope": 1}}, "no setting 'nope'"),
-        ({"threshold": "high"}, "float"),
-        ({"threshold": 1.5}, "threshold of 1.5 cannot be; scores go from 0 to 1"),
-        ({"threshold": float("nan")}, "threshold of nan"),
-        ({"settings": {"threshold": -0.1}}, "threshold of -0.1"),
+        ({"threshold": "high"}, "threshold must be a number, got .high"),
+        ({"threshold": 1.5}, r"threshold must be in \[0, 1\], got 1.5"),
+        ({"threshold": float("nan")}, "got nan"),
+        ({"settings": {"threshold": -0.1}}, "got -0.1"),
         ({"formats": ["nope"]}, "'nope'"),
-        ({"diameter": -1.0}, "diameter of -1.0"),
-        ({"diameter": float("nan")}, "diameter of nan"),
-        ({"pixel_size": 0.0}, "pixel size of 0.0"),
+        ({"diameter": -1.0}, "the diameter must be positive, got -1"),
+        ({"diameter": float("nan")}, "the diameter must be positive, got nan"),
+        ({"pixel_size": 0.0}, "the pixel size must be positive, got 0"),
         ({"name": "log", "device": "cuda"}, "computes on the CPU only"),
     ],
 )
@@ -62,7 +62,7 @@ def test_salvage_may_be_asked_for_later_but_not_taken_back():
 
 
 def test_maps_may_be_left_out_later_but_not_asked_for_where_some_micrographs_would_have_none():
-    without, with_maps = run_settings("segnet"), run_settings("segnet", settings={"maps": "seen"})
+    without, with_maps = run_settings("unet"), run_settings("unet", settings={"maps": "seen"})
     assert differences(as_yaml(with_maps), without) == []
     assert differences(as_yaml(without), with_maps) == ["settings.maps: None became seen"]
 

@@ -73,12 +73,12 @@ class Hoarding(stub_pickers.InParts):
         super().__init__(stub_pickers.StubSettings())
         self.left: WeakSet[np.ndarray] = WeakSet()
 
-    def look(self, ready):
+    def predict(self, ready):
         batch = np.zeros(len(ready)).view(Batch)
         self.left.add(batch)
         if len(self.left) > 1 or len(batch) > 1:
             raise MemoryError("of the GPU")
-        return super().look(ready)
+        return super().predict(ready)
 
 
 class Batch(np.ndarray):

@@ -84,7 +84,7 @@ class InParts(StubPicker):
             logging.getLogger("cryopick.test").warning("too thick")
         return micrograph
 
-    def look(self, ready: Sequence[Micrograph]) -> list[str]:
+    def predict(self, ready: Sequence[Micrograph]) -> list[str]:
         if len(ready) > 2 or any(one.name == "m3.mrc" for one in ready):
             raise MemoryError("of the GPU")
         return [f"seen {one.name}" for one in ready]

@@ -61,7 +61,7 @@ class OwnPicker:
     @property
     def threshold(self) -> float | None:
         given = self._settings().get("threshold")
-        return self._network_default if given is None else float(given)
+        return None if given is None else float(given)
 
     @property
     def identity(self) -> Any:
@@ -93,15 +93,6 @@ class OwnPicker:
         from cryopick.config import parse_words
 
         return run_settings(self.picker, preset=self.preset, settings=parse_words(self.words), device="cpu").settings
-
-    @property
-    def _network_default(self) -> float | None:
-        """The transformer's settings leave its threshold to the route, which with the package's weights is the tiled one."""
-        if self.picker != "transformer" or self.preset is not None:
-            return None
-        from cryopick.pickers.detr import THRESHOLD
-
-        return THRESHOLD
 
 
 @dataclass(frozen=True)

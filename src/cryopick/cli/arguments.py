@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from cryopick.pickers import PICKERS
+from cryopick.pickers import DEFAULT, PICKERS
 
 if TYPE_CHECKING:
     from cryopick.parallel.dask_cluster import Jobs
@@ -71,7 +71,7 @@ def _parameters(group: Any) -> list[Parameter]:
 class PickOptions:
     """All that decides the picks and what is written of them."""
 
-    picker: Annotated[str | None, typer.Option(help=f"How to pick: {', '.join(PICKERS.names)}.  [default: segnet]")] = None
+    picker: Annotated[str | None, typer.Option(help=f"Picker: {', '.join(PICKERS.own)}.  [default: {DEFAULT}]")] = None
     preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None
     words: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")] = (
         None
@@ -108,12 +108,12 @@ class PickOptions:
         Raises `SettingError`.
         """
         from cryopick.config import parse_words
-        from cryopick.runs.settings import DEFAULT_PICKER, run_settings
+        from cryopick.runs.settings import run_settings
 
         maps = None if self.maps is None else str(self.maps)
         named = {"weights": self.weights, "sam": self.sam, "denoised": self.denoised or None, "maps": maps}
         return run_settings(
-            self.picker or DEFAULT_PICKER,
+            self.picker or DEFAULT,
             preset=self.preset,
             settings={**parse_words(self.words or []), **{key: value for key, value in named.items() if value is not None}},
             threshold=self.threshold,

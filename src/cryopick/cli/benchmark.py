@@ -28,7 +28,7 @@ def benchmark(
     ] = None,
     pickers: Annotated[
         str, typer.Option(metavar="NAME[:PRESET],...", help="Pickers of this package; empty for none.")
-    ] = "log,segnet,transformer",
+    ] = "log,unet,detr",
     picks: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=PATH", help="Picks of any program and format; {set} in PATH is the set's name; repeat."),

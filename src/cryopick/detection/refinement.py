@@ -1,6 +1,6 @@
-"""Picks next to what the surest picks of their micrograph look like: how much they show of it, and where it fits best.
+"""Comparison of candidates with the average of the most confident ones of their micrograph: similarity, and where it fits best.
 
-Particles of one micrograph have one contrast and one shape, and the network's errors of their centres average out.
+Particles of one micrograph share a contrast and a shape, and the network's errors of their centres average out.
 """
 
 from dataclasses import dataclass
@@ -17,57 +17,57 @@ from cryopick.detection.peaks import parabola_shift
 Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 
-SURE = 0.5
-"""Score from which a pick may take part in the average."""
-LEAST = 5
-"""Picks that an average needs; with fewer nothing can be said."""
+MIN_SCORE = 0.5
+"""Score from which a candidate may take part in the average."""
+MIN_COUNT = 5
+"""Candidates that an average needs."""
 ROUNDS = 2
-"""Times that the average is made; the second time about better centres."""
+"""Times that the average is made, the second time about better centres."""
 SHAPE, CONTRAST = 0.6, 0.5
-"""Of the surest picks' usual correlation with their average, and of its usual contrast: what has so much of both is as good as
-they. Views of one protein differ, a disc's contrast by several times, and must not lose by that."""
+"""Shares of the averaged candidates' median correlation with their average, and of its median contrast, that count as fully
+similar. Views of one protein differ, and a disc's contrast differs by several times, and they must not lose by that."""
 SPREAD = 0.08
-"""Of a diameter: how far off a network's centres are, as a standard deviation. Farther away the average must fit better."""
+"""Standard deviation of the network's centres, in diameters. Farther away the average must fit better."""
 
 
 @dataclass(frozen=True, eq=False)
-class Likeness:
-    """Picks next to the average of the surest ones.
+class Refinement:
+    """Candidates after comparison with the average.
 
     Attributes
     ----------
     xy : float64 (n, 2), the centres, where the average fits best.
-    alike : float32 (n,), how much of the average a pick's surroundings show, in shape and in contrast, next to the surest ones: 1
-        for enough, 0 for nothing, below for its negative.
+    similarity : float32 (n,), how much of the average a candidate shows, in shape and in contrast: 1 for enough, 0 for nothing,
+        negative for its negative.
     """
 
     xy: Points
-    alike: Map
+    similarity: Map
 
 
-def likeness(pixels: Map, found: Detections, *, diameter: float) -> Likeness:
-    """Hold picks of one picture, whose particles have `diameter` pixels, against the rotational average of the surest of them.
+def refine(pixels: Map, found: Detections, *, diameter: float) -> Refinement:
+    """Compare the candidates of one image, whose particles have `diameter` pixels, with the average of the most confident.
 
-    The surest are the better half of those with a score of at least `SURE`; where these are fewer than `LEAST`, centres stay and
-    all are alike.
+    The average is the rotational one of the better half of those with a score of at least `MIN_SCORE`; with fewer than
+    `MIN_COUNT`, centres stay and every similarity is 1.
     """
-    sure = np.sort(found.scores[found.scores >= SURE])[::-1]
-    sure = sure[: (len(sure) + 1) // 2]
+    confident = np.sort(found.scores[found.scores >= MIN_SCORE])[::-1]
+    confident = confident[: (len(confident) + 1) // 2]
     xy = found.xy
-    if len(sure) < LEAST:
-        return Likeness(xy, np.ones(len(xy), np.float32))
-    best = found.scores >= sure[-1]
+    if len(confident) < MIN_COUNT:
+        return Refinement(xy, np.ones(len(xy), np.float32))
+    best = found.scores >= confident[-1]
     correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
     for _ in range(ROUNDS):
         fit = correlator(rotational_average(pixels, xy[best], len(correlator.mask) // 2))
         xy = _recentred(fit, found.xy, SPREAD * diameter)
-    alike = np.ones(len(xy))
+    similarity = np.ones(len(xy))
     for shown, enough in ((fit, SHAPE), (fit * correlator.deviation, CONTRAST)):
         values = ndimage.map_coordinates(shown, xy.T[::-1], order=1, mode="nearest")
         usual = np.median(values[best])
         if usual > 0:
-            alike = np.minimum(alike, values / (enough * usual))
-    return Likeness(xy, alike.astype(np.float32))
+            similarity = np.minimum(similarity, values / (enough * usual))
+    return Refinement(xy, similarity.astype(np.float32))
 
 
 def _recentred(fit: Map, xy: Points, spread: float) -> Points:

@@ -1,5 +1,6 @@
-"""Pickers: a micrograph in, picks out. A new one is a file here and a line in `PICKERS`."""
+"""Pickers: a micrograph in, picks out. A new one is a file here and a line in `PICKERS`, or an entry point of another package."""
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,22 +10,65 @@ from cryopick.registry import Registry
 if TYPE_CHECKING:  # the command line lists the pickers' names and must not wait for numpy
     from cryopick.pickers.base import Picker, PickerClass
 
+logger = logging.getLogger(__name__)
+
 PICKERS: "Registry[PickerClass]" = Registry(
     "picker",
     {
+        "unet": "cryopick.pickers.unet:UNetPicker",
+        "detr": "cryopick.pickers.detr:DetrPicker",
         "log": "cryopick.pickers.log:LogPicker",
-        "segnet": "cryopick.pickers.unet:SegnetPicker",
         "template": "cryopick.pickers.template:TemplatePicker",
-        "transformer": "cryopick.pickers.detr:TransformerPicker",
+        "cryosegnet": "cryopick.pickers.cryosegnet:CryoSegNetPicker",
+        "cryotransformer": "cryopick.pickers.cryotransformer:CryoTransformerPicker",
     },
+    group="cryopick.pickers",
 )
+DEFAULT = "unet"
 
 
-def picker(name: str, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> "Picker":
-    """A picker by its name, with the settings of a preset and then those given.
+def picker(name: str = DEFAULT, *, preset: str | None = None, settings: Mapping[str, Any] | None = None, **more: Any) -> "Picker":
+    """Make a picker by its name, with the settings of a preset, then `settings`, then keywords such as ``threshold=0.3``.
 
     Raises `SettingError` for an unknown name, preset or setting.
     """
+    name, preset, given = current_name(name, preset, {**(settings or {}), **more})
     picker_class = PICKERS.get(name)
     layers = [load_preset(name, preset)] if preset else []
-    return picker_class(resolve(picker_class.Settings, *layers, settings or {}))
+    return picker_class(resolve(picker_class.Settings, *layers, given, subject=name))
+
+
+def current_name(name: str, preset: str | None, settings: Mapping[str, Any]) -> tuple[str, str | None, Mapping[str, Any]]:
+    """The present name, preset and settings for those of version 0.1, with one warning that says what to write.
+
+    Version 0.1 had the pickers `segnet` and `transformer`, each of which was two: the published system with the preset ``paper``
+    or weights of its kind, else the compact network.
+    """
+    published = {"segnet": "cryosegnet", "transformer": "cryotransformer"}
+    compact = {"segnet": "unet", "transformer": "detr"}
+    if name not in published or name in PICKERS:
+        return name, preset, settings
+    as_published = preset in {"paper", "economical"} or _are_published(settings.get("weights"), compact[name])
+    now = published[name] if as_published else compact[name]
+    preset = {"paper": "corrected"}.get(preset or "", preset)
+    if now == "cryosegnet" and preset is None:
+        preset = "watershed"
+    words = f"--picker {now}" + (f" --preset {preset}" if preset else "")
+    logger.warning("--picker %s is deprecated and will be removed in the next version: write %s", name, words)
+    flat = {**settings, **settings["paper"]} if isinstance(settings.get("paper"), Mapping) else dict(settings)
+    flat.pop("paper", None)
+    if "likeness" in flat:
+        flat["similarity"] = flat.pop("likeness")
+    return now, preset, flat
+
+
+def _are_published(weights: Any, compact: str) -> bool:
+    """Whether weights, by the card in their file, are of the published system's kind and not of the compact network's."""
+    if not isinstance(weights, str):
+        return False
+    from cryopick.models.weights import find, read_card
+
+    card = read_card(find(weights))
+    if card is None:
+        return True
+    return "particle_px" not in card.input if compact == "unet" else card.architecture != "anchor-detr"

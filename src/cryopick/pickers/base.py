@@ -1,57 +1,78 @@
-"""What every picker is, and the one way from a model's detections to picks."""
+"""The interfaces that every picker fulfils."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from cryopick.types import Micrograph, Picks
 
-Ready = TypeVar("Ready")
-Seen = TypeVar("Seen")
+Prepared = TypeVar("Prepared")
+Predicted = TypeVar("Predicted")
+
+StageFunctions = Mapping[str, tuple[Callable[..., Any], ...]]
+"""Functions of a picker by stage, ``prepare`` and ``network``; none calls another of them."""
 
 
 class Picker(Protocol):
-    """Finds the particles of one micrograph. Pickers hold settings and weights, never state between micrographs."""
+    """Finds the particles of one micrograph. A picker holds settings and weights, and no state between micrographs."""
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """Every particle above the picker's threshold, best first.
+        """Pick every particle above the picker's threshold, best first.
 
-        `diameter` is in Å, or in pixels when the micrograph's pixel size is unknown; None lets the picker estimate it, and the
-        result's `diameter` tells. A micrograph without particles gives no picks, not an error.
+        `diameter` is in Å, or in pixels when the pixel size is unknown; without it the picker estimates one, which the result
+        carries. A micrograph without particles gives no picks, not an error.
         """
         ...
 
 
 @runtime_checkable
-class BatchPicker(Picker, Protocol[Ready, Seen]):
-    """A picker in three parts, for GPUs: one look at several micrographs, while processors make others ready and finish others.
+class BatchPicker(Picker, Protocol[Prepared, Predicted]):
+    """A picker in three steps, so that a GPU can process several micrographs at once.
 
-    `finish` of what `prepare` and `look` gave is what `pick` gives, but for the rounding of sums that depends on how many are
-    looked at together. Of `prepare` and `finish`, several may run at the same time in threads; of `look`, one.
+    The three steps together give what `pick` gives, up to the rounding of sums, which depends on the batch. `prepare` and
+    `finish` may run in several threads at the same time, `predict` in one.
     """
 
-    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Ready:
-        """All that comes before the network; see `Picker.pick`."""
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Prepared:
+        """Do everything before the network; see `Picker.pick`."""
         ...
 
-    def look(self, ready: Sequence[Ready], /) -> list[Seen]:
-        """What the networks say of each."""
+    def predict(self, prepared: Sequence[Prepared], /) -> list[Predicted]:
+        """Run the network on a batch."""
         ...
 
-    def finish(self, ready: Ready, seen: Seen, /) -> Picks:
-        """All that comes after them."""
+    def finish(self, prepared: Prepared, predicted: Predicted, /) -> Picks:
+        """Do everything after the network."""
         ...
 
 
-def pick_in_parts(picker: BatchPicker[Ready, Seen], micrograph: Micrograph, *, diameter: float | None) -> Picks:
-    """The picks of one micrograph by a picker in parts."""
-    ready = picker.prepare(micrograph, diameter=diameter)
-    (seen,) = picker.look([ready])
-    return picker.finish(ready, seen)
+def pick_in_steps(picker: BatchPicker[Prepared, Predicted], micrograph: Micrograph, *, diameter: float | None) -> Picks:
+    """Pick one micrograph with a batch picker."""
+    prepared = picker.prepare(micrograph, diameter=diameter)
+    (predicted,) = picker.predict([prepared])
+    return picker.finish(prepared, predicted)
 
 
 class PickerClass(Protocol):
-    """A class in the table of pickers: a frozen dataclass of settings in `Settings`, and a picker when called with one."""
+    """A class in the table of pickers. Called with its settings, it makes a picker.
+
+    Attributes
+    ----------
+    Settings : a frozen dataclass; its fields are the picker's options.
+    SUMMARY : what the picker is, in one line.
+    STAGES : the functions whose time a benchmark reports; everything else counts as detection.
+    """
 
     Settings: ClassVar[type[Any]]
+    SUMMARY: ClassVar[str]
+    STAGES: ClassVar[StageFunctions]
 
     def __call__(self, settings: Any, /) -> Picker: ...
+
+
+@runtime_checkable
+class Untrained(Protocol):
+    """A picker that can be made with random weights, to time it where no weights are at hand."""
+
+    def untrained(self, settings: Any, /) -> Picker:
+        """Make the picker with random weights."""
+        ...

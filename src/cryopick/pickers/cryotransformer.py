@@ -1,35 +1,46 @@
-"""CryoTransformer as published (Dhakal et al. 2024): the denoised micrograph in one look, 600 queries, boxes."""
+"""CryoTransformer as published (Dhakal et al., Bioinformatics 40, btae109, 2024): the whole denoised micrograph, 600 queries.
 
-from collections.abc import Sequence
+Each box keeps its own score, and padding and hot pixels do not flatten the contrast; `scoring: published` repeats the released
+program's ranking of boxes.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cryopick.config import resolve
 from cryopick.coordinates import PixelMap
 from cryopick.detection.box_rules import Values, select_boxes
 from cryopick.detection.detections import Detections, to_picks
-from cryopick.errors import SettingError
+from cryopick.detection.peaks import NOTHING
+from cryopick.errors import FileError, SettingError
+from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.detr_input import as_batch, fitted_hw, resized
 from cryopick.models.inference import batches
-from cryopick.pickers.base import pick_in_parts
+from cryopick.models.weights import Card, find, load, read_card
+from cryopick.pickers.base import StageFunctions, pick_in_steps
+from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.published import ChainPicture, PublishedChain, chain_picture
 from cryopick.types import Micrograph, Picks
 
+ARCHITECTURE = "detr"
 AT_ONCE = {"cpu": 1, "cuda": 4}
-"""Pictures that go through the network together."""
+"""Images that go through the network together."""
 
 
 @dataclass(frozen=True)
 class InputSize:
-    """At how many pixels a network wants to see pictures, as its weights' card says; the defaults are the published ones.
+    """Size in pixels of a network's input, as its weights' card says; the defaults are the published ones.
 
     Attributes
     ----------
-    short_side : of the picture, whatever the micrograph's.
-    long_side : the most that the longer side may have; the picture is made smaller where it would have more.
+    short_side : of the image, whatever the micrograph's.
+    long_side : most that the longer side may have; the image is reduced where it would have more.
     """
 
     short_side: int = 800
@@ -37,35 +48,43 @@ class InputSize:
 
     def __post_init__(self) -> None:
         if not 1 <= self.short_side <= self.long_side:
-            raise SettingError(f"a picture cannot have a short side of {self.short_side} and a long one of {self.long_side}")
+            raise SettingError(f"short_side must be from 1 to long_side ({self.long_side}), got {self.short_side}")
 
 
 @dataclass(frozen=True)
-class PaperSettings:
-    """Which boxes are particles, and what the network sees; see `select_boxes` and `PublishedChain`.
+class CryoTransformerSettings:
+    """Settings of the picker `cryotransformer`; see also `select_boxes` and `PublishedChain`.
 
     Attributes
     ----------
-    scoring : "own" takes the probability of a particle and keeps each box by its own score; "published" repeats the released
-        program, for comparison.
-    quantile : share of the boxes that goes where no threshold is given.
-    max_overlap : IoU from which the less sure of two boxes goes.
+    weights : file of the network's weights.
+    threshold : lowest score of a pick, from 0 to 1; None keeps all above the `quantile` of the micrograph's scores, as published.
+    scoring : "own" takes each box's own probability of being a particle; "published" repeats the released program.
+    quantile : share of the boxes that are dropped where no threshold is given.
+    max_overlap : IoU above which the lower-scoring of two boxes is dropped.
+    denoised : the micrograph has already been denoised.
+    device : where the network runs.
+    chain : settings of the denoising chain.
     """
 
+    weights: str | None = None
+    threshold: float | None = None
     scoring: Literal["own", "published"] = "own"
     quantile: float = 0.25
     max_overlap: float = 0.7
+    denoised: bool = False
+    device: Literal["cpu", "cuda"] = "cpu"
     chain: PublishedChain = field(default_factory=PublishedChain)
 
     def __post_init__(self) -> None:
         for name in ("quantile", "max_overlap"):
             if not 0 <= getattr(self, name) <= 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+                raise SettingError(f"{name} must be in [0, 1], got {getattr(self, name):g}")
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
-    """A micrograph as the published programs show it, and its particles' diameter, if known."""
+class CryoTransformerInput:
+    """A micrograph, its denoised image, and the particles' diameter, if given."""
 
     micrograph: Micrograph
     shown: ChainPicture
@@ -73,78 +92,97 @@ class Ready:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """Logits (n, 2) and boxes (n, 4) of a `Detr` for one picture, see `detr_boxes`."""
+class QueryOutput:
+    """Logits (n, 2) and boxes (n, 4) of a `Detr` for one image, see `select_boxes`."""
 
     logits: Values
     boxes: Values
 
 
-class PaperRoute:
-    """Picks with a `Detr`; the micrograph's rows are turned as the network has seen them, and the picks turned back.
+class CryoTransformerPicker:
+    """Picks as CryoTransformer does; see `CryoTransformerSettings`.
 
-    Parameters
-    ----------
-    network : in evaluation mode, on `device`.
-    threshold : smallest score of a box; None keeps all above `settings.quantile` of the picture's scores.
-    denoised : micrographs have been through the denoising chain already.
+    Rows are turned as the network was trained to see them, and picks turned back. A `network` (a `Detr` in evaluation mode on the
+    settings' device) and its input `size` may be given in place of weights. Raises `SettingError` when weights are missing, and
+    `FileError` when they cannot be used.
     """
 
+    Settings: ClassVar[type[CryoTransformerSettings]] = CryoTransformerSettings
+    SUMMARY: ClassVar[str] = "CryoTransformer as published: denoising, ResNet, DETR (needs weights)"
+    STAGES: ClassVar[StageFunctions] = {"prepare": (chain_picture,), "network": (nn.Module.__call__,)}
+
     def __init__(
-        self,
-        network: nn.Module,
-        settings: PaperSettings,
-        *,
-        size: InputSize | None = None,
-        threshold: float | None = None,
-        denoised: bool = False,
-        device: str = "cpu",
+        self, settings: CryoTransformerSettings, /, *, network: nn.Module | None = None, size: InputSize | None = None
     ) -> None:
-        self.network, self.settings, self.device = network, settings, device
-        self.size = size or InputSize()
-        self.threshold, self.denoised = threshold, denoised
+        self.settings = settings
+        if network is None:
+            path = _weights(settings)
+            size = size or _read_size(path)
+            network = load(path, architecture=ARCHITECTURE, device=settings.device)
+        self.network, self.size = network, size or InputSize()
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """See `Picker.pick`. Without a diameter it is the median side of the boxes that are kept."""
-        return pick_in_parts(self, micrograph, diameter=diameter)
+        """See `Picker.pick`. Without a diameter, it is the median side of the boxes that are kept."""
+        return pick_in_steps(self, micrograph, diameter=diameter)
 
-    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Ready:
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> CryoTransformerInput:
         """See `BatchPicker`."""
         diameter_px = None if diameter is None else micrograph.to_px(diameter)
-        shown = chain_picture(micrograph, self.settings.chain, denoised=self.denoised, diameter_px=diameter_px)
-        return Ready(micrograph, shown, diameter)
+        shown = chain_picture(micrograph, self.settings.chain, denoised=self.settings.denoised, diameter_px=diameter_px)
+        return CryoTransformerInput(micrograph, shown, diameter)
 
     @torch.inference_mode()
-    def look(self, ready: Sequence[Ready], /) -> list[Said]:
+    def predict(self, prepared: Sequence[CryoTransformerInput], /) -> list[QueryOutput]:
         """See `BatchPicker`."""
-        pictures = [self._fitted(one.shown) for one in ready]
-        said: dict[int, Said] = {}
-        for places, batch in batches(pictures, AT_ONCE[self.device]):
+        images = [self._fitted(one.shown) for one in prepared]
+        outputs: dict[int, QueryOutput] = {}
+        for places, batch in batches(images, AT_ONCE[self.settings.device]):
             answer = self.network(*as_batch(batch))
             for place, logits, boxes in zip(places, answer.logits, answer.boxes, strict=True):
-                said[place] = Said(logits.double().cpu().numpy(), boxes.double().cpu().numpy())
-        return [said[place] for place in range(len(ready))]
+                outputs[place] = QueryOutput(logits.double().cpu().numpy(), boxes.double().cpu().numpy())
+        return [outputs[place] for place in range(len(prepared))]
 
-    def finish(self, ready: Ready, said: Said, /) -> Picks:
+    def finish(self, given: CryoTransformerInput, output: QueryOutput, /) -> Picks:
         """See `BatchPicker`."""
-        micrograph, grey, diameter = ready.micrograph, ready.shown.grey, ready.diameter
+        settings, micrograph, grey, diameter = self.settings, given.micrograph, given.shown.grey, given.diameter
+        if grey.min() == grey.max():  # the quantile would keep boxes of an image without contrast too
+            return to_picks(NOTHING, PixelMap(), micrograph, diameter=diameter)
         boxes = select_boxes(
-            said.logits,
-            said.boxes,
+            output.logits,
+            output.boxes,
             (grey.shape[0], grey.shape[1]),
-            scoring=self.settings.scoring,
-            quantile=self.settings.quantile,
-            threshold=self.threshold,
-            max_overlap=self.settings.max_overlap,
+            scoring=settings.scoring,
+            quantile=settings.quantile,
+            threshold=settings.threshold,
+            max_overlap=settings.max_overlap,
         )
-        to_home = ready.shown.answer_to_home.then(PixelMap.from_edges())
+        to_home = given.shown.answer_to_home.then(PixelMap.from_edges())
         if diameter is None and boxes.diameter_px is not None:
             diameter = micrograph.from_px(boxes.diameter_px * to_home.length)
         detections = Detections(boxes.centres, boxes.scores.astype(np.float32))
         return to_picks(detections, to_home, micrograph, diameter=diameter)
 
+    def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+        """See `EstimatesDiameter`; the published method needs no diameter."""
+        return None
+
     def _fitted(self, shown: ChainPicture) -> Tensor:
-        """The picture at the network's size, on its device. Processors resize it: GPUs cannot smooth whole grey values."""
+        """The image at the network's size, on its device. It is resized on the CPU: GPUs cannot smooth whole grey values."""
         height, width = shown.grey.shape
         fitted = fitted_hw((height, width), short_side=self.size.short_side, long_side=self.size.long_side)
-        return resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted).to(self.device)
+        return resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted).to(self.settings.device)
+
+
+def _weights(settings: CryoTransformerSettings) -> Path:
+    if settings.weights is None:
+        published = ARCHITECTURES.get(ARCHITECTURE).published
+        raise SettingError(f"the picker cryotransformer needs the network's weights. {published}. Name the file: --weights FILE")
+    return find(settings.weights, architecture=ARCHITECTURE)
+
+
+def _read_size(path: Path) -> InputSize:
+    card = read_card(path) or Card(ARCHITECTURE)
+    if card.architecture != ARCHITECTURE:
+        remedy = "Weights of the compact transformer go with --picker detr"
+        raise FileError(path, f"holds weights of {card.architecture}, not of {ARCHITECTURE}", remedy)
+    return resolve(InputSize, {name: card.input[name] for name in ("short_side", "long_side") if name in card.input})

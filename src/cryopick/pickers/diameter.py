@@ -1,7 +1,8 @@
-"""How large particles are where nobody says: a network that was taught them at one size is surest of them at that size."""
+"""Estimates of the particle diameter: a network trained at one particle size is most confident when particles have that size."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,45 +14,45 @@ from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph
 
 Map = NDArray[np.float32]
-Look = Callable[[Map, float], Map]
+Centres = Callable[[Map, float], Map]
 Limits = tuple[float, float]
 
 COARSE, FINE = 0.5, 0.25
-"""Steps of the ladder of diameters in octaves, and those around its best rung."""
+"""Steps of the ladder of diameters, in octaves, and steps around the best one."""
 
 SMALLEST_PX = 16.0
 SMALLEST_SHARE, LARGEST_SHARE = 1 / 100, 1 / 4
-"""Diameters tried, over the shorter side of the picture."""
+"""Diameters tried, over the shorter side of the image."""
 
 REGION = 24
-"""Particles that fit side by side into the part of the picture that is looked at; some hundreds of them tell enough."""
+"""Particles that fit side by side into the region that is searched; some hundreds of them are enough."""
 
-FAINTEST = 0.05
+MIN_PEAK = 0.05
 SPACING = 0.5
-LEAST_SURENESS = 0.6
-"""What clutter and noise do not reach on simulated micrographs without particles."""
+MIN_CONFIDENCE = 0.6
+"""Noise and contamination do not reach this on simulated micrographs without particles."""
 
-ROUNDED_TO = 3
-"""Significant digits of an estimate: it is not better, and so the last bit of a computation decides no pick."""
+DIGITS = 3
+"""Significant digits of an estimate: it is no better, and so the last bit of a computation decides no pick."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """What one micrograph tells: the diameter in Å, or in pixels without a pixel size, and how sure it is, from 0 to 1."""
+class MicrographEstimate:
+    """The diameter estimated from one micrograph, in Å (pixels without a pixel size), and its confidence from 0 to 1."""
 
     diameter: float
-    sureness: float
+    confidence: float
 
 
 @dataclass(frozen=True)
 class DiameterEstimate:
-    """The diameter of the particles of several micrographs.
+    """The particle diameter estimated from several micrographs.
 
     Attributes
     ----------
     diameter : Å, or pixels where the pixel size is unknown, see `unit`.
-    low, high : the tenth and ninetieth percentile of what single micrographs say.
-    micrographs : how many of them had a say; those without particles that the network is sure of have none.
+    low, high : tenth and ninetieth percentile of the estimates of single micrographs.
+    micrographs : number of micrographs that gave an estimate.
     """
 
     diameter: float
@@ -61,9 +62,9 @@ class DiameterEstimate:
     unit: Literal["Å", "pixels"]
 
     def __str__(self) -> str:
-        said = "1 micrograph" if self.micrographs == 1 else f"{self.micrographs} micrographs"
-        spread = "" if self.micrographs == 1 else f", 10-90 %: {self.low:g}-{self.high:g}"
-        return f"about {self.diameter:g} {self.unit} across (from {said}{spread})"
+        source = "1 micrograph" if self.micrographs == 1 else f"{self.micrographs} micrographs"
+        spread = "" if self.micrographs == 1 else f"; 10th to 90th percentile {self.low:g}-{self.high:g}"
+        return f"{self.diameter:g} {self.unit} (estimated from {source}{spread})"
 
 
 @runtime_checkable
@@ -71,59 +72,80 @@ class EstimatesDiameter(Protocol):
     """A picker that estimates the diameter for a whole run in its own way."""
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-        """The diameter with which all micrographs like these are to be picked.
+        """Estimate the diameter with which all micrographs like these are to be picked.
 
-        None when the picker needs none, or when there are no micrographs. Raises `CryopickError` when none of them tells.
+        None when the picker needs none, or when there are no micrographs. Raises `CryopickError` when none of them shows
+        particles.
         """
         ...
 
 
-class Sizer(Protocol):
-    """Tells the diameter of the particles of one micrograph."""
+class DiameterEstimator(Protocol):
+    """Estimates the particle diameter from one micrograph."""
 
-    def size(self, micrograph: Micrograph, *, limits: Limits | None = None) -> Size | None:
+    def measure_diameter(self, micrograph: Micrograph, *, limits: Limits | None = None) -> MicrographEstimate | None:
         """None where no particles are seen. `limits` and the result in Å, or in pixels without a pixel size."""
         ...
 
 
-def combine(micrographs: Iterable[Micrograph], size: Callable[[Micrograph], Size | None]) -> DiameterEstimate | None:
-    """The median of what the micrographs tell, each weighted by the square of its sureness; None without micrographs.
+@lru_cache(maxsize=2)
+def default_estimator(particles: Literal["dark", "light"] = "dark") -> DiameterEstimator:
+    """The default picker's network, for pickers that have no estimator of their own."""
+    from cryopick.pickers.unet import UNetPicker, UNetSettings  # a heavy import, needed only where the diameter is unknown
 
-    Raises `CryopickError` when none of them tells anything, or when only some have a pixel size.
+    return UNetPicker(UNetSettings(particles=particles))
+
+
+def estimate_diameter(picker: object, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+    """Estimate the diameter for a run of a picker: by its own method, or by the default picker's network.
+
+    See `EstimatesDiameter.estimate_diameter`.
     """
-    sizes: list[Size] = []
+    if isinstance(picker, EstimatesDiameter):
+        return picker.estimate_diameter(micrographs)
+    return combine(micrographs, default_estimator().measure_diameter)
+
+
+def combine(
+    micrographs: Iterable[Micrograph], measure: Callable[[Micrograph], MicrographEstimate | None]
+) -> DiameterEstimate | None:
+    """The median of the micrographs' estimates, each weighted by the square of its confidence; None without micrographs.
+
+    Raises `CryopickError` when none of them gives an estimate, or when only some have a pixel size.
+    """
+    estimates: list[MicrographEstimate] = []
     units: set[Literal["Å", "pixels"]] = set()
-    seen = 0
+    count = 0
     for micrograph in micrographs:
-        seen += 1
+        count += 1
         units.add("pixels" if micrograph.pixel_size is None else "Å")
-        found = size(micrograph)
+        found = measure(micrograph)
         if found is not None:
-            sizes.append(found)
-    if seen == 0:
+            estimates.append(found)
+    if count == 0:
         return None
     if len(units) > 1:
-        raise CryopickError("some micrographs tell their pixel size and others do not; give it (--pixel-size)")
-    if not sizes:
-        looked = "the micrograph" if seen == 1 else f"the {seen} micrographs that were tried"
-        raise CryopickError(f"no particles of any size stand out on {looked}; give their diameter (--diameter)")
-    diameters = np.array([found.diameter for found in sizes])
-    weights = np.array([found.sureness**2 for found in sizes])
-    middle, low, high = (_rounded(_quantile(diameters, weights, share)) for share in (0.5, 0.1, 0.9))
-    return DiameterEstimate(middle, low, high, len(sizes), units.pop())
+        raise CryopickError("only some of the micrographs have a pixel size; give it: --pixel-size")
+    if not estimates:
+        tried = "the micrograph" if count == 1 else f"any of the {count} micrographs tried"
+        raise CryopickError(f"the particle diameter cannot be estimated: no particles stand out on {tried}; give --diameter")
+    diameters = np.array([found.diameter for found in estimates])
+    weights = np.array([found.confidence**2 for found in estimates])
+    median, low, high = (_rounded(_quantile(diameters, weights, share)) for share in (0.5, 0.1, 0.9))
+    return DiameterEstimate(median, low, high, len(estimates), units.pop())
 
 
-def surest_diameter(pixels: Map, look: Look, *, particle_px: float, limits: Limits | None = None) -> Size | None:
-    """The diameter in pixels at which a network is surest of what it sees in a picture of dark particles; None for no particles.
+def match_scale(pixels: Map, centres: Centres, *, particle_px: float, limits: Limits | None = None) -> MicrographEstimate | None:
+    """The diameter in pixels at which a network is most confident about dark particles in an image; None for no particles.
 
-    The network was taught particles of `particle_px` pixels. The picture is shown to it as if particles had each diameter on a
-    ladder between two limits, then finer around the best one; a parabola through the sureness there gives the diameter. By
+    The network was trained on particles of `particle_px` pixels. It sees the image scaled as if particles had each diameter on a
+    ladder between two limits, then finer around the best one; a parabola through the confidence there gives the diameter. By
     default the limits are 1/100 (but 16 pixels at least) and 1/4 of the shorter side.
 
     Parameters
     ----------
-    look : given a scaled picture and the pixels that a particle spans in it, the probability that a particle's centre is at each
-        pixel of the `middle` of it.
+    centres : given a scaled image and the pixels that a particle spans in it, returns the probability that a particle's centre is
+        at each pixel of its `middle`.
     """
     smallest, largest = limits or (max(SMALLEST_PX, min(pixels.shape) * SMALLEST_SHARE), min(pixels.shape) * LARGEST_SHARE)
     largest = min(largest, min(pixels.shape))
@@ -131,56 +153,58 @@ def surest_diameter(pixels: Map, look: Look, *, particle_px: float, limits: Limi
         return None
     base, to_home = crop_to_scale(pixels, max(1.0, smallest / particle_px))
 
-    def sureness_at(octave: float) -> float:
+    def confidence_at(octave: float) -> float:
         diameter = smallest * 2**octave / to_home.length
         small, shrink = crop_to_scale(base, diameter / particle_px)
-        return _sureness(look(small, diameter / shrink.length), spacing=SPACING * diameter / shrink.length)
+        return _confidence(centres(small, diameter / shrink.length), spacing=SPACING * diameter / shrink.length)
 
     octaves = np.log2(largest / smallest)
-    rungs = {float(octave): sureness_at(octave) for octave in np.arange(0, octaves + 1e-9, COARSE)}
-    best = max(rungs, key=rungs.__getitem__)
+    steps = {float(octave): confidence_at(octave) for octave in np.arange(0, octaves + 1e-9, COARSE)}
+    best = max(steps, key=steps.__getitem__)
     for octave in (best - FINE, best + FINE):
         if 0 <= octave <= octaves:
-            rungs[octave] = sureness_at(octave)
-    octave, sureness = _summit(rungs, best)
-    return Size(float(smallest * 2 ** np.clip(octave, 0, octaves)), sureness) if sureness >= LEAST_SURENESS else None
+            steps[octave] = confidence_at(octave)
+    octave, confidence = _maximum(steps, best)
+    if confidence < MIN_CONFIDENCE:
+        return None
+    return MicrographEstimate(float(smallest * 2 ** np.clip(octave, 0, octaves)), confidence)
 
 
 def middle(pixels: Map, *, particle_px: float) -> Map:
-    """The part in the middle of a picture where `REGION` particles fit side by side."""
+    """The middle of an image, where `REGION` particles fit side by side."""
     side = round(REGION * particle_px)
     top, left = (max(0, length - side) // 2 for length in pixels.shape)
     return np.ascontiguousarray(pixels[top : top + side, left : left + side])
 
 
-def _sureness(centres: Map, *, spacing: float) -> float:
-    """How sure a network is of what it sees in a map of centres, from 0 to 1: the mean probability of its peaks.
+def _confidence(centres: Map, *, spacing: float) -> float:
+    """The mean probability of the peaks in a map of centres, from 0 to 1.
 
-    The mean is weighted by the square of the probability, so that it is about the peaks that would be picked, and one peak's
-    weight of zero is added, so that a single one is no proof.
+    The mean is weighted by the square of the probability, so that the peaks that would be picked count, and one peak of
+    probability zero is added, so that a single one is no proof.
     """
-    scores = find_peaks(centres, spacing=spacing, threshold=FAINTEST).scores.astype(np.float64)
+    scores = find_peaks(centres, spacing=spacing, threshold=MIN_PEAK).scores.astype(np.float64)
     return float((scores**3).sum() / ((scores**2).sum() + 1))
 
 
-def _summit(rungs: dict[float, float], best: float) -> tuple[float, float]:
-    """Where the parabola through the rungs around the best one has its summit, and the sureness of the highest rung."""
-    near = sorted(octave for octave in rungs if abs(octave - best) <= COARSE)
-    heights = [rungs[octave] for octave in near]
+def _maximum(steps: dict[float, float], best: float) -> tuple[float, float]:
+    """Where the parabola through the steps around the best one is highest, and the confidence of the highest step."""
+    near = sorted(octave for octave in steps if abs(octave - best) <= COARSE)
+    heights = [steps[octave] for octave in near]
     highest = near[int(np.argmax(heights))]
     if len(near) < 3:
-        return highest, rungs[highest]
+        return highest, steps[highest]
     bend, slope, _ = np.polyfit(np.array(near) - best, heights, 2)
     summit = best - slope / (2 * bend) if bend < 0 else highest
-    return float(np.clip(summit, near[0], near[-1])), rungs[highest]
+    return float(np.clip(summit, near[0], near[-1])), steps[highest]
 
 
 def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """Weighted quantile, between the values where the share falls between them; the median of two equal weights is their mean."""
+    """Weighted quantile, interpolated between the values; the median of two equal weights is their mean."""
     order = np.argsort(values, kind="stable")
     middles = np.cumsum(weights[order]) - weights[order] / 2
     return float(np.interp(share * weights.sum(), middles, values[order]))
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.{ROUNDED_TO}g}")
+    return float(f"{value:.{DIGITS}g}")

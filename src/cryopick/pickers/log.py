@@ -1,4 +1,4 @@
-"""The Laplacian-of-Gaussian picker: blobs of about the particle's size, then what they look like on average."""
+"""The Laplacian-of-Gaussian picker: blobs of the particle's size, then correlation with their rotational average."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from cryopick.detection.correlation import usual_surroundings
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.peaks import NOTHING
 from cryopick.errors import SettingError
-from cryopick.pickers.diameter import DiameterEstimate, Size, combine
-from cryopick.pickers.unet import default_sizer
+from cryopick.pickers.base import StageFunctions
+from cryopick.pickers.diameter import DiameterEstimate, MicrographEstimate, combine, default_estimator
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import checked_size, crop_to_scale
 from cryopick.types import Micrograph, Picks
@@ -22,24 +22,23 @@ from cryopick.types import Micrograph, Picks
 Map = NDArray[np.float32]
 
 SPAN = 20
-"""Pixels across a particle in the picture that is searched: enough to tell its shape, few enough to be quick."""
+"""Pixels across a particle in the image that is searched: enough to show its shape, few enough to be fast."""
 
 
 @dataclass(frozen=True)
 class LogSettings:
-    """Settings of the `log` picker. Lengths are shares of the particle's diameter.
+    """Settings of the picker `log`. Lengths are in particle diameters.
 
     Attributes
     ----------
     particles : whether protein is darker or lighter than ice.
-    threshold : lowest score of a pick; 0.5 is where each micrograph's peaks part into particles and chance.
-    spacing : closest that two picks may be.
-    border : closest that a pick may be to the edge of what was imaged; half a diameter leaves out particles that are cut.
-    slenderness : smallest width of a particle over its diameter, which is its largest.
-    contamination : picks are dropped whose surroundings are darker, lighter or rougher than those of the usual pick by more
-        than this many times its contrast.
-    diameter_range : limits of the diameter when it is estimated, in Å, or in pixels when the pixel size is unknown; None
-        for those of `surest_diameter`.
+    threshold : lowest score of a pick; at 0.5 each micrograph's peaks separate into particles and chance.
+    spacing : smallest distance of two picks.
+    border : smallest distance of a pick from the edge of the exposed area; half a diameter excludes particles that are cut.
+    slenderness : smallest width of a particle over its largest.
+    contamination : picks are dropped whose surroundings are darker, lighter or rougher than the median pick's by more than this
+        many times its contrast.
+    diameter_range : limits of the estimated diameter in Å (pixels without a pixel size); None for those of `match_scale`.
     """
 
     particles: Literal["dark", "light"] = "dark"
@@ -52,24 +51,26 @@ class LogSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.slenderness <= 1:
-            raise SettingError(f"slenderness is a width over a diameter, between 0 and 1, not {self.slenderness}")
+            raise SettingError(f"slenderness must be in (0, 1], got {self.slenderness:g}")
         if not 0 <= self.threshold <= 1:
-            raise SettingError(f"the threshold is a score, between 0 and 1, not {self.threshold}")
+            raise SettingError(f"threshold must be in [0, 1], got {self.threshold:g}")
         if not (self.spacing > 0 and self.border >= 0 and self.contamination > 0):
-            raise SettingError("spacing and contamination must be positive and border must not be negative")
+            raise SettingError("spacing and contamination must be positive, and border must not be negative")
         if self.diameter_range and not 0 < self.diameter_range[0] < self.diameter_range[1]:
-            raise SettingError(f"diameter_range is the smallest and the largest diameter, not {self.diameter_range}")
+            raise SettingError(f"diameter_range must be the smallest and the largest diameter, got {self.diameter_range}")
 
 
 class LogPicker:
-    """Picks round and longish particles without any training.
+    """Picks round and elongated particles without any training.
 
-    The part of the micrograph that was imaged is Fourier-cropped until a particle spans `SPAN` pixels. Laplacian-of-Gaussian
-    filters (Voss et al. 2009) give the first blobs, and their rotational average the template for a normalised correlation:
-    so the picker learns from the micrograph itself whether particles are balls or rings, or have a bright fringe.
+    The exposed area of the micrograph is Fourier-cropped until a particle spans `SPAN` pixels. Laplacian-of-Gaussian filters
+    (Voss et al. 2009) find blobs, whose rotational average is the template of a normalised correlation: so the micrograph
+    itself shows whether particles are balls or rings, or have a bright fringe.
     """
 
     Settings: ClassVar[type[LogSettings]] = LogSettings
+    SUMMARY: ClassVar[str] = "blobs (Laplacian of Gaussian), then correlation with their own average; no training"
+    STAGES: ClassVar[StageFunctions] = {"prepare": (crop_to_scale,)}
 
     def __init__(self, settings: LogSettings) -> None:
         self.settings = settings
@@ -77,8 +78,8 @@ class LogPicker:
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """Picks of one micrograph; see `cryopick.pickers.base.Picker`."""
         if diameter is None:
-            size = self.size(micrograph)
-            diameter = None if size is None else size.diameter
+            estimate = self.measure_diameter(micrograph)
+            diameter = None if estimate is None else estimate.diameter
         imaged, crop = strip_padding(micrograph.pixels)
         diameter_px = None if diameter is None else micrograph.to_px(diameter)
         if diameter_px is None or diameter_px > min(imaged.shape):
@@ -87,13 +88,13 @@ class LogPicker:
         found = self._search(self._dark(small), diameter_px / shrink.length)
         return to_picks(found, crop.then(shrink), micrograph, diameter=diameter)
 
-    def size(self, micrograph: Micrograph) -> Size | None:
-        """The diameter as the network in the package sees it; None where it sees no particles."""
-        return default_sizer(self.settings.particles).size(micrograph, limits=self.settings.diameter_range)
+    def measure_diameter(self, micrograph: Micrograph) -> MicrographEstimate | None:
+        """The diameter as the default picker's network estimates it; None where it sees no particles."""
+        return default_estimator(self.settings.particles).measure_diameter(micrograph, limits=self.settings.diameter_range)
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
         """See `EstimatesDiameter`."""
-        return combine(micrographs, self.size)
+        return combine(micrographs, self.measure_diameter)
 
     def _dark(self, pixels: Map) -> Map:
         return pixels if self.settings.particles == "dark" else -pixels

@@ -1,4 +1,4 @@
-"""The template picker: normalised correlation with references, turned in the plane (Roseman 2003)."""
+"""The template picker: normalised correlation with references at all in-plane angles (Roseman 2003)."""
 
 import logging
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from cryopick.detection.peaks import NOTHING, find_peaks
 from cryopick.detection.references import References, load_references, make_templates
 from cryopick.detection.thresholds import find_cut
 from cryopick.errors import SettingError
+from cryopick.pickers.base import StageFunctions
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import checked_size, crop_to_scale
@@ -26,30 +27,30 @@ Map = NDArray[np.float32]
 Contrast = Literal["dark", "light"]
 
 SPAN = 24
-"""Pixels across a particle in the picture that is searched."""
+"""Pixels across a particle in the image that is searched."""
 
 MASK = 1.3
-"""Diameter of the mask over that of the particle: some ice around it shows where it ends."""
+"""Diameter of the mask over that of the particle: some ice around it shows where the particle ends."""
 
 
 @dataclass(frozen=True)
 class TemplateSettings:
-    """Settings of the `template` picker. Lengths are shares of the particle's diameter, angles in degrees.
+    """Settings of the picker `template`. Lengths are in particle diameters, angles in degrees.
 
     Attributes
     ----------
-    references : an MRC stack of class averages, or a map, which is projected.
-    reference_pixel_size : Å per pixel of the references; None for what their file says.
+    references : file of the references: an MRC stack of class averages, or a map, which is projected.
+    reference_pixel_size : pixel size of the references in Å; None to read it from their file.
     references_are : whether particles are lighter or darker than their surroundings in the references; class averages and maps
         are light.
-    particles : the same of the micrographs.
-    angular_step : between the turns of one reference.
-    view_step : between the directions that a map is projected along.
-    threshold : lowest score of a pick; 0.5 is where each micrograph's peaks part into particles and chance.
-    spacing : closest that two picks may be.
-    border : closest that a pick may be to the edge of what was imaged.
-    contamination : picks are dropped whose surroundings are darker, lighter or rougher than those of the usual pick by more
-        than this many times its contrast.
+    particles : the same for the micrographs.
+    angular_step : between the in-plane rotations of a reference.
+    view_step : between the directions along which a map is projected.
+    threshold : lowest score of a pick; at 0.5 each micrograph's peaks separate into particles and chance.
+    spacing : smallest distance of two picks.
+    border : smallest distance of a pick from the edge of the exposed area.
+    contamination : picks are dropped whose surroundings are darker, lighter or rougher than the median pick's by more than this
+        many times its contrast.
     """
 
     references: str | None = None
@@ -65,23 +66,25 @@ class TemplateSettings:
 
     def __post_init__(self) -> None:
         if not self.references:
-            raise SettingError("the template picker needs references: a stack of class averages or a map, references=FILE")
+            raise SettingError("the picker template needs references, a stack of class averages or a map: --set references=FILE")
         if not (0 < self.angular_step <= 360 and 0 < self.view_step <= 180):
-            raise SettingError("angular_step must be between 0 and 360 degrees, view_step between 0 and 180")
+            raise SettingError("angular_step must be in (0, 360] degrees and view_step in (0, 180]")
         if not 0 <= self.threshold <= 1:
-            raise SettingError(f"the threshold is a score, between 0 and 1, not {self.threshold}")
+            raise SettingError(f"threshold must be in [0, 1], got {self.threshold:g}")
         if not (self.spacing > 0 and self.border >= 0 and self.contamination > 0):
-            raise SettingError("spacing and contamination must be positive and border must not be negative")
+            raise SettingError("spacing and contamination must be positive, and border must not be negative")
 
 
 class TemplatePicker:
-    """Picks what looks like one of the references, from any side in the plane.
+    """Picks what correlates with one of the references, at any in-plane angle.
 
-    The imaged part of the micrograph is Fourier-cropped until a particle spans `SPAN` pixels, the references with it. Each
-    pixel's score is its best correlation coefficient under a round mask, by any template.
+    The exposed area of the micrograph is Fourier-cropped until a particle spans `SPAN` pixels, and the references with it. Each
+    pixel's score is its best correlation coefficient with any template under a round mask.
     """
 
     Settings: ClassVar[type[TemplateSettings]] = TemplateSettings
+    SUMMARY: ClassVar[str] = "correlation with class averages or projections of a map (needs references)"
+    STAGES: ClassVar[StageFunctions] = {"prepare": (crop_to_scale,)}
 
     def __init__(self, settings: TemplateSettings) -> None:
         self.settings = settings
@@ -90,7 +93,7 @@ class TemplatePicker:
         self.references = References(references.pictures, settings.reference_pixel_size or references.pixel_size)
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """Picks of one micrograph; see `cryopick.pickers.base.Picker`. Without a diameter, that of the references counts."""
+        """See `Picker.pick`. Without a diameter, that of the references is used."""
         scale = self._scale(micrograph)
         diameter_px = self.references.diameter_px * scale if diameter is None else micrograph.to_px(diameter)
         imaged, crop = strip_padding(micrograph.pixels)
@@ -102,21 +105,19 @@ class TemplatePicker:
         return to_picks(found, crop.then(shrink), micrograph, diameter=micrograph.from_px(diameter_px))
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-        """None, see `EstimatesDiameter`: that of the references counts."""
+        """See `EstimatesDiameter`; none is needed, the references have one."""
         return None
 
     def _scale(self, micrograph: Micrograph) -> float:
         """Micrograph pixels per reference pixel."""
         theirs, ours = self.references.pixel_size, micrograph.pixel_size
         if theirs is None and ours is None:
-            log.warning("%s: no pixel size is known; the references are taken to have the micrograph's", micrograph.name)
+            log.warning("%s: no pixel size is known; the references are assumed to have the micrograph's", micrograph.name)
             return 1.0
         if theirs is None:
-            raise SettingError(f"{self.settings.references}: says no pixel size; give reference_pixel_size in Å")
+            raise SettingError(f"{self.settings.references} has no pixel size; give it in Å: --set reference_pixel_size=A")
         if ours is None:
-            raise SettingError(
-                f"{micrograph.name}: the references have {theirs:g} Å pixels; give the micrograph's pixel size too"
-            )
+            raise SettingError(f"{micrograph.name} has no pixel size and the references have {theirs:g} Å: give --pixel-size")
         return theirs / ours
 
     def _search(self, pixels: Map, diameter: float, factor: float) -> Detections:

@@ -1,296 +1,216 @@
-"""CryoSegNet's picker (Gyawali et al. 2024): a U-Net's map of particles, instances in it, rules for their boxes.
+"""The default picker: a compact attention U-Net that sees every particle at one size.
 
-On the paper route (preset ``paper``, the authors' weights or one's own) with the published stages, sizes and constants; on the
-fast route (weights that `cryopick train` made) at a fixed particle size, with the peaks of a map of centres.
+The network is CryoSegNet's attention-gated U-Net (Gyawali et al. 2024), made narrow and trained on simulated micrographs to mark
+the centres of particles. Each candidate is then compared with the average of the most confident ones of its micrograph.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 from torch import nn
 
 from cryopick.config import resolve
-from cryopick.coordinates import PixelMap
-from cryopick.detection.box_rules import Particles, published_rules, robust_rules
-from cryopick.detection.components import Instances, prompts, watershed
 from cryopick.detection.detections import Detections, to_picks
+from cryopick.detection.maps import probability_maps
 from cryopick.detection.peaks import find_peaks, suppress
-from cryopick.detection.refinement import likeness
-from cryopick.detection.sam_masks import Segmenter, generate_masks
-from cryopick.errors import SettingError
-from cryopick.models.architectures import ARCHITECTURES
-from cryopick.models.inference import FastNetwork, batches
-from cryopick.models.sam import REMEDY, load_sam
-from cryopick.models.weights import find, load, read_card
-from cryopick.pickers.base import pick_in_parts
-from cryopick.pickers.cryosegnet import denoised
-from cryopick.pickers.diagnostics import Stages, nothing_seen, write_stages
-from cryopick.pickers.diameter import DiameterEstimate, EstimatesDiameter, Limits, Size, Sizer, combine, middle, surest_diameter
-from cryopick.pickers.unet_settings import SegnetSettings
-from cryopick.preprocess.denoise import stretch
+from cryopick.detection.refinement import refine
+from cryopick.errors import FileError, SettingError
+from cryopick.models.weights import Card, find, load_fast, read_card
+from cryopick.pickers.base import StageFunctions, pick_in_steps
+from cryopick.pickers.diagnostics import Stages, no_particles, write_stages
+from cryopick.pickers.diameter import DiameterEstimate, Limits, MicrographEstimate, combine, match_scale, middle
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.particle_scaled import Prepared, evened, scaled
-from cryopick.preprocess.tiles import tiles
 from cryopick.types import Micrograph, Picks
 
 Map = NDArray[np.float32]
 
 ARCHITECTURE = "attention-unet"
-TILE, OVERLAP = 1024, 128
-AT_ONCE = {"cpu": 1, "cuda": 8}
-"""Tiles that go through the network together: on a CPU, more are no faster and take more memory."""
-UNKNOWN_SPACING = 10.0
-"""Pixels of the map between peaks, where the diameter is unknown."""
-FAINTEST = 0.05
-"""Height from which peaks are compared with the surest ones."""
-EXAMPLE = 256
-"""Side of the picture on which 16 bits must give what 32 give, or are not used."""
+MIN_COMPARED = 0.05
+"""Score from which candidates are compared with the average of the most confident ones."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a network's weights say about its input and answer, in their card; the published ones say nothing.
+class UNetSettings:
+    """Settings of the picker `unet`.
 
     Attributes
     ----------
-    particle_px : the diameter in pixels that particles must have; None for the published input.
-    learnt_px : range of diameters in pixels that it was taught; None for `particle_px` alone. It is surest in their middle.
+    weights : file or name of the network's weights.
+    threshold : lowest score of a pick, from 0 to 1.
+    spacing : smallest distance of two picks, in diameters.
+    similarity : how much a candidate's logit falls, before calibration, when it shows nothing of the average of the most
+        confident picks of its micrograph; 0 keeps the network's own scores. See `detection.refinement`.
+    particles : whether protein is darker or lighter than ice.
+    maps : folder for the network's input and map of each micrograph; not written if omitted.
+    device : where the network runs.
+    """
+
+    weights: str = "unet"
+    threshold: float = 0.5
+    spacing: float = 0.5
+    similarity: float = 12.0
+    particles: Literal["dark", "light"] = "dark"
+    maps: str | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.spacing <= 0:
+            raise SettingError(f"spacing must be positive, got {self.spacing:g}")
+
+
+@dataclass(frozen=True)
+class UNetScale:
+    """What a network's card says about its input and output.
+
+    Attributes
+    ----------
+    particle_px : diameter that particles must have in the network's input, in pixels.
+    trained_px : range of diameters in pixels that it was trained on; None for `particle_px` alone.
     calibration : slope and offset of the map's logits after which its peaks are probabilities.
     """
 
-    particle_px: float | None = None
-    learnt_px: tuple[float, float] | None = None
+    particle_px: float
+    trained_px: tuple[float, float] | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
 
     @property
-    def surest_px(self) -> float:
-        """The diameter in pixels at which the network is surest of a particle."""
-        low, high = self.learnt_px or (self.particle_px or 1.0,) * 2
+    def most_confident_px(self) -> float:
+        """The diameter in pixels at which the network is most confident."""
+        low, high = self.trained_px or (self.particle_px, self.particle_px)
         return math.sqrt(low * high)
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
-    """A micrograph, what the network is to see of it (None where that is nothing), and its particles' diameter, if known."""
+class UNetInput:
+    """A micrograph, the network's input (None where there is nothing to search), and the particles' diameter."""
 
     micrograph: Micrograph
     prepared: Prepared | None
     diameter: float | None
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """The network's map of a micrograph, and instances in it, or None where its peaks are what counts."""
+class UNetPicker:
+    """Picks with a compact attention U-Net; see `UNetSettings`.
 
-    probability: Map
-    instances: Instances | None
-
-
-class SegnetPicker:
-    """Picks with an attention U-Net; see `SegnetSettings`.
-
-    A `network` (pictures (1, 1, h, w) in [0, 1] to logits of the same size) and a `segmenter` may be given instead of weights.
-    Raises `SettingError` when weights are missing, `FileError` when they cannot be used.
+    A `network` (images (n, 1, h, w) to logits of the same size) and its `scale` may be given in place of weights. Raises
+    `FileError` for weights that cannot be used.
     """
 
-    Settings: ClassVar[type[SegnetSettings]] = SegnetSettings
+    Settings: ClassVar[type[UNetSettings]] = UNetSettings
+    SUMMARY: ClassVar[str] = "compact attention U-Net, trained on simulated micrographs (the default)"
+    STAGES: ClassVar[StageFunctions] = {"prepare": (scaled,), "network": (nn.Module.__call__,)}
 
-    def __init__(
-        self, settings: SegnetSettings, /, *, network: nn.Module | None = None, segmenter: Segmenter | None = None
-    ) -> None:
+    def __init__(self, settings: UNetSettings, /, *, network: nn.Module | None = None, scale: UNetScale | None = None) -> None:
         self.settings = settings
-        self._network, self._trained = (network, Trained()) if network is not None else _load_network(settings)
-        self._segmenter = segmenter or (_load_segmenter(settings) if settings.instances == "sam" else None)
-        by_default = "watershed" if self._trained.particle_px is None else "peaks"
-        self._instances_from = by_default if settings.instances == "auto" else settings.instances
+        if network is not None and scale is not None:
+            self._network, self._scale = network, scale
+        else:
+            path = find(settings.weights)
+            self._scale = _read_scale(path)
+            self._network = load_fast(path, architecture=ARCHITECTURE, device=settings.device)
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """See `Picker.pick`. The published rules estimate the diameter as a box's diagonal, the robust ones as its mean side."""
-        return pick_in_parts(self, micrograph, diameter=diameter)
+        """See `Picker.pick`."""
+        return pick_in_steps(self, micrograph, diameter=diameter)
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
-        """All that was made on the way to the picks."""
-        ready = self.prepare(micrograph, diameter=diameter)
-        (seen,) = self.look([ready])
-        return self._stages(ready, seen)
+        """Pick, and keep everything made on the way."""
+        prepared = self.prepare(micrograph, diameter=diameter)
+        (probability,) = self.predict([prepared])
+        return self._stages(prepared, probability)
 
-    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Ready:
-        """See `BatchPicker`. Without a diameter, one is looked for with the network."""
+    def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> UNetInput:
+        """See `BatchPicker`. Without a diameter, one is estimated by the network."""
         if diameter is None:
-            found = self.size(micrograph)
+            found = self.measure_diameter(micrograph)
             diameter = None if found is None else found.diameter
-        diameter_px = None if diameter is None else micrograph.to_px(diameter)
-        return Ready(micrograph, self._prepare(micrograph, diameter_px), diameter)
+        if diameter is None:
+            return UNetInput(micrograph, None, None)
+        prepared = scaled(
+            micrograph,
+            particle_px=self._scale.particle_px,
+            diameter_px=micrograph.to_px(diameter),
+            particles=self.settings.particles,
+            device=self.settings.device,
+        )
+        return UNetInput(micrograph, prepared, diameter)
 
-    def look(self, ready: Sequence[Ready], /) -> list[Seen | None]:
-        """See `BatchPicker`; None where there is nothing to see."""
-        shown = [one.prepared.values for one in ready if one.prepared is not None]
-        maps = iter(self._probabilities(shown))
-        return [None if one.prepared is None else self._seen(next(maps)) for one in ready]
+    def predict(self, prepared: Sequence[UNetInput], /) -> list[Map | None]:
+        """The probability that a particle's centre is at each pixel; None where there is no input."""
+        maps = iter(self._probabilities([one.prepared.values for one in prepared if one.prepared is not None]))
+        return [None if one.prepared is None else next(maps) for one in prepared]
 
-    def finish(self, ready: Ready, seen: Seen | None, /) -> Picks:
+    def finish(self, prepared: UNetInput, probability: Map | None, /) -> Picks:
         """See `BatchPicker`."""
-        stages = self._stages(ready, seen)
+        stages = self._stages(prepared, probability)
         if self.settings.maps is not None:
-            write_stages(stages, ready.micrograph, Path(self.settings.maps))
+            write_stages(stages, prepared.micrograph, Path(self.settings.maps))
         return stages.picks
 
-    def _seen(self, probability: Map) -> Seen:
-        return Seen(probability, None if self._instances_from == "peaks" else self._instances(probability))
+    def measure_diameter(self, micrograph: Micrograph, *, limits: Limits | None = None) -> MicrographEstimate | None:
+        """See `DiameterEstimator.measure_diameter` and `match_scale`."""
+        particle_px = self._scale.most_confident_px
 
-    def _stages(self, ready: Ready, seen: Seen | None) -> Stages:
-        micrograph, prepared, diameter = ready.micrograph, ready.prepared, ready.diameter
-        if prepared is None or seen is None:
-            return nothing_seen(micrograph, diameter=diameter)
-        probability, instances = seen.probability, seen.instances
-        home, diameter_px = prepared.map_to_home, prepared.diameter_px
-        if instances is None:
-            detections = self._peaks(probability, prepared)
-        else:
-            particles = self._particles(instances, probability.shape, home, diameter_px)
-            detections = Detections(particles.xy, np.clip(instances.scores[particles.kept], 0, 1))
-            diameter_px = diameter_px or particles.diameter_px
-        if diameter is None and diameter_px is not None:
-            diameter = micrograph.from_px(diameter_px)
-        picks = to_picks(detections, home, micrograph, diameter=diameter)
-        return Stages(prepared.picture, prepared.to_home, probability, home, instances, picks)
-
-    def size(self, micrograph: Micrograph, *, limits: Limits | None = None) -> Size | None:
-        """See `Sizer.size` and `surest_diameter`; None on the published route, which has not learnt one size of particles."""
-        if self._trained.particle_px is None:
-            return None
-        particle_px = self._trained.surest_px
-
-        def look(pixels: Map, span: float) -> Map:
+        def centres(pixels: Map, span: float) -> Map:
             values = evened(pixels, diameter_px=span, device=self.settings.device)
-            return self._probability(middle(values, particle_px=particle_px))
+            return self._probabilities([middle(values, particle_px=particle_px)])[0]
 
         imaged, _ = strip_padding(micrograph.pixels)
-        found = surest_diameter(
+        found = match_scale(
             imaged if self.settings.particles == "dark" else -imaged,
-            look,
+            centres,
             particle_px=particle_px,
             limits=None if limits is None else (micrograph.to_px(limits[0]), micrograph.to_px(limits[1])),
         )
         return None if found is None else replace(found, diameter=micrograph.from_px(found.diameter))
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-        """See `EstimatesDiameter`; the published route needs none."""
-        return None if self._trained.particle_px is None else combine(micrographs, self.size)
+        """See `EstimatesDiameter`."""
+        return combine(micrographs, self.measure_diameter)
 
-    def _prepare(self, micrograph: Micrograph, diameter_px: float | None) -> Prepared | None:
-        if self._trained.particle_px is None:
-            return denoised(micrograph, self.settings, diameter_px=diameter_px)
-        if diameter_px is None:
-            return None
-        settings, particle_px = self.settings, self._trained.particle_px
-        return scaled(
-            micrograph,
-            particle_px=particle_px,
-            diameter_px=diameter_px,
-            particles=settings.particles,
-            device=settings.device,
-        )
+    def _probabilities(self, images: Sequence[Map]) -> list[Map]:
+        return probability_maps(self._network, images, calibration=self._scale.calibration, device=self.settings.device)
 
-    def _probability(self, values: Map) -> Map:
-        return self._probabilities([values])[0]
-
-    @torch.inference_mode()
-    def _probabilities(self, pictures: Sequence[Map]) -> list[Map]:
-        """The network's first map of each, looked at in tiles where it is large; the published network has no other map."""
-        device, (slope, offset) = self.settings.device, self._trained.calibration
-        maps = [np.empty(picture.shape, np.float32) for picture in pictures]
-        parts = [
-            (index, tile) for index, picture in enumerate(pictures) for tile in tiles(picture.shape, size=TILE, overlap=OVERLAP)
-        ]
-        views = [pictures[index][tile.rows, tile.columns] for index, tile in parts]
-        for places, batch in batches(views, AT_ONCE[device]):
-            logits = self._network(torch.from_numpy(np.stack(batch)).to(device)[:, None])[:, 0]
-            answers = (slope * logits + offset).sigmoid().cpu().numpy()
-            for (index, tile), answer in zip((parts[place] for place in places), answers, strict=True):
-                maps[index][tile.own_rows, tile.own_columns] = answer[tile.own]
-        return maps
-
-    def _instances(self, probability: Map) -> Instances:
-        settings = self.settings
-        if self._instances_from == "watershed" or self._segmenter is None:
-            return watershed(probability, level=settings.level, neck=settings.neck)
-        points = prompts(probability, level=settings.level, neck=settings.neck) if settings.prompts == "map" else None
-        return generate_masks(stretch(probability), self._segmenter, settings.masks, points=points)
-
-    def _particles(self, instances: Instances, shape_hw: tuple[int, int], home: PixelMap, diameter_px: float | None) -> Particles:
-        scale_xy = (abs(home.scale[0]), abs(home.scale[1]))
-        if self.settings.rules == "published":
-            return published_rules(instances, scale_xy=scale_xy, min_iou=self.settings.threshold)
-        return robust_rules(
-            instances,
-            shape_hw=shape_hw,
-            scale_xy=scale_xy,
-            diameter_px=diameter_px,
-            min_score=self.settings.threshold,
-        )
+    def _stages(self, given: UNetInput, probability: Map | None) -> Stages:
+        micrograph, prepared = given.micrograph, given.prepared
+        if prepared is None or probability is None:
+            return no_particles(micrograph, diameter=given.diameter)
+        home = prepared.map_to_home
+        picks = to_picks(self._peaks(probability, prepared), home, micrograph, diameter=given.diameter)
+        return Stages(prepared.picture, prepared.to_home, probability, home, None, picks)
 
     def _peaks(self, probability: Map, prepared: Prepared) -> Detections:
-        """Peaks of the map; where the network has learnt one size, each is held against the surest ones of the micrograph."""
+        """Peaks of the map, each compared with the most confident ones of the micrograph."""
         settings = self.settings
-        if prepared.diameter_px is None:
-            return find_peaks(probability, spacing=UNKNOWN_SPACING, threshold=settings.threshold)
-        diameter = prepared.diameter_px / prepared.map_to_home.length
-        weight = self._trained.calibration[0] * settings.likeness
-        if self._trained.particle_px is None or weight == 0:
+        diameter = (prepared.diameter_px or self._scale.particle_px) / prepared.map_to_home.length
+        weight = self._scale.calibration[0] * settings.similarity
+        if weight == 0:
             return find_peaks(probability, spacing=settings.spacing * diameter, threshold=settings.threshold)
-        found = find_peaks(probability, spacing=settings.spacing * diameter, threshold=min(FAINTEST, settings.threshold))
-        held = likeness(prepared.values, found, diameter=diameter)
-        change = weight * (held.alike - 1)
+        found = find_peaks(probability, spacing=settings.spacing * diameter, threshold=min(MIN_COMPARED, settings.threshold))
+        refined = refine(prepared.values, found, diameter=diameter)
+        change = weight * (refined.similarity - 1)
         scores = np.asarray(expit(logit(found.scores.clip(max=1 - 1e-6)) + change), np.float32)
-        kept = suppress(held.xy, scores, settings.spacing * diameter)
+        kept = suppress(refined.xy, scores, settings.spacing * diameter)
         kept = kept[scores[kept] >= settings.threshold]
-        return Detections(held.xy[kept], scores[kept])
+        return Detections(refined.xy[kept], scores[kept])
 
 
-def _load_network(settings: SegnetSettings) -> tuple[nn.Module, Trained]:
-    if settings.weights is None:
-        published = ARCHITECTURES.get(ARCHITECTURE).published
-        raise SettingError(f"the picker segnet needs the U-Net's weights. {published}. Name the file: --weights FILE")
-    network = load(settings.weights, architecture=ARCHITECTURE, device=settings.device)
-    card = read_card(find(settings.weights))
-    told: dict[str, Any] = (
-        {} if card is None else {key: card.input[key] for key in ("particle_px", "learnt_px", "calibration") if key in card.input}
-    )
-    example = torch.rand(1, 1, EXAMPLE, EXAMPLE, generator=torch.Generator().manual_seed(0)).to(settings.device)
-    return FastNetwork(network, example), resolve(Trained, told)
-
-
-def _load_segmenter(settings: SegnetSettings) -> Segmenter:
-    if settings.sam is None:
-        raise SettingError(
-            f"instances by Segment Anything need its weights: --sam WHERE. {REMEDY}. "
-            "To do without: --set instances=watershed --set rules=robust --threshold 0.5"
+def _read_scale(path: Path) -> UNetScale:
+    card = read_card(path) or Card(ARCHITECTURE)
+    if card.architecture != ARCHITECTURE or "particle_px" not in card.input:
+        raise FileError(
+            path,
+            "is not of a network that was trained at one particle size",
+            "Weights of the published U-Net go with --picker cryosegnet",
         )
-    return load_sam(settings.sam, device=settings.device)
-
-
-@lru_cache(maxsize=2)
-def default_sizer(particles: Literal["dark", "light"] = "dark") -> Sizer:
-    """The network in the package."""
-    from cryopick.pickers.unet import SegnetPicker  # torch, for whom a diameter is unknown alone
-
-    return SegnetPicker(SegnetPicker.Settings(particles=particles))
-
-
-def estimate_diameter(picker: object, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-    """The diameter for a run of a picker: its own estimate, or that of the network in the package.
-
-    See `EstimatesDiameter.estimate_diameter`.
-    """
-    if isinstance(picker, EstimatesDiameter):
-        return picker.estimate_diameter(micrographs)
-    return combine(micrographs, default_sizer().size)
+    known: dict[str, Any] = {key: card.input[key] for key in ("particle_px", "trained_px", "calibration") if key in card.input}
+    if "learnt_px" in card.input:  # as cards of version 0.1 call it
+        known.setdefault("trained_px", card.input["learnt_px"])
+    return resolve(UNetScale, known)

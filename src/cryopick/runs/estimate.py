@@ -9,8 +9,7 @@ from cryopick.runs.folder import RunFolder
 from cryopick.runs.settings import HEADER, RunSettings, differences
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.pickers.base import Picker
-from cryopick.pickers.diameter import DiameterEstimate
-from cryopick.pickers.unet import estimate_diameter
+from cryopick.pickers.diameter import DiameterEstimate, estimate_diameter
 from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,11 @@ from cryopick import __version__
 from cryopick.config import load_preset, resolve
 from cryopick.errors import SettingError
 from cryopick.io.picks.formats import FORMATS
-from cryopick.pickers import PICKERS, picker
+from cryopick.pickers import DEFAULT, PICKERS, current_name, picker
 from cryopick.pickers.base import Picker
 from cryopick.pickers.diameter import DiameterEstimate
 
 Device = Literal["auto", "cpu", "cuda"]
-DEFAULT_PICKER = "segnet"
 HEADER = "# Made by cryopick pick: the settings that a later run must have to go on with this one.\n"
 WRITTEN_ANYWAY = {"star", "relion"}
 ESTIMATE = "estimate"
@@ -43,7 +42,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     glimpses : whether workers leave behind what a report shows of each micrograph.
     """
 
-    picker: str = DEFAULT_PICKER
+    picker: str = DEFAULT
     preset: str | None = None
     settings: dict[str, Any] = {}
     diameter: float | None = None
@@ -63,7 +62,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_settings(
-    name: str = DEFAULT_PICKER,
+    name: str = DEFAULT,
     *,
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -87,18 +86,20 @@ def run_settings(
     """
     for what, length in (("diameter", diameter), ("pixel size", pixel_size)):
         if length is not None and not 0 < length < float("inf"):
-            raise SettingError(f"a {what} of {length} cannot be; give a positive number")
+            raise SettingError(f"the {what} must be positive, got {length:g}")
     for format_name in formats or []:
         FORMATS.get(format_name)
+    name, preset, given = current_name(name, preset, settings or {})
     kind = PICKERS.get(name).Settings
+    layers = [load_preset(name, preset) if preset else {}, given]
     known = {field.name for field in fields(kind)}
-    layers = [load_preset(name, preset) if preset else {}, settings or {}]
     chosen = _device(_asked(device, *layers), name, able="device" in known, elsewhere=elsewhere)
     of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
-    resolved = resolve(kind, *layers, {key: value for key, value in of_the_run.items() if key in known or key == "threshold"})
+    of_the_run = {key: value for key, value in of_the_run.items() if key in known or key == "threshold"}
+    resolved = resolve(kind, *layers, of_the_run, subject=name)
     least = getattr(resolved, "threshold", None)
     if least is not None and not 0 <= least <= 1:
-        raise SettingError(f"a threshold of {least} cannot be; scores go from 0 to 1")
+        raise SettingError(f"threshold must be in [0, 1], got {least:g}")
     return RunSettings(
         picker=name,
         preset=preset,

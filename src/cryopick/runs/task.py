@@ -150,7 +150,7 @@ class PickTogether(PickOne):
         whole = [case for case in cases if not case.error]
         start = time.perf_counter()
         try:
-            seen = self.parts.look([case.ready for case in whole])
+            seen = self.parts.predict([case.ready for case in whole])
         except Exception:  # memory of the GPU, say: one by one, they fit or are named
             logger.debug("%d micrographs together failed", len(whole), exc_info=True)
             seen = None
@@ -171,7 +171,7 @@ class PickTogether(PickOne):
         case.ready = self.parts.prepare(case.micrograph, diameter=self.settings.picked_diameter)
 
     def _look(self, case: Case) -> None:
-        (case.seen,) = self.parts.look([case.ready])
+        (case.seen,) = self.parts.predict([case.ready])
 
     def _finish(self, case: Case) -> None:
         self._depict(case, self.parts.finish(case.ready, case.seen))

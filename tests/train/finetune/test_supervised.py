@@ -14,8 +14,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, read, read_card, save
-from cryopick.pickers.unet import SegnetPicker
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.unet import UNetPicker, UNetSettings
 from cryopick.train.data.labelled import LabelledSet
 from cryopick.train.data.splits import split
 from cryopick.train.finetune.held_out import calibrated, chances, measure, measure_recall
@@ -80,7 +79,7 @@ def taught(micrographs, untaught, tmp_path_factory):
 
 def found_at(weights: Path, one: LabelledMicrograph, xy) -> np.ndarray:
     """The best score within a radius of each place."""
-    picks = SegnetPicker(SegnetSettings(weights=str(weights), threshold=0.0)).pick(one.source.read(), diameter=DIAMETER)
+    picks = UNetPicker(UNetSettings(weights=str(weights), threshold=0.0)).pick(one.source.read(), diameter=DIAMETER)
     near = np.linalg.norm(picks.xy[:, None] - np.array(xy), axis=-1) < DIAMETER / 2
     return np.max(np.where(near, picks.scores[:, None], 0.0), axis=0)
 

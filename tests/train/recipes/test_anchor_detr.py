@@ -32,7 +32,7 @@ def test_a_short_training_gives_weights_that_the_tiled_route_takes(tmp_path):
     assert len(card.input["calibration"]) == 2
     micrograph = simulate_micrograph(seed=1, size=512, pixel_size=3.0, preset="easy").micrograph
     settings = {"weights": str(tmp_path / "weights.safetensors"), "threshold": 0.0}
-    picks = picker("transformer", settings=settings).pick(micrograph, diameter=150)
+    picks = picker("detr", settings=settings).pick(micrograph, diameter=150)
     assert picks.diameter == 150
     assert ((picks.scores >= 0) & (picks.scores <= 1)).all()
 

@@ -12,7 +12,7 @@ from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 from cryopick.models.weights import load, read_card
 from cryopick.pickers import picker
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.cryosegnet import CryoSegNetSettings
 from cryopick.simulate import simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.data import denoised_pages as denoised
@@ -59,7 +59,7 @@ def test_it_learns_the_particles_of_easy_micrographs_and_its_weights_pick(tmp_pa
     assert (card.settings, len(card.data["seen"]), len(card.data["held_out"])) == ({"width": 4, "levels": 3, "maps": 1}, 6, 2)
 
     unseen = simulate_micrograph(seed=9, size=320, pixel_size=4.0, settings=SimulationSettings(**_ranges(EASY)))
-    shown = SegnetSettings(weights=None, side=128)
+    shown = CryoSegNetSettings(weights=None, side=128)
     (made,) = prepare_pages(
         [Labelled("unseen", 0, lambda: (unseen.micrograph, unseen.truth))], shown, folder=tmp_path, fabric=ALONE
     )
@@ -68,9 +68,9 @@ def test_it_learns_the_particles_of_easy_micrographs_and_its_weights_pick(tmp_pa
         said = load(tmp_path / WEIGHTS)(as_batch([truth])["pictures"].float() / 255)[0, 0].sigmoid().numpy()
     assert np.corrcoef(said.ravel(), truth.mask.ravel())[0, 1] > 0.5
 
-    settings = {**load_preset("segnet", "paper"), "weights": str(tmp_path / WEIGHTS), "side": 128}
+    settings = {"weights": str(tmp_path / WEIGHTS), "side": 128}
     without_sam = {"instances": "watershed", "rules": "robust", "threshold": 0.5}
-    picks = picker("segnet", settings={**settings, **without_sam}).pick(unseen.micrograph, diameter=unseen.truth.diameter)
+    picks = picker("cryosegnet", settings={**settings, **without_sam}).pick(unseen.micrograph, diameter=unseen.truth.diameter)
     near = np.linalg.norm(picks.xy[:, None] - unseen.truth.xy[None], axis=-1).min(axis=1, initial=np.inf)
     radius = unseen.truth.diameter_px / 2
     assert len(picks) >= 3
@@ -88,7 +88,7 @@ def test_a_page_has_the_discs_where_the_published_chain_leaves_the_particles_of_
     truth = Picks("m", [(100.0, 60.0)], None, 40.0, (256, 256))
     (made,) = prepare_pages(
         [Labelled("m", 0, lambda: (Micrograph(pixels, None, "m"), truth))],
-        SegnetSettings(weights=None, side=128),
+        CryoSegNetSettings(weights=None, side=128),
         folder=tmp_path,
         fabric=ALONE,
     )
@@ -113,7 +113,7 @@ def test_pages_are_made_once_and_bad_ones_are_named(tmp_path, caplog):
 
     micrographs = [Labelled(name, 0, lambda name=name: load(name)) for name in ("a.mrc", "bad.mrc", "c.mrc")]
     for _ in range(2):
-        made = prepare_pages(micrographs, SegnetSettings(weights=None, side=64), folder=tmp_path, fabric=ALONE)
+        made = prepare_pages(micrographs, CryoSegNetSettings(weights=None, side=64), folder=tmp_path, fabric=ALONE)
         assert [name for name, _ in made] == ["a.mrc", "c.mrc"]
     assert sorted(loads) == ["a.mrc", "bad.mrc", "bad.mrc", "c.mrc"]
     assert "left out: bad.mrc: is cut" in caplog.text

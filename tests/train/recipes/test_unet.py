@@ -48,7 +48,7 @@ def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
     assert (card.settings, card.input["particle_px"]) == ({"width": 2, "levels": 2, "maps": 3}, 14.0)
     micrograph = simulate_micrograph(seed=1, size=512, pixel_size=3.0, preset="easy").micrograph
     settings = {"weights": str(tmp_path / "weights.safetensors"), "threshold": 0.0}
-    picks = picker("segnet", settings=settings).pick(micrograph, diameter=150)
+    picks = picker("unet", settings=settings).pick(micrograph, diameter=150)
     assert picks.diameter == 150
     assert ((picks.scores >= 0) & (picks.scores <= 1)).all()
 

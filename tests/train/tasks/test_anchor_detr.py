@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cryopick.models.anchor_detr import AnchorDetr
-from cryopick.pickers.detr import Trained
+from cryopick.pickers.detr import DetrScale
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.simulate.settings import SimulationSettings
@@ -137,7 +137,7 @@ def test_four_simulated_pictures_are_learnt_by_heart():
     recipe = replace(RECIPE, augmentation=CLEAR)
     torch.manual_seed(0)
     model = AnchorDetr(width=32, feedforward=64, encoder=1, decoder=2, channels=(8, 16, 32, 32))
-    task = TransformerTask(model, recipe, pictures, Trained(tile=64, margin=8))
+    task = TransformerTask(model, recipe, pictures, DetrScale(tile=64, margin=8))
     batch = lesson(pictures, recipe, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(batch["pictures"], standardised(pictures), atol=1e-4, rtol=0)
     assert torch.equal(batch["maps"], target_maps(pictures, centre=recipe.centre))

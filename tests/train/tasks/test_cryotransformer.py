@@ -92,7 +92,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_its_loss_falls_and_its_weights
     assert card.input == {"short_side": SIDE, "long_side": SIDE}
     assert card.data == {"seen": ["3 micrographs of coco"], "held_out": ["1 micrographs of coco"]}
     settings = {"weights": str(tmp_path / "whole" / WEIGHTS), "denoised": True, "threshold": 0.0}
-    picks = picker("transformer", settings=settings).pick(read_micrograph(tmp_path / "raw" / "m0.png"))
+    picks = picker("cryotransformer", settings=settings).pick(read_micrograph(tmp_path / "raw" / "m0.png"))
     assert 0 < len(picks) <= TINY["queries"]
 
 

@@ -30,6 +30,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.parallel.process import THREAD_VARIABLES, available_cores
 from cryopick.pickers import PICKERS
+from cryopick.pickers.base import Untrained
 from cryopick.runs.settings import run_settings
 from cryopick.train.recipe import RECIPES
 
@@ -37,8 +38,6 @@ logger = logging.getLogger(__name__)
 Kind = Literal["stages", "program", "workers", "training"]
 PROTOCOL = 1
 """Version of the protocol; timings of another version are taken again."""
-PUBLISHED = "published"
-"""Subject of the published route in tables."""
 PRESET, PIXEL_SIZE = "typical", 1.5
 """Preset and pixel size in Å of the simulated micrographs."""
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
@@ -122,7 +121,7 @@ def timing_set(folder: Path, size: int) -> BenchmarkSet:
 
 
 def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *, repeats: int, published: bool) -> list[Case]:
-    """List the timings to take of several methods, and with `published` of the published route.
+    """List the timings to take of several methods, and with `published` of pickers that are timed with random weights.
 
     These are stages and whole programs at every size, throughput by the number of workers at the largest size, and steps of the
     default training recipes, each also on a GPU if possible. Files of picks are not timed. Micrographs are kept in `folder`.
@@ -131,11 +130,17 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
     programs = [entrant for entrant in entrants if not isinstance(entrant, PickFiles)]
     own = [entrant for entrant in programs if isinstance(entrant, OwnPicker)]
     on_devices = [(one, device) for one in own for device in _devices(one)]
-    stages: list[tuple[OwnPicker | None, Device]] = [*on_devices, *((None, device) for device in _cuda_too() if published)]
+    untrained = [OwnPicker(name) for name in PICKERS.own if isinstance(PICKERS.get(name), Untrained)] if published else []
     trained = [name for name in dict.fromkeys(one.picker for one in own) if name in RECIPES]
     last = max(sets)
     return [
-        *(stage_case(one, size, sets[size], device=device, repeats=repeats) for one, device in stages for size in sets),
+        *(stage_case(one, size, sets[size], device=device, repeats=repeats) for one, device in on_devices for size in sets),
+        *(
+            stage_case(one, size, sets[size], device=device, repeats=repeats, random_weights=True)
+            for one in untrained
+            for device in _cuda_too()
+            for size in sets
+        ),
         *(program_case(entrant, size, sets[size], repeats=repeats) for entrant in programs for size in sets),
         *(
             workers_case(one, last, sets[last], device=device, workers=count)
@@ -146,17 +151,25 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
     ]
 
 
-def stage_case(own: OwnPicker | None, size: int, task: BenchmarkSet, *, device: Device, repeats: int) -> Case:
-    """Return the timing of a picker's stages, or with None those of the published route."""
-    settings = None
-    if own is not None:
-        words = [word.replace(SET, task.name) for word in own.words]
-        settings = run_settings(own.picker, preset=own.preset, settings=parse_words(words), device=device)
+def stage_case(
+    own: OwnPicker, size: int, task: BenchmarkSet, *, device: Device, repeats: int, random_weights: bool = False
+) -> Case:
+    """Return the timing of a picker's stages."""
+    words = [word.replace(SET, task.name) for word in own.words]
+    settings = run_settings(own.picker, preset=own.preset, settings=parse_words(words), device=device)
     path = str(task.sources[0].path.absolute())
     pixel_size, diameter = length_from_px(1.0, task.pixel_size), task.diameter
-    job = StageJob(settings=settings, path=path, pixel_size=pixel_size, diameter=diameter, device=device, repeats=repeats)
-    what = What(kind="stages", subject=PUBLISHED if own is None else own.name, device=device, size=size)
-    return Case(what, [repeats, None if own is None else own.identity], lambda folder: _by_stopwatch(job, folder))
+    job = StageJob(
+        settings=settings,
+        path=path,
+        pixel_size=pixel_size,
+        diameter=diameter,
+        device=device,
+        repeats=repeats,
+        random_weights=random_weights,
+    )
+    what = What(kind="stages", subject=own.name, device=device, size=size)
+    return Case(what, [repeats, own.identity], lambda folder: _by_stopwatch(job, folder))
 
 
 def program_case(entrant: Entrant, size: int, task: BenchmarkSet, *, repeats: int) -> Case:

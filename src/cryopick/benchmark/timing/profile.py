@@ -8,7 +8,7 @@ JOB is a `StageJob` or `TrainingJob` as JSON; the samples are written to the fil
 import cProfile
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from cryopick.config import resolve
 from cryopick.files import write_bytes
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.relion import write_coordinates
+from cryopick.pickers import PICKERS
 from cryopick.runs.settings import RunSettings, build_picker
 
 if TYPE_CHECKING:
@@ -48,21 +50,22 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
-    """Pick a micrograph `repeats` times with the picker of `settings`, or with the published route if that is None."""
+    """Pick a micrograph `repeats` times with the picker of `settings`, with `random_weights` if its own are not available."""
 
-    settings: RunSettings | None
+    settings: RunSettings
     path: str
     pixel_size: float
     diameter: float
     device: Device
     repeats: int
+    random_weights: bool = False
 
     def run(self) -> list[Sample]:
         """Return one sample per repeat."""
         source = MicrographSource(Path(self.path), Path(self.path).name, self.pixel_size)
-        picker = published_route(self.device) if self.settings is None else build_picker(self.settings)
+        picker = untrained(self.settings) if self.random_weights else build_picker(self.settings)
         clock = time.perf_counter if self.device == "cuda" else time.process_time
-        functions = stage_functions("segnet" if self.settings is None else self.settings.picker)
+        functions = stage_functions(self.settings.picker)
 
         def once() -> Sample:
             wall, cpu, start = time.perf_counter(), time.process_time(), clock()
@@ -87,7 +90,7 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
 
     def run(self) -> list[Sample]:
         """Return one sample per step, including the simulation of its batch."""
-        from cryopick.config import load_preset, resolve
+        from cryopick.config import load_preset
         from cryopick.train.recipe import RECIPES
 
         recipe, steps = RECIPES.get(self.model), self.repeats + 1
@@ -131,34 +134,17 @@ def repeated(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
     return [first] if first.wall > PATIENCE else [once() for _ in range(repeats)]
 
 
-def published_route(device: Device) -> "Picker":
-    """Return CryoSegNet at the published sizes with random weights, which take as long as trained ones.
-
-    Segment Anything, which takes minutes more, is replaced by the watershed.
-    """
-    from cryopick.config import load_preset, resolve
-    from cryopick.models.attention_unet import AttentionUNet
-    from cryopick.pickers.unet import SegnetPicker
-    from cryopick.pickers.unet_settings import SegnetSettings
-
-    settings = resolve(SegnetSettings, load_preset("segnet", "paper"), {"instances": "watershed", "device": device})
-    return SegnetPicker(settings, network=AttentionUNet().eval().to(device))
-
-
 def stage_functions(picker: str) -> StageFunctions:
-    """Return the functions in which a picker prepares the micrograph, and those in which its network runs."""
-    from torch import nn
+    """Return the functions of a picker's stages, as its class declares them."""
+    declared: Mapping[str, Sequence[Callable[..., Any]]] = getattr(PICKERS.get(picker), "STAGES", {})
+    return StageFunctions(prepare=declared.get("prepare", ()), network=declared.get("network", ()))
 
-    from cryopick.pickers.cryosegnet import denoised
-    from cryopick.preprocess.particle_scaled import scaled
-    from cryopick.preprocess.published import chain_picture
-    from cryopick.preprocess.resample import crop_to_scale
 
-    prepare: dict[str, tuple[Callable[..., Any], ...]] = {
-        "segnet": (scaled, denoised),
-        "transformer": (scaled, chain_picture),
-    }
-    return StageFunctions(prepare=prepare.get(picker, (crop_to_scale,)), network=(nn.Module.__call__,))
+def untrained(settings: RunSettings) -> "Picker":
+    """Return the picker of some settings with random weights, which take as long as trained ones."""
+    picker_class: Any = PICKERS.get(settings.picker)
+    picker: Picker = picker_class.untrained(resolve(picker_class.Settings, settings.settings, subject=settings.picker))
+    return picker
 
 
 def main(job: str, samples: Path) -> None:

@@ -9,7 +9,7 @@ from cryopick.registry import Registry
 from cryopick.types import Picks, checked_pixel_size
 
 FORMATS: Registry[type[PickFormat]] = Registry(
-    "format of picks",
+    "pick format",
     {
         "relion": "cryopick.io.picks.relion:RelionJob",
         "star": "cryopick.io.picks.star:FlatStar",
@@ -24,6 +24,7 @@ FORMATS: Registry[type[PickFormat]] = Registry(
         "csv": "cryopick.io.picks.csv:Csv",
         "coco": "cryopick.io.picks.coco:Coco",
     },
+    group="cryopick.pick_formats",
 )
 
 

@@ -14,9 +14,8 @@ from cryopick.errors import SettingError
 from cryopick.evaluate.metrics import evaluate_picks
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.models.checkpoints import read_state
+from cryopick.pickers.cryosegnet import CryoSegNetPicker, CryoSegNetSettings
 from cryopick.pickers.diagnostics import Stages
-from cryopick.pickers.unet import SegnetPicker
-from cryopick.pickers.unet_settings import SegnetSettings
 from cryopick.train.ablation.table import Layout, Row
 from cryopick.train.ablation.variants import Ablation, Study, Variant
 from cryopick.train.data.splits import DiskSettings, find_parts
@@ -44,7 +43,9 @@ class SegnetAblation:
     gates: tuple[bool, ...] = (True, False)
     simulated: SimulatedSet = field(default_factory=SimulatedSet)
     training: PublishedTraining = field(default_factory=PublishedTraining)
-    picker: SegnetSettings = field(default_factory=lambda: SegnetSettings(instances="watershed"))
+    picker: CryoSegNetSettings = field(
+        default_factory=lambda: CryoSegNetSettings(instances="watershed", prompts="map", rules="robust", threshold=0.5)
+    )
 
     def __post_init__(self) -> None:
         if not (self.levels and self.gates):
@@ -81,7 +82,7 @@ def _variant(settings: SegnetAblation, disk: DiskSettings, levels: int, gates: b
     return Variant(name, partial(prepare_published, training), partial(_judge, training, disk, settings.picker))
 
 
-def _judge(training: PublishedTraining, disk: DiskSettings, picker: SegnetSettings, folder: Path) -> list[Row]:
+def _judge(training: PublishedTraining, disk: DiskSettings, picker: CryoSegNetSettings, folder: Path) -> list[Row]:
     """Precision, recall and F1 of each stage on the micrographs held out, one to one within half a diameter."""
     held_out = find_parts(disk, seed=training.loop.seed).held_out
     shown = training.shown
@@ -91,9 +92,9 @@ def _judge(training: PublishedTraining, disk: DiskSettings, picker: SegnetSettin
         side=shown.side,
         aspect=shown.aspect,
         denoised=shown.denoised,
-        denoise=shown.denoise,
+        chain=shown.chain,
     )
-    found = _picks_of_stages(SegnetPicker(settings), held_out, level=settings.level)
+    found = _picks_of_stages(CryoSegNetPicker(settings), held_out, level=settings.level)
     values = sum(tensor.numel() for tensor in read_state(folder / WEIGHTS)[0].values())
     dice = max(read_table(folder / LOG)["dice_score"])
     rows: list[Row] = []
@@ -111,7 +112,7 @@ def _judge(training: PublishedTraining, disk: DiskSettings, picker: SegnetSettin
     return rows
 
 
-def _picks_of_stages(picker: SegnetPicker, held_out: Sequence[LabelledMicrograph], *, level: float) -> list[list[Picks]]:
+def _picks_of_stages(picker: CryoSegNetPicker, held_out: Sequence[LabelledMicrograph], *, level: float) -> list[list[Picks]]:
     found: list[list[Picks]] = [[], [], []]
     for one in held_out:
         micrograph = one.source.read()

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from cryopick.errors import CryopickError
 from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
-from cryopick.pickers.cryosegnet import denoised
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.cryosegnet import CryoSegNetSettings, denoised
 from cryopick.randomness import generator
 from cryopick.simulate.micrograph import micrograph_name, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
@@ -73,7 +72,7 @@ def simulated(count: int, settings: SimulationSettings, *, seed: int, size: int,
 
 
 def prepare_pages(
-    micrographs: Sequence[Labelled], settings: SegnetSettings, *, folder: Path, fabric: Any
+    micrographs: Sequence[Labelled], settings: CryoSegNetSettings, *, folder: Path, fabric: Any
 ) -> list[tuple[str, Path]]:
     """Names and files of the pages of all micrographs that can be read, in their order; the others are named in the log.
 
@@ -124,7 +123,7 @@ def as_batch(pages: Sequence[Page]) -> Batch:
     return {"pictures": stacked([page.picture for page in pages]), "masks": stacked([page.mask for page in pages])}
 
 
-def _write(labelled: Labelled, path: Path, settings: SegnetSettings) -> Skipped | None:
+def _write(labelled: Labelled, path: Path, settings: CryoSegNetSettings) -> Skipped | None:
     from safetensors.numpy import save_file
 
     try:

@@ -15,8 +15,7 @@ from cryopick.evaluate.counts import Counts
 from cryopick.evaluate.matching import neighbours, true_by_score
 from cryopick.evaluate.metrics import evaluate_picks
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
-from cryopick.pickers.unet import SegnetPicker
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.unet import UNetPicker, UNetSettings
 from cryopick.train.calibration import fit_line
 from cryopick.types import Picks
 
@@ -24,7 +23,7 @@ FAINTEST = 0.005
 """Least score of what is looked at."""
 SURE = 1e-7
 """Scores are kept this far from 0 and 1, where float32 rounds them to."""
-THRESHOLD = SegnetSettings().threshold
+THRESHOLD = UNetSettings().threshold
 NEITHER = -1
 """In place of the half of a picture, 0 or 1, where a pick lies: it takes part in the calibration of both."""
 Line = tuple[float, float]
@@ -58,7 +57,7 @@ def pick_all(
     weights: Path, micrographs: Sequence[LabelledMicrograph], *, particles: Literal["dark", "light"] = "dark"
 ) -> list[Picks]:
     """Every pick that scores `FAINTEST` or more, as `cryopick pick` finds them with these weights and the labels' diameter."""
-    picker = SegnetPicker(SegnetSettings(weights=str(weights), threshold=FAINTEST, particles=particles))
+    picker = UNetPicker(UNetSettings(weights=str(weights), threshold=FAINTEST, particles=particles))
     return [picker.pick(one.source.read(), diameter=one.truth.diameter) for one in micrographs]
 
 

@@ -10,7 +10,7 @@ from cryopick import __version__
 from cryopick.errors import SettingError
 from cryopick.models.anchor_detr import ANCHOR, AnchorDetr
 from cryopick.models.weights import Card
-from cryopick.pickers.detr import TILED, Trained
+from cryopick.pickers.detr import ARCHITECTURE, DetrScale
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.train.calibration import fit_line
@@ -59,9 +59,9 @@ class TransformerTraining:
             )
 
     @property
-    def trained(self) -> Trained:
+    def trained(self) -> DetrScale:
         """What pickers are told about the input."""
-        return Trained(self.particle_px, self.recipe.crop, self.margin)
+        return DetrScale(self.particle_px, self.recipe.crop, self.margin)
 
     @property
     def held_out_side(self) -> int:
@@ -102,9 +102,9 @@ def _held_out(settings: TransformerTraining) -> Crops:
 
 
 def _card(settings: TransformerTraining, best: float, calibration: tuple[float, float]) -> Card:
-    trained = Trained(settings.particle_px, settings.recipe.crop, settings.margin, calibration)
+    trained = DetrScale(settings.particle_px, settings.recipe.crop, settings.margin, calibration)
     return Card(
-        TILED,
+        ARCHITECTURE,
         {name: getattr(settings, name) for name in ("particle_px", "width", "encoder", "decoder")},
         source=f"cryopick {__version__} train transformer simulate",
         licence="MIT",

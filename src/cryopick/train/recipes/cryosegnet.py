@@ -17,9 +17,9 @@ from cryopick.evaluate.counts import Counts
 from cryopick.evaluate.matching import match_points
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card
-from cryopick.pickers.unet import ARCHITECTURE
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.cryosegnet import ARCHITECTURE, CryoSegNetSettings
 from cryopick.preprocess.denoise import DenoiseSettings
+from cryopick.preprocess.published import PublishedChain
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.data.denoised_pages import Page, Pages, as_batch, from_disk, prepare_pages, read_page, simulated
 from cryopick.train.data.splits import DiskSettings, find_parts
@@ -54,7 +54,7 @@ class PublishedTraining:
     Attributes
     ----------
     width, levels, gates : of the attention-gated U-Net; without gates a plain one.
-    side, aspect, denoised, denoise : how micrographs become pictures, as for `SegnetSettings`.
+    side, aspect, denoised, denoise : how micrographs become pictures, as for `CryoSegNetSettings`.
     epochs : times that each micrograph is seen; replaces `loop.steps`, and validates after each. None keeps the steps.
     keep : the best weights are those of the best F1 of picks, one to one within half a diameter, or of the least Dice loss, as
         published.
@@ -95,9 +95,11 @@ class PublishedTraining:
             )
 
     @property
-    def shown(self) -> SegnetSettings:
+    def shown(self) -> CryoSegNetSettings:
         """How the picker makes the network's input."""
-        return SegnetSettings(weights=None, side=self.side, aspect=self.aspect, denoised=self.denoised, denoise=self.denoise)
+        return CryoSegNetSettings(
+            side=self.side, aspect=self.aspect, denoised=self.denoised, chain=PublishedChain(denoise=self.denoise)
+        )
 
 
 class PublishedTask:

@@ -15,8 +15,7 @@ from cryopick.models.checkpoints import read_state
 from cryopick.models.detr import Detr
 from cryopick.models.resnet import Depth
 from cryopick.models.weights import Card, fit
-from cryopick.pickers.cryotransformer import InputSize
-from cryopick.pickers.detr import PAPER
+from cryopick.pickers.cryotransformer import ARCHITECTURE, InputSize
 from cryopick.preprocess.published import PublishedChain
 from cryopick.train.data.detr_augment import DetrAugmentation
 from cryopick.train.data.detr_pages import example_files
@@ -122,7 +121,7 @@ def prepare_detr(settings: DetrTraining, out: Path) -> Training:
 
 def _card(settings: DetrTraining, data: dict[str, list[str]], _: nn.Module, best: float) -> Card:
     return Card(
-        PAPER,
+        ARCHITECTURE,
         settings.network,
         source=f"cryopick {__version__} train transformer",
         input=asdict(settings.size),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from cryopick.coordinates import inside
 from cryopick.detection.detections import Detections
 from cryopick.models.anchor_detr import AnchorOutput
-from cryopick.pickers.detr import Found, Trained, find_particles
+from cryopick.pickers.detr import BoxCandidates, DetrScale, find_particles
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops, StructureBank, simulate_crops
 from cryopick.simulate.settings import SimulationSettings
@@ -99,7 +99,7 @@ class TransformerTask:
     The score is the best F1 over all thresholds of one-to-one matching within half a diameter on the held-out crops.
     """
 
-    def __init__(self, model: nn.Module, recipe: TransformerRecipe, held_out: Crops, trained: Trained) -> None:
+    def __init__(self, model: nn.Module, recipe: TransformerRecipe, held_out: Crops, trained: DetrScale) -> None:
         self.model, self.recipe, self.held_out, self.trained = model, recipe, held_out, trained
         self.pictures = standardised(held_out)[:, 0].cpu().numpy()
 
@@ -140,7 +140,7 @@ class TransformerTask:
         logits, right = judged([Detections(each.xy, each.logits) for each in found], crops, among=among)
         return logits, right, int(among.sum())
 
-    def _found(self, model: nn.Module, picture: NDArray[np.float32], size: float, device: torch.device) -> Found:
+    def _found(self, model: nn.Module, picture: NDArray[np.float32], size: float, device: torch.device) -> BoxCandidates:
         return find_particles(model, picture, self.trained, spacing=self.recipe.spacing * size, device=device)
 
 

@@ -1,4 +1,4 @@
-"""The segnet picker: geometry on networks whose map is known, and the whole chain with tiny random weights."""
+"""CryoSegNet: geometry on networks whose map is known, and the whole chain with tiny random weights."""
 
 from dataclasses import replace
 
@@ -19,10 +19,9 @@ from cryopick.io.micrographs.files import read_micrograph, write_micrograph
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, save
 from cryopick.pickers import picker
-from cryopick.pickers.cryosegnet import denoised
-from cryopick.pickers.unet import SegnetPicker
-from cryopick.pickers.unet_settings import SegnetSettings
+from cryopick.pickers.cryosegnet import CryoSegNetPicker, CryoSegNetSettings, denoised
 from cryopick.preprocess.denoise import DenoiseSettings, denoise
+from cryopick.preprocess.published import PublishedChain
 from cryopick.simulate import simulate_micrograph
 from cryopick.types import Micrograph
 
@@ -30,7 +29,7 @@ CENTRES = np.array([[60.0, 45.0], [200.0, 60.0], [330.0, 50.0], [110.0, 160.0], 
 
 
 class Brightness(nn.Module):
-    """A network that calls bright what is bright, and keeps what it saw."""
+    """A network whose map is the image's brightness, and which keeps its input."""
 
     def forward(self, image):
         self.seen = image.clone()
@@ -44,9 +43,14 @@ def bright_discs(centres=CENTRES, shape=(300, 400), radius=18.0):
     return (30 + 190 * np.clip(radius + 0.5 - distance, 0, 1)).astype(np.float32)
 
 
-def paper(**changes):
-    small = {"side": 256, "masks": MaskSettings(grid=16), "instances": "sam", "rules": "published", "threshold": 0.94}
-    return SegnetSettings(**{"denoised": True, "prompts": "grid", **small, **changes})
+def published(**changes):
+    """The published settings on a small grid, for denoised micrographs."""
+    return CryoSegNetSettings(**{"denoised": True, "side": 256, "masks": MaskSettings(grid=16), **changes})
+
+
+def watershed(**changes):
+    """Settings without Segment Anything."""
+    return CryoSegNetSettings(**{"instances": "watershed", "rules": "robust", "threshold": 0.5, **changes})
 
 
 def worst_error(picks, centres=CENTRES):
@@ -58,9 +62,9 @@ def worst_error(picks, centres=CENTRES):
 @pytest.mark.parametrize("aspect", ["kept", "squeezed"])
 def test_picks_lie_on_the_discs_whichever_way_the_network_saw_them(kind, aspect):
     network = Brightness()
-    settings = SegnetSettings(denoised=True, side=200, aspect=aspect)
+    settings = watershed(denoised=True, side=200, aspect=aspect)
     micrograph = Micrograph(bright_discs(), kind=kind)
-    picks = SegnetPicker(settings, network=network).pick(micrograph)
+    picks = CryoSegNetPicker(settings, network=network).pick(micrograph)
     assert worst_error(picks) < 0.5
     assert network.seen.shape[-2:] == ((150, 200) if aspect == "kept" else (200, 200))
 
@@ -68,19 +72,19 @@ def test_picks_lie_on_the_discs_whichever_way_the_network_saw_them(kind, aspect)
 @pytest.mark.parametrize("kind", ["mrc", "tiff", "png", "jpeg"])
 def test_the_network_sees_mrc_files_upside_down_and_others_as_they_are(kind):
     micrograph = Micrograph(bright_discs(), kind=kind)
-    first_half, second_half = np.array_split(denoised(micrograph, SegnetSettings(side=200)).values, 2)
+    first_half, second_half = np.array_split(denoised(micrograph, CryoSegNetSettings(side=200)).values, 2)
     assert bool(first_half.mean() > second_half.mean()) == (kind == "mrc")  # three discs lie in the file's first half, four below
 
 
 @pytest.mark.parametrize("kind", ["mrc", "png"])
 def test_picks_on_what_cryopick_denoised_lie_where_those_on_the_micrograph_do(kind):
     class Published(Brightness):
-        """Answers three pixels off what it sees, as training on the chain's pictures with unmoved masks teaches."""
+        """Answers three pixels off its input, as a network does that was trained on shifted images with unshifted masks."""
 
         def forward(self, image):
             return torch.roll(super().forward(image), (3, 3), (2, 3))
 
-    whole, after = (SegnetPicker(SegnetSettings(side=400, denoised=flag), network=Published()) for flag in (False, True))
+    whole, after = (CryoSegNetPicker(watershed(side=400, denoised=flag), network=Published()) for flag in (False, True))
     raw = Micrograph(bright_discs(), kind=kind)
     chain, _ = denoise(raw.pixels)
     assert worst_error(whole.pick(raw)) < 2.5  # a shift that is undone the wrong way leaves 6
@@ -88,7 +92,7 @@ def test_picks_on_what_cryopick_denoised_lie_where_those_on_the_micrograph_do(ki
 
 
 def test_published_rules_with_masks_give_each_disc_once_with_a_score():
-    picks = SegnetPicker(paper(), network=Brightness(), segmenter=ComponentSegmenter()).pick(
+    picks = CryoSegNetPicker(published(), network=Brightness(), segmenter=ComponentSegmenter()).pick(
         Micrograph(bright_discs(), kind="mrc")
     )
     assert worst_error(picks) < 2  # the fake decoder sees every fourth of 1.6 pixels
@@ -97,11 +101,13 @@ def test_published_rules_with_masks_give_each_disc_once_with_a_score():
     assert 40 < picks.diameter < 62
 
 
-def test_prompts_on_the_map_find_the_same_particles_with_fewer_questions():
+def test_prompts_on_the_map_find_the_same_particles_with_fewer_prompts():
     asked = {}
     for prompts in ("grid", "map"):
         segmenter = ComponentSegmenter()
-        picks = SegnetPicker(paper(prompts=prompts), network=Brightness(), segmenter=segmenter).pick(Micrograph(bright_discs()))
+        picks = CryoSegNetPicker(published(prompts=prompts), network=Brightness(), segmenter=segmenter).pick(
+            Micrograph(bright_discs())
+        )
         asked[prompts] = (len(segmenter.points), picks.xy.tolist())
     assert asked["grid"][0] == 256
     assert asked["map"][0] == len(CENTRES)
@@ -111,55 +117,50 @@ def test_prompts_on_the_map_find_the_same_particles_with_fewer_questions():
 def test_the_shift_of_the_denoising_chain_is_undone(rng):
     pixels = bright_discs() + rng.normal(0, 20, (300, 400)).astype(np.float32)
     for kind in ("mrc", "png"):
-        settings = SegnetSettings(side=400, learnt_shift=(0, 0))
-        aligned = SegnetPicker(settings, network=Brightness()).pick(Micrograph(pixels, kind=kind))
+        settings = watershed(side=400, chain=PublishedChain(learnt_shift=(0, 0)))
+        aligned = CryoSegNetPicker(settings, network=Brightness()).pick(Micrograph(pixels, kind=kind))
         assert worst_error(aligned) < 1.5
-        # A network trained on shifted pictures with masks that are not puts its map 3 px right of and below what it sees.
-        learnt = SegnetPicker(replace(settings, learnt_shift=(3, 3)), network=Brightness()).pick(Micrograph(pixels, kind=kind))
+        # A network trained on shifted images with unshifted masks puts its map 3 px right of and below its input.
+        shifted = replace(settings, chain=PublishedChain(learnt_shift=(3, 3)))
+        moved = CryoSegNetPicker(shifted, network=Brightness()).pick(Micrograph(pixels, kind=kind))
         down = 1 if kind == "mrc" else -1
-        np.testing.assert_allclose(learnt.xy - aligned.xy, np.tile([-3.0, 3.0 * down], (len(CENTRES), 1)), atol=1e-9)
+        np.testing.assert_allclose(moved.xy - aligned.xy, np.tile([-3.0, 3.0 * down], (len(CENTRES), 1)), atol=1e-9)
 
 
 def test_the_published_network_undoes_the_published_shift_itself(rng):
-    prepared = denoised(Micrograph(rng.normal(0, 1, (300, 400)), kind="mrc"), SegnetSettings(side=400))
-    # Row 0 of the map is the file's last row; pixel (0, 0) of the picture shows what was at (3, 3) of the flipped micrograph.
+    prepared = denoised(Micrograph(rng.normal(0, 1, (300, 400)), kind="mrc"), CryoSegNetSettings(side=400))
+    # Row 0 of the map is the file's last row; pixel (0, 0) of the image shows what was at (3, 3) of the flipped micrograph.
     assert prepared.map_to_home.to_home([[0, 0]]).tolist() == [[0, 299]]
     assert prepared.to_home.to_home([[0, 0]]).tolist() == [[3, 296]]
 
 
 def test_the_diameter_is_estimated_in_angstrom_and_a_known_one_is_kept():
     micrograph = Micrograph(bright_discs(), pixel_size=2.0)
-    find = SegnetPicker(SegnetSettings(denoised=True, side=400), network=Brightness())
+    find = CryoSegNetPicker(watershed(denoised=True, side=400), network=Brightness())
     assert find.pick(micrograph).diameter == pytest.approx(2 * 36, abs=2)
     assert find.pick(micrograph, diameter=80).diameter == 80
     assert len(find.pick(micrograph, diameter=80)) == len(CENTRES)
     assert len(find.pick(micrograph, diameter=200)) == 0
 
 
-def test_peaks_of_a_centre_map():
-    y, x = np.mgrid[:300, :400]
-    blobs = np.max([np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 10.0**2)) for a, b in CENTRES], axis=0)
-    micrograph = Micrograph((blobs * 255).astype(np.float32))
-    settings = SegnetSettings(denoised=True, side=400, instances="peaks")
-    assert worst_error(SegnetPicker(settings, network=Brightness()).pick(micrograph, diameter=40)) < 1
-
-
-@pytest.mark.parametrize("instances", ["sam", "watershed", "peaks"])
+@pytest.mark.parametrize("instances", ["sam", "watershed"])
 def test_a_micrograph_without_particles_gives_no_picks(instances):
-    find = SegnetPicker(paper(instances=instances), network=Brightness(), segmenter=ComponentSegmenter())
+    find = CryoSegNetPicker(published(instances=instances), network=Brightness(), segmenter=ComponentSegmenter())
     picks = find.pick(Micrograph(np.full((80, 100), 20, np.float32) + np.eye(80, 100, dtype=np.float32)), diameter=30)
     assert len(picks) == 0
     assert picks.diameter == 30
 
 
-def test_cleaning_leaves_a_good_micrograph_alone_and_mends_a_bad_one(rng):
+def test_cleaning_does_not_change_a_good_micrograph_and_corrects_a_bad_one(rng):
     pixels = bright_discs() + rng.normal(0, 60, (300, 400)).astype(np.float32)
-    clean, raw = (SegnetPicker(SegnetSettings(side=200, clean=flag), network=Brightness()) for flag in (True, False))
+    clean, raw = (
+        CryoSegNetPicker(watershed(side=200, chain=PublishedChain(clean=flag)), network=Brightness()) for flag in (True, False)
+    )
     as_it_is = denoised(Micrograph(pixels), raw.settings)
     np.testing.assert_array_equal(denoised(Micrograph(pixels), clean.settings).picture, as_it_is.picture)
     hot = pixels.copy()
     hot[150, 300] = 1e6
-    assert worst_error(clean.pick(Micrograph(hot))) < 6  # 4.2 of it is the shift that this network has not learnt
+    assert worst_error(clean.pick(Micrograph(hot))) < 6  # 4.2 of it is the shift that this network was not trained with
     assert len(raw.pick(Micrograph(hot))) < len(CENTRES)
     padded = np.pad(pixels, ((0, 0), (40, 0)), mode="edge")
     picks = clean.pick(Micrograph(padded))
@@ -169,39 +170,45 @@ def test_cleaning_leaves_a_good_micrograph_alone_and_mends_a_bad_one(rng):
 
 def test_missing_weights_say_where_they_are_published():
     with pytest.raises(SettingError, match=r"github\.com/jianlin-cheng/CryoSegNet.*--weights"):
-        picker("segnet", preset="paper")
-    with pytest.raises(SettingError, match=r"--sam.*sam_vit_h_4b8939.*instances=watershed"):
-        SegnetPicker(SegnetSettings(instances="sam"), network=Brightness())
+        picker("cryosegnet")
+    with pytest.raises(SettingError, match=r"--sam.*sam_vit_h_4b8939.*--preset watershed"):
+        CryoSegNetPicker(CryoSegNetSettings(), network=Brightness())
     with pytest.raises(FileError, match="nowhere"):
-        picker("segnet", settings={"weights": "/nowhere/unet.pth"})
+        picker("cryosegnet", weights="/nowhere/unet.pth")
 
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [("side", {"side": 0}), ("clip", {"clip": -1.0}), ("batch", {"masks": {"batch": 0}}), ("grid", {"masks": {"grid": 0}})],
+    [
+        ("side", {"side": 0}),
+        ("clip", {"chain": {"clip": -1.0}}),
+        ("batch", {"masks": {"batch": 0}}),
+        ("grid", {"masks": {"grid": 0}}),
+    ],
 )
 def test_a_setting_that_cannot_work_is_named(name, wrong):
     with pytest.raises(SettingError, match=name):
-        resolve(SegnetSettings, wrong)
+        resolve(CryoSegNetSettings, wrong)
 
 
-def test_the_paper_preset_has_the_published_constants():
-    settings = resolve(SegnetSettings, load_preset("segnet", "paper"))
+@pytest.mark.parametrize("preset", [{}, load_preset("cryosegnet", "corrected")], ids=["default", "corrected"])
+def test_the_defaults_and_the_corrected_preset_have_the_published_constants(preset):
+    settings = resolve(CryoSegNetSettings, preset)
     assert settings.masks == MaskSettings(32, 64, 0.88, 0.95, 1.0, 0.7, 0)
-    assert settings.denoise == DenoiseSettings()
+    assert settings.chain.denoise == DenoiseSettings()
     assert (settings.instances, settings.prompts, settings.rules) == ("sam", "grid", "published")
     assert (settings.threshold, settings.side) == (0.94, 1024)
 
 
-def test_the_economical_preset_asks_on_the_map_and_filters_early():
-    settings = resolve(SegnetSettings, load_preset("segnet", "economical"))
+def test_the_economical_preset_prompts_on_the_map_and_filters_early():
+    settings = resolve(CryoSegNetSettings, load_preset("cryosegnet", "economical"))
     assert (settings.instances, settings.prompts, settings.rules) == ("sam", "map", "robust")
     assert settings.masks == MaskSettings(early_stability=True)
 
 
 def test_maps_are_written_in_the_order_of_the_micrographs_rows(tmp_path):
     micrograph = Micrograph(bright_discs(), pixel_size=1.5, name="folder/mic.1.mrc", kind="mrc")
-    SegnetPicker(SegnetSettings(denoised=True, side=200, maps=str(tmp_path)), network=Brightness()).pick(micrograph)
+    CryoSegNetPicker(watershed(denoised=True, side=200, maps=str(tmp_path)), network=Brightness()).pick(micrograph)
     names = [f"mic.1_{what}.{suffix}" for what in ("denoised", "masks", "probability") for suffix in ("mrc", "png")]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "mic.1_panels.png"])
     reduced = cv2.resize(micrograph.pixels, (200, 150), interpolation=cv2.INTER_LINEAR)
@@ -232,12 +239,12 @@ def tiny_weights(tmp_path_factory):
 
 
 def run_chain(micrograph, tiny_weights, **changes):
-    """The whole chain; thresholds so low that random weights give something to put through it."""
+    """The whole chain, with thresholds so low that random weights find something."""
     masks = {"grid": 8, "min_iou": -1e9, "min_stability": 0.0, "max_overlap": 0.5}
     settings = {**tiny_weights, "side": 128, "threshold": -1e9, "rules": "robust", "masks": masks, **changes}
-    stages = picker("segnet", preset="paper", settings=settings).stages(micrograph)
-    assert stages.probability.shape == stages.picture.shape
-    assert max(stages.picture.shape) == 128
+    stages = picker("cryosegnet", settings=settings).stages(micrograph)
+    assert stages.probability.shape == stages.image.shape
+    assert max(stages.image.shape) == 128
     assert len(stages.instances) > 0
     assert stages.picks.shape_hw == micrograph.shape_hw
     assert (np.diff(stages.picks.scores) <= 0).all()
@@ -246,9 +253,20 @@ def run_chain(micrograph, tiny_weights, **changes):
 
 def test_the_command_line_takes_weights_and_writes_maps(tiny_weights, tmp_path):
     write_micrograph(tmp_path / "mic.png", bright_discs().astype(np.uint8))
-    command = ["pick", str(tmp_path / "mic.png"), "--out", str(tmp_path / "out"), "--picker", "segnet", "--preset", "economical"]
+    command = [
+        "pick",
+        str(tmp_path / "mic.png"),
+        "--out",
+        str(tmp_path / "out"),
+        "--picker",
+        "cryosegnet",
+        "--preset",
+        "economical",
+    ]
     named = ["--weights", tiny_weights["weights"], "--sam", tiny_weights["sam"], "--denoised", "--maps", str(tmp_path / "maps")]
-    result = CliRunner().invoke(app, [*command, *named, "--set", "side=128", "--workers", "1", "--no-previews"])
+    result = CliRunner().invoke(
+        app, [*command, *named, "--preset", "economical", "--set", "side=128", "--workers", "1", "--no-previews"]
+    )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "particles.star").is_file()
     seen = cv2.imread(str(tmp_path / "maps" / "mic_denoised.png"), cv2.IMREAD_GRAYSCALE)
@@ -262,7 +280,7 @@ def test_the_whole_chain_runs_on_a_simulated_micrograph(tiny_weights):
 def test_the_whole_chain_runs_on_a_real_micrograph(real_data, tiny_weights):
     path = sorted((real_data / "empiar10146" / "micrographs").glob("*.png"))[0]
     stages = run_chain(read_micrograph(path, pixel_size=1.5), tiny_weights)
-    assert stages.picture.shape == (124, 128) or stages.picture.shape == (128, 124)
+    assert stages.image.shape == (124, 128) or stages.image.shape == (128, 124)
 
 
 def test_the_whole_chain_runs_on_a_real_denoised_micrograph(real_data, tiny_weights):
@@ -270,4 +288,4 @@ def test_the_whole_chain_runs_on_a_real_denoised_micrograph(real_data, tiny_weig
     micrograph = read_micrograph(path, pixel_size=1.77)
     stages = run_chain(micrograph, tiny_weights, denoised=True)
     expected = cv2.resize(micrograph.pixels.astype(np.uint8), (128, 128))
-    np.testing.assert_array_equal(stages.picture, expected)  # grey values are taken as they are
+    np.testing.assert_array_equal(stages.image, expected)  # grey values are taken as they are
