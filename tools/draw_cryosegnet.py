@@ -68,9 +68,9 @@ def train(network: nn.Module, examples: list[SimulatedMicrograph]) -> None:
 
 def example_tensors(example: SimulatedMicrograph) -> tuple[Tensor, Tensor]:
     prepared = denoised(example.micrograph, SETTINGS)
-    shape_hw = (prepared.picture.shape[0], prepared.picture.shape[1])
+    shape_hw = (prepared.image.shape[0], prepared.image.shape[1])
     mask = disc_mask(example.truth, shape_hw=shape_hw, to_home=prepared.map_to_home)
-    return torch.from_numpy(prepared.picture)[None].float() / 255, torch.from_numpy(mask)[None]
+    return torch.from_numpy(prepared.image)[None].float() / 255, torch.from_numpy(mask)[None]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cryopick.benchmark.entrants import OwnPicker, PickFiles
-from cryopick.benchmark.programs import RelionAutopick, Topaz, find_rival, write_mrcs
+from cryopick.benchmark.programs import RelionAutopick, Topaz, find_program, write_mrcs
 from cryopick.benchmark.results import read_results, run_all
 from cryopick.benchmark.sets import read_sets
 from cryopick.benchmark.timing.usage import run_and_measure
@@ -39,9 +39,9 @@ def folder(tmp_path, rng):
     return root
 
 
-def skipped_by(entrants, tasks, out):
+def skipped_by(methods, tasks, out):
     skipped = []
-    results = list(run_all(entrants, tasks, out, workers=1, command="test", on_skip=lambda *what: skipped.append(what)))
+    results = list(run_all(methods, tasks, out, workers=1, command="test", on_skip=lambda *what: skipped.append(what)))
     return results, skipped
 
 
@@ -80,17 +80,17 @@ def test_a_fingerprint_changes_with_the_labels(folder):
 
 def test_results_are_reused_until_the_ground_truth_changes(folder, tmp_path):
     write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
-    entrants = [PickFiles("theirs", str(tmp_path / "theirs.star"))]
-    ((first, kept),), skipped = skipped_by(entrants, read_sets(folder), tmp_path / "out")
-    assert (first.judgement.default.precision, first.judgement.default.recall, kept, skipped) == (1.0, 0.5, False, [])
+    methods = [PickFiles("theirs", str(tmp_path / "theirs.star"))]
+    ((first, kept),), skipped = skipped_by(methods, read_sets(folder), tmp_path / "out")
+    assert (first.scores.default.precision, first.scores.default.recall, kept, skipped) == (1.0, 0.5, False, [])
     assert read_results(tmp_path / "out") == [first]
     (tmp_path / "out" / "results" / first.dataset / "of another version.json").write_text("{}")
     assert read_results(tmp_path / "out") == [first]
-    ((_, kept),), _ = skipped_by(entrants, read_sets(folder), tmp_path / "out")
+    ((_, kept),), _ = skipped_by(methods, read_sets(folder), tmp_path / "out")
     assert kept
     (folder / "truth" / "two.csv").write_text("x,y,diameter\n")
-    ((again, kept),), _ = skipped_by(entrants, read_sets(folder), tmp_path / "out")
-    assert (again.judgement.default.recall, kept) == (1.0, False)
+    ((again, kept),), _ = skipped_by(methods, read_sets(folder), tmp_path / "out")
+    assert (again.scores.default.recall, kept) == (1.0, False)
 
 
 def test_new_picks_at_the_same_path_are_scored_again(folder, tmp_path):
@@ -99,7 +99,7 @@ def test_new_picks_at_the_same_path_are_scored_again(folder, tmp_path):
     skipped_by([PickFiles("theirs", str(path))], read_sets(folder), out)
     write_picks([labels("one.mrc", XY), labels("two.mrc", XY)], path)
     ((result, kept),), _ = skipped_by([PickFiles("theirs", str(path))], read_sets(folder), out)
-    assert (result.judgement.default.recall, kept) == (1.0, False)
+    assert (result.scores.default.recall, kept) == (1.0, False)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def test_a_failing_program_is_skipped_with_its_output_and_the_others_run(folder,
     write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
     good = Program("good", str(tmp_path / "theirs.star"))
     results, skipped = skipped_by([replace(good, name="bad", status=3), good], read_sets(folder), tmp_path / "out")
-    assert [result.entrant for result, _ in results] == ["good"]
+    assert [result.method for result, _ in results] == ["good"]
     assert [what[:2] for what in skipped] == [("bad", "mine")]
     assert "failed with exit code 3: so it is" in skipped[0][2]
 
@@ -183,7 +183,7 @@ def test_a_changed_micrograph_is_copied_again(folder, tmp_path):
 
 def test_coarse_topaz_is_run_at_about_18_pixels_per_particle(folder, tmp_path):
     (task,) = read_sets(folder)
-    coarse = find_rival(f"topaz-coarse={sys.executable}")
+    coarse = find_program(f"topaz-coarse={sys.executable}")
     preprocess, extract = coarse.commands(replace(task, diameter=200.0), tmp_path / "topaz", workers=1)
     assert (after(preprocess, "--scale"), after(extract, "--radius")) == ("6", "8")  # 100 / 6 is 16.7
     assert (coarse.name, coarse.identity) != ("topaz", Topaz(sys.executable).identity)
@@ -222,11 +222,11 @@ def test_without_a_pixel_size_references_are_filtered_by_the_diameter(folder, tm
     "make", [lambda path: OwnPicker("template", None, (f"references={path}",)), partial(RelionAutopick, "r")]
 )
 def test_new_references_at_the_same_path_change_the_identity(tmp_path, make):
-    entrant = make(str(tmp_path / "{set}.mrcs"))
+    method = make(str(tmp_path / "{set}.mrcs"))
     stack(tmp_path / "mine.mrcs", pixel_size=2)
-    before = entrant.identity
+    before = method.identity
     stack(tmp_path / "yours.mrcs", pixel_size=2)
-    assert entrant.identity != before
+    assert method.identity != before
 
 
 def test_picks_of_topaz_and_relion_get_the_names_of_the_original_micrographs(folder, tmp_path):
@@ -248,4 +248,4 @@ def test_picks_of_topaz_and_relion_get_the_names_of_the_original_micrographs(fol
 )
 def test_the_error_for_a_program_that_cannot_run_says_what_to_do(word, message):
     with pytest.raises(SettingError, match=message):
-        find_rival(word)
+        find_program(word)

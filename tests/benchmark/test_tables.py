@@ -4,14 +4,14 @@ import csv
 
 import pytest
 
-from cryopick.benchmark.results import Made, Result
-from cryopick.benchmark.scores import Judgement, Pixels, Scores
+from cryopick.benchmark.results import Origin, Result
+from cryopick.benchmark.scores import MethodScores, Pixels, Scores
 from cryopick.benchmark.tables import WALL, Published, all_tables, commands_of, read_published, write_tables
 from cryopick.benchmark.timing.usage import Cost
 from cryopick.errors import SettingError
 
 
-def result(entrant, dataset, dice, *, cpu=10.0, empiar=None):
+def result(method, dataset, dice, *, cpu=10.0, empiar=None):
     scores = Scores(
         threshold=0.5,
         truth=10,
@@ -30,11 +30,11 @@ def result(entrant, dataset, dice, *, cpu=10.0, empiar=None):
         pixels_mean=Pixels(0.5, 0.5, 0.5, dice),
         pixels_maximum=Pixels(0.5, 0.5, 0.5, dice),
     )
-    judged = Judgement(default=scores, best=None, average_precision=None, average_precision_interval=None, curve=None)
-    made = Made(version="1", commit="abc", command="cryopick benchmark", processor="p", workers=1)
+    judged = MethodScores(default=scores, best=None, average_precision=None, average_precision_interval=None, curve=None)
+    origin = Origin(version="1", commit="abc", command="cryopick benchmark", processor="p", workers=1)
     cost = Cost(wall=20.0, cpu=cpu, peak_mib=100.0)
-    about = {"entrant": entrant, "dataset": dataset, "empiar": empiar, "micrographs": 2, "negatives": 0}
-    return Result(**about, signature="s", made=made, cost=cost, judgement=judged)
+    about = {"method": method, "dataset": dataset, "empiar": empiar, "micrographs": 2, "negatives": 0}
+    return Result(**about, signature="s", origin=origin, cost=cost, scores=judged)
 
 
 def cells(table, name):
@@ -78,10 +78,10 @@ def test_columns_can_be_removed_from_a_table():
 
 
 def test_commands_are_listed_once_with_their_commit_and_without_absolute_paths():
-    made = Made(
+    origin = Origin(
         version="1", commit="abc", command="cryopick benchmark /a/b/c.yaml --run topaz=/x/topaz", processor="p", workers=1
     )
-    assert commands_of([made, made]) == ["cryopick benchmark c.yaml --run topaz=topaz (cryopick 1, commit abc)"]
+    assert commands_of([origin, origin]) == ["cryopick benchmark c.yaml --run topaz=topaz (cryopick 1, commit abc)"]
 
 
 def test_markdown_csv_and_latex_have_the_same_cells(tmp_path):

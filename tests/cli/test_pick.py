@@ -136,7 +136,7 @@ def test_where_nothing_is_picked_it_is_said_what_to_look_at(micrographs, tmp_pat
 def test_a_diameter_below_what_a_picker_can_see_fails_each_micrograph_and_says_why(micrographs, tmp_path):
     result = run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 0.6)
     assert result.exit_code == 1
-    assert "m0.mrc: its particles would be 0.2 pixels across" in result.output
+    assert "m0.mrc: the particle diameter must be at least 4 pixels, got 0.2" in result.output
 
 
 def test_a_truncated_micrograph_fails_and_is_picked_as_far_as_it_goes_on_request(micrographs, tmp_path):

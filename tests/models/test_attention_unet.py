@@ -8,7 +8,7 @@ import torch
 from golden_fill import fill, golden_rng, golden_values
 
 from cryopick.errors import SettingError
-from cryopick.models.attention_unet import AttentionUNet, settings_of
+from cryopick.models.attention_unet import AttentionUNet, infer_settings
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def test_outputs_of_the_full_network_match_the_published_ones(golden):
 def test_width_levels_and_maps_are_inferred_from_a_state_dict(width, levels, maps):
     with torch.device("meta"):
         state = AttentionUNet(width, levels, maps).state_dict()
-    assert settings_of(state) == {"width": width, "levels": levels, "maps": maps}
+    assert infer_settings(state) == {"width": width, "levels": levels, "maps": maps}
 
 
 def test_without_gates_skip_connections_are_concatenated_unchanged():
     with torch.device("meta"):
         gated, plain = (AttentionUNet(4, 3, gates=gates).state_dict() for gates in (True, False))
-    assert settings_of(plain) == {"width": 4, "levels": 3, "maps": 1, "gates": False}
+    assert infer_settings(plain) == {"width": 4, "levels": 3, "maps": 1, "gates": False}
     assert set(gated) - set(plain) == {key for key in gated if ".ag." in key} != set()
     assert set(plain) < set(gated)
     model = AttentionUNet(4, 3, gates=False).eval()
@@ -92,8 +92,8 @@ def test_every_map_has_the_size_of_the_image():
 
 
 def test_the_state_dict_of_another_network_is_not_recognised_as_a_unet():
-    assert settings_of({"backbone.0.body.conv1.weight": torch.zeros(4, 3, 7, 7)}) is None
-    assert settings_of({}) is None
+    assert infer_settings({"backbone.0.body.conv1.weight": torch.zeros(4, 3, 7, 7)}) is None
+    assert infer_settings({}) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 24), (17, 31), (40, 9)])

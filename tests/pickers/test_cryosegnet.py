@@ -117,11 +117,11 @@ def test_prompts_on_the_map_find_the_same_particles_with_fewer_prompts():
 def test_the_shift_of_the_denoising_chain_is_undone(rng):
     pixels = bright_discs() + rng.normal(0, 20, (300, 400)).astype(np.float32)
     for kind in ("mrc", "png"):
-        settings = watershed(side=400, chain=PublishedChain(learnt_shift=(0, 0)))
+        settings = watershed(side=400, chain=PublishedChain(label_shift=(0, 0)))
         aligned = CryoSegNetPicker(settings, network=Brightness()).pick(Micrograph(pixels, kind=kind))
         assert worst_error(aligned) < 1.5
         # A network trained on shifted images with unshifted masks puts its map 3 px right of and below its input.
-        shifted = replace(settings, chain=PublishedChain(learnt_shift=(3, 3)))
+        shifted = replace(settings, chain=PublishedChain(label_shift=(3, 3)))
         moved = CryoSegNetPicker(shifted, network=Brightness()).pick(Micrograph(pixels, kind=kind))
         down = 1 if kind == "mrc" else -1
         np.testing.assert_allclose(moved.xy - aligned.xy, np.tile([-3.0, 3.0 * down], (len(CENTRES), 1)), atol=1e-9)
@@ -157,7 +157,7 @@ def test_cleaning_does_not_change_a_good_micrograph_and_corrects_a_bad_one(rng):
         CryoSegNetPicker(watershed(side=200, chain=PublishedChain(clean=flag)), network=Brightness()) for flag in (True, False)
     )
     as_it_is = denoised(Micrograph(pixels), raw.settings)
-    np.testing.assert_array_equal(denoised(Micrograph(pixels), clean.settings).picture, as_it_is.picture)
+    np.testing.assert_array_equal(denoised(Micrograph(pixels), clean.settings).image, as_it_is.image)
     hot = pixels.copy()
     hot[150, 300] = 1e6
     assert worst_error(clean.pick(Micrograph(hot))) < 6  # 4.2 of it is the shift that this network was not trained with

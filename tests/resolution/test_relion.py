@@ -14,7 +14,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.tables.star import read_star, star_text
 from cryopick.resolution.half_maps import OrientedMicrograph
-from cryopick.resolution.relion import FINAL, SELECTED, Effort, Stage, _select, run_stages, stages, write_project
+from cryopick.resolution.relion import FINAL, SELECTED, RelionSettings, Stage, _select, run_stages, stages, write_project
 from cryopick.simulate.ctf import Optics
 from cryopick.types import Picks
 
@@ -61,7 +61,8 @@ def test_micrographs_have_their_defocus_and_one_optics_group_per_microscope(micr
 
 def test_each_stage_uses_the_output_of_the_one_before(micrographs):
     commands = {
-        stage.name: stage.command for stage in stages(micrographs, symmetry="D2", effort=Effort(model_iterations=(1, 2, 4)))
+        stage.name: stage.command
+        for stage in stages(micrographs, symmetry="D2", settings=RelionSettings(model_iterations=(1, 2, 4)))
     }
     assert list(commands) == ["Extract", "Class2D", "InitialModel", "Refine3D", "Mask", "PostProcess"]
     assert "--i Extract/particles.star" in commands["Class2D"]
@@ -120,7 +121,7 @@ def test_relion_extracts_every_pick_with_its_defocus(micrographs, tmp_path):
     write_project(
         project, [replace(one.truth, micrograph=f"elsewhere/{one.truth.micrograph}") for one in micrographs], micrographs
     )
-    (extract, *_) = stages(micrographs, symmetry="C1", effort=Effort())
+    (extract, *_) = stages(micrographs, symmetry="C1", settings=RelionSettings())
     with pytest.raises(CryopickError, match="PostProcess"):  # of the result that one stage alone does not give
         run_stages(project, [extract], on_stage=lambda stage, skipped: None)
     table = read_star(project / "Extract" / "particles.star")["particles"]

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from cryopick.simulate.placement import place
+from cryopick.simulate.placement import place_particles
 
 
 def placed(wanted, distance, *, shape_hw=(400, 500), margin=10.0, clustering=0.0, allowed=None, seed=1):
     count = len(wanted)
-    return place(
+    return place_particles(
         torch.tensor(wanted),
         distance=torch.full((count,), float(distance)),
         margin=torch.full((count,), margin),

@@ -59,11 +59,11 @@ class Topaz:
 
     @property
     def identity(self) -> Any:
-        """See `Entrant.identity`."""
+        """See `Method.identity`."""
         return ["topaz", self.executable, self.model, self.particle_px]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
-        """See `Entrant.commands`."""
+        """See `Method.commands`."""
         files = _absolute(write_mrcs(task, folder.parent / "mrc"))
         reduced, step = folder / "reduced", max(1, round(task.diameter_px / self.particle_px))
         radius = max(1, round(task.diameter_px / step / 2))
@@ -74,7 +74,7 @@ class Topaz:
         return [[*preprocess, *files], [*extract, "--output", str(folder / "picks.txt"), *small]]
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
-        """See `Entrant.read`."""
+        """See `Method.read`."""
         return _renamed(read_picks(folder / "picks.txt", format="topaz", micrographs=task.sources), task)
 
 
@@ -94,17 +94,17 @@ class RelionAutopick:
 
     @property
     def name(self) -> str:
-        """See `Entrant.name`."""
+        """See `Method.name`."""
         return "relion-log" if self.references is None else "relion-template"
 
     @property
     def identity(self) -> Any:
-        """See `Entrant.identity`."""
+        """See `Method.identity`."""
         given = None if self.references is None else files_at(self.references)
         return ["relion", self.executable, self.references, given]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
-        """See `Entrant.commands`."""
+        """See `Method.commands`."""
         sources = write_mrcs(task, folder.parent / "mrc")
         pixel_size = length_from_px(1.0, task.pixel_size)
         common = [self.executable, "--i", str(sources[0].path.parent.absolute() / "*.mrc"), "--odir", f"{folder / 'picks'}/"]
@@ -115,7 +115,7 @@ class RelionAutopick:
         return [[*common, *self._template_words(self.references.replace(SET, task.name), task)]]
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
-        """See `Entrant.read`."""
+        """See `Method.read`."""
         found = []
         for source in write_mrcs(task, folder.parent / "mrc"):
             files = sorted((folder / "picks").rglob(f"{stem(source.name)}_autopick.star"))
@@ -132,7 +132,7 @@ class RelionAutopick:
         return [*words, "--min_distance", f"{0.5 * task.diameter:g}"]
 
 
-def find_rival(word: str, *, references: str | None = None) -> Topaz | RelionAutopick:
+def find_program(word: str, *, references: str | None = None) -> Topaz | RelionAutopick:
     """Return the program that ``NAME`` or ``NAME=EXECUTABLE`` stands for.
 
     Names are topaz, topaz-coarse, relion-log and relion-template. Raises `SettingError` for an unknown name, a program that is

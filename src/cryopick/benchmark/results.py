@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from cryopick import __version__
-from cryopick.benchmark.entrants import Entrant
-from cryopick.benchmark.scores import Judgement, judge
+from cryopick.benchmark.entrants import Method
+from cryopick.benchmark.scores import MethodScores, score_picks
 from cryopick.benchmark.sets import BenchmarkSet
-from cryopick.benchmark.timing.usage import NOTHING, Cost, run_and_measure
+from cryopick.benchmark.timing.usage import NO_COST, Cost, run_and_measure
 from cryopick.errors import CryopickError
 from cryopick.files import write_bytes
 from cryopick.parallel.process import THREAD_VARIABLES
@@ -25,7 +25,7 @@ PROTOCOL = 2
 """Version of the protocol; results of another version are computed again."""
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Origin of a result.
 
     Attributes
@@ -49,34 +49,34 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    entrant : name of the method.
+    method : name of the method.
     dataset : name of the set.
     empiar : EMPIAR entry of the micrographs, if any.
     micrographs, negatives : number of micrographs, and of positions marked as not being particles.
     signature : digest of everything that determines the numbers.
-    made : origin of the result.
+    origin : origin of the result.
     cost : time and memory; None for files of picks.
-    judgement : accuracy.
+    scores : accuracy.
     """
 
-    entrant: str
+    method: str
     dataset: str
     empiar: int | None
     micrographs: int
     negatives: int
     signature: str
-    made: Made
+    origin: Origin
     cost: Cost | None
-    judgement: Judgement
+    scores: MethodScores
 
 
-def made_by(command: str, *, workers: int) -> Made:
+def current_origin(command: str, *, workers: int) -> Origin:
     """Return the origin of results that a command produces now."""
-    return Made(version=__version__, commit=_commit(), command=command, processor=_processor(), workers=workers)
+    return Origin(version=__version__, commit=_commit(), command=command, processor=_processor(), workers=workers)
 
 
 def run_all(
-    entrants: Sequence[Entrant],
+    methods: Sequence[Method],
     tasks: Sequence[BenchmarkSet],
     out: Path,
     *,
@@ -89,13 +89,13 @@ def run_all(
     Results are written to ``out/results``, picks to ``out/work``. A method that fails is skipped, and `on_skip` is called with
     its name, the name of the set and the reason.
     """
-    made = made_by(command, workers=workers)
+    origin = current_origin(command, workers=workers)
     for task in tasks:
-        for entrant in entrants:
+        for method in methods:
             try:
-                yield _run_one(entrant, task, out, made)
+                yield _run_one(method, task, out, origin)
             except CryopickError as error:
-                on_skip(entrant.name, task.name, str(error))
+                on_skip(method.name, task.name, str(error))
 
 
 def read_results(out: Path) -> list[Result]:
@@ -104,31 +104,31 @@ def read_results(out: Path) -> list[Result]:
     return [result for result in results if result is not None]
 
 
-def _run_one(entrant: Entrant, task: BenchmarkSet, out: Path, made: Made) -> tuple[Result, bool]:
-    signature = _signature(entrant, task)
-    path = out / "results" / task.name / f"{entrant.name}.json"
+def _run_one(method: Method, task: BenchmarkSet, out: Path, origin: Origin) -> tuple[Result, bool]:
+    signature = _signature(method, task)
+    path = out / "results" / task.name / f"{method.name}.json"
     earlier = _earlier(path, signature)
     if earlier is not None:
         return earlier, True
-    folder = out / "work" / task.name / f"{entrant.name}-{_digest(_what_runs(entrant, task))[:8]}"
-    cost = _run(entrant, task, folder, workers=made.workers)
-    found = entrant.read(task, folder)
+    folder = out / "work" / task.name / f"{method.name}-{_digest(_what_runs(method, task))[:8]}"
+    cost = _run(method, task, folder, workers=origin.workers)
+    found = method.read(task, folder)
     result = Result(
-        entrant=entrant.name,
+        method=method.name,
         dataset=task.name,
         empiar=task.empiar,
         micrographs=len(task.sources),
         negatives=sum(len(picks) for picks in task.negatives),
         signature=signature,
-        made=made,
+        origin=origin,
         cost=cost,
-        judgement=judge(found, task, threshold=entrant.threshold),
+        scores=score_picks(found, task, threshold=method.threshold),
     )
     write_bytes(path, msgspec.json.format(msgspec.json.encode(result), indent=1))
     return result, False
 
 
-def _run(entrant: Entrant, task: BenchmarkSet, folder: Path, *, workers: int) -> Cost | None:
+def _run(method: Method, task: BenchmarkSet, folder: Path, *, workers: int) -> Cost | None:
     """Run a method's commands unless an earlier run has finished; their cost is kept beside the picks.
 
     What an interrupted run left is removed, because the cost of the rest would be too low.
@@ -137,23 +137,23 @@ def _run(entrant: Entrant, task: BenchmarkSet, folder: Path, *, workers: int) ->
     if kept.exists():
         return msgspec.json.decode(kept.read_bytes(), type=Cost)
     shutil.rmtree(folder, ignore_errors=True)
-    commands = entrant.commands(task, folder, workers=workers)
+    commands = method.commands(task, folder, workers=workers)
     if not commands:
         return None
-    cost = NOTHING
+    cost = NO_COST
     for command in commands:
-        cost = cost.then(run_and_measure(command, folder / "log.txt", variables=dict.fromkeys(THREAD_VARIABLES, "1")))
+        cost = cost.plus(run_and_measure(command, folder / "log.txt", variables=dict.fromkeys(THREAD_VARIABLES, "1")))
     write_bytes(kept, msgspec.json.encode(cost))
     return cost
 
 
-def _signature(entrant: Entrant, task: BenchmarkSet) -> str:
-    return _digest([PROTOCOL, entrant.threshold, *_what_runs(entrant, task)])
+def _signature(method: Method, task: BenchmarkSet) -> str:
+    return _digest([PROTOCOL, method.threshold, *_what_runs(method, task)])
 
 
-def _what_runs(entrant: Entrant, task: BenchmarkSet) -> list[Any]:
+def _what_runs(method: Method, task: BenchmarkSet) -> list[Any]:
     """Return everything that determines a method's picks."""
-    return [__version__, entrant.name, entrant.identity, task.fingerprint]
+    return [__version__, method.name, method.identity, task.fingerprint]
 
 
 def _digest(content: list[Any]) -> str:

@@ -71,7 +71,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     pixels_maximum: Pixels
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+class MethodScores(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy of a method on a set; all but `default` are None for picks without scores.
 
     Attributes
@@ -89,11 +89,11 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     curve: list[tuple[float, float]] | None
 
 
-def judge(found: Sequence[Picks], task: BenchmarkSet, *, threshold: float | None) -> Judgement:
+def score_picks(found: Sequence[Picks], task: BenchmarkSet, *, threshold: float | None) -> MethodScores:
     """Score the picks of a method on a set; `threshold` is the method's own."""
     every = evaluate_picks(found, task.truth, diameter=task.diameter, tolerance=TOLERANCE, border=task.border)
     curve = every.curve
-    return Judgement(
+    return MethodScores(
         default=_scores(found, task, threshold if curve is not None else None),
         best=None if curve is None else _scores(found, task, float(curve.thresholds[curve.best])),
         average_precision=None if curve is None else curve.average_precision,

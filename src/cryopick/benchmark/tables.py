@@ -11,7 +11,7 @@ from statistics import median
 
 import msgspec
 
-from cryopick.benchmark.results import Made, Result
+from cryopick.benchmark.results import Origin, Result
 from cryopick.benchmark.scores import Interval, Pixels
 from cryopick.benchmark.timing.cases import Kind, Timing
 from cryopick.benchmark.timing.profile import STAGES
@@ -111,23 +111,23 @@ def _matching(name: str, results: Sequence[Result]) -> Table:
         *("picker", "precision", "recall", "F1 (95 %)", "AP (95 %)", "best F1", "at score"),
         *("centring error (d)", "duplicates", "on negatives", "picks per micrograph"),
     )
-    truth = results[0].judgement.default.truth
+    truth = results[0].scores.default.truth
     count = results[0].micrographs
     title = f"{name}: {count} micrograph{'s' * (count != 1)}, {truth} particles, {results[0].negatives} marked negatives"
     return Table(title, header, tuple(_matching_row(one) for one in results))
 
 
 def _matching_row(result: Result) -> tuple[str, ...]:
-    found, best = result.judgement.default, result.judgement.best
+    found, best = result.scores.default, result.scores.best
     counts = list(found.per_micrograph.values())
     mean = sum(counts) / len(counts)
     spread = math.sqrt(sum((count - mean) ** 2 for count in counts) / len(counts))
     return (
-        result.entrant,
+        result.method,
         _number(found.precision),
         _number(found.recall),
         _with_interval(found.f1, found.f1_interval),
-        _with_interval(result.judgement.average_precision, result.judgement.average_precision_interval),
+        _with_interval(result.scores.average_precision, result.scores.average_precision_interval),
         UNKNOWN if best is None else _with_interval(best.f1, best.f1_interval),
         UNKNOWN if best is None or best.threshold is None else f"{best.threshold:.3g}",
         _number(found.centring),
@@ -144,11 +144,11 @@ def _by_set(title: str, results: Sequence[Result], published: Sequence[Published
     header = ["set"] + [f"{method} {HEADS[key]}" for method in [*methods, *others] for key in MEASURES]
     numbers: list[list[float | None]] = []
     for name in _datasets(results):
-        of_set = {one.entrant: one for one in _of(results, name)}
+        of_set = {one.method: one for one in _of(results, name)}
         row: list[float | None] = []
         for method in methods:
             one = of_set.get(method)
-            row += _four(None if one is None else one.judgement.default.pixels_mean)
+            row += _four(None if one is None else one.scores.default.pixels_mean)
         empiar = next(iter(of_set.values())).empiar
         by_method = {one.method: one for one in known if one.empiar == empiar}
         for method in others:
@@ -167,10 +167,10 @@ def _by_method(results: Sequence[Result], published: Sequence[Published]) -> Tab
     for name in _datasets(results):
         of_set = _of(results, name)
         for one in of_set:
-            at, best = one.judgement.default, one.judgement.best
+            at, best = one.scores.default, one.scores.best
             matching = map(_number, (at.precision, at.recall, at.f1))
             best_dice = UNKNOWN if best is None else _number(best.pixels_mean.dice)
-            rows.append((name, one.entrant, *matching, *map(_number, _four(at.pixels_mean)), best_dice))
+            rows.append((name, one.method, *matching, *map(_number, _four(at.pixels_mean)), best_dice))
         for figures in published:
             if figures.empiar == of_set[0].empiar:
                 label = f"{figures.method} ({figures.source})"
@@ -187,8 +187,8 @@ def _cost(results: Sequence[Result]) -> Table:
         for one, cost in measured:
             ratio = cost.cpu / measured[0][1].cpu
             seconds = (f"{cost.cpu / one.micrographs:.2f}", f"{ratio:.2f}")
-            rest = (f"{cost.peak_mib:.0f}", str(one.made.workers), f"{cost.wall / one.micrographs:.2f}")
-            rows.append((name, one.entrant, *seconds, *rest))
+            rest = (f"{cost.peak_mib:.0f}", str(one.origin.workers), f"{cost.wall / one.micrographs:.2f}")
+            rows.append((name, one.method, *seconds, *rest))
     return Table("Time and memory, including the start of the program", header, tuple(rows), labels=2)
 
 
@@ -201,7 +201,7 @@ def _datasets(results: Sequence[Result]) -> list[str]:
 
 
 def _methods(results: Sequence[Result]) -> list[str]:
-    return list(dict.fromkeys(one.entrant for one in results))
+    return list(dict.fromkeys(one.method for one in results))
 
 
 def _of(results: Sequence[Result], name: str) -> list[Result]:
@@ -225,9 +225,9 @@ def _escaped(text: str) -> str:
     return text.replace("_", r"\_").replace("%", r"\%").replace("–", "--").replace("±", r"$\pm$")
 
 
-def commands_of(made: Sequence[Made]) -> list[str]:
+def commands_of(origins: Sequence[Origin]) -> list[str]:
     """Return the commands that made results with their commits, each once; absolute paths are cut to their last part."""
-    commands = ((re.sub(r"(?<![\w.])/(?:[^\s/=]+/)+", "", one.command), one) for one in made)
+    commands = ((re.sub(r"(?<![\w.])/(?:[^\s/=]+/)+", "", one.command), one) for one in origins)
     return list(dict.fromkeys(f"{command} (cryopick {one.version}, commit {one.commit})" for command, one in commands))
 
 
@@ -239,7 +239,7 @@ def time_tables(timings: Sequence[Timing]) -> dict[str, Table]:
         "workers": _workers,
         "training": _training,
     }
-    groups = {kind: [one for one in timings if one.what.kind == kind] for kind in makers}
+    groups = {kind: [one for one in timings if one.key.kind == kind] for kind in makers}
     return {f"time-{kind}": makers[kind](group) for kind, group in groups.items() if group}
 
 
@@ -250,7 +250,7 @@ def _stages(timings: Sequence[Timing]) -> Table:
     for one in _by_size(timings):
         parts = (_spread([sample.stages.get(stage, 0.0) for sample in one.samples]) for stage in STAGES)
         whole = [sum(sample.stages.values()) for sample in one.samples]
-        about = (str(one.what.size), one.what.subject, one.what.device)
+        about = (str(one.key.size), one.key.subject, one.key.device)
         rows.append((*about, *parts, _spread(whole), _ratio(one, timings), _wall(one), *_rest(one)))
     title = "Time by stage: seconds per micrograph, without the start of the program, median (range)"
     return Table(title, header, tuple(rows), labels=3)
@@ -260,7 +260,7 @@ def _programs(timings: Sequence[Timing]) -> Table:
     header = ("side", "program", "CPU s", "ratio", "wall s", "peak MiB", "repeats")
     rows = [
         (
-            *(str(one.what.size), one.what.subject, _spread([sample.cpu for sample in one.samples])),
+            *(str(one.key.size), one.key.subject, _spread([sample.cpu for sample in one.samples])),
             *(_ratio(one, timings), _wall(one), *_rest(one)),
         )
         for one in _by_size(timings)
@@ -275,12 +275,12 @@ def _workers(timings: Sequence[Timing]) -> Table:
         *("picker", "device", "side", "workers", "micrographs per hour", "efficiency", "CPU s per micrograph"),
         "MiB per worker",
     )
-    alone = {(one.what.subject, one.what.device, one.what.size): one for one in timings if one.what.workers == 1}
+    alone = {(one.key.subject, one.key.device, one.key.size): one for one in timings if one.key.workers == 1}
     rows = []
     for one in timings:
-        first, (sample,) = alone.get((one.what.subject, one.what.device, one.what.size)), one.samples
-        share = UNKNOWN if first is None else f"{first.samples[0].wall / (sample.wall * one.what.workers):.2f}"
-        about = (one.what.subject, one.what.device, str(one.what.size), str(one.what.workers))
+        first, (sample,) = alone.get((one.key.subject, one.key.device, one.key.size)), one.samples
+        share = UNKNOWN if first is None else f"{first.samples[0].wall / (sample.wall * one.key.workers):.2f}"
+        about = (one.key.subject, one.key.device, str(one.key.size), str(one.key.workers))
         rows.append((*about, f"{3600 / sample.wall:.0f}", share, f"{sample.cpu:.2f}", f"{one.peak_mib:.0f}"))
     return Table("Throughput by number of workers", header, tuple(rows), labels=2)
 
@@ -288,24 +288,24 @@ def _workers(timings: Sequence[Timing]) -> Table:
 def _training(timings: Sequence[Timing]) -> Table:
     header = ("model", "device", "CPU s per step", "wall s per step", "peak MiB", "steps")
     rows = [
-        (one.what.subject, one.what.device, _spread([sample.cpu for sample in one.samples]), _wall(one), *_rest(one))
+        (one.key.subject, one.key.device, _spread([sample.cpu for sample in one.samples]), _wall(one), *_rest(one))
         for one in timings
     ]
     return Table("Training: seconds per step of the default recipe, median (range)", header, tuple(rows), labels=2)
 
 
 def _by_size(timings: Sequence[Timing]) -> list[Timing]:
-    return sorted(timings, key=lambda one: one.what.size)
+    return sorted(timings, key=lambda one: one.key.size)
 
 
 def _ratio(timing: Timing, timings: Sequence[Timing]) -> str:
     """Return the time relative to the fastest at the same size: processor time on the CPU, wall time on a GPU."""
-    alike = [one for one in timings if (one.what.size, one.what.device) == (timing.what.size, timing.what.device)]
+    alike = [one for one in timings if (one.key.size, one.key.device) == (timing.key.size, timing.key.device)]
     return f"{_seconds(timing) / min(map(_seconds, alike)):.1f}"
 
 
 def _seconds(timing: Timing) -> float:
-    return median(sample.wall if timing.what.device == "cuda" else sample.cpu for sample in timing.samples)
+    return median(sample.wall if timing.key.device == "cuda" else sample.cpu for sample in timing.samples)
 
 
 def _wall(timing: Timing) -> str:

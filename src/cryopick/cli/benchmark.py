@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.benchmark.entrants import Entrant
+    from cryopick.benchmark.entrants import Method
     from cryopick.benchmark.results import Result
     from cryopick.benchmark.sets import BenchmarkSet
     from cryopick.benchmark.tables import Published, Table
@@ -78,7 +78,7 @@ def benchmark(
     typer.echo(f"\ntables as Markdown, CSV and LaTeX: {out / 'tables'}")
 
 
-def _judge(entrants: "list[Entrant]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int) -> None:
+def _judge(entrants: "list[Method]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int) -> None:
     """Accuracy and cost on labelled micrographs."""
     from cryopick.benchmark.results import read_results, run_all
     from cryopick.benchmark.tables import all_tables
@@ -92,16 +92,16 @@ def _judge(entrants: "list[Entrant]", tasks: "list[BenchmarkSet]", figures: "lis
     _draw(results, tasks, out)
 
 
-def _time(entrants: "list[Entrant]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
+def _time(entrants: "list[Method]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
     """Seconds and memory on simulated micrographs."""
-    from cryopick.benchmark.results import made_by
+    from cryopick.benchmark.results import current_origin
     from cryopick.benchmark.tables import time_tables
-    from cryopick.benchmark.timing.cases import all_cases, read_timings, take_all
+    from cryopick.benchmark.timing.cases import read_timings, run_timings, timing_cases
 
-    cases = all_cases(entrants, sizes, out / "simulated", repeats=repeats, published=published)
-    for timing, kept in take_all(cases, out, made_by(_command(), workers=1), on_skip=_tell_skipped):
+    cases = timing_cases(entrants, sizes, out / "simulated", repeats=repeats, published=published)
+    for timing, kept in run_timings(cases, out, current_origin(_command(), workers=1), on_skip=_tell_skipped):
         seconds = ", ".join(f"{sample.wall:.2f}" for sample in timing.samples)
-        typer.echo(f"{timing.what.name}: {seconds} s{KEPT if kept else ''}")
+        typer.echo(f"{timing.key.name}: {seconds} s{KEPT if kept else ''}")
     timings = read_timings(out)
     if not timings:
         raise typer.Exit(1)
@@ -132,9 +132,9 @@ def _numbers(words: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Entrant]":
+def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Method]":
     from cryopick.benchmark.entrants import OwnPicker, PickFiles
-    from cryopick.benchmark.programs import find_rival
+    from cryopick.benchmark.programs import find_program
     from cryopick.benchmark.sets import files_at
     from cryopick.errors import SettingError
 
@@ -142,7 +142,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
         references = str(Path(references).absolute())
         if not files_at(references):
             raise SettingError(f"--references: there is no file {references}")
-    entrants: list[Entrant] = []
+    entrants: list[Method] = []
     for word in filter(None, (part.strip() for part in pickers.split(","))):
         name, _, preset = word.partition(":")
         words = (f"references={references}",) if name == "template" and references else ()
@@ -154,7 +154,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
         entrants.append(PickFiles(name, path))
     for word in programs:
         try:
-            entrants.append(find_rival(word, references=references))
+            entrants.append(find_program(word, references=references))
         except SettingError as error:
             typer.echo(f"cryopick: skipped: {error}", err=True)
     names = [entrant.name for entrant in entrants]
@@ -190,9 +190,9 @@ def _draw(results: "list[Result]", tasks: "list[BenchmarkSet]", out: Path) -> No
 
 
 def _tell(result: "Result", kept: bool) -> None:
-    found = result.judgement.default
+    found = result.scores.default
     f1 = "–" if found.f1 is None else f"{found.f1:.3f}"
-    typer.echo(f"{result.dataset}, {result.entrant}: F1 {f1}{KEPT if kept else ''}")
+    typer.echo(f"{result.dataset}, {result.method}: F1 {f1}{KEPT if kept else ''}")
 
 
 def _tell_skipped(*told: str) -> None:

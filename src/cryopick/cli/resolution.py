@@ -30,7 +30,7 @@ def resolution(
     """
     from cryopick.errors import SettingError
     from cryopick.io.volumes import write_map
-    from cryopick.resolution.half_maps import read_oriented, resolve_picks
+    from cryopick.resolution.half_maps import read_oriented, reconstruct_picks
     from cryopick.resolution.relion import missing_programs
     from cryopick.resolution.tables import draw_correlations, draw_directions, draw_slices, write_tables
 
@@ -38,7 +38,7 @@ def resolution(
         raise SettingError(f"RELION 3.1 is not installed ({', '.join(missing)} not found); leave out --relion, or install it")
     micrographs = read_oriented(simulated)
     entries = {TRUTH: [one.truth for one in micrographs], **_read(picks or [], micrographs)}
-    found = [resolve_picks(name, each, micrographs, symmetry=symmetry, seed=seed) for name, each in entries.items()]
+    found = [reconstruct_picks(name, each, micrographs, symmetry=symmetry, seed=seed) for name, each in entries.items()]
     for one in found:
         for half, density in enumerate((one.as_picked.first, one.as_picked.second), 1):
             write_map(out / "maps" / f"{one.name}_half{half}.mrc", density, voxel_size=one.voxel_size)
@@ -71,14 +71,16 @@ def _read(words: list[str], micrographs: "list[OrientedMicrograph]") -> "dict[st
 def _refine(project: Path, picks: "list[Picks]", micrographs: "list[OrientedMicrograph]", symmetry: str, threads: int) -> float:
     """RELION's resolution in Å; infinite, with a line on stderr, where a stage failed."""
     from cryopick.errors import CryopickError
-    from cryopick.resolution.relion import Effort, run_stages, stages, write_project
+    from cryopick.resolution.relion import RelionSettings, run_stages, stages, write_project
 
     def tell(stage: "Stage", skipped: bool) -> None:
         typer.echo(f"{project.name}: {stage.name}{', done before' if skipped else f': {stage.command}'}")
 
     write_project(project, picks, micrographs)
     try:
-        return run_stages(project, stages(micrographs, symmetry=symmetry, effort=Effort(threads=threads)), on_stage=tell)
+        return run_stages(
+            project, stages(micrographs, symmetry=symmetry, settings=RelionSettings(threads=threads)), on_stage=tell
+        )
     except CryopickError as error:
         typer.echo(f"cryopick: {error}", err=True)
         return float("inf")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cryopick.simulate.dataset import Written
+    from cryopick.simulate.dataset import DatasetEntry
 
 GALLERY_SIZE = 24
 
@@ -39,7 +39,7 @@ def simulate(
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.parallel.pool import run_tasks
     from cryopick.simulate import SimulationSettings
-    from cryopick.simulate.dataset import DatasetWriter, Recipe, finish_dataset
+    from cryopick.simulate.dataset import DatasetSpec, DatasetWriter, finish_dataset
     from cryopick.simulate.micrograph import micrograph_name
 
     settings = resolve(SimulationSettings, load_preset("simulate", preset), parse_words(setting or []))
@@ -48,11 +48,11 @@ def simulate(
         _draw_gallery(out / "gallery.png", source, seed=seed, diameter=settings.diameter)
         return
     _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
-    recipe = Recipe(seed, size, pixel_size, settings, source)
+    recipe = DatasetSpec(seed, size, pixel_size, settings, source)
     tasks = run_tasks(
         range(count), partial(DatasetWriter, out, recipe), workers=min(workers or available_cores(), count), lost=_lost
     )
-    written: list[Written] = []
+    written: list[DatasetEntry] = []
     with typer.progressbar(tasks, length=count, label="simulating") as results:
         written.extend(results)
     finish_dataset(out, written)
@@ -60,7 +60,7 @@ def simulate(
 
 
 def _source(structures: str) -> Path | str | None:
-    """As in `Recipe`. What is neither random nor a file must name a pseudo-protein, or look like a path."""
+    """As in `DatasetSpec`. What is neither random nor a file must name a pseudo-protein, or look like a path."""
     from cryopick.simulate.sources import kind_and_symmetry
 
     if structures == "random":
@@ -106,13 +106,13 @@ def _refuse_other_folders(out: Path, names: set[str]) -> None:
         )
 
 
-def _lost(index: int, reason: str) -> "Written":
+def _lost(index: int, reason: str) -> "DatasetEntry":
     from cryopick.errors import CryopickError
 
     raise CryopickError(f"micrograph {index} could not be simulated: {reason}; with less memory, give fewer --workers")
 
 
-def _tell(written: "list[Written]", out: Path) -> None:
+def _tell(written: "list[DatasetEntry]", out: Path) -> None:
     particles = sum(len(one.truth) for one in written)
     typer.echo(f"{len(written)} micrographs, {particles:,} particles: {out / 'micrographs'}")
     typer.echo(f"the truth as CryoPPP CSV, STAR and COCO: {out / 'ground_truth'}")

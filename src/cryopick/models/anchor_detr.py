@@ -20,13 +20,13 @@ CELL, ANCHOR = 4, 8
 """Pixels per cell of the decoder's features, and between anchors; the latter is also the encoder's scale."""
 MAPS = 3
 """Number of auxiliary maps: centres, whole particles and junk."""
-REACH = 8.0
+MAX_MOVE = 8.0
 """Largest move of a query in one layer, in pixels."""
 WAVELENGTHS = (10.0, 600.0)
 """Shortest and longest wavelength of the position encoding, in pixels."""
-SHARPNESS = 3.0
+POSITION_WEIGHT = 3.0
 """Initial weight of positions: attention starts within about one particle."""
-RARE = -3.0
+INITIAL_LOGIT = -3.0
 """Initial logit of a query: most anchors belong to no particle."""
 
 
@@ -92,16 +92,16 @@ class AnchorDetr(nn.Module):
     def forward(self, images: Tensor) -> AnchorOutput:
         """Predict particles in standardised images (B, 1, H, W)."""
         memory = self._memory(images)
-        tokens, places = memory.flatten(2).transpose(1, 2), self._code(grid(memory.shape[-2:], CELL).to(memory.device))
+        tokens, places = memory.flatten(2).transpose(1, 2), self._code(cell_centres(memory.shape[-2:], CELL).to(memory.device))
         asked = self.ask(memory)
         state = asked.flatten(2).transpose(1, 2)
-        centre = grid(asked.shape[-2:], ANCHOR).to(memory.device).expand(len(memory), -1, -1)
+        centre = cell_centres(asked.shape[-2:], ANCHOR).to(memory.device).expand(len(memory), -1, -1)
         size = torch.full_like(centre[..., :1], self.particle_px)
         logits, boxes = [], []
         for layer, label, move in zip(self.decoder, self.labels, self.moves, strict=True):
             state = layer(state, self._code(centre), tokens, places)
             said = self.norm(state)
-            box = move_boxes(centre, size, move(said))
+            box = refine_boxes(centre, size, move(said))
             logits.append(label(said)[..., 0])
             boxes.append(box)
             centre, size = box[..., :2].detach(), box[..., 2:].detach()
@@ -112,7 +112,7 @@ class AnchorDetr(nn.Module):
         """Return the decoder's features (B, width, H/4, W/4): fine ones plus coarse ones with global context."""
         fine, coarse = self.features(images)
         coarse = self.coarse(coarse)
-        tokens, places = coarse.flatten(2).transpose(1, 2), self._code(grid(coarse.shape[-2:], ANCHOR).to(coarse.device))
+        tokens, places = coarse.flatten(2).transpose(1, 2), self._code(cell_centres(coarse.shape[-2:], ANCHOR).to(coarse.device))
         for layer in self.encoder:
             tokens = layer(tokens, places)
         coarse = tokens.transpose(1, 2).reshape(coarse.shape)
@@ -121,24 +121,24 @@ class AnchorDetr(nn.Module):
         return memory
 
     def _code(self, xy: Tensor) -> Tensor:
-        return place_code(xy, self.width, self.heads)
+        return position_encoding(xy, self.width, self.heads)
 
 
-def grid(shape_hw: tuple[int, int] | torch.Size, step: int) -> Tensor:
+def cell_centres(shape_hw: tuple[int, int] | torch.Size, step: int) -> Tensor:
     """Return the centres (1, h · w, 2) of square cells of `step` pixels in row-major order, as (x, y) in pixels."""
     rows, columns = ((torch.arange(count) + 0.5) * step - 0.5 for count in shape_hw)
     return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).reshape(1, -1, 2)
 
 
-def move_boxes(centre: Tensor, size: Tensor, change: Tensor) -> Tensor:
+def refine_boxes(centre: Tensor, size: Tensor, change: Tensor) -> Tensor:
     """Move boxes with centres (…, 2) and diameters (…, 1) by a network's output (…, 3); returns (…, 3).
 
-    A centre moves by up to `REACH` along each axis; a diameter changes by a factor between e^−1.5 and e^1.5.
+    A centre moves by up to `MAX_MOVE` along each axis; a diameter changes by a factor between e^−1.5 and e^1.5.
     """
-    return torch.cat((centre + REACH * change[..., :2].tanh(), size * change[..., 2:].clamp(-1.5, 1.5).exp()), dim=-1)
+    return torch.cat((centre + MAX_MOVE * change[..., :2].tanh(), size * change[..., 2:].clamp(-1.5, 1.5).exp()), dim=-1)
 
 
-def place_code(xy: Tensor, width: int, heads: int) -> Tensor:
+def position_encoding(xy: Tensor, width: int, heads: int) -> Tensor:
     """Encode points (…, 2) as sines and cosines (…, width) at width / 4 wavelengths; every head's channels cover all scales.
 
     The dot product of two encodings depends on the distance of the points along each axis and is largest at zero distance.
@@ -197,7 +197,7 @@ class Attention(nn.Module):
         last = nn.Linear(width, width)
         self.factor = nn.Sequential(nn.Linear(width, width), nn.ReLU(), last)
         with torch.no_grad():
-            self.where.weight.copy_(torch.eye(width) * SHARPNESS)
+            self.where.weight.copy_(torch.eye(width) * POSITION_WEIGHT)
             self.place.weight.copy_(torch.eye(width))
             last.weight.mul_(0.1)
             last.bias.fill_(1.0)
@@ -266,7 +266,7 @@ def _perceptron(before: int, hidden: int, after: int) -> nn.Sequential:
 def _label(width: int) -> nn.Linear:
     """Make the layer from a query's state to its logit; before training, hardly any query is a particle."""
     label = nn.Linear(width, 1)
-    nn.init.constant_(label.bias, RARE)
+    nn.init.constant_(label.bias, INITIAL_LOGIT)
     return label
 
 
@@ -278,14 +278,14 @@ def _mover(width: int) -> nn.Sequential:
     return mover
 
 
-def settings_of(state: State) -> Settings | None:
+def infer_settings(state: State) -> Settings | None:
     """Return None: the particle size cannot be inferred from shapes, so weights of this network need a card."""
     return None
 
 
 ARCHITECTURE = Architecture(
     build=AnchorDetr,
-    settings_of=settings_of,
+    infer_settings=infer_settings,
     published="The weights of the picker detr come with the package; cryopick train trains others",
     licence="MIT",
 )

@@ -23,16 +23,16 @@ class Architecture:
     Attributes
     ----------
     build : makes the network with random weights from its settings, given as keywords.
-    settings_of : infers the settings (plain numbers, strings and lists) from the keys and shapes of a state dict after `rename`;
-        None if the state dict belongs to another architecture. It is called for every file, so it must not import optional
-        libraries.
+    infer_settings : infers the settings (plain numbers, strings and lists) from the keys and shapes of a state dict after
+        `rename`; None if the state dict belongs to another architecture. It is called for every file, so it must not import
+        optional libraries.
     published : a sentence that says where weights are published.
     licence : licence of these weights.
     rename : renames the keys of a published state dict to those of the network; a state dict with the right keys stays as it is.
     """
 
     build: Callable[..., nn.Module]
-    settings_of: Callable[[State], Settings | None]
+    infer_settings: Callable[[State], Settings | None]
     published: str
     licence: str
     rename: Callable[[State], State] = _same_names

@@ -130,7 +130,7 @@ class DecoderBlock(nn.Module):
         return result
 
 
-def settings_of(state: Mapping[str, Tensor]) -> Settings | None:
+def infer_settings(state: Mapping[str, Tensor]) -> Settings | None:
     """Infer width, levels, maps and gates from a state dict; None if it belongs to another network."""
     first, last = state.get("e1.conv.conv.0.weight"), state.get("output.weight")
     levels = sum(f"d{level}.c1.conv.0.weight" in state for level in LEVELS)
@@ -142,7 +142,7 @@ def settings_of(state: Mapping[str, Tensor]) -> Settings | None:
 
 ARCHITECTURE = Architecture(
     build=AttentionUNet,
-    settings_of=settings_of,
+    infer_settings=infer_settings,
     published="The weights of CryoSegNet are at https://github.com/jianlin-cheng/CryoSegNet",
     licence="MIT",
 )

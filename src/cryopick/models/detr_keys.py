@@ -8,7 +8,7 @@ from cryopick.models.detr import Detr
 DEPTH_OF_BLOCKS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
 
 
-def settings_of(state: State) -> Settings | None:
+def infer_settings(state: State) -> Settings | None:
     """Infer the settings of `Detr` from a state dict; None if it belongs to another network.
 
     Shapes do not depend on the number of attention heads: it is the published 8 unless a card says otherwise.
@@ -37,7 +37,7 @@ def _count(state: State, pattern: str) -> int:
 
 ARCHITECTURE = Architecture(
     build=Detr,
-    settings_of=settings_of,
+    infer_settings=infer_settings,
     published="The weights of CryoTransformer are at https://github.com/jianlin-cheng/CryoTransformer",
     licence="MIT",
 )

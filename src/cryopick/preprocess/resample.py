@@ -84,15 +84,15 @@ def _check_shape(shape_hw: tuple[int, int]) -> None:
         raise SettingError(f"the size of an image must be positive, got {shape_hw[0]} x {shape_hw[1]} pixels")
 
 
-LEAST_ACROSS = 4.0
+MIN_DIAMETER_PX = 4.0
 """Smallest particle diameter in pixels that can be picked: smaller particles have no visible shape."""
 
 
-def checked_size(diameter_px: float) -> float:
+def checked_diameter(diameter_px: float) -> float:
     """Return a particle diameter in the micrograph's pixels. Raises `CryopickError` if it is too small to be picked."""
-    if diameter_px < LEAST_ACROSS:
+    if diameter_px < MIN_DIAMETER_PX:
         raise CryopickError(
-            f"the particle diameter must be at least {LEAST_ACROSS:g} pixels, got {diameter_px:.2g}; "
+            f"the particle diameter must be at least {MIN_DIAMETER_PX:g} pixels, got {diameter_px:.2g}; "
             "check that --diameter is in Å and that the pixel size is right"
         )
     return diameter_px

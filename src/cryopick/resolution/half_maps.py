@@ -74,9 +74,9 @@ class Resolution:
     Attributes
     ----------
     name : of the picks, for tables.
-    truth, right, false : number of particles, of correct picks, and of false picks (which have random orientations).
-    errors : float64 (right,), distance from each correct pick to its particle in Å.
-    directions : float64 (right, 2), viewing directions of the picked particles as rot and tilt in degrees.
+    truth, correct, false : number of particles, of correct picks, and of false picks (which have random orientations).
+    errors : float64 (correct,), distance from each correct pick to its particle in Å.
+    directions : float64 (correct, 2), viewing directions of the picked particles as rot and tilt in degrees.
     voxel_size, diameter : Å.
     as_picked : half-maps reconstructed about the picks.
     recentred : half-maps reconstructed about the true centres, as after a perfect refinement.
@@ -84,7 +84,7 @@ class Resolution:
 
     name: str
     truth: int
-    right: int
+    correct: int
     false: int
     errors: NDArray[np.float64]
     directions: NDArray[np.float64]
@@ -96,7 +96,7 @@ class Resolution:
     @property
     def missed(self) -> int:
         """Number of particles that were not picked."""
-        return self.truth - self.right
+        return self.truth - self.correct
 
 
 def read_oriented(folder: Path | str) -> list[OrientedMicrograph]:
@@ -132,7 +132,7 @@ def read_oriented(folder: Path | str) -> list[OrientedMicrograph]:
     ]
 
 
-def resolve_picks(
+def reconstruct_picks(
     name: str,
     picks: Sequence[Picks],
     micrographs: Sequence[OrientedMicrograph],
@@ -164,18 +164,18 @@ def resolve_picks(
     for one, particles in zip(micrographs, rows, strict=True):
         if len(particles.xy):
             weight = transfer(one.optics, frequencies((side, side), torch.tensor([size])))
-            _put_in(one.source.read().pixels, particles, weight, halves, side=side)
+            _add_micrograph(one.source.read().pixels, particles, weight, halves, side=side)
     mask = soft_sphere(side, diameter_px=diameter / size)
     as_picked, recentred = (_half_maps(pair, group, voxel_size=size, mask=mask) for pair in halves)
-    right = np.concatenate([row.right for row in rows])
-    errors = np.concatenate([np.linalg.norm(row.xy - row.true_xy, axis=1) for row in rows])[right] * size
-    views = torch.cat([row.rotations for row in rows]).numpy()[right][:, 2]
+    correct = np.concatenate([row.correct for row in rows])
+    errors = np.concatenate([np.linalg.norm(row.xy - row.true_xy, axis=1) for row in rows])[correct] * size
+    views = torch.cat([row.rotations for row in rows]).numpy()[correct][:, 2]
     directions = np.rad2deg(np.stack([np.arctan2(views[:, 1], views[:, 0]), np.arccos(np.clip(views[:, 2], -1, 1))], 1))
-    there, found = sum(len(one.truth) for one in micrographs), int(right.sum())
-    return Resolution(name, there, found, len(right) - found, errors, directions, size, diameter, as_picked, recentred)
+    there, found = sum(len(one.truth) for one in micrographs), int(correct.sum())
+    return Resolution(name, there, found, len(correct) - found, errors, directions, size, diameter, as_picked, recentred)
 
 
-def agreement(found: Resolution, truth: Resolution) -> ShellCorrelation:
+def correlation_with_truth(found: Resolution, truth: Resolution) -> ShellCorrelation:
     """Correlate the map of picks with that of the ground truth: each half with the other half, so that they share no particle.
 
     Half-maps of picks with a systematic error agree with each other though both are wrong, but not with those of the ground
@@ -210,7 +210,7 @@ def box_side(diameter_px: float, *, times: float) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class _Picked:
+class _MatchedPicks:
     """The n picks of a micrograph with their particles.
 
     `true_xy` (n, 2) are the centres of the particles, or of the pick itself if it is false; `half` (n,) is 0 or 1.
@@ -219,13 +219,13 @@ class _Picked:
     xy: NDArray[np.float64]
     true_xy: NDArray[np.float64]
     rotations: torch.Tensor
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     half: NDArray[np.intp]
 
 
 def _matched(
     picks: Sequence[Picks], micrographs: Sequence[OrientedMicrograph], *, radius_px: float, seed: int
-) -> Iterator[_Picked]:
+) -> Iterator[_MatchedPicks]:
     couples, _ = pair_micrographs(picks, [one.truth for one in micrographs])
     start = 0  # halves alternate over all micrographs, so those of the ground truth differ by one particle at most
     for number, (couple, one) in enumerate(zip(couples, micrographs, strict=True)):
@@ -234,17 +234,17 @@ def _matched(
         half_of_true = (rng.permutation(len(couple.truth)) + start) % 2  # a particle is in the same half for all picks
         start += len(couple.truth)
         count = len(couple.found)
-        right, true_xy, half = np.zeros(count, bool), couple.found.xy.copy(), rng.integers(2, size=count)
-        right[pairs[:, 0]], true_xy[pairs[:, 0]] = True, couple.truth.xy[pairs[:, 1]]
+        correct, true_xy, half = np.zeros(count, bool), couple.found.xy.copy(), rng.integers(2, size=count)
+        correct[pairs[:, 0]], true_xy[pairs[:, 0]] = True, couple.truth.xy[pairs[:, 1]]
         half[pairs[:, 0]] = half_of_true[pairs[:, 1]]
         rotations = random_rotations(count, torch.Generator().manual_seed(int(rng.integers(2**62))))
         rotations[pairs[:, 0]] = torch.from_numpy(one.rotations[pairs[:, 1]]).float()
-        yield _Picked(couple.found.xy, true_xy, rotations, right, half)
+        yield _MatchedPicks(couple.found.xy, true_xy, rotations, correct, half)
 
 
-def _put_in(
+def _add_micrograph(
     pixels: NDArray[np.float32],
-    particles: _Picked,
+    particles: _MatchedPicks,
     weight: torch.Tensor,
     halves: Sequence[Sequence[Reconstruction]],
     *,

@@ -43,7 +43,7 @@ HALF_MAP, MASK_FILE = "Refine3D/run_half1_class001_unfil.mrc", "mask.mrc"
 
 
 @dataclass(frozen=True)
-class Effort:
+class RelionSettings:
     """Settings that decide how long RELION runs; the defaults suit a few thousand particles on two cores.
 
     Attributes
@@ -99,7 +99,7 @@ def write_project(project: Path, picks: Sequence[Picks], micrographs: Sequence[O
     write_text(project / "micrographs.star", _micrograph_star(names, micrographs))
 
 
-def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, effort: Effort) -> list[Stage]:
+def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, settings: RelionSettings) -> list[Stage]:
     """Return the stages in their order. Raises `SettingError` if the ground truth has no pixel size or diameter."""
     truth = micrographs[0].truth
     if truth.pixel_size is None or truth.diameter is None:
@@ -107,12 +107,12 @@ def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, effort: 
     side = box_side(truth.diameter / truth.pixel_size, times=BOX)
     width = ["--particle_diameter", f"{MASK * truth.diameter:.0f}"]
     shared = [*width, "--ctf", "--flatten_solvent", "--zero_mask", "--pool", "30", "--dont_combine_weights_via_disc"]
-    threads = ["--j", str(effort.threads)]
-    model = sum(effort.model_iterations)
+    threads = ["--j", str(settings.threads)]
+    model = sum(settings.model_iterations)
     return [
         Stage("Extract", _extract(side)),
-        Stage("Class2D", _classify(effort, shared, threads), lambda project: _select(project, effort.class_iterations)),
-        Stage("InitialModel", _initial_model(effort, symmetry, shared, threads)),
+        Stage("Class2D", _classify(settings, shared, threads), lambda project: _select(project, settings.class_iterations)),
+        Stage("InitialModel", _initial_model(settings, symmetry, shared, threads)),
         Stage("Refine3D", _refine(f"InitialModel/run_it{model:03d}_class001.mrc", symmetry, shared)),
         Stage("Mask", _mask(side, truth.diameter / truth.pixel_size, truth.pixel_size)),
         Stage("PostProcess", _postprocess(truth.pixel_size)),
@@ -172,15 +172,15 @@ def _extract(side: int) -> tuple[str, ...]:
     return (*words, "--norm", "--bg_radius", str(int(0.375 * side)), "--invert_contrast")
 
 
-def _classify(effort: Effort, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
-    words = ["relion_refine", "--i", EXTRACTED, "--o", "Class2D/run", "--iter", str(effort.class_iterations)]
-    words += ["--K", str(effort.classes), "--tau2_fudge", "2", "--oversampling", "0", "--psi_step", "12", "--pad", "1"]
+def _classify(settings: RelionSettings, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
+    words = ["relion_refine", "--i", EXTRACTED, "--o", "Class2D/run", "--iter", str(settings.class_iterations)]
+    words += ["--K", str(settings.classes), "--tau2_fudge", "2", "--oversampling", "0", "--psi_step", "12", "--pad", "1"]
     words += ["--offset_range", "4", "--offset_step", "2", "--norm", "--scale", "--random_seed", "1"]
     return (*words, "--strict_highres_exp", CLASS_RESOLUTION, *shared, *threads)
 
 
-def _initial_model(effort: Effort, symmetry: str, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
-    first, between, last = map(str, effort.model_iterations)
+def _initial_model(settings: RelionSettings, symmetry: str, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
+    first, between, last = map(str, settings.model_iterations)
     words = ["relion_refine", "--i", SELECTED, "--o", "InitialModel/run", "--sgd", "--denovo_3dref", "--K", "1"]
     words += ["--sgd_ini_iter", first, "--sgd_inbetween_iter", between, "--sgd_fin_iter", last, "--sgd_write_iter", "10"]
     words += ["--sgd_ini_resol", "35", "--sgd_fin_resol", "20", "--sgd_ini_subset", "100", "--sgd_fin_subset", "300"]

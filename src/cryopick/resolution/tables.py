@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cryopick.files import atomic_path, write_text
 from cryopick.resolution.fsc import GOLD_STANDARD, HALF
-from cryopick.resolution.half_maps import Resolution, agreement
+from cryopick.resolution.half_maps import Resolution, correlation_with_truth
 
 HEADINGS = (
     *("picks", "particles", "correct", "missed", "false", "centring error (Å)"),
@@ -32,7 +32,7 @@ def write_tables(found: Sequence[Resolution], folder: Path, *, relion: dict[str,
     write_text(folder / "resolution.csv", _csv([headings, *rows]))
     curves: list[Sequence[str]] = [("picks", "frequency", "with_truth", "halves", "recentred_halves")]
     for one in found:
-        three = (agreement(one, found[0]), one.as_picked.correlation, one.recentred.correlation)
+        three = (correlation_with_truth(one, found[0]), one.as_picked.correlation, one.recentred.correlation)
         points = zip(three[0].frequency, *(each.correlation for each in three), strict=True)
         curves += [(one.name, *(f"{value:.6f}" for value in point)) for point in points]
     write_text(folder / "fsc.csv", _csv(curves))
@@ -44,7 +44,7 @@ def draw_correlations(found: Sequence[Resolution], path: Path) -> None:
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     panel = figure.subplots()
     for number, one in enumerate(found):
-        true = agreement(one, found[0])
+        true = correlation_with_truth(one, found[0])
         label = f"{one.name}: {_angstrom(true.resolution())} Å"
         for curve, style, name in ((true, "-", label), (one.as_picked.correlation, ":", None)):
             panel.plot(curve.frequency, curve.correlation, style, color=f"C{number % 10}", label=name)
@@ -82,19 +82,19 @@ def draw_directions(found: Sequence[Resolution], path: Path) -> None:
         counts, rots, cosines = np.histogram2d(rot, cosine, bins=(24, 12), range=limits)
         mesh = panel.pcolormesh(rots, cosines, counts.T, cmap="viridis", vmin=0)
         figure.colorbar(mesh, ax=panel)
-        panel.set(xlabel="rot (°)", ylabel="cos tilt", title=f"{one.name}: {one.right}")
+        panel.set(xlabel="rot (°)", ylabel="cos tilt", title=f"{one.name}: {one.correct}")
     _save(figure, path)
 
 
 def _row(one: Resolution, truth: Resolution) -> list[str]:
     error = f"{np.median(one.errors):.1f}" if len(one.errors) else "–"
-    true = agreement(one, truth)
+    true = correlation_with_truth(one, truth)
     levels = [
         true.resolution(),
         true.resolution(HALF),
         *(maps.correlation.resolution() for maps in (one.as_picked, one.recentred)),
     ]
-    return [one.name, *map(str, (one.truth, one.right, one.missed, one.false)), error, *map(_angstrom, levels)]
+    return [one.name, *map(str, (one.truth, one.correct, one.missed, one.false)), error, *map(_angstrom, levels)]
 
 
 def _angstrom(value: float) -> str:

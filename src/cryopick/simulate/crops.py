@@ -9,7 +9,7 @@ import torch
 from cryopick.randomness import generator
 from cryopick.simulate.conditions import draw_conditions, log_uniform
 from cryopick.simulate.field import Beads, simulate_field
-from cryopick.simulate.micrograph import LEAST_VISIBLE
+from cryopick.simulate.micrograph import MIN_VISIBILITY
 from cryopick.simulate.particles import WHOLE
 from cryopick.simulate.pseudoproteins import pseudo_protein
 from cryopick.simulate.settings import Range, SimulationSettings
@@ -122,7 +122,7 @@ def simulate_crops(
     torch_rng = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     field = simulate_field(conditions, settings, bank.beads, structure=structure, shape_hw=(size, size), rng=torch_rng)
     particles = field.particles
-    wanted = (particles.role == WHOLE) & ((field.visibility >= LEAST_VISIBLE) | _beyond(particles.xy, size))
+    wanted = (particles.role == WHOLE) & ((field.visibility >= MIN_VISIBILITY) | _beyond(particles.xy, size))
     return Crops(
         field.electrons,
         conditions.pixel_size,

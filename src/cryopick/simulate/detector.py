@@ -21,7 +21,7 @@ def illumination(settings: SimulationSettings, count: int, shape_hw: tuple[int, 
     return 1 - depth[:, None, None] * smooth / smooth.amax((1, 2), keepdim=True).clamp(min=1e-6)
 
 
-def spoil(images: torch.Tensor, settings: SimulationSettings, rng: torch.Generator) -> torch.Tensor:
+def add_artefacts(images: torch.Tensor, settings: SimulationSettings, rng: torch.Generator) -> torch.Tensor:
     """Add gain residues, hot pixels and inverted contrast to images (b, h, w), each at its own rate."""
     count, height, width = images.shape
     images = images * _gain(settings.gain_residue, count, (height, width), rng)
@@ -44,7 +44,7 @@ def borders(settings: SimulationSettings, count: int, shape_hw: tuple[int, int],
     return (share * min(shape_hw)).long()
 
 
-def streak(images: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
+def replicate_borders(images: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
     """Replace the borders of images (b, h, w) by their innermost neighbours; `widths` (b, 4) as from `borders`."""
     _, height, width = images.shape
     left, top, right, bottom = widths[:, :, None].unbind(1)

@@ -15,7 +15,7 @@ INELASTIC_LENGTH = 3150.0
 """Thickness of ice in Å after which 1/e of the electrons remain in the image."""
 NOMINAL_STRENGTH = 0.45
 """Fraction of the bulk potential that real particles show; used where no particle sets the contrast."""
-FAINTEST = 0.02
+MIN_INTENSITY = 0.02
 """Lower limit of the relative intensity, which linear imaging could make negative."""
 
 
@@ -74,7 +74,7 @@ def expose(
         film = random_field(carbon_spectrum(k).sqrt() * darkening, shape_hw, conditions.pixel_size, rng)
         contrast += film * solids.carbon * solids.carbon_thickness.sqrt()[:, None, None]
     passed = torch.exp(-solids.absorption - thickness / INELASTIC_LENGTH) * illumination
-    expected = (1 + contrast).clamp(min=FAINTEST) * passed * (conditions.dose * conditions.pixel_size**2)[:, None, None]
+    expected = (1 + contrast).clamp(min=MIN_INTENSITY) * passed * (conditions.dose * conditions.pixel_size**2)[:, None, None]
     surplus = poisson(expected, rng) - expected
     return Exposure(expected + torch.fft.irfft2(torch.fft.rfft2(surplus) * shot, s=shape_hw), strength)
 

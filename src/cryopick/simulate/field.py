@@ -6,7 +6,7 @@ import torch
 from scipy.fft import next_fast_len
 
 from cryopick.simulate.conditions import Conditions
-from cryopick.simulate.detector import borders, illumination, spoil, streak
+from cryopick.simulate.detector import add_artefacts, borders, illumination, replicate_borders
 from cryopick.simulate.exposure import expose
 from cryopick.simulate.filaments import Filaments, draw_filaments, filament_points
 from cryopick.simulate.particles import WHOLE, Particles, draw_particles
@@ -102,7 +102,7 @@ def simulate_field(
     )
     border = borders(settings, count, shape_hw, rng)
     cover = _with_border(solids.mask[inner], border)
-    electrons = spoil(streak(exposure.electrons[inner], border), settings, rng)
+    electrons = add_artefacts(replicate_borders(exposure.electrons[inner], border), settings, rng)
     visibility = _visibility(particles, conditions.diameter / conditions.pixel_size, cover)
     return Field(electrons, cover, particles, visibility, filaments, border, exposure.strength)
 

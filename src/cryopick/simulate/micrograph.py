@@ -16,7 +16,7 @@ from cryopick.simulate.sources import RandomStructures, StructureSource, gather_
 from cryopick.simulate.structures import Structure
 from cryopick.types import Micrograph, Picks
 
-LEAST_VISIBLE = 0.35
+MIN_VISIBILITY = 0.35
 """Visible share below which a particle counts as a distractor: it could not be picked."""
 SMALLEST_DIAMETER_PX = 12.0
 LARGEST_DIAMETER_SHARE = 0.25
@@ -152,7 +152,7 @@ def _describe(simulated: Field, conditions: Conditions, structure: Structure, *,
     xy = simulated.particles.xy.double().cpu().numpy()
     role, visibility = simulated.particles.role.cpu().numpy(), simulated.visibility.cpu().numpy()
     present = inside(xy, pixels.shape)
-    good = (role == WHOLE) & present & (visibility >= LEAST_VISIBLE)
+    good = (role == WHOLE) & present & (visibility >= MIN_VISIBILITY)
     hidden = (role == WHOLE) & present & ~good
     diameter = structure.diameter / pixel_size
     clumps = xy[role == AGGREGATE].reshape(-1, COPIES_IN_AGGREGATE, 2).mean(1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import torch
 
 from cryopick.simulate.conditions import Conditions
-from cryopick.simulate.placement import place
+from cryopick.simulate.placement import place_particles
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.simulate.symmetry import random_rotations, tilted_rotations
 
@@ -59,7 +59,7 @@ def draw_particles(
     size = conditions.diameter / conditions.pixel_size
     area = (shape_hw[0] + size) * (shape_hw[1] + size)
     wanted = (conditions.coverage * area / (math.pi / 4 * size**2)).ceil().long()
-    whole = place(
+    whole = place_particles(
         wanted,
         distance=conditions.spacing * size,
         margin=size / 2,

@@ -10,7 +10,7 @@ DENSE_CANDIDATES = 640
 """Largest number of candidates per image in a batch, where all distances are computed at once."""
 
 
-def place(
+def place_particles(
     wanted: torch.Tensor,
     *,
     distance: torch.Tensor,

@@ -14,7 +14,7 @@ from cryopick.io.micrographs.files import read_micrograph, write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.formats import write_picks
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.preprocess.particle_scaled import scaled
+from cryopick.preprocess.particle_scaled import scale_to_particle
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.train.data.augment import Augmentation
 from cryopick.train.data.crops import LabelledCrops, Mixed, held_out_crops, jittered_diameters, prepare_lessons
@@ -134,7 +134,7 @@ def test_labels_that_stop_short_of_the_edges_say_nothing_beyond(folder):
 def test_a_picture_is_what_the_picker_sees_to_16_bits(folder):
     (lesson,) = lessons(folder, labelled(folder, [[100, 50]]))
     (picture,) = lesson.pictures
-    seen = scaled(read_micrograph(folder / "mics" / "a.mrc"), particle_px=12.0, diameter_px=24.0)
+    seen = scale_to_particle(read_micrograph(folder / "mics" / "a.mrc"), particle_px=12.0, diameter_px=24.0)
     assert seen is not None
     np.testing.assert_allclose(picture.part(0, 0, picture.shape_hw), seen.values, atol=6 * 2**-11)
     assert (picture.to_home, picture.shape_hw) == (seen.to_home, seen.values.shape)
@@ -146,7 +146,7 @@ def test_a_picture_is_what_the_picker_sees_to_16_bits(folder):
 def test_pictures_are_made_once(folder, monkeypatch):
     one = labelled(folder, [[100, 50]])
     first = lessons(folder, one)
-    monkeypatch.setattr("cryopick.train.data.crops.scaled", None)
+    monkeypatch.setattr("cryopick.train.data.crops.scale_to_particle", None)
     assert lessons(folder, one)[0].pictures == first[0].pictures
 
 

@@ -160,7 +160,7 @@ def test_boxes_follow_a_micrograph_through_the_chain_and_its_flip():
     pixels = np.kron(grey, np.ones((4, 4))).astype(np.float32)  # 256 pixels, so that the chain's blur does not fill the picture
     truth = Picks("m.mrc", 4 * picks.xy + 1.5, None, 4 * DIAMETER, pixels.shape)
     # Shifts undone, so that boxes lie on what is seen; the authors' training leaves them 3 pixels off.
-    chain = PublishedChain(learnt_shift=(0, 0))
+    chain = PublishedChain(label_shift=(0, 0))
     one = example(Micrograph(pixels, name="m.mrc", kind="mrc"), truth, chain=chain, denoised=False, size=InputSize(128, 128))
     seen = one.grey.numpy().astype(float)
     y, x = np.mgrid[:128, :128]

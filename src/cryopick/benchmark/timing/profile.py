@@ -31,7 +31,7 @@ Device = Literal["cpu", "cuda"]
 Clock = Callable[[], float]
 T = TypeVar("T")
 STAGES = ("read", "prepare", "network", "find", "write")
-PATIENCE = 20.0
+SLOW_RUN = 20.0
 """Seconds above which the first run counts and there are no others; anything faster is run once before it is timed."""
 
 
@@ -71,14 +71,14 @@ class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
             wall, cpu, start = time.perf_counter(), time.process_time(), clock()
             micrograph = source.read()
             read = clock() - start
-            picks, inside = taken_apart(lambda: picker.pick(micrograph, diameter=self.diameter), functions, clock)
+            picks, inside = profile_stages(lambda: picker.pick(micrograph, diameter=self.diameter), functions, clock)
             start = clock()
             write_coordinates(picks, Path(folder))
             stages = {"read": read, **inside, "write": clock() - start}
             return Sample(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu, stages=stages)
 
         with TemporaryDirectory() as folder:
-            return repeated(once, repeats=self.repeats)
+            return repeat_timing(once, repeats=self.repeats)
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
@@ -112,7 +112,7 @@ class StageFunctions:
     network: Sequence[Callable[..., Any]]
 
 
-def taken_apart(work: Callable[[], T], functions: StageFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
+def profile_stages(work: Callable[[], T], functions: StageFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
     """Run `work` and return its result and the seconds of its stages; "find" is the time outside of the functions."""
     profile = cProfile.Profile(clock, subcalls=False, builtins=False)
     start = clock()
@@ -128,10 +128,10 @@ def taken_apart(work: Callable[[], T], functions: StageFunctions, clock: Clock) 
     return result, {**seconds, "find": whole - sum(seconds.values())}
 
 
-def repeated(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
-    """Return `repeats` samples after a first one that does not count, or only the first if it takes longer than `PATIENCE`."""
+def repeat_timing(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
+    """Return `repeats` samples after a first one that does not count, or only the first if it takes longer than `SLOW_RUN`."""
     first = once()
-    return [first] if first.wall > PATIENCE else [once() for _ in range(repeats)]
+    return [first] if first.wall > SLOW_RUN else [once() for _ in range(repeats)]
 
 
 def stage_functions(picker: str) -> StageFunctions:

@@ -24,12 +24,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     cpu: float
     peak_mib: float
 
-    def then(self, other: "Cost") -> "Cost":
+    def plus(self, other: "Cost") -> "Cost":
         """Return the cost of this command followed by another."""
         return Cost(wall=self.wall + other.wall, cpu=self.cpu + other.cpu, peak_mib=max(self.peak_mib, other.peak_mib))
 
 
-NOTHING = Cost(wall=0.0, cpu=0.0, peak_mib=0.0)
+NO_COST = Cost(wall=0.0, cpu=0.0, peak_mib=0.0)
 
 
 def run_and_measure(command: Sequence[str], log: Path, *, variables: dict[str, str] | None = None) -> Cost:

@@ -10,7 +10,7 @@ from typing import Any
 from cryopick.files import write_text
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.provenance import record_run
-from cryopick.simulate.dataset import DatasetWriter, Recipe
+from cryopick.simulate.dataset import DatasetSpec, DatasetWriter
 from cryopick.simulate.micrograph import micrograph_name
 from cryopick.train.ablation.table import Layout, Row, draw_table, write_table
 from cryopick.train.data.splits import DiskSettings
@@ -87,7 +87,7 @@ def run_ablation(
 def simulated_data(settings: SimulatedSet, out: Path, *, seed: int) -> DiskSettings:
     """Simulated micrographs with their labels in a folder of `out`, written where they are not there yet."""
     folder = out / DATA
-    writer = DatasetWriter(folder, Recipe(seed, settings.size, settings.pixel_size, settings.settings))
+    writer = DatasetWriter(folder, DatasetSpec(seed, settings.size, settings.pixel_size, settings.settings))
     total = settings.micrographs + settings.held_out
     for index in range(total):
         last = DatasetFolder(folder).ground_truth / "cover" / Path(micrograph_name(seed, index)).with_suffix(".png")

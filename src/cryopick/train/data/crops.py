@@ -17,7 +17,7 @@ from cryopick.coordinates import PixelMap, inside
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import BadArea, LabelledMicrograph
-from cryopick.preprocess.particle_scaled import scaled
+from cryopick.preprocess.particle_scaled import scale_to_particle
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops
 from cryopick.train.data.augment import augment
@@ -196,7 +196,7 @@ def _pictures(
         micrograph = one.source.read()
         for path, size in zip(paths, diameters_px, strict=True):
             diameter_px = one.truth.diameter_px or 0.0
-            prepared = scaled(micrograph, particle_px=size, diameter_px=diameter_px, particles=particles)
+            prepared = scale_to_particle(micrograph, particle_px=size, diameter_px=diameter_px, particles=particles)
             if prepared is None:
                 raise CryopickError(f"a particle of {diameter_px:.0f} pixels is larger than the picture")
             _write(path, prepared.values, prepared.map_to_home)

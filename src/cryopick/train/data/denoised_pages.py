@@ -133,10 +133,10 @@ def _write(labelled: Labelled, path: Path, settings: CryoSegNetSettings) -> Skip
         prepared = denoised(micrograph, settings, diameter_px=truth.diameter_px)
         # The answer's place, not the picture's: as published, the network learns to undo the shift of the denoising.
         home = prepared.map_to_home
-        mask = disc_mask(truth, shape_hw=prepared.picture.shape, to_home=home)
+        mask = disc_mask(truth, shape_hw=prepared.image.shape, to_home=home)
     except (CryopickError, OSError) as error:
         return Skipped(labelled.name, str(error))
-    held = {"picture": np.ascontiguousarray(prepared.picture), "mask": mask.astype(np.uint8)}
+    held = {"picture": np.ascontiguousarray(prepared.image), "mask": mask.astype(np.uint8)}
     about = {"xy": home.from_home(truth.xy), "diameter_px": np.array([truth.diameter_px / home.length])}
     with atomic_path(path) as temporary:
         save_file({**held, **about}, temporary)

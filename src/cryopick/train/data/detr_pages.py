@@ -17,7 +17,7 @@ from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.models.detr_input import fitted_hw, resized
 from cryopick.pickers.cryotransformer import InputSize
-from cryopick.preprocess.published import PublishedChain, chain_picture
+from cryopick.preprocess.published import PublishedChain, published_input
 from cryopick.train.data.cache import file_identity, keyed_path
 from cryopick.train.data.labelled import Skipped
 from cryopick.train.data.splits import shared_files
@@ -66,12 +66,12 @@ class ExampleFiles:
 
 def example(micrograph: Micrograph, truth: Picks, *, chain: PublishedChain, denoised: bool, size: InputSize) -> Example:
     """A micrograph denoised, or taken as it is, and resized as for picking."""
-    shown = chain_picture(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
+    shown = published_input(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
     height, width = shown.grey.shape
     fitted = fitted_hw((height, width), short_side=size.short_side, long_side=size.long_side)
     small = resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted)
     fit = PixelMap.resize((width / fitted[1], height / fitted[0]))
-    return Example(small, shown.answer_to_home.then(fit), truth)
+    return Example(small, shown.output_to_home.then(fit), truth)
 
 
 def example_files(

@@ -1,6 +1,6 @@
 """Seconds of each stage of the default route, and of the published one, on a 4096² micrograph; and the memory of a worker.
 
-    python benchmarks/bench_segnet.py [--size 4096] [--diameter 108] [--repeats 3] [--without-published]
+    python benchmarks/bench_unet.py [--size 4096] [--diameter 108] [--repeats 3] [--without-published]
 
 Each route runs in a process of its own, on one thread, after a first run that is not counted. Stages are medians in CPU seconds;
 the memory is the peak of the whole process, imports included. The published U-Net has random weights, and Segment Anything
@@ -36,7 +36,7 @@ class Clock:
 def run_default(path, diameter):
     from cryopick.io.micrographs.files import read_micrograph
     from cryopick.pickers import picker
-    from cryopick.preprocess.particle_scaled import scaled
+    from cryopick.preprocess.particle_scaled import scale_to_particle
 
     chosen = picker("segnet")
     trained = chosen._trained
@@ -45,7 +45,7 @@ def run_default(path, diameter):
         clock = Clock()
         micrograph = read_micrograph(path)
         clock("read")
-        prepared = scaled(micrograph, particle_px=trained.particle_px, diameter_px=diameter)
+        prepared = scale_to_particle(micrograph, particle_px=trained.particle_px, diameter_px=diameter)
         clock("scale and even out")
         probability = chosen._probability(prepared.values)
         clock("network")
@@ -59,6 +59,7 @@ def run_default(path, diameter):
 def run_published(path, diameter):
     import numpy as np
     import torch
+    from cryopick.pickers.unet_settings import SegnetSettings
 
     from cryopick.config import load_preset, resolve
     from cryopick.detection.box_rules import published_rules
@@ -66,7 +67,6 @@ def run_published(path, diameter):
     from cryopick.io.micrographs.files import read_micrograph
     from cryopick.models.attention_unet import AttentionUNet
     from cryopick.pickers.cryosegnet import denoised
-    from cryopick.pickers.unet_settings import SegnetSettings
 
     settings = resolve(SegnetSettings, load_preset("segnet", "paper"))
     network = AttentionUNet().eval()
