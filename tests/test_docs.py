@@ -10,7 +10,7 @@ import typer
 from cryopick.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -21,7 +21,7 @@ def commands(page: Path) -> list[list[str]]:
     return [line[1:] for line in words if line and Path(line[0]).name == "cryopick"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_on_the_page_is_understood(page):
     group = typer.main.get_command(app)
     for words in commands(page):
@@ -43,10 +43,10 @@ def test_readme_has_one_command_for_the_main_job_and_one_for_the_tests():
     assert "tools/check.py" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_page_of_the_docs_is_in_the_navigation_and_has_no_dead_picture():
+def test_every_page_of_the_docs_is_in_the_navigation_and_has_no_dead_image():
     navigation = (ROOT / "mkdocs.yml").read_text()
-    pages = sorted((ROOT / "docs").glob("*.md"))
+    pages = [str(page.relative_to(ROOT / "docs")) for page in sorted((ROOT / "docs").rglob("*.md"))]
     assert len(pages) > 5
-    assert [page.name for page in pages if page.name not in navigation] == []
-    pictures = [(page, name) for page in PAGES for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())]
-    assert [f"{page.name}: {name}" for page, name in pictures if not (page.parent / name).is_file()] == []
+    assert [page for page in pages if f" {page}\n" not in navigation] == []
+    images = [(page, name) for page in PAGES for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())]
+    assert [f"{page.name}: {name}" for page, name in images if not (page.parent / name).is_file()] == []

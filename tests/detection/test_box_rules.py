@@ -87,8 +87,8 @@ def test_a_known_diameter_rules_over_the_crowd():
     assert found.diameter_px == 60
 
 
-def test_a_cut_particle_is_found_when_its_centre_is_in_the_picture():
-    # Particles are 40 wide, the picture 400 × 300. Cut at the left to 30, at the top to 25, at the right to 30,
+def test_a_cut_particle_is_found_when_its_centre_is_in_the_image():
+    # Particles are 40 wide, the image 400 × 300. Cut at the left to 30, at the top to 25, at the right to 30,
     # and in a corner to 24 × 26.
     whole = discs([40, 40, 40], start=100)
     cut = np.array([[0, 110, 29, 149], [110, 0, 149, 24], [370, 110, 399, 149], [376, 274, 399, 299]])
@@ -99,7 +99,7 @@ def test_a_cut_particle_is_found_when_its_centre_is_in_the_picture():
     assert found.diameter_px == 40
 
 
-def test_less_than_half_a_particle_is_left_out_and_so_is_what_crosses_the_picture():
+def test_less_than_half_a_particle_is_left_out_and_so_is_what_crosses_the_image():
     whole = discs([40, 40, 40], start=100)
     cut = np.array([[0, 110, 18, 149], [0, 200, 399, 239], [0, 110, 60, 149]])
     found = robust_rules(filled(np.concatenate([cut, whole])), shape_hw=(300, 400), scale_xy=(1, 1))

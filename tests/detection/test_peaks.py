@@ -61,7 +61,7 @@ def test_a_flat_top_of_two_pixels_is_not_drawn_to_its_higher_side():
     assert find_peaks(score, spacing=1).xy.tolist() == [[1.5, 2]]
 
 
-def test_peaks_in_the_corners_stay_on_the_picture():
+def test_peaks_in_the_corners_stay_on_the_image():
     score = np.zeros((6, 8), np.float32)
     score[0, 0], score[5, 7] = 1, 2
     found = find_peaks(score, spacing=2, threshold=0.5)

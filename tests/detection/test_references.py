@@ -21,9 +21,9 @@ def write(path, data, pixel_size):
     return path
 
 
-def middle(picture):
-    rows, columns = np.indices(picture.shape)
-    return np.array([(columns * picture).sum(), (rows * picture).sum()]) / picture.sum()
+def middle(image):
+    rows, columns = np.indices(image.shape)
+    return np.array([(columns * image).sum(), (rows * image).sum()]) / image.sum()
 
 
 def test_views_are_unit_vectors_of_the_upper_half_evenly_spaced():
@@ -39,7 +39,7 @@ def test_views_are_unit_vectors_of_the_upper_half_evenly_spaced():
 def test_a_view_along_z_sums_the_sections():
     density = ball((20, 20, 20), (10, 13, 6), 3)
     straight, mirrored = project(density, np.array([[0.0, 0, 1]]))
-    # In the plane the picture may be turned about the centre pixel (10, 10): the ball is 5 from it, as sqrt(4² + 3²).
+    # In the plane the image may be turned about the centre pixel (10, 10): the ball is 5 from it, as sqrt(4² + 3²).
     assert straight.sum() == pytest.approx(density.sum(), rel=1e-3)
     assert np.linalg.norm(middle(straight) - 10) == pytest.approx(5, abs=0.02)
     assert np.linalg.norm(middle(mirrored) - 10) == pytest.approx(5, abs=0.02)
@@ -54,26 +54,26 @@ def test_a_projection_shows_how_far_things_are_from_the_axis_of_view(view):
     assert np.linalg.norm(middle(straight) - 12) == pytest.approx(expected, abs=0.1)
 
 
-def test_a_cube_is_a_map_and_other_stacks_are_pictures(tmp_path):
+def test_a_cube_is_a_map_and_other_stacks_are_images(tmp_path):
     density = ball((16, 16, 16), (8, 8, 8), 4)
     projections = load_references(write(tmp_path / "map.mrc", density, 3.0), light=True, view_step=40)
-    assert projections.pictures.shape == (2 * len(even_views(40)), 16, 16)
+    assert projections.images.shape == (2 * len(even_views(40)), 16, 16)
     assert projections.pixel_size == pytest.approx(3.0)
-    pictures = load_references(write(tmp_path / "classes.mrcs", density[:5], 2.0), light=False, view_step=40)
-    np.testing.assert_array_equal(pictures.pictures, -density[:5])
+    images = load_references(write(tmp_path / "classes.mrcs", density[:5], 2.0), light=False, view_step=40)
+    np.testing.assert_array_equal(images.images, -density[:5])
 
 
 def test_a_large_map_is_shrunk_and_its_pixels_grow(tmp_path):
     density = ball((96, 96, 96), (48, 48, 48), 20)
     references = load_references(write(tmp_path / "map.mrc", density, 2.0), light=True, view_step=60)
-    assert references.pictures.shape[1:] == (64, 64)
+    assert references.images.shape[1:] == (64, 64)
     assert references.pixel_size == pytest.approx(3.0)
     assert references.diameter_px * references.pixel_size == pytest.approx(80, rel=0.1)
 
 
 def test_templates_are_scaled_about_the_centre_pixel():
-    picture = ball((41, 41), (20, 26), 4)[None]  # 6 columns right of the centre pixel
-    templates = make_templates(References(picture, None), factor=2.0, mask=disc(8), angular_step=360)
+    image = ball((41, 41), (20, 26), 4)[None]  # 6 columns right of the centre pixel
+    templates = make_templates(References(image, None), factor=2.0, mask=disc(8), angular_step=360)
     assert templates.shape == (1, 19, 19)
     bright = np.clip(templates[0] - np.median(templates[0]), 0, None)
     np.testing.assert_allclose(middle(bright * (bright > 0.5 * bright.max())), [9 + 3, 9], atol=0.1)

@@ -11,10 +11,10 @@ from cryopick.detection.sam_masks import MaskSettings, generate_masks, suppress_
 
 
 def picture_of_discs(shape, centres, radius):
-    picture = np.zeros(shape, np.uint8)
+    image = np.zeros(shape, np.uint8)
     for x, y in centres:
-        cv2.circle(picture, (x, y), radius, 255, -1)
-    return picture
+        cv2.circle(image, (x, y), radius, 255, -1)
+    return image
 
 
 CENTRES = [(40, 40), (120, 48), (200, 40), (56, 136), (152, 144), (216, 200), (72, 216)]
@@ -25,16 +25,16 @@ def as_set(masks):
 
 
 def test_a_grid_finds_every_disc_once():
-    picture = picture_of_discs((256, 256), CENTRES, 20)
+    image = picture_of_discs((256, 256), CENTRES, 20)
     segmenter = ComponentSegmenter()
-    masks = generate_masks(picture, segmenter)
+    masks = generate_masks(image, segmenter)
     assert len(segmenter.points) == 1024
     assert len(masks) == len(CENTRES)
     np.testing.assert_allclose(masks.scores, 0.95)
     middles = (masks.boxes[:, :2] + masks.boxes[:, 2:]) / 2
     for centre in CENTRES:
         assert np.abs(middles - centre).max(axis=1).min() <= 2
-    assert (masks.labels(picture.shape) > 0)[picture > 0].mean() > 0.95
+    assert (masks.labels(image.shape) > 0)[image > 0].mean() > 0.95
 
 
 def test_the_grid_is_the_published_one():
@@ -43,7 +43,7 @@ def test_the_grid_is_the_published_one():
     class Recorder:
         side = 1024
 
-        def encode(self, picture):
+        def encode(self, image):
             return None
 
         def decode(self, code, points):
@@ -57,11 +57,11 @@ def test_the_grid_is_the_published_one():
 
 
 def test_prompts_on_the_map_give_the_same_masks_in_a_fraction_of_the_points():
-    picture = picture_of_discs((256, 256), CENTRES, 20)
+    image = picture_of_discs((256, 256), CENTRES, 20)
     everywhere, chosen = ComponentSegmenter(), ComponentSegmenter()
-    grid = generate_masks(picture, everywhere)
-    points = prompts(picture.astype(np.float32) / 255)
-    few = generate_masks(picture, chosen, MaskSettings(early_stability=True), points=points)
+    grid = generate_masks(image, everywhere)
+    points = prompts(image.astype(np.float32) / 255)
+    few = generate_masks(image, chosen, MaskSettings(early_stability=True), points=points)
     assert as_set(few) == as_set(grid)
     assert len(few) == len(CENTRES)
     assert len(chosen.points) == len(CENTRES)
@@ -71,71 +71,71 @@ def test_prompts_on_the_map_give_the_same_masks_in_a_fraction_of_the_points():
 def test_prompts_on_the_map_find_particles_that_fall_between_the_points_of_the_grid():
     # A grid of 8 in 256 pixels has points at 16, 48, …; these discs of 5 pixels' radius lie half-way between.
     centres = [(32 + 32 * i, 32 + 32 * j) for i in range(7) for j in range(7)]
-    picture = picture_of_discs((256, 256), centres, 5)
-    assert len(generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=8))) == 0
-    points = prompts(picture.astype(np.float32) / 255)
-    assert len(generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=8), points=points)) == 49
+    image = picture_of_discs((256, 256), centres, 5)
+    assert len(generate_masks(image, ComponentSegmenter(), MaskSettings(grid=8))) == 0
+    points = prompts(image.astype(np.float32) / 255)
+    assert len(generate_masks(image, ComponentSegmenter(), MaskSettings(grid=8), points=points)) == 49
 
 
 def test_batches_do_not_change_the_masks():
-    picture = picture_of_discs((256, 256), CENTRES, 20)
-    one, many = (generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, batch=size)) for size in (7, 256))
+    image = picture_of_discs((256, 256), CENTRES, 20)
+    one, many = (generate_masks(image, ComponentSegmenter(), MaskSettings(grid=16, batch=size)) for size in (7, 256))
     assert one.boxes.tolist() == many.boxes.tolist()
 
 
 def test_masks_below_either_threshold_are_dropped():
-    picture = picture_of_discs((256, 256), CENTRES, 20)
-    assert len(generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, min_iou=0.96))) == 0
+    image = picture_of_discs((256, 256), CENTRES, 20)
+    assert len(generate_masks(image, ComponentSegmenter(), MaskSettings(grid=16, min_iou=0.96))) == 0
     # The soft mask lies between logits of −1 and 1, so that its stability is 0: only without that filter is it found.
-    unstable = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, min_stability=0.0, max_overlap=1.0))
+    unstable = generate_masks(image, ComponentSegmenter(), MaskSettings(grid=16, min_stability=0.0, max_overlap=1.0))
     assert 0.9 in np.round(unstable.scores, 4)
-    everything = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, min_iou=0.4))
+    everything = generate_masks(image, ComponentSegmenter(), MaskSettings(grid=16, min_iou=0.4))
     assert [0, 0, 255, 255] in everything.boxes.tolist()
 
 
-def test_a_picture_that_is_not_square_and_not_of_the_networks_size():
+def test_an_image_that_is_not_square_and_not_of_the_networks_size():
     # 128 × 96 pixels are enlarged twice for a square of 256.
-    picture = picture_of_discs((96, 128), [(30, 30), (90, 60)], 14)
-    masks = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16))
+    image = picture_of_discs((96, 128), [(30, 30), (90, 60)], 14)
+    masks = generate_masks(image, ComponentSegmenter(), MaskSettings(grid=16))
     assert len(masks) == 2
     middles = sorted(((masks.boxes[:, :2] + masks.boxes[:, 2:]) / 2).tolist())
     np.testing.assert_allclose(middles, [[30, 30], [90, 60]], atol=1)
 
 
-def test_an_empty_picture_has_no_masks():
+def test_an_empty_image_has_no_masks():
     assert len(generate_masks(np.zeros((64, 80), np.uint8), ComponentSegmenter())) == 0
     no_points = np.zeros((0, 2))
     assert len(generate_masks(np.zeros((64, 80), np.uint8), ComponentSegmenter(), points=no_points)) == 0
 
 
-def test_crops_find_what_the_whole_picture_is_too_coarse_for():
-    # The decoder sees every eighth pixel of the whole picture, and the disc lies on the corner of four of those; in the first
+def test_crops_find_what_the_whole_image_is_too_coarse_for():
+    # The decoder sees every eighth pixel of the whole image, and the disc lies on the corner of four of those; in the first
     # crop, 343 pixels wide, it covers one. The square is cut by some crops, and whole in the last.
-    picture = picture_of_discs((512, 512), [(72, 72)], 4)
-    picture[300:400, 300:400] = 255
+    image = picture_of_discs((512, 512), [(72, 72)], 4)
+    image[300:400, 300:400] = 255
     points = np.array([[72.0, 72.0], [320.0, 320.0]])
-    whole = generate_masks(picture, ComponentSegmenter(), points=points)
+    whole = generate_masks(image, ComponentSegmenter(), points=points)
     segmenter = ComponentSegmenter()
-    cropped = generate_masks(picture, segmenter, MaskSettings(crop_layers=1), points=points)
+    cropped = generate_masks(image, segmenter, MaskSettings(crop_layers=1), points=points)
     assert segmenter.encoded == 5
     assert len(whole) == 1
     assert len(cropped) == 2
 
 
 def test_of_the_same_mask_the_finer_one_from_a_crop_is_kept():
-    picture = picture_of_discs((512, 512), [(72, 75)], 21)
+    image = picture_of_discs((512, 512), [(72, 75)], 21)
     points = np.array([[72.0, 75.0]])
-    whole, crop = (generate_masks(part, ComponentSegmenter(), points=points) for part in (picture, picture[:343, :343]))
-    both = generate_masks(picture, ComponentSegmenter(), MaskSettings(crop_layers=1), points=points)
+    whole, crop = (generate_masks(part, ComponentSegmenter(), points=points) for part in (image, image[:343, :343]))
+    both = generate_masks(image, ComponentSegmenter(), MaskSettings(crop_layers=1), points=points)
     assert whole.boxes.tolist() != crop.boxes.tolist()
     assert both.boxes.tolist() == crop.boxes.tolist()
 
 
 def test_small_regions_go_and_small_holes_are_filled():
-    picture = picture_of_discs((256, 256), [(80, 80)], 40)
-    cv2.circle(picture, (80, 80), 6, 0, -1)
-    rough = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16))
-    tidy = generate_masks(picture, ComponentSegmenter(), MaskSettings(grid=16, smallest_region=300))
+    image = picture_of_discs((256, 256), [(80, 80)], 40)
+    cv2.circle(image, (80, 80), 6, 0, -1)
+    rough = generate_masks(image, ComponentSegmenter(), MaskSettings(grid=16))
+    tidy = generate_masks(image, ComponentSegmenter(), MaskSettings(grid=16, smallest_region=300))
     assert not rough.labels((256, 256))[80, 80]
     assert tidy.labels((256, 256))[80, 80]
     assert rough.boxes.tolist() == tidy.boxes.tolist()
@@ -165,8 +165,8 @@ class Noise:
         self.rng = np.random.default_rng(5)
         self.parts, self.points, self.logits, self.iou = [], [], [], []
 
-    def encode(self, picture):
-        self.parts.append(picture)
+    def encode(self, image):
+        self.parts.append(image)
 
     def decode(self, code, points):
         noise = self.rng.normal(0, 60, (len(points) * 3, 32, 32)).astype(np.float32)
@@ -195,14 +195,14 @@ def test_filters_and_boxes_are_those_of_transformers():
 @pytest.mark.parametrize("shape", [(120, 120), (90, 141)])
 def test_crops_and_their_grids_are_those_of_transformers(shape):
     library = pytest.importorskip("transformers.models.sam.image_processing_pil_sam")
-    picture = np.arange(shape[0] * shape[1]).reshape(shape)
+    image = np.arange(shape[0] * shape[1]).reshape(shape)
     segmenter = Noise()
     settings = MaskSettings(grid=4, crop_layers=2, crop_grid_divisor=2, min_iou=2.0)
-    generate_masks(picture, segmenter, settings)
+    generate_masks(image, segmenter, settings)
     boxes, layers = library._generate_per_layer_crops(2, 512 / 1500, shape)
     assert len(boxes) == 1 + 4 + 16
     for part, points, (left, top, right, bottom), layer in zip(segmenter.parts, segmenter.points, boxes, layers, strict=True):
-        np.testing.assert_array_equal(part, picture[top:bottom, left:right])
+        np.testing.assert_array_equal(part, image[top:bottom, left:right])
         height, width = part.shape
         expected = library._build_point_grid(4 // 2**layer).reshape(-1, 2) * (width, height)
         # Fitting a part of `width` pixels into 128 keeps its edges, so a point at x lies at (x + ½) · 128 / width − ½.

@@ -66,7 +66,7 @@ def test_hollow_particles_are_found_at_their_middle_and_not_at_their_rim(tmp_pat
     assert np.median(distances) * 6 < 0.05 * 170
 
 
-def test_three_discs_in_a_large_picture_are_found(rng):
+def test_three_discs_in_a_large_image_are_found(rng):
     centres = np.array([[100.0, 80], [300, 200], [450, 330]])
     picks = pick(draw_discs(rng, SHAPE, centres, DIAMETER, contrast=-1))
     assert hits(picks.xy, centres, 2) == 3
@@ -91,7 +91,7 @@ def test_angstroms_and_pixels_mean_the_same(rng, centres):
     assert (in_pixels.diameter, in_angstroms.diameter) == (DIAMETER, 90)
 
 
-def test_a_picture_twice_as_large_has_the_same_particles(rng, centres):
+def test_an_image_twice_as_large_has_the_same_particles(rng, centres):
     pixels = draw_discs(rng, SHAPE, centres, DIAMETER, contrast=-1)
     large = np.repeat(np.repeat(pixels, 2, axis=0), 2, axis=1)
     picks = pick(large, diameter=2 * DIAMETER)
@@ -141,13 +141,13 @@ def test_a_higher_threshold_keeps_the_best(rng, centres):
 
 @pytest.mark.parametrize("diameter", [None, 30.0])
 @pytest.mark.parametrize("shape", [(1, 1), (8, 25), (64, 100)])
-def test_constant_pictures_and_pictures_smaller_than_a_particle_have_no_picks(shape, diameter):
+def test_constant_images_and_images_smaller_than_a_particle_have_no_picks(shape, diameter):
     picks = pick(np.full(shape, 3, np.float32), diameter=diameter)
     assert len(picks) == 0
     assert picks.scores.shape == (0,)
 
 
-def test_a_picture_smaller_than_a_particle_has_no_picks_whatever_is_on_it(rng):
+def test_an_image_smaller_than_a_particle_has_no_picks_whatever_is_on_it(rng):
     assert len(pick(rng.normal(size=(20, 300)).astype(np.float32), diameter=30.0)) == 0
 
 

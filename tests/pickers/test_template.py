@@ -115,7 +115,7 @@ def test_one_pixel_size_without_the_other_is_refused(reference):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (20, 90), (90, 120)])
-def test_constant_and_tiny_pictures_have_no_picks(reference, shape):
+def test_constant_and_tiny_images_have_no_picks(reference, shape):
     template = picker("template", settings={"references": reference(letter()[None])})
     assert len(template.pick(Micrograph(np.full(shape, 5.0)), diameter=30)) == 0
 
@@ -134,7 +134,7 @@ def test_settings_that_cannot_work_are_refused(wrong):
         picker("template", settings=wrong)
 
 
-def test_a_picture_correlates_fully_with_a_cut_out_of_itself(rng):
+def test_an_image_correlates_fully_with_a_cut_out_of_itself(rng):
     pixels = rng.normal(size=(60, 80)).astype(np.float32)
     mask = disc(6)
     reach = len(mask) // 2

@@ -19,12 +19,12 @@ class ComponentSegmenter:
     points: list = field(default_factory=list)
     encoded: int = 0
 
-    def encode(self, picture):
+    def encode(self, image):
         self.encoded += 1
         square = np.zeros((self.side, self.side), np.uint8)
-        factor = self.side / max(picture.shape)
-        height, width = (round(size * factor) for size in picture.shape)
-        square[:height, :width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST)
+        factor = self.side / max(image.shape)
+        height, width = (round(size * factor) for size in image.shape)
+        square[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
         return cv2.connectedComponents((square > 127).astype(np.uint8), connectivity=4)[1]
 
     def decode(self, code, points):

@@ -1,4 +1,4 @@
-"""Particles found by what they look like on average, which the picture itself tells."""
+"""Particles found by correlation with their own rotational average."""
 
 from dataclasses import dataclass
 
@@ -15,28 +15,28 @@ Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 WIDTHS = 4
-"""Blob sizes that the search is begun with."""
+"""Blob sizes that start the search."""
 
 HOLLOW = 1.4
-"""Largest blob size tried over the diameter: a ring answers in its middle only to filters wider than itself."""
+"""Largest blob size tried, over the diameter: the middle of a ring responds only to filters wider than the ring."""
 
 ROUNDS = 2
-"""Times that the average is made from what the last one found."""
+"""Times that the average is made from the picks of the previous one."""
 
 SURROUNDINGS = 1.5
-"""Diameter of the averaged disc over that of the particle: the fringe around a defocused particle belongs to its looks."""
+"""Diameter of the averaged disc over that of the particle: the fringe around a defocused particle is part of its appearance."""
 
 
 @dataclass(frozen=True)
-class Match:
-    """Peaks of the correlation with the average particle, heights in [-1, 1] as their scores, and where to cut them.
+class AverageMatch:
+    """Peaks of the correlation with the average particle, with correlation coefficients in [-1, 1] as scores.
 
     Attributes
     ----------
     peaks : every peak, best first.
-    cut : parts particles from chance.
-    particles : float64 (n, 2), the peaks that the last cut kept.
-    correlator : the picture under the mask.
+    cut : separates particles from chance.
+    particles : float64 (n, 2), the peaks above the cut.
+    correlator : of the image under the mask.
     """
 
     peaks: Detections
@@ -45,13 +45,13 @@ class Match:
     correlator: Correlator
 
 
-def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: float) -> Match:
-    """Find dark particles of `diameter` pixels in a picture, `spacing` pixels apart at least.
+def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: float) -> AverageMatch:
+    """Find dark particles of `diameter` pixels in an image, at least `spacing` pixels apart.
 
-    Laplacian-of-Gaussian filters from `slenderness` to `HOLLOW` times the diameter each give first blobs. The rotational
-    average of the better half of them is correlated with the picture, and made anew from what that finds. Filters narrower
-    than the particle may find its rim, or its ends, in place of its middle; but what surrounds these is not round, so that
-    the average resembles it less: of all averages the one is taken that explains most of the picture.
+    Laplacian-of-Gaussian filters from `slenderness` to `HOLLOW` times the diameter each find blobs. The rotational average of the
+    better half of them is correlated with the image, and made again from the picks. Filters narrower than the particle may find
+    its rim or its ends instead of its middle; but these are not round, so that their average fits less well: the average that
+    explains most of the image is used.
     """
     blobs = BlobFilter(pixels, int(np.ceil(HOLLOW * diameter)))
     correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
@@ -64,22 +64,22 @@ def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: 
     return match
 
 
-def _match(pixels: Map, correlator: Correlator, particles: Points, *, spacing: float) -> Match:
-    """What the average of particles finds; where that is nothing, `particles` stay those."""
-    likeness = correlator(rotational_average(pixels, particles, len(correlator.mask) // 2))
-    peaks, chance = (find_peaks(sign * likeness, spacing=spacing) for sign in (1, -1))
+def _match(pixels: Map, correlator: Correlator, particles: Points, *, spacing: float) -> AverageMatch:
+    """Peaks of the correlation with the average of `particles`, which stay as they are if it finds none."""
+    correlation = correlator(rotational_average(pixels, particles, len(correlator.mask) // 2))
+    peaks, chance = (find_peaks(sign * correlation, spacing=spacing) for sign in (1, -1))
     cut = find_cut(peaks.scores, chance.scores)
     kept = peaks.scores >= cut.at
-    return Match(peaks, cut, peaks.xy[kept] if kept.any() else particles, correlator)
+    return AverageMatch(peaks, cut, peaks.xy[kept] if kept.any() else particles, correlator)
 
 
-def _explained(match: Match) -> float:
-    """The share of the picture's variance that the average explains, in units of one particle's surroundings."""
+def _explained(match: AverageMatch) -> float:
+    """The share of the image's variance that the average explains, in units of one particle's surroundings."""
     scores = match.peaks.scores
     return float((scores[scores >= match.cut.at] ** 2).sum())
 
 
 def rotational_average(pixels: Map, xy: Points, reach: int) -> Map:
-    """What the surroundings of points (n, 2) look like on average over them and all turns, a square of side 2 · reach + 1."""
+    """The average around points (n, 2) over all in-plane angles, a square of side 2 · reach + 1."""
     profile = radial_profile(pixels, xy, reach)
     return np.interp(distances(reach), np.arange(reach + 1), profile).astype(np.float32)

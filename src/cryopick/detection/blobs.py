@@ -1,4 +1,4 @@
-"""Blobs in a picture: Laplacian-of-Gaussian responses, what blobs look like on average, and where their edge is."""
+"""Blobs in an image: Laplacian-of-Gaussian responses, radial profiles, and the radius of the edge."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,16 @@ from cryopick.robust import robust_deviation
 Map = NDArray[np.float32]
 
 EXAMPLES = 1000
-"""Blobs that are averaged at most: the average of so many has no noise left that matters."""
+"""Most blobs that are averaged: the average of so many has no noise that matters."""
 
 EDGE_LEVEL = 0.25
-"""Share of a particle's depth that is left at its edge: a ball's projection falls to a quarter at 97 % of its radius."""
+"""Share of a particle's depth that remains at its edge: a ball's projection falls to a quarter at 97 % of its radius."""
 
 
 class BlobFilter:
-    """Laplacian-of-Gaussian responses of one picture, high on dark blobs, for as many diameters as wanted.
+    """Laplacian-of-Gaussian responses of one image, high on dark blobs, for any number of diameters.
 
-    Beyond its edges the picture is mirrored, up to `reach` pixels, which should be the largest diameter.
+    The image is mirrored beyond its edges, up to `reach` pixels, which should be the largest diameter.
     """
 
     def __init__(self, pixels: Map, reach: int) -> None:
@@ -32,9 +32,9 @@ class BlobFilter:
         self._frequency_squared = (rows[:, None] ** 2 + columns[None, :] ** 2).astype(np.float32)
 
     def __call__(self, diameter: float) -> Map:
-        """The response to blobs of a diameter in pixels, less its median and over its deviation, both robust.
+        """The response to blobs of a diameter in pixels, in robust standard deviations from its median.
 
-        A disc's response is largest for a Gaussian of radius / √2. A picture without contrast responds 0 everywhere.
+        A disc's response is largest for a Gaussian of radius / √2. The response of an image without contrast is 0 everywhere.
         """
         exponent = (np.pi * diameter / 2) ** 2 * self._frequency_squared
         response = fft.irfft2(self._spectrum * (-exponent * np.exp(-exponent)), self._fast_hw, overwrite_x=True)
@@ -47,9 +47,9 @@ class BlobFilter:
 
 
 def radial_profile(pixels: Map, xy: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Mean brightness of the surroundings of the points at distances 0, 1, … `reach`, each first brought to mean 0, deviation 1.
+    """Mean brightness around points at distances 0, 1, … `reach`, each patch normalised to mean 0 and deviation 1.
 
-    The first `EXAMPLES` points are used whose surroundings lie inside the picture; all zeros when there are none.
+    The first `EXAMPLES` points are used whose patches lie inside the image; all zeros when there are none.
     """
     radius = distances(reach)
     total = np.zeros(radius.shape)
@@ -67,7 +67,7 @@ def radial_profile(pixels: Map, xy: NDArray[np.float64], reach: int) -> NDArray[
 
 
 def edge_radius(profile: NDArray[np.float64]) -> float:
-    """Where a dark particle ends: outside its darkest ring, the profile has come back to a quarter of its depth."""
+    """The radius where a dark particle ends: outside its darkest ring, the profile has recovered to a quarter of its depth."""
     darkest = int(np.argmin(profile))
     outside = darkest + int(np.argmax(profile[darkest:]))
     level = profile[outside] + EDGE_LEVEL * (profile[darkest] - profile[outside])

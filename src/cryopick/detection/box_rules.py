@@ -1,4 +1,4 @@
-"""Which instances in a map are particles, where, and how large a particle is: published rules, and rules that hold up better.
+"""Rules that decide which instances or boxes are particles, where they are and how large: published ones, and robust ones.
 
 Sides of boxes are counted as last minus first pixel in `published_rules`, as in the published program, and in whole pixels, one
 more, in `robust_rules`.
@@ -27,7 +27,7 @@ class Particles:
     ----------
     kept : their indices, in the order given.
     xy : float64 (n, 2), their centres in pixels of the map.
-    diameter_px : of a particle, in home pixels; None where nothing tells.
+    diameter_px : of a particle, in home pixels; None if unknown.
     """
 
     kept: NDArray[np.intp]
@@ -42,7 +42,7 @@ def published_rules(instances: Instances, *, scale_xy: tuple[float, float], min_
     of equally frequent values the one met first is the mode. th is a fifth of the radius, which is half the diagonal of the box
     of the modes in *home* pixels (`scale_xy` of them per pixel of the map), though the sides are not: the tolerance grows with
     the micrograph. The diameter is twice the radius, rounded down, and the centre the box's middle. Where no mask is good the
-    published program stops; here nothing is kept.
+    published program stops; here the result is empty.
     """
     good = np.flatnonzero(instances.scores > min_iou)
     if not len(good):
@@ -66,7 +66,7 @@ def robust_rules(
     min_score: float = 0.5,
     tolerance: float = 0.35,
 ) -> Particles:
-    """Instances about as large as a particle, all lengths in home pixels (`scale_xy` of them per pixel of the map).
+    """Select instances about as large as a particle; all lengths in home pixels (`scale_xy` of them per pixel of the map).
 
     The usual size is `diameter_px` where it is known, else the median of the mean sides of all candidates: those with a score of
     at least `min_score`, not cut by the edge of the map (`shape_hw`), and at most twice as long as wide. A candidate passes when
@@ -98,7 +98,7 @@ def robust_rules(
 
 
 def _usual(sizes: NDArray[np.float64], tolerance: float) -> tuple[float | None, float]:
-    """The median, and how far from it, as a part of it, sizes may lie."""
+    """The median size, and how far sizes may differ from it, as a share of it."""
     if not len(sizes):
         return None, tolerance
     median = float(np.median(sizes))
@@ -107,7 +107,7 @@ def _usual(sizes: NDArray[np.float64], tolerance: float) -> tuple[float | None, 
 
 
 def _mode(values: NDArray[np.int64]) -> int:
-    """The most frequent value, of equally frequent ones the first met."""
+    """The most frequent value; of equally frequent ones, the first."""
     unique, first, count = np.unique(values, return_index=True, return_counts=True)
     return int(unique[np.lexsort((first, -count))[0]])
 
@@ -124,12 +124,12 @@ class Boxes:
 
     @property
     def centres(self) -> Values:
-        """Middle (n, 2) of the boxes."""
+        """Centres (n, 2) of the boxes, in pixels."""
         return (self.corners[:, :2] + self.corners[:, 2:]) / 2
 
     @property
     def diameter_px(self) -> float | None:
-        """Median of the boxes' mean sides; None without boxes."""
+        """Median side of the boxes in pixels; None without boxes."""
         return float(np.median(self.corners[:, 2:] - self.corners[:, :2])) if len(self.corners) else None
 
 
@@ -143,13 +143,13 @@ def select_boxes(
     threshold: float | None = None,
     max_overlap: float = 0.7,
 ) -> Boxes:
-    """The boxes that are particles in a picture of `shape_hw` pixels.
+    """Select the boxes that are particles in an image of `shape_hw` pixels.
 
     With "own" scoring a box's score is its softmax probability of being a particle; it is kept above `threshold`, or, without
     one, above that `quantile` of all scores, as the paper has it. "published" repeats the released program: of the sigmoids of
     both columns together the n largest are sorted, the marks of those above the quantile choose boxes *in the order of the
     queries*, and each box gets the score of its rank. Either way a box that overlaps a better one by an IoU above `max_overlap`
-    goes.
+    is dropped.
     """
     if scoring == "published":
         scores = np.sort(1 / (1 + np.exp(-logits)), axis=None)[::-1][: len(logits)]

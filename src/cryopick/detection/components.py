@@ -1,8 +1,7 @@
-"""Particles from a network's map without Segment Anything: peaks of a centre map, or parts of a probability map.
+"""Particles in a probability map without Segment Anything: a watershed of the distance to the background.
 
-`parts` is a watershed of the distance to the background. Every pixel climbs to the local maximum it is steepest towards; basins
-whose pass is nearly as high as the lower of their two maxima are one particle, so that two discs which touch are parted at
-their neck and a long particle is not.
+Every pixel climbs to the local maximum in the steepest direction; basins whose pass is nearly as high as the lower of their two
+maxima are one particle, so that two touching discs are separated at their neck and a long particle stays whole.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """Regions of one picture, each taken for a particle, in the picture's pixels.
+    """Regions of one image, each one particle, in the image's pixels.
 
     Attributes
     ----------
@@ -39,7 +38,7 @@ class Instances:
         return len(self.boxes)
 
     def where(self, keep: NDArray[np.intp]) -> "Instances":
-        """Those that an index array selects, in its order."""
+        """Select instances by an index array, in its order."""
         return Instances(self.boxes[keep], self.scores[keep], tuple(self.bitmaps[int(i)] for i in keep))
 
     @property
@@ -49,19 +48,19 @@ class Instances:
         return self.boxes[:, :2] + np.array(within, np.float64).reshape(-1, 2)
 
     def labels(self, shape_hw: tuple[int, int]) -> Labels:
-        """One picture of all regions: 0 outside, i + 1 in region i; where two overlap the better score is on top."""
-        picture = np.zeros(shape_hw, np.int32)
+        """A label image of all regions: 0 outside, i + 1 in region i; where two overlap, the better score wins."""
+        labels = np.zeros(shape_hw, np.int32)
         for i in np.argsort(self.scores, kind="stable"):
             left, top, right, bottom = self.boxes[i]
-            picture[top : bottom + 1, left : right + 1][self.bitmaps[i]] = i + 1
-        return picture
+            labels[top : bottom + 1, left : right + 1][self.bitmaps[i]] = i + 1
+        return labels
 
 
 NONE = Instances(np.zeros((0, 4), np.int64), np.zeros(0, np.float32), ())
 
 
 def watershed(probability: Map, *, level: float = 0.5, neck: float = NECK, smallest: int = 9) -> Instances:
-    """The parts of a probability map (h, w), with their mean probability as score, from the top row down.
+    """Divide a probability map (h, w) into particles, with their mean probability as score, from the top row down.
 
     Parts of fewer than `smallest` pixels are dropped. `level` and `neck` as in `parts`.
     """
@@ -80,7 +79,7 @@ def watershed(probability: Map, *, level: float = 0.5, neck: float = NECK, small
 
 
 def prompts(probability: Map, *, level: float = 0.5, neck: float = NECK) -> NDArray[np.float64]:
-    """One point (n, 2) as x, y inside every part of a probability map, where the background is farthest."""
+    """One point (n, 2) as x, y inside every part of a probability map, where the background is farthest away."""
     inside = probability > level
     labels = parts(inside, neck=neck)
     count = int(labels.max(initial=0))
@@ -93,9 +92,9 @@ def prompts(probability: Map, *, level: float = 0.5, neck: float = NECK) -> NDAr
 def parts(inside: NDArray[np.bool_], *, neck: float = NECK) -> Labels:
     """Label the particles of a mask (h, w), touching ones apart: int32, 0 outside, then 1, 2, … in reading order of their maxima.
 
-    Two basins are one particle where the pass between them is higher than `neck` times the lower maximum: equal discs are parted
-    when their centres are more than 2 r √(1 − neck²) apart, 1.05 r at 0.85. The picture's edge does not count as background, so
-    that a particle cut there stays whole.
+    Two basins are one particle where the pass between them is higher than `neck` times the lower maximum: equal discs are
+    separated when their centres are more than 2 r √(1 − neck²) apart, 1.05 r at 0.85. The image's edge does not count as
+    background, so that a particle cut there stays whole.
     """
     depth = _depth(inside)
     basins, peaks = _climb(depth)
@@ -156,7 +155,7 @@ def _passes(basins: Labels, depth: Map) -> tuple[Labels, Labels, Map]:
 
 
 def _join(peaks: Map, first: Labels, second: Labels, passes: Map, neck: float) -> NDArray[np.int64]:
-    """The particle, numbered from 1, of every basin: highest passes are looked at first, as in persistence."""
+    """The particle, numbered from 1, of every basin; highest passes come first, as in persistence."""
     parent = list(range(len(peaks)))
 
     def root(basin: int) -> int:

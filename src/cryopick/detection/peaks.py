@@ -35,9 +35,9 @@ def find_peaks(score_map: NDArray[np.float32], *, spacing: float, threshold: flo
 
 
 def suppress(xy: NDArray[np.float64], scores: NDArray[np.float32], spacing: float) -> NDArray[np.intp]:
-    """Indices of the points that remain, best first, when every point takes away the worse ones closer than `spacing`.
+    """Indices of the points that remain, best first, when every point suppresses worse ones closer than `spacing`.
 
-    Equal scores rank by their place in the list. A point that was taken away takes none.
+    Equal scores rank by their place in the list. A suppressed point suppresses none.
     """
     order = np.argsort(-scores, kind="stable")
     if len(xy) < 2 or spacing <= 0:

@@ -1,4 +1,4 @@
-"""References for the template picker: class averages, or projections of a map, turned and brought to a picture's scale."""
+"""References for the template picker: class averages, or projections of a map, rotated and scaled."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,29 +15,29 @@ from cryopick.preprocess.resample import crop_to_scale
 Array = NDArray[np.float32]
 
 LARGEST_MAP = 64
-"""Voxels across a map while it is projected; a picked particle is never looked at as finely."""
+"""Voxels across a map while it is projected; picking never needs finer ones."""
 
-ALIKE = 0.97
-"""Templates that correlate this much with one that is there already are left out."""
+MAX_CORRELATION = 0.97
+"""Templates that correlate this much with an earlier one are dropped."""
 
 
 @dataclass(frozen=True)
 class References:
-    """Pictures of a particle, light on dark.
+    """Images of a particle, light on dark.
 
     Attributes
     ----------
-    pictures : float32 (n, h, w), each particle's centre at the pixel (h // 2, w // 2), as RELION centres boxes.
+    images : float32 (n, h, w), each particle's centre at the pixel (h // 2, w // 2), as RELION centres boxes.
     pixel_size : Å, or None when unknown.
     """
 
-    pictures: Array
+    images: Array
     pixel_size: float | None
 
     @property
     def diameter_px(self) -> float:
-        """Diameter of the average of all pictures, in their pixels: out to where its rotational profile ends."""
-        mean = self.pictures.mean(axis=0)
+        """Diameter of the average of all images, in their pixels, from the edge of its rotational profile."""
+        mean = self.images.mean(axis=0)
         height, width = mean.shape
         reach = (min(height, width) - 1) // 2
         centre = np.array([[float(width // 2), float(height // 2)]])
@@ -45,18 +45,18 @@ class References:
 
 
 def load_references(path: Path, *, light: bool, view_step: float) -> References:
-    """References from a file: a cube is a map and is projected along evenly spaced views, any other stack holds pictures.
+    """Read references from a file: a cube is a map and is projected along evenly spaced views, any other stack holds images.
 
-    `view_step` is the angle between neighbouring views in degrees; `light` tells whether the particles are lighter than what
-    surrounds them in the file. Raises `FileError` where the file cannot be read.
+    `view_step` is the angle between neighbouring views in degrees; `light` says whether particles are lighter than their
+    surroundings in the file. Raises `FileError` where the file cannot be read.
     """
-    pictures, pixel_size = read_stack(path)
-    if pictures.shape[0] == pictures.shape[1] == pictures.shape[2] > 1:
+    images, pixel_size = read_stack(path)
+    if images.shape[0] == images.shape[1] == images.shape[2] > 1:
         density, pixel_size = read_map(path)
         small, factor = _shrink(density)
-        pictures = project(small, even_views(view_step))
+        images = project(small, even_views(view_step))
         pixel_size = None if pixel_size is None else pixel_size * factor
-    return References(pictures if light else -pictures, pixel_size)
+    return References(images if light else -images, pixel_size)
 
 
 def even_views(step: float) -> NDArray[np.float64]:
@@ -74,8 +74,8 @@ def even_views(step: float) -> NDArray[np.float64]:
 def project(density: Array, views: NDArray[np.float64]) -> Array:
     """Projections (n, size, size) of a cubic map (z, y, x) along the given directions, about its centre voxel `size // 2`.
 
-    The mirror images of the projections are included, since views come from the upper half of the sphere alone: a picture of an
-    asymmetric particle from below is the mirror image of that from above. So there are 2 n of them.
+    Their mirror images are included, because the views cover only the upper half of the sphere and a view from below is the
+    mirror image of that from above: 2 n projections.
     """
     centre = np.full(3, len(density) // 2)
     projections = []
@@ -89,14 +89,14 @@ def project(density: Array, views: NDArray[np.float64]) -> Array:
 
 
 def make_templates(references: References, *, factor: float, mask: Array, angular_step: float) -> Array:
-    """References turned in the plane, `factor` of their pixels to one of a template, on the square of a mask of odd size.
+    """Rotate the references in the plane, with `factor` of their pixels to one of a template, on a mask of odd size.
 
-    (m, s, s), centred on the middle pixel, mean 0 and deviation 1 under the mask. Of those that look alike, as the turns of a
-    round one do, only the first is kept.
+    (m, s, s), centred on the middle pixel, mean 0 and deviation 1 under the mask. Of nearly equal ones, such as the rotations
+    of a round particle, only the first is kept.
     """
     templates = [
         _turned(small, centre, angle, len(mask))
-        for small, centre in (_scaled(picture, factor) for picture in references.pictures)
+        for small, centre in (_scaled(image, factor) for image in references.images)
         for angle in np.arange(0, 360, angular_step)
     ]
     weighted = [_normalised(template, mask) for template in templates]
@@ -104,19 +104,19 @@ def make_templates(references: References, *, factor: float, mask: Array, angula
     return _distinct(np.array(sound, np.float32).reshape(-1, *mask.shape), mask)
 
 
-def _scaled(picture: Array, factor: float) -> tuple[Array, tuple[float, float]]:
-    height, width = picture.shape
-    small, to_home = crop_to_scale(picture, factor)
+def _scaled(image: Array, factor: float) -> tuple[Array, tuple[float, float]]:
+    height, width = image.shape
+    small, to_home = crop_to_scale(image, factor)
     x, y = to_home.from_home([(width // 2, height // 2)])[0]
     return small, (float(x), float(y))
 
 
-def _turned(picture: Array, centre: tuple[float, float], angle: float, size: int) -> Array:
-    """The picture turned about a point, which comes to the middle of a square; its edge level is continued outside."""
+def _turned(image: Array, centre: tuple[float, float], angle: float, size: int) -> Array:
+    """The image rotated about a point, which moves to the middle of a square; the edge level continues outside."""
     turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
     turn[:, 2] += size // 2 - np.array(centre)
-    edge = float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
-    moved = cv2.warpAffine(picture, turn, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=edge)
+    edge = float(np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])))
+    moved = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=edge)
     return np.asarray(moved, np.float32)
 
 
@@ -130,10 +130,10 @@ def _normalised(template: Array, mask: Array) -> Array | None:
 
 def _distinct(templates: Array, mask: Array) -> Array:
     flat = (templates * np.sqrt(mask / mask.sum())).reshape(len(templates), mask.size)
-    alike = flat @ flat.T > ALIKE
+    similar = flat @ flat.T > MAX_CORRELATION
     kept: list[int] = []
     for index in range(len(flat)):
-        if not alike[index, kept].any():
+        if not similar[index, kept].any():
             kept.append(index)
     return templates[kept]
 

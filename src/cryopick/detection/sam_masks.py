@@ -1,6 +1,6 @@
-"""Masks of everything in a picture, from a segmenter that answers to points: Segment Anything's automatic mask generator.
+"""Segment Anything's automatic mask generator: masks of everything in an image, from a segmenter prompted by points.
 
-A grid of points (or points of one's own) is decoded in batches; masks are kept by predicted IoU, by stability (how little a mask
+A grid of points, or given points, is decoded in batches; masks are filtered by predicted IoU, by stability (how little a mask
 changes with the threshold) and by overlap. Source: Kirillov et al. 2023, appendix B.
 """
 
@@ -30,12 +30,12 @@ _EARLY_MARGIN = 0.2  # stability scores of small masks are that coarse at the de
 
 
 class Segmenter(Protocol):
-    """Answers to points in a picture that was fitted into the top left corner of a square of `side` pixels."""
+    """Gives masks for points in an image that was fitted into the top left corner of a square of `side` pixels."""
 
     side: int
 
-    def encode(self, picture: Grey, /) -> Any:
-        """What `decode` needs of a picture uint8 (h, w)."""
+    def encode(self, image: Grey, /) -> Any:
+        """Encode an image uint8 (h, w) for `decode`."""
         ...
 
     def decode(self, code: Any, points: Points, /) -> tuple[Tensor, Tensor]:
@@ -49,18 +49,18 @@ class MaskSettings:
 
     Attributes
     ----------
-    grid : points along each side of the picture.
+    grid : points along each side of the image.
     batch : points decoded at once.
     min_iou : smallest predicted IoU.
     min_stability : smallest stability score.
     stability_offset : the stability score compares the masks at logits above plus and minus this.
     max_overlap : of two boxes with a larger IoU, the one with the lower predicted IoU is dropped.
-    crop_layers : layer i cuts the picture into 2^i × 2^i overlapping crops and segments each as a picture of its own.
-    crop_overlap : overlap of the first layer's crops as a fraction of the picture's shorter side; halved with each layer.
+    crop_layers : layer i cuts the image into 2^i × 2^i overlapping crops and segments each as an image of its own.
+    crop_overlap : overlap of the first layer's crops as a fraction of the image's shorter side; halved with each layer.
     crop_grid_divisor : the grid has this many times fewer points a side in each further layer.
     smallest_region : holes and islands of fewer pixels are filled and removed; 0 leaves masks as they are.
     early_stability : drop masks that are clearly unstable at the decoder's resolution, before they are enlarged; the others are
-        decided after it as ever.
+        decided after enlarging, as usual.
     """
 
     grid: int = 32
@@ -78,25 +78,25 @@ class MaskSettings:
     def __post_init__(self) -> None:
         for name in ("grid", "batch", "crop_grid_divisor"):
             if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; it must be at least 1")
+                raise SettingError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("crop_layers", "smallest_region"):
             if getattr(self, name) < 0:
-                raise SettingError(f"{name} is {getattr(self, name)}; it must be at least 0")
+                raise SettingError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 def generate_masks(
-    picture: Grey, segmenter: Segmenter, settings: MaskSettings | None = None, *, points: Points | None = None
+    image: Grey, segmenter: Segmenter, settings: MaskSettings | None = None, *, points: Points | None = None
 ) -> Instances:
-    """Masks of a grey picture uint8 (h, w), best predicted IoU first.
+    """Generate the masks of a grey image uint8 (h, w), best predicted IoU first.
 
-    `points` (n, 2), x and y in the picture's pixels, take the place of the grid: a few good ones save most of the time. An empty
-    mask is none.
+    `points` (n, 2), x and y in the image's pixels, replace the grid: a few good ones save most of the time. Empty masks are
+    dropped.
     """
     settings = settings or MaskSettings()
     found, crop_areas = [], []
-    for layer, crop in _crops(picture.shape, settings):
+    for layer, crop in _crops(image.shape, settings):
         left, top, right, bottom = crop
-        part = picture[top:bottom, left:right]
+        part = image[top:bottom, left:right]
         if points is None:
             own = _grid(part.shape, settings.grid // settings.crop_grid_divisor**layer)
         else:
@@ -104,7 +104,7 @@ def generate_masks(
             own = own[inside(own, part.shape)]
         masks = _masks_of_crop(part, segmenter, own, settings)
         masks = Instances(masks.boxes + np.array([left, top, left, top]), masks.scores, masks.bitmaps)
-        masks = masks.where(np.flatnonzero(~_cut_by_crop(masks.boxes, crop, picture.shape)))
+        masks = masks.where(np.flatnonzero(~_cut_by_crop(masks.boxes, crop, image.shape)))
         found.append(masks)
         crop_areas += [(right - left) * (bottom - top)] * len(masks)
     together = _concatenated(found)
@@ -116,7 +116,7 @@ def generate_masks(
 
 
 def suppress_boxes(boxes: NDArray[Any], scores: NDArray[Any], max_overlap: float) -> NDArray[np.intp]:
-    """Indices of the boxes (n, 4) that overlap no better-scored kept one by an IoU above `max_overlap`, best first.
+    """Indices of the boxes (n, 4) that remain after non-maximum suppression at an IoU of `max_overlap`, best first.
 
     The first of equal scores wins. Sides are last minus first pixel, as the published programs have them.
     """
@@ -169,7 +169,7 @@ def _stability(logits: Tensor, offset: float) -> Tensor:
 
 
 def _enlarged(logits: Tensor, shape_hw: tuple[int, int], side: int) -> Tensor:
-    """Logits (n, l, l) of the square as logits (n, h, w) of the picture."""
+    """Logits (n, l, l) of the square as logits (n, h, w) of the image."""
     height, width = fitted_hw(shape_hw, side)
     square = functional.interpolate(logits[:, None].float(), (side, side), mode="bilinear", align_corners=False)
     fitted = square[..., :height, :width]
@@ -198,14 +198,14 @@ def _concatenated(groups: list[Instances]) -> Instances:
 
 
 def _grid(shape_hw: tuple[int, int], count: int) -> Points:
-    """`count` × `count` points (x, y) at (i + ½) / count of the width and height, row by row, as the original has them."""
+    """`count` × `count` points (x, y) at (i + ½) / count of the width and height, row by row, as in the original."""
     fractions = (np.arange(count) + 0.5) / count
     x, y = np.meshgrid(fractions * shape_hw[1], fractions * shape_hw[0])
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 def _crops(shape_hw: tuple[int, int], settings: MaskSettings) -> Iterator[tuple[int, Box]]:
-    """Layer, and left, top, right, bottom (the last two exclusive) of every crop, the whole picture first."""
+    """Layer, and left, top, right, bottom (the last two exclusive) of every crop, the whole image first."""
     height, width = shape_hw
     yield 0, (0, 0, width, height)
     for layer in range(1, settings.crop_layers + 1):
@@ -218,15 +218,15 @@ def _crops(shape_hw: tuple[int, int], settings: MaskSettings) -> Iterator[tuple[
 
 
 def _cut_by_crop(boxes: NDArray[np.int64], crop: Box, shape_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes lie at an edge of their crop that is no edge of the picture."""
-    picture = (0, 0, shape_hw[1], shape_hw[0])
+    """Which boxes lie at an edge of their crop that is no edge of the image."""
+    whole = (0, 0, shape_hw[1], shape_hw[0])
     at_crop = np.abs(boxes - np.array(crop)) <= _NEAR_EDGE
-    at_picture = np.abs(boxes - np.array(picture)) <= _NEAR_EDGE
-    return np.asarray((at_crop & ~at_picture).any(axis=1))
+    at_edge = np.abs(boxes - np.array(whole)) <= _NEAR_EDGE
+    return np.asarray((at_crop & ~at_edge).any(axis=1))
 
 
 def _tidied(masks: Instances, settings: MaskSettings) -> Instances:
-    """Without small holes and islands; of masks that now overlap too much, those that were tidy already stay."""
+    """Remove small holes and islands; of masks that then overlap too much, those that had none are kept."""
     tidied, unchanged = [], []
     for box, bitmap, score in zip(masks.boxes, masks.bitmaps, masks.scores, strict=True):
         margin = int(settings.smallest_region**0.5) + 1  # the background around the box must not count as a small hole

@@ -1,4 +1,4 @@
-"""Where to cut the peaks of a correlation map, and scores that mean the same on every micrograph."""
+"""The cut between particles and chance among peaks, and scores that mean the same on every micrograph."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FALSE_SHARE = 0.5
-"""Peaks are kept down to where the inverted map, which has no particles, has this share of as many."""
+"""Peaks are kept down to the height at which the inverted map, which has no particles, has this share of their number."""
 
 SCORE_AT_MEAN = 0.9
-"""Score of the mean kept peak; the mean peak that is not kept has one minus this."""
+"""Score of the mean peak above the cut; the mean peak below it scores one minus this."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Peaks from `at` upwards are particles; `gap` is the distance between the means of the two sorts of peaks."""
+    """Peaks from `at` upwards are particles; `gap` is the distance between the mean heights of the two classes."""
 
     at: float
     gap: float
@@ -27,11 +27,11 @@ class Cut:
 
 
 def find_cut(heights: NDArray[np.float32], inverted: NDArray[np.float32]) -> Cut:
-    """The cut between particles and chance among the peaks of a map.
+    """Find the cut between particles and chance among the heights of a map's peaks.
 
-    It parts the heights into the two classes of least variance within (Otsu 1979), and is raised from there until the peaks of
-    the inverted map, `inverted`, which tell how high noise reaches, are at most half as many as the peaks that are kept. Where
-    they never are, it lies above every peak: an empty micrograph has no picks.
+    Otsu's threshold (1979) is raised until the peaks of the inverted map, `inverted`, which show how high noise reaches, are
+    at most half as many as the peaks above it. If that never happens, the cut lies above every peak: an empty micrograph has
+    no picks.
     """
     if len(heights) == 0 or heights.min() == heights.max():
         return Cut(np.inf if len(heights) == 0 else float(heights.max()), 1.0)
@@ -45,7 +45,7 @@ def find_cut(heights: NDArray[np.float32], inverted: NDArray[np.float32]) -> Cut
 
 
 def _otsu(ordered: NDArray[np.float64]) -> tuple[float, float]:
-    """Otsu's threshold of ascending values, half-way between two of them, and the distance between the two means."""
+    """Otsu's threshold of ascending values, half-way between two of them, and the distance of the two class means."""
     low = np.arange(1, len(ordered))
     high = len(ordered) - low
     total = np.cumsum(ordered)

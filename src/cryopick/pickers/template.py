@@ -90,7 +90,7 @@ class TemplatePicker:
         self.settings = settings
         light = settings.references_are == "light"
         references = load_references(Path(str(settings.references)), light=light, view_step=settings.view_step)
-        self.references = References(references.pictures, settings.reference_pixel_size or references.pixel_size)
+        self.references = References(references.images, settings.reference_pixel_size or references.pixel_size)
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. Without a diameter, that of the references is used."""
@@ -127,9 +127,9 @@ class TemplatePicker:
         templates = make_templates(self.references, factor=factor, mask=correlate.mask, angular_step=settings.angular_step)
         best, worst = (np.full(pixels.shape, fill, np.float32) for fill in (-1, 1))
         for template in templates:
-            likeness = correlate(template)
-            np.maximum(best, likeness, out=best)
-            np.minimum(worst, likeness, out=worst)
+            correlation = correlate(template)
+            np.maximum(best, correlation, out=best)
+            np.minimum(worst, correlation, out=worst)
         peaks, chance = (find_peaks(values, spacing=settings.spacing * diameter) for values in (best, -worst))
         cut = find_cut(peaks.scores, chance.scores)
         scores = cut.scores(peaks.scores)
