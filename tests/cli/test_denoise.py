@@ -38,13 +38,12 @@ def test_jpeg_is_written_for_programs_that_want_it(micrograph, tmp_path):
     assert read_micrograph(tmp_path / "out" / "m.1.jpg").shape_hw == (48, 64)
 
 
-def test_the_robust_mode_scales_with_the_diameter_in_angstroms_and_moves_nothing(micrograph, tmp_path):
-    from cryopick.config import load_preset, resolve
-    from cryopick.preprocess.denoise import DenoiseSettings
+def test_the_corrected_mode_scales_with_the_diameter_in_angstroms_and_moves_nothing(micrograph, tmp_path):
+    from cryopick.preprocess.denoise import load_denoise_settings
 
-    result = run(micrograph, "--out", tmp_path / "out", "--mode", "robust", "--diameter", 150, "--workers", 1)
+    result = run(micrograph, "--out", tmp_path / "out", "--mode", "corrected", "--diameter", 150, "--workers", 1)
     assert "pixel (0, 0)" not in result.output
-    settings = resolve(DenoiseSettings, load_preset("denoise", "robust")).for_diameter(100.0)  # 150 Å at 1.5 Å per pixel
+    settings = load_denoise_settings("corrected").for_diameter(100.0)  # 150 Å at 1.5 Å per pixel
     wanted, _ = denoise(read_micrograph(micrograph).pixels, settings)
     np.testing.assert_array_equal(read_micrograph(tmp_path / "out" / "m.1.mrc").pixels, wanted)
 
@@ -77,11 +76,11 @@ def test_micrographs_of_one_name_in_two_folders_are_refused(micrograph, tmp_path
 def test_a_diameter_is_refused_where_it_would_do_nothing(micrograph, tmp_path):
     result = run(micrograph, "--out", tmp_path / "out", "--diameter", 100)
     assert result.exit_code == 2
-    assert "robust" in result.output
+    assert "corrected" in result.output
 
 
 def test_a_diameter_of_nothing_is_bad_usage(micrograph, tmp_path):
-    assert run(micrograph, "--out", tmp_path / "out", "--mode", "robust", "--diameter", -5).exit_code == 2
+    assert run(micrograph, "--out", tmp_path / "out", "--mode", "corrected", "--diameter", -5).exit_code == 2
 
 
 def test_a_file_cannot_be_the_folder(micrograph):

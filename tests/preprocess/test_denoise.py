@@ -7,11 +7,11 @@ import pytest
 from golden_fill import golden_rng
 from scipy import ndimage
 
-from cryopick.config import load_preset, preset_names, resolve
+from cryopick.config import preset_names
 from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 from cryopick.preprocess import denoise as stages
-from cryopick.preprocess.denoise import DenoiseSettings, denoise
+from cryopick.preprocess.denoise import DenoiseSettings, denoise, load_denoise_settings
 
 KERNEL = stages.gaussian_kernel(9, 3.0)
 
@@ -34,8 +34,8 @@ def image():
     return pixels.astype(np.float32)
 
 
-def robust(diameter: float | None = None) -> DenoiseSettings:
-    return resolve(DenoiseSettings, load_preset("denoise", "robust")).for_diameter(diameter)
+def corrected(diameter: float | None = None) -> DenoiseSettings:
+    return load_denoise_settings("corrected").for_diameter(diameter)
 
 
 def assert_grey_equal(found, wanted, *, levels=1):
@@ -169,7 +169,7 @@ def test_the_map_of_the_guided_filter_records_its_shift(size):
 
 def test_the_published_chain_shifts_the_image_by_three_pixels_and_the_corrected_one_does_not(image):
     smooth = ndimage.gaussian_filter(image, 8)
-    for settings, shift in [(DenoiseSettings(), (3, 3)), (robust(), (0, 0))]:
+    for settings, shift in [(DenoiseSettings(), (3, 3)), (corrected(), (0, 0))]:
         result, to_home = denoise(image, settings)
         assert to_home == PixelMap(shift=shift)
         assert best_shift(result, smooth) == shift
@@ -181,7 +181,7 @@ def test_a_hot_pixel_flattens_the_published_contrast_but_not_the_corrected_one(i
     hot[60, 60] = 1e6
     far = np.s_[140:, 140:]
     assert stages.stretch(stages.gaussian_blur(hot))[far].std() < 1
-    difference = denoise(hot, robust())[0][far].astype(int) - denoise(part, robust())[0][far]
+    difference = denoise(hot, corrected())[0][far].astype(int) - denoise(part, corrected())[0][far]
     assert np.abs(difference).max() <= 12
 
 
@@ -191,7 +191,7 @@ def test_a_dead_border_flattens_the_published_contrast_but_not_the_corrected_one
     dead[:8] = dead[:, -8:] = -1e4
     inside = np.s_[90:-40, 40:-90]
     assert stages.stretch(stages.gaussian_blur(dead))[inside].std() < 1
-    assert denoise(dead, robust())[0][inside].std() > 0.5 * denoise(part, robust())[0][inside].std()
+    assert denoise(dead, corrected())[0][inside].std() > 0.5 * denoise(part, corrected())[0][inside].std()
 
 
 def test_a_grey_window_is_centred_on_the_median_with_a_width_from_the_quartiles():
@@ -214,7 +214,7 @@ def test_stretching_truncates_to_whole_grey_levels():
     np.testing.assert_array_equal(stages.stretch(values, (0.0, 0.5)), [[0, 0, 255, 255]])
 
 
-@pytest.mark.parametrize("settings", [DenoiseSettings(), robust()], ids=["faithful", "robust"])
+@pytest.mark.parametrize("settings", [DenoiseSettings(), corrected()], ids=["published", "corrected"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (41, 2)])
 def test_small_and_constant_images_are_denoised(shape, settings, rng):
     assert denoise(rng.normal(size=shape).astype(np.float32), settings)[0].shape == shape
@@ -223,22 +223,22 @@ def test_small_and_constant_images_are_denoised(shape, settings, rng):
 
 def test_denoising_does_not_change_its_input(image):
     before = image.copy()
-    denoise(image, robust())
+    denoise(image, corrected())
     np.testing.assert_array_equal(image, before)
 
 
 def test_lengths_scale_with_the_diameter():
     # 82 pixels are half of the 164 that the preset is designed for; kernel sides are the nearest odd numbers.
-    half = robust(82.0)
+    half = corrected(82.0)
     assert (half.blur_sigma, half.kernel_sigma) == pytest.approx((0.83, 1.5))
     assert (half.blur_size, half.kernel_size, half.guided_size) == (5, 5, 11)
-    assert robust(None) == robust(164.0)
+    assert corrected(None) == corrected(164.0)
     assert DenoiseSettings().for_diameter(82.0) == DenoiseSettings()
 
 
 def test_the_published_preset_is_the_default_and_every_preset_loads():
-    assert set(preset_names("denoise")) == {"faithful", "robust"}
-    assert resolve(DenoiseSettings, load_preset("denoise", "faithful")) == DenoiseSettings()
+    assert set(preset_names("denoise")) == {"published", "corrected"}
+    assert load_denoise_settings("published") == DenoiseSettings()
 
 
 @pytest.mark.parametrize(
@@ -256,3 +256,11 @@ def test_the_published_preset_is_the_default_and_every_preset_loads():
 def test_invalid_settings_are_named_in_the_error(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         DenoiseSettings(**wrong)
+
+
+@pytest.mark.parametrize(("former", "name"), [("faithful", "published"), ("robust", "corrected")])
+def test_former_names_of_presets_work_with_a_warning(former, name, caplog):
+    assert load_denoise_settings(former) == load_denoise_settings(name)
+    assert [record.message for record in caplog.records] == [
+        f"the denoising preset {former} is deprecated and will be removed in the next version: use {name}"
+    ]

@@ -59,12 +59,14 @@ def denoise(
     out: Annotated[Path, typer.Option(help="Folder for the denoised micrographs.")],
     format: Annotated[Literal["mrc", "tiff", "png", "jpg"], typer.Option(help="What to write.")] = "mrc",
     mode: Annotated[
-        Literal["faithful", "robust"],
-        typer.Option(help="The published chain, which moves the picture by 3 pixels, or the same without its traps."),
-    ] = "faithful",
+        Literal["published", "corrected", "faithful", "robust"],
+        typer.Option(
+            metavar="[published|corrected]", help="The published chain, which shifts the image by 3 pixels, or the corrected one."
+        ),
+    ] = "published",
     pixel_size: Annotated[float | None, typer.Option(help="Å per pixel, in place of the files' own.")] = None,
     diameter: Annotated[
-        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); scales the robust mode.")
+        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); scales the corrected mode.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores]")] = None,
 ) -> None:
@@ -72,17 +74,16 @@ def denoise(
 
     With the chain that CryoSegNet and CryoTransformer were trained on, to 8 bits.
     """
-    from cryopick.config import load_preset, resolve
     from cryopick.io.micrographs.sources import find_micrographs
     from cryopick.parallel.pool import run_tasks
     from cryopick.parallel.process import available_cores
-    from cryopick.preprocess.denoise import DenoiseSettings
+    from cryopick.preprocess.denoise import FORMER_PRESETS, load_denoise_settings
 
-    if diameter is not None and mode == "faithful":
-        raise typer.BadParameter("the published chain knows no diameter; leave it out, or use --mode robust")
+    if diameter is not None and FORMER_PRESETS.get(mode, mode) == "published":
+        raise typer.BadParameter("the published chain knows no diameter; leave it out, or use --mode corrected")
     if diameter is not None and diameter <= 0:
         raise typer.BadParameter(f"a diameter of {diameter:g} cannot be; give a positive number, or leave it out")
-    job = Job(out, f".{format}", resolve(DenoiseSettings, load_preset("denoise", mode)), diameter)
+    job = Job(out, f".{format}", load_denoise_settings(mode), diameter)
     sources = find_micrographs(inputs, pixel_size=pixel_size)
     _check_targets(job, sources)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be a folder ends the run here, not micrograph by micrograph
@@ -120,7 +121,9 @@ def _tell(outcomes: list[Outcome], out: Path) -> None:
     typer.echo(f"{len(outcomes) - len(failed)} of {len(outcomes)} micrographs denoised: {out}")
     moved = {outcome.to_home.shift for outcome in outcomes if outcome.to_home} - {(0.0, 0.0)}
     for x, y in moved:
-        typer.echo(f"Their pixel (0, 0) shows the micrographs' pixel ({x:g}, {y:g}): take account of it, or use --mode robust.")
+        typer.echo(
+            f"Their pixel (0, 0) shows the micrographs' pixel ({x:g}, {y:g}): take account of it, or use --mode corrected."
+        )
     for outcome in failed:
         typer.echo(f"{outcome.name}: {outcome.error}", err=True)
     if failed:

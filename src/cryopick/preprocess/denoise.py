@@ -4,6 +4,8 @@ Each stage is a function; `denoise` runs them in order. The constants are those 
 rows first; here that is a setting.
 """
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,9 +16,12 @@ from numpy.typing import NDArray
 from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 
+logger = logging.getLogger(__name__)
 Grey = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 
+FORMER_PRESETS = {"faithful": "published", "robust": "corrected"}
+"""Presets of version 0.1 and their present names."""
 QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
 STRIP = 256
 """Rows that are processed together."""
@@ -97,6 +102,20 @@ class DenoiseSettings:
             guided_size=_odd(self.guided_size * factor),
             designed_for=diameter_px,
         )
+
+
+def load_denoise_settings(preset: str, *changes: Mapping[str, Any]) -> DenoiseSettings:
+    """Return the settings of a preset, ``published`` or ``corrected`` or a YAML file, with changes by name.
+
+    The names of version 0.1 work with a warning. Raises `SettingError` for an unknown preset or setting.
+    """
+    from cryopick.config import load_preset, resolve
+
+    if preset in FORMER_PRESETS:
+        name = FORMER_PRESETS[preset]
+        logger.warning("the denoising preset %s is deprecated and will be removed in the next version: use %s", preset, name)
+        preset = name
+    return resolve(DenoiseSettings, load_preset("denoise", preset), *changes)
 
 
 def denoise(pixels: Pixels, settings: DenoiseSettings | None = None) -> tuple[Grey, PixelMap]:
