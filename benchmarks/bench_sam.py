@@ -1,9 +1,9 @@
-"""What prompts on the U-Net's map save, and what parting a map costs: decoder calls and CPU seconds on maps of 1024 × 1024.
+"""Decoder calls and CPU seconds saved by prompts from the U-Net's map, and the cost of dividing maps of 1024 × 1024 pixels.
 
 python benchmarks/bench_sam.py [PARTICLES…]
 
-Masks are compared with a segmenter that answers with the connected component; decoding is timed with Segment Anything's own
-decoder at its published size (the same for ViT-B, L and H) and random weights.
+Masks are compared with a segmenter that returns connected components; decoding is timed with Segment Anything's own decoder at
+its published size (the same for ViT-B, L and H) and random weights.
 """
 
 import sys
@@ -52,7 +52,7 @@ def compare(image: np.ndarray, title: str, each: float) -> None:
 
 
 def discs(count: int, radius: int) -> np.ndarray:
-    """Discs that do not touch, at random places."""
+    """Draw discs that do not touch, at random positions."""
     rng = np.random.default_rng(1)
     image, centres = np.zeros((SIDE, SIDE), np.uint8), np.zeros((0, 2))
     while len(centres) < count:

@@ -1,4 +1,4 @@
-"""Draw the image of ``docs/denoising.md``: a simulated micrograph after each stage of the chain.
+"""Draw the figure of ``docs/denoising.md``: a simulated micrograph after each stage of the chain.
 
 python tools/draw_denoising.py
 """
@@ -16,11 +16,11 @@ from cryopick.display.panels import Panel, write_panels
 from cryopick.preprocess import denoise as stages
 from cryopick.simulate import simulate_micrograph
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "denoising-stages.jpg"
+FIGURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "denoising-stages.jpg"
 
 
 def main() -> None:
-    """Every panel at the pixels that it has, so that the shift of the last three can be seen."""
+    """Draw every panel in its own pixels, so that the shift of the last three is visible."""
     micrograph = simulate_micrograph(seed=7, size=768, pixel_size=2.0, preset="easy").micrograph
     stretched = stages.stretch(stages.gaussian_blur(micrograph.pixels))
     averaged = stages.non_local_means(stretched)
@@ -39,7 +39,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         whole = Path(folder) / "stages.png"
         write_panels(panels, micrograph.shape_hw, whole)
-        cv2.imwrite(str(PICTURE), np.asarray(cv2.imread(str(whole))), [cv2.IMWRITE_JPEG_QUALITY, 70])
+        cv2.imwrite(str(FIGURE), np.asarray(cv2.imread(str(whole))), [cv2.IMWRITE_JPEG_QUALITY, 70])
 
 
 if __name__ == "__main__":

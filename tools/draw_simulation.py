@@ -1,4 +1,4 @@
-"""Draw the images of ``docs/simulation.md``: structures, typical micrographs and presets.
+"""Draw the figures of ``docs/simulation.md``: structures, typical micrographs and presets.
 
 python tools/draw_simulation.py
 """
