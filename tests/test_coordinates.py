@@ -1,4 +1,4 @@
-"""Coordinates, with answers worked out by hand on pictures small enough to draw."""
+"""Coordinates, with answers worked out by hand on images small enough to draw."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_the_last_column_is_the_first_when_mirrored():
 
 
 def test_a_pixels_centre_lies_half_a_pixel_from_its_edges():
-    # The only pixel of a picture spans 0 to 1 counted from the edges; its centre is the image frame's (0, 0).
+    # The only pixel of an image spans 0 to 1 counted from the edges; its centre is the image frame's (0, 0).
     assert PixelMap.from_edges().to_home([[0, 0], [0.5, 0.5], [1, 1]]).tolist() == [[-0.5, -0.5], [0, 0], [0.5, 0.5]]
 
 
@@ -117,7 +117,7 @@ def test_angstroms_are_pixels_times_the_pixel_size():
 
 
 def test_rows_from_the_bottom():
-    # CryoPPP: y = H - 1 - y. In a picture of 4096 rows, its row 4095 is our row 0.
+    # CryoPPP: y = H - 1 - y. In an image of 4096 rows, its row 4095 is our row 0.
     assert Frame(rows="up").to_image([[7, 4095], [7, 0]], shape_hw=(4096, 4000)).tolist() == [[7, 0], [7, 4095]]
 
 
@@ -126,7 +126,7 @@ def test_rounding_goes_away_from_zero_at_a_half():
 
 
 @pytest.mark.parametrize("frame", [Frame(unit="fraction"), Frame(unit="angstrom"), Frame(anchor="corner"), Frame(rows="up")])
-def test_a_frame_says_what_it_lacks(frame):
+def test_a_frame_names_the_value_that_is_missing(frame):
     with pytest.raises(CryopickError, match="is needed"):
         frame.to_image([[1, 1]])
 

@@ -15,6 +15,7 @@ ROWS = [
     {"pickers", "simulate"},
     {"runs", "train", "resolution"},
     {"report", "review", "benchmark"},
+    {"api"},
     {"cli"},
 ]
 TRAIN_ROWS = [

@@ -2,35 +2,83 @@
 
 >>> import cryopick
 >>> micrograph = cryopick.read_micrograph("mic_001.mrc")
->>> picks = cryopick.picker("log").pick(micrograph, diameter=190)
+>>> picks = cryopick.pick(micrograph, diameter=190)
+>>> cryopick.write_picks(picks, "particles.star")
 
-Names below are imported when first used, so that `import cryopick` costs nothing.
+The names below are the public API. They are imported when first used, so `import cryopick` takes a few milliseconds.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryopick.api import convert, finetune, list_pickers, pick
+    from cryopick.coordinates import Frame, PixelMap
+    from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
+    from cryopick.evaluate.metrics import evaluate_picks
+    from cryopick.io.micrographs.files import read_micrograph, write_micrograph
+    from cryopick.io.micrographs.sources import find_micrographs
+    from cryopick.io.picks.formats import read_picks, write_picks
+    from cryopick.pickers import picker
+    from cryopick.simulate.micrograph import simulate_micrograph
+    from cryopick.types import Micrograph, Pick, Picks
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "Micrograph": "cryopick.types",
-    "Picks": "cryopick.types",
-    "Frame": "cryopick.coordinates",
-    "PixelMap": "cryopick.coordinates",
+__all__ = [
+    "CryopickError",
+    "FileError",
+    "Frame",
+    "Micrograph",
+    "NameMatchError",
+    "Pick",
+    "Picks",
+    "PixelMap",
+    "SettingError",
+    "__version__",
+    "convert",
+    "evaluate_picks",
+    "find_micrographs",
+    "finetune",
+    "list_pickers",
+    "pick",
+    "picker",
+    "read_micrograph",
+    "read_picks",
+    "simulate_micrograph",
+    "write_micrograph",
+    "write_picks",
+]
+
+_MODULES = {
     "CryopickError": "cryopick.errors",
-    "read_micrograph": "cryopick.io.micrographs.files",
+    "FileError": "cryopick.errors",
+    "Frame": "cryopick.coordinates",
+    "Micrograph": "cryopick.types",
+    "NameMatchError": "cryopick.errors",
+    "Pick": "cryopick.types",
+    "Picks": "cryopick.types",
+    "PixelMap": "cryopick.coordinates",
+    "SettingError": "cryopick.errors",
+    "convert": "cryopick.api",
+    "evaluate_picks": "cryopick.evaluate.metrics",
     "find_micrographs": "cryopick.io.micrographs.sources",
-    "read_picks": "cryopick.io.picks.formats",
-    "write_picks": "cryopick.io.picks.formats",
+    "finetune": "cryopick.api",
+    "list_pickers": "cryopick.api",
+    "pick": "cryopick.api",
     "picker": "cryopick.pickers",
+    "read_micrograph": "cryopick.io.micrographs.files",
+    "read_picks": "cryopick.io.picks.formats",
+    "simulate_micrograph": "cryopick.simulate.micrograph",
+    "write_micrograph": "cryopick.io.micrographs.files",
+    "write_picks": "cryopick.io.picks.formats",
 }
-__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in _MODULES:
         raise AttributeError(f"module 'cryopick' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,7 @@
-"""Every change of coordinates: flips, half-pixels, corners, fractions, Å. No other module computes any of them.
+"""All coordinate conversions: flips, half-pixels, corners, fractions, Å. No other module computes any of them.
 
-The image frame is described in `cryopick.types`. A `PixelMap` leads from the pixels of a changed picture (cropped, binned, …)
-back to the picture it was made from; a `Frame` says how a file format writes a point.
+The image frame is described in `cryopick.types`. A `PixelMap` maps pixels of a transformed image (cropped, binned, …) to the
+image it was made from; a `Frame` describes how a file format writes a point.
 """
 
 from dataclasses import dataclass
@@ -19,85 +19,108 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PixelMap:
-    """Affine map, axis by axis, from the pixels of a changed picture to those of its home: `home = scale * xy + shift`.
+    """Affine map, axis by axis, from pixels of a transformed image to those of its original: `original = scale * xy + shift`.
 
-    Both pairs are (x, y). Every function that changes a picture's geometry returns one; `then` joins two.
+    Functions that change an image's geometry return one; `then` composes two.
+
+    Attributes
+    ----------
+    scale : (x, y), pixels of the original per pixel of the transformed image.
+    shift : (x, y), pixels of the original.
+
+    Examples
+    --------
+    >>> binned = PixelMap.resize((2, 2))
+    >>> binned.to_home([[0, 0], [10, 20]]).tolist()
+    [[0.5, 0.5], [20.5, 40.5]]
+    >>> tile = PixelMap.crop(100, 200).then(binned)
+    >>> tile.to_home([[0, 0]]).tolist(), tile.length
+    ([[100.5, 200.5]], 2.0)
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
     shift: tuple[float, float] = (0.0, 0.0)
 
     def to_home(self, xy: ArrayLike) -> Points:
-        """Points (n, 2) of the changed picture, in its home's pixels."""
+        """Map points (n, 2) of the transformed image to the original."""
         return _points(xy) * self.scale + self.shift
 
     def from_home(self, xy: ArrayLike) -> Points:
-        """Points (n, 2) of the home, in the changed picture's pixels."""
+        """Map points (n, 2) of the original to the transformed image."""
         return (_points(xy) - self.shift) / self.scale
 
     def then(self, later: "PixelMap") -> "PixelMap":
-        """This change followed by `later`, made on its result: still leads to this one's home."""
+        """Compose with `later`, a transformation of this one's result; the map leads to this one's original."""
         (sx, sy), (tx, ty) = self.scale, self.shift
         (ux, uy), (vx, vy) = later.scale, later.shift
         return PixelMap((sx * ux, sy * uy), (sx * vx + tx, sy * vy + ty))
 
     @property
     def length(self) -> float:
-        """Home pixels per pixel of the changed picture (geometric mean of the two axes)."""
+        """Pixels of the original per pixel of the transformed image, the geometric mean of both axes."""
         return float(np.sqrt(abs(self.scale[0] * self.scale[1])))
 
     @staticmethod
     def crop(left: float, top: float) -> "PixelMap":
-        """A part whose first pixel is home's column `left`, row `top`; a tile is one. Negative where pixels were added."""
+        """A crop or tile whose first pixel is the original's column `left`, row `top`; negative where pixels were added."""
         return PixelMap(shift=(left, top))
 
     @staticmethod
     def pad(left: int, top: int) -> "PixelMap":
-        """A picture with `left` columns and `top` rows added before its first pixel."""
+        """An image with `left` columns and `top` rows added before its first pixel."""
         return PixelMap.crop(-left, -top)
 
     @staticmethod
     def resize(factor_xy: tuple[float, float]) -> "PixelMap":
-        """Block mean, bilinear or area resize to 1/factor of the size, picture edges kept: `home = (xy + ½) f − ½`.
+        """Block mean, bilinear or area resize to 1/factor of the size with aligned edges: `original = (xy + ½) f − ½`.
 
-        `factor_xy` is home size / new size for columns and rows.
+        `factor_xy` is original size / new size for columns and rows.
         """
         fx, fy = factor_xy
         return PixelMap((fx, fy), ((fx - 1) / 2, (fy - 1) / 2))
 
     @staticmethod
     def fourier_crop(factor_xy: tuple[float, float]) -> "PixelMap":
-        """Resampling by cutting the Fourier transform: the first pixel's centre stays, so `home = xy f`."""
+        """Fourier cropping: the first pixel's centre stays, so `original = xy f`."""
         return PixelMap(factor_xy)
 
     @staticmethod
     def flip_rows(height: int) -> "PixelMap":
-        """The picture upside down: `y = height − 1 − y`."""
+        """The image flipped upside down: `y = height − 1 − y`."""
         return PixelMap((1.0, -1.0), (0.0, height - 1.0))
 
     @staticmethod
     def flip_columns(width: int) -> "PixelMap":
-        """The picture mirrored left to right: `x = width − 1 − x`."""
+        """The image mirrored left to right: `x = width − 1 − x`."""
         return PixelMap((-1.0, 1.0), (width - 1.0, 0.0))
 
     @staticmethod
     def from_edges() -> "PixelMap":
-        """Points counted from the picture's outer edges, where the first pixel spans 0 to 1: boxes fit such numbers."""
+        """Points measured from the image's outer edges, where the first pixel spans 0 to 1, as bounding boxes are."""
         return PixelMap(shift=(-0.5, -0.5))
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How a file format writes a point; converts to and from the image frame.
+    """A file format's convention for points; converts to and from the image frame.
 
     Attributes
     ----------
-    anchor : the point written for a particle, its box's centre or its box's first pixel.
-    unit : pixels, fractions of the picture's width and height, or Å.
+    anchor : the point written for a particle: the centre of its box, or the box's first pixel ("corner").
+    unit : pixels, fractions of the micrograph's width and height, or Å.
     rows : counted from the first row of the file ("down") or from the last ("up").
     quantum : written numbers are multiples of this; None keeps the decimals.
-    box_centre : with a corner, the centre is the pixel `corner + size // 2`, as RELION and EMAN count, or the exact
+    box_centre : with a corner, whether the centre is the pixel `corner + size // 2`, as in RELION and EMAN, or exactly
         `corner + size / 2`.
+
+    Examples
+    --------
+    >>> cryosparc = Frame(unit="fraction")
+    >>> cryosparc.to_image([[0.25, 0.5]], shape_hw=(1000, 2000)).tolist()
+    [[500.0, 500.0]]
+    >>> eman = Frame(anchor="corner", quantum=1.0)
+    >>> eman.from_image([[100.0, 80.0]], box=64).tolist()
+    [[68.0, 48.0]]
     """
 
     anchor: Literal["centre", "corner"] = "centre"
@@ -114,10 +137,19 @@ class Frame:
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:
-        """Points (n, 2) as the file has them, in the image frame.
+        """Convert points (n, 2) as the file has them to the image frame.
 
-        `box` is the box size in pixels, one for all or (n, 2) widths and heights; a corner needs it. Fractions and rows counted
-        from the bottom need `shape_hw`, Å need `pixel_size`; raises `CryopickError` where one is missing.
+        Parameters
+        ----------
+        xy : points in the format's convention.
+        shape_hw : the micrograph's height and width in pixels; needed for fractions and rows counted from the last.
+        pixel_size : Å per pixel; needed for Å.
+        box : box size in pixels, one for all or (n, 2) widths and heights; needed for corners.
+
+        Raises
+        ------
+        CryopickError
+            When a value that is needed is not given.
         """
         points = _points(xy)
         if self.unit == "fraction":
@@ -139,7 +171,10 @@ class Frame:
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:
-        """The inverse of `to_image`, rounded to `quantum` (halves away from zero, as RELION's ROUND)."""
+        """Convert points (n, 2) of the image frame to the format's convention: the inverse of `to_image`, with its parameters.
+
+        Results are rounded to `quantum`, halves away from zero, as by RELION's ROUND.
+        """
         points = _points(xy)
         if self.rows == "up":
             points = PixelMap.flip_rows(_known(shape_hw, "the micrograph's shape")[0]).from_home(points)
@@ -160,25 +195,26 @@ class Frame:
 
 
 IMAGE_FRAME = Frame()
+"""The image frame itself."""
 
 
 def length_to_px(length: float, pixel_size: float | None) -> float:
-    """A length in pixels: from Å where the pixel size [Å] is known, else it is in pixels already."""
+    """Convert a length to pixels: from Å, or unchanged when the pixel size [Å] is unknown."""
     return length if pixel_size is None else length / pixel_size
 
 
 def length_from_px(length_px: float, pixel_size: float | None) -> float:
-    """A length of some pixels in Å where the pixel size [Å] is known, else in pixels."""
+    """Convert a length from pixels: to Å, or unchanged when the pixel size [Å] is unknown."""
     return length_px if pixel_size is None else length_px * pixel_size
 
 
 def relion_rows(name: str) -> Literal["down", "up"]:
-    """How RELION counts the rows of a micrograph: from the bottom in TIFFs, which it flips when it reads them."""
+    """The direction in which RELION counts a micrograph's rows: up in TIFFs, which it flips on reading, else down."""
     return "up" if PurePath(name).suffix.lower() in {".tif", ".tiff"} else "down"
 
 
 def inside(xy: ArrayLike, shape_hw: tuple[int, int], *, border: float = 0.0) -> NDArray[np.bool_]:
-    """Which points (n, 2) lie on the picture and at least `border` pixels from the centres of its outermost pixels."""
+    """Whether each point (n, 2) lies in the image, at least `border` pixels from the centres of its outermost pixels."""
     points = _points(xy)
     height, width = shape_hw
     ok = (points >= border) & (points <= (width - 1 - border, height - 1 - border))
@@ -195,5 +231,5 @@ def _round(points: Points, quantum: float) -> Points:
 
 def _known(value: T | None, what: str) -> T:
     if value is None:
-        raise CryopickError(f"{what} is needed to convert these coordinates; give it, or give the micrographs")
+        raise CryopickError(f"{what} is needed to convert these coordinates; give it, or the micrographs")
     return value

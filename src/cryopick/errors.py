@@ -1,15 +1,39 @@
-"""Errors that a user can mend. Every one says what was found and what to do."""
+"""Errors that a user can fix: each says what is wrong, what was found and what to do."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 
 class CryopickError(Exception):
-    """Base of every error that is the input's or the settings' fault, not the program's."""
+    """Base of all errors that the input or the settings cause.
+
+    Examples
+    --------
+    >>> try:
+    ...     Picks("m.mrc", [[1, 2]], [0.5, 0.6])
+    ... except CryopickError as error:
+    ...     print(error)
+    m.mrc: 1 picks but 2 scores; give one for each pick
+    """
 
 
 class FileError(CryopickError):
-    """A file that cannot be used: which one, what was found in it, and the remedy."""
+    """A file that cannot be used.
+
+    Attributes
+    ----------
+    path : the file.
+    found : what is wrong with it.
+    remedy : what to do.
+
+    Examples
+    --------
+    >>> try:
+    ...     read_micrograph("absent.mrc")
+    ... except FileError as error:
+    ...     print(error.path, "-", error.found)
+    absent.mrc - no such file
+    """
 
     def __init__(self, path: Path | str, found: str, remedy: str) -> None:
         self.path = Path(path)
@@ -22,11 +46,42 @@ class FileError(CryopickError):
 
 
 class SettingError(CryopickError):
-    """A setting with a value that cannot work."""
+    """A setting, option or argument that does not exist, or has an invalid value.
+
+    Examples
+    --------
+    >>> try:
+    ...     write_picks("picks.star", [])
+    ... except SettingError as error:
+    ...     print(error)
+    write_picks(picks, path): the second argument must be a path; give the picks first
+    """
+
+
+class MissingExtraError(CryopickError):
+    """Libraries that a purpose needs are not installed: the optional part of the package that has them, and how to install it."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        self.extra = extra
+        self.purpose = purpose
+        super().__init__(extra, purpose)
+
+    def __str__(self) -> str:
+        command = f"pip install -c constraints.txt '.[{self.extra}]'"
+        return f"{self.purpose} needs libraries that are not installed; in the clone of cryopick run: {command}"
 
 
 class NameMatchError(CryopickError):
-    """Micrograph names in two files that match nothing, or more than one thing."""
+    """Names of micrographs that match none of the known ones, or several.
+
+    Examples
+    --------
+    >>> try:
+    ...     evaluate_picks([Picks("a.mrc", [[1, 2]])], [Picks("b.mrc", [[1, 2]])], diameter=10)
+    ... except NameMatchError as error:
+    ...     print(str(error).partition(":")[0])
+    no picks are on a micrograph with ground truth
+    """
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

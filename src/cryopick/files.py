@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place under another name, then renamed into it."""
+"""Atomic writes, so that a file is whole or absent, and locks between processes."""
 
 import errno
 import fcntl
@@ -13,20 +13,20 @@ from secrets import token_hex
 from cryopick.errors import FileError
 
 NAME_KEPT = 40
-"""Characters of up to 4 bytes: a name that is as long as can be still gives one that can be."""
+"""Characters of a name that its temporary name keeps; at 4 bytes each, that still fits the limit of 255 bytes."""
 
 _TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.[^.]*)?")
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path in the same folder to write to; on success the file is synced and renamed to `path`, else removed.
+    """A temporary path in the same folder to write to; on success it is synced and renamed to `path`, otherwise removed.
 
-    The folder is made when it is missing. The temporary name keeps the suffix, because image writers go by it. Raises `FileError`
-    for a device, pipe or the like, which must not be replaced by a file.
+    A missing folder is created. The temporary name keeps the suffix, which decides what image writers write. Raises `FileError`
+    where `path` is a device, a pipe or the like.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise FileError(path, "is no ordinary file", "Name a file to write")
+        raise FileError(path, "is not a regular file", "Give the name of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     with _errors_about(path):
         temporary = path.with_name(f".{path.stem[:NAME_KEPT]}-{token_hex(4)}{path.suffix}")
@@ -42,7 +42,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _errors_about(path: Path) -> Iterator[None]:
-    """Let errors of the temporary file, whose name tells a user nothing, be about `path`."""
+    """Make errors about the temporary file, whose name means nothing to users, be about `path`."""
     try:
         yield
     except OSError as error:
@@ -52,7 +52,7 @@ def _errors_about(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with the line ends as they are."""
+    """Write UTF-8 text atomically, with line ends as they are."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
@@ -64,13 +64,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files at any depth below `folder`, of writers that were killed or are at work."""
+    """Temporary files at any depth below `folder`, of writers that were killed or are still writing."""
     return [path for path in folder.rglob(".*-*") if _TEMPORARY.fullmatch(path.name)]
 
 
 logger = logging.getLogger(__name__)
 UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
-"""What file systems without locks answer, as Lustre mounted without `flock`."""
+"""Errors of file systems without locks, such as Lustre mounted without `flock`."""
 
 
 class LockedError(Exception):
@@ -79,10 +79,10 @@ class LockedError(Exception):
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on a file, which is made if need be and stays: alone, or together with others that share it.
+    """Hold a lock on a file, exclusively or `shared`. The file is created if it is missing, and is not removed.
 
-    Holds between machines where the file system does (NFS 4, Lustre with `flock`, GPFS). Where there are no locks it warns and
-    goes on without. Raises `LockedError` when another process holds it and `wait` is not set.
+    The lock works between machines if the file system supports that (NFS 4, Lustre with `flock`, GPFS). On file systems without
+    locks there is a warning and no lock. Raises `LockedError` when another process holds the lock and `wait` is not set.
     """
     with path.open("a+") as file:
         try:
@@ -92,5 +92,5 @@ def locked(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
-            logger.warning("%s cannot be locked (%s): take care that no second run writes there", path.parent, error.strerror)
+            logger.warning("%s cannot be locked (%s); make sure that no other run writes there", path.parent, error.strerror)
         yield

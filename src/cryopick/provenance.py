@@ -1,71 +1,210 @@
-"""What made a result: versions, settings, fingerprints, and whether two runs are the same."""
+"""Records of what made a result: versions, settings and fingerprints, and whether two runs are the same run."""
 
+import hashlib
+import logging
 from collections.abc import Mapping
-from importlib.metadata import version
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from cryopick import __version__
 from cryopick.errors import FileError, SettingError
 from cryopick.files import write_text
 
-if TYPE_CHECKING:
-    pass
-
-
+logger = logging.getLogger(__name__)
 RUN = "run.yaml"
-HEADER = "# Made by cryopick train: the settings that a later run must have to go on with this one.\n"
+TRAINING_LIBRARIES = ("torch", "numpy", "lightning")
+_SECTIONS = {"train": "train", "finetune": "train", "ablate": "train"}
+"""Section of a record that holds the settings, for commands whose section is not called like them."""
 
 
-LIBRARIES = ("torch", "numpy", "lightning")
+class Signed(Protocol):
+    """A result that knows the `fingerprint` of all that it was made from."""
+
+    @property
+    def signature(self) -> str:
+        """The fingerprint."""
+        ...
 
 
-def record_run(folder: Path, settings: Mapping[str, Any], *, begun: bool, first: bool = True) -> None:
-    """Write ``run.yaml``: the version, the settings of a run, and the libraries'; `first` says that this process is to write.
+Result = TypeVar("Result")
+SignedResult = TypeVar("SignedResult", bound=Signed)
 
-    `begun` says that the folder holds a run that is to be gone on with. Raises `SettingError` that names each setting in which
-    that one differs.
+
+class FileIdentity(NamedTuple):
+    """What tells a file from another one, or from itself before it was changed."""
+
+    path: str
+    size: int
+    modified_ns: int
+
+
+def file_identity(path: Path) -> FileIdentity:
+    """Path, size in bytes and time of the last change of a file, which is not read. Raises `OSError` where there is none."""
+    status = path.stat()
+    return FileIdentity(str(path), status.st_size, status.st_mtime_ns)
+
+
+def fingerprint(*content: Any) -> str:
+    """SHA-256 (64 hexadecimal digits) of values: plain ones, dataclasses, paths, bytes, and containers of them.
+
+    Equal values give the same digits on every machine; the order of a mapping's keys does not matter.
     """
-    import yaml
-
-    plain = _plain(settings)
-    if begun and (folder / RUN).is_file():
-        changed = _differences(_recorded(folder / RUN), {"cryopick": __version__, **plain})
-        if changed:
-            raise SettingError(
-                f"{folder} holds a training with other settings ({'; '.join(changed)}); give the same, or another --out"
-            )
-    if first:
-        versions = {"python": python_version(), **{library: version(library) for library in LIBRARIES}}
-        content = {"cryopick": __version__, "train": plain, "versions": versions}
-        write_text(folder / RUN, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-
-
-def _recorded(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        old = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return {"cryopick": old["cryopick"], **old["train"]}
-    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
-        raise FileError(path, "is not the record of a training", "Give another --out") from error
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as YAML has them: no tuples, no paths."""
     import msgspec
 
-    return dict(msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str)))
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted", enc_hook=str)).hexdigest()
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """`["loop.steps: 100 became 200"]` for all values that are not the same, at any depth."""
-    changed = []
-    for key in {**old, **new}:
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            changed += _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            changed.append(f"{prefix}{key}: {before} became {after}")
-    return changed
+def read_result(path: Path, kind: type[Result]) -> Result | None:
+    """A result from its JSON file; None, with a warning, where that is damaged or of an earlier version."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        logger.warning("%s is damaged or of an earlier version (%s); its result has to be computed again", path, error)
+        return None
+
+
+def earlier_result(path: Path, kind: type[SignedResult], signature: str) -> SignedResult | None:
+    """The result of an earlier run where it was made from the same things, by its signature; None otherwise."""
+    result = read_result(path, kind) if path.exists() else None
+    return result if result is not None and result.signature == signature else None
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """Versions of Python and of libraries, by the names they are installed by; those that are not installed are left out."""
+    found = {"python": python_version()}
+    for library in libraries:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """Settings (a mapping, dataclass or struct) with plain values, as YAML holds them: no tuples, no paths."""
+    import msgspec
+
+    return dict(_with_lists(msgspec.to_builtins(settings, enc_hook=str, str_keys=True)))
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_lists(nested) for key, nested in value.items()}
+    return [_with_lists(nested) for nested in value] if isinstance(value, list | tuple) else value
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, `{"loop": {"steps": 3}}` as `{"loop.steps": 3}`."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """All values that differ, at any depth: `["loop.steps was 100, now 200"]`. A missing value equals one that is not set."""
+    before, after = flat(old), flat(new)
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return [f"{key} was {_words(before.get(key))}, now {_words(after.get(key))}" for key in keys]
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of a ``run.yaml``: what a later run must share with the one that wrote it in order to resume it.
+
+    Attributes
+    ----------
+    command : the command that makes such runs: "pick", "train", "finetune", "ablate".
+    settings : plain values; see `plain`.
+    libraries : names of the libraries whose versions are recorded. Versions of libraries are not compared.
+    version : of cryopick.
+    """
+
+    command: str
+    settings: Mapping[str, Any]
+    libraries: tuple[str, ...] = ()
+    version: str = __version__
+
+    def to_text(self) -> str:
+        """The YAML text: a header, the version, the settings and the libraries' versions; equal records give equal texts."""
+        import yaml
+
+        content = {"cryopick": self.version, _section(self.command): self.settings, "versions": versions(*self.libraries)}
+        header = f"# Written by cryopick {self.command}. A later run must have the same settings to resume this one.\n"
+        return header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+    def write(self, path: Path) -> None:
+        """Write the record atomically."""
+        write_text(path, self.to_text())
+
+    @classmethod
+    def read(cls, path: Path, command: str) -> Self:
+        """The record of such a run. Raises `FileError` for a file that is none."""
+        import yaml
+
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            libraries = tuple(name for name in content.get("versions") or () if name != "python")
+            return cls(command, dict(content[_section(command)] or {}), libraries, str(content["cryopick"]))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
+            raise FileError(path, f"is not the record of a run of cryopick {command}", "Give another --out") from error
+
+    @staticmethod
+    def is_at(path: Path, command: str) -> bool:
+        """Whether the file begins as the records of such runs do, those of earlier versions included."""
+        if not path.is_file():
+            return False
+        return path.read_text(encoding="utf-8", errors="replace").startswith(
+            (f"# Written by cryopick {command}.", f"# Made by cryopick {command}:")
+        )
+
+    def mismatch(self, earlier: "RunRecord") -> str:
+        """Why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
+
+        A run of another version of cryopick cannot be resumed, nor one with settings that this version does not have.
+        """
+        unknown = {key for key, value in earlier.settings.items() if value is not None} - set(self.settings)
+        if earlier.version != self.version:
+            return f"holds a run made by cryopick {earlier.version}, which cryopick {self.version} cannot resume"
+        if unknown:
+            names = ", ".join(sorted(unknown))
+            return f"holds a run made by an earlier version of cryopick, with settings that no longer exist ({names})"
+        changed = differences(earlier.settings, self.settings)
+        return f"holds a run with other settings ({'; '.join(changed)})" if changed else ""
+
+
+def _section(command: str) -> str:
+    return _SECTIONS.get(command, command)
+
+
+def record_run(folder: Path, settings: Any, *, command: str = "train", resumed: bool, first: bool = True) -> None:
+    """Write the ``run.yaml`` of a training, with all settings that decide its result.
+
+    Parameters
+    ----------
+    resumed : whether the folder holds a run that is to be resumed.
+    first : whether this process is the one that writes, where several train together.
+
+    Raises
+    ------
+    SettingError
+        When the run to be resumed has other settings, all of which are named, or is of another version.
+    FileError
+        When its record is damaged.
+    """
+    record, path = RunRecord(command, plain(settings), TRAINING_LIBRARIES), folder / RUN
+    if resumed and path.is_file() and (problem := record.mismatch(RunRecord.read(path, command))):
+        raise SettingError(f"{folder} {problem}. Use the settings and the version it was made with, or give another --out")
+    if first:
+        record.write(path)

@@ -1,21 +1,24 @@
-"""The two nouns that every layer shares: what was imaged, and what was found in it.
+"""Micrographs and picks, the two types that every layer shares.
 
 Both live in the *image frame*: array indices of the pixels as stored in the file, x = column, y = row, the centre of
 the first stored pixel at (0, 0). Other frames exist only in `cryopick.coordinates` and in the readers and writers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePath
+from types import MappingProxyType
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cryopick.coordinates import length_from_px, length_to_px
-from cryopick.errors import CryopickError
+from cryopick.errors import CryopickError, SettingError
 
 FileKind = Literal["mrc", "tiff", "png", "jpeg", "array"]
+RESERVED_COLUMNS = frozenset({"x", "y", "score", "diameter"})
+"""Names that a column of `Picks.data` cannot have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +28,24 @@ class Micrograph:
     Attributes
     ----------
     pixels : float32 (h, w), finite, row 0 = first row of the file.
-    pixel_size : Å per pixel, or None when nobody knows; lengths are then in pixels.
+    pixel_size : Å per pixel; None when unknown, and lengths are then in pixels.
     name : how other programs' files refer to it, folders and extension included.
-    path : the file it was read from, None for an array.
-    kind : the file's kind; RELION reads the rows of TIFFs from the bottom, so writers ask.
-    optics_group : number of its group in a RELION STAR file, 1 when there is none.
+    path : the file it was read from; None for an array.
+    kind : the file's format; RELION counts the rows of TIFFs from the bottom, so writers need to know.
+    optics_group : RELION's optics group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
+
+    Raises
+    ------
+    CryopickError
+        For an array that is empty or not two-dimensional, for NaN and infinite values, and for a pixel size that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> micrograph = Micrograph(np.zeros((100, 200)), pixel_size=1.5, name="m.mrc")
+    >>> micrograph.shape_hw, micrograph.to_px(150)
+    ((100, 200), 100.0)
     """
 
     pixels: NDArray[np.float32]
@@ -44,9 +59,9 @@ class Micrograph:
     def __post_init__(self) -> None:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
         if pixels.ndim != 2 or 0 in pixels.shape:
-            raise CryopickError(f"{self.name}: a micrograph is a non-empty (h, w) array, not one of shape {pixels.shape}")
+            raise CryopickError(f"{self.name}: a micrograph is a non-empty (h, w) array, got shape {pixels.shape}")
         if not np.isfinite(pixels.sum(dtype=np.float64)):
-            raise CryopickError(f"{self.name}: contains NaN or infinite values; replace them before making a Micrograph")
+            raise CryopickError(f"{self.name}: contains NaN or infinite values; replace them first")
         object.__setattr__(self, "pixels", pixels)
         object.__setattr__(self, "pixel_size", checked_pixel_size(self.pixel_size, self.name))
 
@@ -56,29 +71,103 @@ class Micrograph:
         return self.pixels.shape[0], self.pixels.shape[1]
 
     def to_px(self, length: float) -> float:
-        """A length in Å (in pixels when the pixel size is unknown) in pixels."""
+        """Convert a length to pixels: from Å, or unchanged when the pixel size is unknown."""
         return length_to_px(length, self.pixel_size)
 
     def from_px(self, length_px: float) -> float:
-        """A length in pixels in Å (in pixels when the pixel size is unknown)."""
+        """Convert a length from pixels: to Å, or unchanged when the pixel size is unknown."""
         return length_from_px(length_px, self.pixel_size)
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One particle of a `Picks`: a row of it.
+
+    Attributes
+    ----------
+    x, y : centre in pixels of the micrograph, image frame.
+    score : the pick's score; None when the picks have none.
+    diameter : Å when the pixel size is known, else pixels; None when unknown.
+    data : the values of the further columns by their names.
+
+    Examples
+    --------
+    >>> Picks("m.mrc", [[10.0, 20.0]], [0.5], data={"class": [3]})[0]
+    Pick(x=10.0, y=20.0, score=0.5, diameter=None, data={'class': 3})
+    """
+
+    x: float
+    y: float
+    score: float | None = None
+    diameter: float | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Columns(Mapping[str, NDArray[Any]]):
+    """Named columns of equal length; neither the mapping nor its arrays can be changed.
+
+    Raises `CryopickError` for an array that is not one-dimensional, or holds anything but numbers, bools and strings.
+    """
+
+    __slots__ = ("_arrays",)
+
+    def __init__(self, columns: Mapping[str, ArrayLike] = MappingProxyType({})) -> None:
+        self._arrays = {name: _column(name, values) for name, values in columns.items()}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __reduce__(self) -> tuple[type["Columns"], tuple[dict[str, NDArray[Any]]]]:
+        return Columns, (self._arrays,)  # pickled arrays forget that they are read-only
+
+    def __repr__(self) -> str:
+        return f"Columns({self._arrays!r})"
 
 
 @dataclass(frozen=True, eq=False)
 class Picks:
     """Particle centres found in, or marked on, one micrograph.
 
+    `len`, iteration and indexing go by pick: an integer gives a `Pick`; a slice, a boolean mask or an index array gives `Picks`.
+
     Attributes
     ----------
     micrograph : the micrograph's name.
     xy : float64 (n, 2), image frame, pixels of the micrograph.
-    scores : float32 (n,) in [0, 1] where a picker gave them, other programs' figures of merit as they are; None when
-        there are none.
-    diameter : particle diameter in Å when `pixel_size` is known, else in pixels; None when unknown.
-    shape_hw : the micrograph's shape, needed to flip rows or to read fractions; None when unknown.
-    pixel_size : Å per pixel, or None.
-    optics_group : RELION's number of the micrograph's group, or CryoSPARC's exposure group; 1 when there is none.
+    scores : float32 (n,), in [0, 1] where a picker gave them, other programs' figures of merit unchanged; None when there are
+        none.
+    diameter : the particles' common diameter in Å when `pixel_size` is known, else in pixels; None when unknown. The median of
+        `diameters` unless given.
+    shape_hw : the micrograph's (height, width), needed to flip rows or to read fractions; None when unknown.
+    pixel_size : Å per pixel; None when unknown.
+    optics_group : RELION's optics group or CryoSPARC's exposure group of the micrograph; 1 when there is none.
     uid : CryoSPARC's number of the micrograph's exposure; None when there is none.
+    diameters : float64 (n,), a diameter for each pick, in the unit of `diameter`; None when there are none.
+    data : further columns by name, arrays (n,) of numbers, bools or strings: classes, rotations, whatever a file has. Read-only.
+
+    Raises
+    ------
+    CryopickError
+        For coordinates that are not finite, columns of different lengths, diameters or a pixel size that are not positive, and
+        names in `data` that are empty or taken (`x`, `y`, `score`, `diameter`).
+
+    Examples
+    --------
+    >>> picks = Picks("m.mrc", [[10, 20], [30, 40], [50, 60]], [0.9, 0.2, 0.6], diameter=150, pixel_size=1.5)
+    >>> len(picks), picks.diameter_px
+    (3, 100.0)
+    >>> picks[picks.scores > 0.5].xy.tolist()
+    [[10.0, 20.0], [50.0, 60.0]]
+    >>> [pick.x for pick in picks[:2]]
+    [10.0, 30.0]
+    >>> Picks("m.mrc", picks.xy, data={"class": [1, 2, 1]})[[2, 1]].data["class"].tolist()
+    [1, 2]
     """
 
     micrograph: str
@@ -89,36 +178,152 @@ class Picks:
     pixel_size: float | None = None
     optics_group: int = 1
     uid: int | None = None
+    diameters: NDArray[np.float64] | None = None
+    data: Mapping[str, NDArray[Any]] = field(default_factory=Columns)
 
     def __post_init__(self) -> None:
         xy = np.array(self.xy, dtype=np.float64).reshape(-1, 2)
         if not np.isfinite(xy).all():
             raise CryopickError(
-                f"{self.micrograph}: {int((~np.isfinite(xy)).any(1).sum())} picks have coordinates that are not numbers"
+                f"{self.micrograph}: {_counted(np.isfinite(xy).all(axis=1))} with coordinates that are not finite numbers"
             )
         object.__setattr__(self, "xy", xy)
         if self.scores is not None:
             scores = np.array(self.scores, dtype=np.float32).reshape(-1)
-            if len(scores) != len(xy):
-                raise CryopickError(f"{self.micrograph}: {len(xy)} picks with {len(scores)} scores")
+            self._check_length(len(scores), "scores")
             object.__setattr__(self, "scores", scores)
-        if self.diameter is not None and not (np.isfinite(self.diameter) and self.diameter > 0):
-            raise CryopickError(f"{self.micrograph}: a diameter of {self.diameter} cannot be; give a positive number")
+        self._check_diameters()
+        self._check_data()
         object.__setattr__(self, "pixel_size", checked_pixel_size(self.pixel_size, self.micrograph))
+
+    def _check_diameters(self) -> None:
+        if self.diameter is not None and not (np.isfinite(self.diameter) and self.diameter > 0):
+            raise CryopickError(f"{self.micrograph}: the diameter must be positive, got {self.diameter}")
+        if self.diameters is None:
+            return
+        diameters = np.array(self.diameters, dtype=np.float64).reshape(-1)
+        self._check_length(len(diameters), "diameters")
+        wrong = ~(np.isfinite(diameters) & (diameters > 0))
+        if wrong.any():
+            raise CryopickError(f"{self.micrograph}: diameters must be positive, got {diameters[wrong][0]}")
+        diameters.flags.writeable = False
+        object.__setattr__(self, "diameters", diameters)
+        if self.diameter is None and len(diameters):
+            object.__setattr__(self, "diameter", float(np.median(diameters)))
+
+    def _check_data(self) -> None:
+        try:
+            columns = self.data if isinstance(self.data, Columns) else Columns(self.data)
+        except CryopickError as error:
+            raise CryopickError(f"{self.micrograph}: {error}") from None
+        for name, values in columns.items():
+            if name in RESERVED_COLUMNS:
+                raise CryopickError(f"{self.micrograph}: a column of data cannot be called {name!r}; that is a field of its own")
+            self._check_length(len(values), f"values of {name!r}")
+        object.__setattr__(self, "data", columns)
+
+    def _check_length(self, count: int, what: str) -> None:
+        if count != len(self.xy):
+            raise CryopickError(f"{self.micrograph}: {len(self.xy)} picks but {count} {what}; give one for each pick")
 
     def __len__(self) -> int:
         return len(self.xy)
 
+    def __iter__(self) -> Iterator[Pick]:
+        return (self._pick(number) for number in range(len(self)))
+
+    @overload
+    def __getitem__(self, chosen: int | np.integer[Any]) -> Pick: ...
+    @overload
+    def __getitem__(self, chosen: slice | ArrayLike) -> "Picks": ...
+    def __getitem__(self, chosen: int | np.integer[Any] | slice | ArrayLike) -> "Pick | Picks":
+        if isinstance(chosen, slice):
+            return self._chosen(chosen)
+        indices = np.asarray(chosen)
+        if indices.ndim == 0 and indices.dtype.kind in "iu":
+            return self._pick(range(len(self))[int(indices)])
+        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "biu"):
+            raise TypeError(f"picks are indexed by an integer, a slice, a mask or an array of integers, not {chosen!r}")
+        return self._chosen(indices if indices.size or indices.dtype == bool else indices.astype(np.intp))
+
+    def _pick(self, number: int) -> Pick:
+        x, y = self.xy[number].tolist()
+        diameter = self.diameter if self.diameters is None else float(self.diameters[number])
+        data = {name: values[number].item() for name, values in self.data.items()}
+        return Pick(x, y, None if self.scores is None else float(self.scores[number]), diameter, data)
+
+    def _chosen(self, chosen: slice | NDArray[Any]) -> "Picks":
+        return replace(
+            self,
+            xy=self.xy[chosen],
+            scores=None if self.scores is None else self.scores[chosen],
+            diameters=None if self.diameters is None else self.diameters[chosen],
+            data={name: values[chosen] for name, values in self.data.items()},
+        )
+
     @property
     def diameter_px(self) -> float | None:
-        """Diameter in pixels of the micrograph."""
+        """The common diameter in pixels of the micrograph; None when unknown."""
         return None if self.diameter is None else length_to_px(self.diameter, self.pixel_size)
 
+    @property
+    def diameters_px(self) -> NDArray[np.float64] | None:
+        """The diameter of each pick, float64 (n,) in pixels of the micrograph; None where there is only a common one."""
+        return None if self.diameters is None else self.diameters / (length_from_px(1.0, self.pixel_size))
+
     def where(self, keep: ArrayLike) -> "Picks":
-        """The picks that a boolean mask or an index array selects, in its order."""
-        chosen = np.asarray(keep)
-        chosen = chosen.astype(np.intp) if chosen.size == 0 and chosen.dtype != bool else chosen
-        return replace(self, xy=self.xy[chosen], scores=None if self.scores is None else self.scores[chosen])
+        """The picks that a boolean mask or an index array selects, in its order: `picks[keep]`."""
+        return self[keep]
+
+    def with_points(self, xy: ArrayLike, scores: ArrayLike | None = None) -> "Picks":
+        """Other points (n, 2) on the same micrograph; scores, `diameters` and `data` of the old ones do not apply to them."""
+        values = None if scores is None else np.asarray(scores, np.float32)
+        return replace(self, xy=np.asarray(xy, np.float64), scores=values, diameters=None, data=Columns())
+
+    def to_table(self) -> Any:
+        """The picks as a pandas `DataFrame`, or as a dict of arrays (n,) where pandas is not installed.
+
+        The columns are `x`, `y`, `score`, `diameter` and those of `data`; absent ones are omitted.
+
+        Examples
+        --------
+        >>> table = Picks("m.mrc", [[1, 2], [3, 4]], [0.5, 0.25]).to_table()
+        >>> [*table], [*table["y"]]
+        (['x', 'y', 'score'], [2.0, 4.0])
+        """
+        columns: dict[str, NDArray[Any]] = {"x": self.xy[:, 0].copy(), "y": self.xy[:, 1].copy()}
+        if self.scores is not None:
+            columns["score"] = self.scores.copy()
+        if self.diameters is not None:
+            columns["diameter"] = self.diameters.copy()
+        elif self.diameter is not None:
+            columns["diameter"] = np.full(len(self), self.diameter, np.float64)
+        columns |= {name: values.copy() for name, values in self.data.items()}
+        try:
+            import pandas as pd
+        except ImportError:
+            return columns
+        return pd.DataFrame(columns)
+
+
+def each_picks(picks: Picks | Iterable[Picks], call: str) -> Iterator[Picks]:
+    """The picks of one micrograph or of many, one micrograph at a time.
+
+    Raises `SettingError`, which begins with `call`, for a path, and while iterating for whatever else is not `Picks`.
+    """
+    if isinstance(picks, str | PurePath):
+        raise SettingError(f"{call}: the first argument is a path ({picks}); give the picks first, then the path")
+    if isinstance(picks, Picks):
+        return iter((picks,))
+    if not isinstance(picks, Iterable):
+        raise SettingError(f"{call}: expected the picks of one micrograph or of several, got {picks!r}")
+    return (_checked(each, call) for each in picks)
+
+
+def _checked(each: object, call: str) -> Picks:
+    if not isinstance(each, Picks):
+        raise SettingError(f"{call}: expected the picks of a micrograph, got {each!r}")
+    return each
 
 
 def usual_diameter(picks: Iterable[Picks]) -> float | None:
@@ -128,9 +333,28 @@ def usual_diameter(picks: Iterable[Picks]) -> float | None:
 
 
 def checked_pixel_size(pixel_size: float | None, name: str) -> float | None:
-    """The pixel size as a float; raises when it is not a positive finite number."""
+    """The pixel size as a float; raises `CryopickError`, which begins with `name`, unless it is positive and finite."""
     if pixel_size is None:
         return None
     if not (np.isfinite(pixel_size) and pixel_size > 0):
-        raise CryopickError(f"{name}: a pixel size of {pixel_size} Å cannot be; give a positive number or leave it out")
+        raise CryopickError(f"{name}: the pixel size must be positive, got {pixel_size} Å; omit it when it is unknown")
     return float(pixel_size)
+
+
+def _column(name: str, values: ArrayLike) -> NDArray[Any]:
+    if not (isinstance(name, str) and name.strip()):
+        raise CryopickError(f"a column of data needs a name, got {name!r}")
+    column = np.array(values)
+    if column.dtype.kind == "S":
+        column = np.char.decode(column, "utf-8", "surrogateescape")
+    elif column.dtype.kind == "T" or (column.dtype.kind == "O" and all(isinstance(value, str) for value in column.flat)):
+        column = column.astype(np.str_)
+    if column.ndim != 1 or column.dtype.kind not in "biufU":
+        raise CryopickError(f"the column {name!r} must be one-dimensional and hold numbers, bools or strings")
+    column.flags.writeable = False
+    return column
+
+
+def _counted(finite: ArrayLike) -> str:
+    count = int(np.count_nonzero(~np.asarray(finite, bool)))
+    return f"{count} pick{'' if count == 1 else 's'}"

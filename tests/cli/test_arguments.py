@@ -23,7 +23,7 @@ def run(*words: str) -> list[object]:
 
     @with_groups
     def command(name: str, options: Options, loud: bool = False) -> None:
-        """Say hello."""
+        """Record the arguments."""
         seen.append((name, options, loud))
 
     app = typer.Typer()

@@ -50,17 +50,17 @@ def test_picks_of_two_programs_are_compared_in_tables_and_figures(folder, tmp_pa
     ("words", "message"),
     [
         (["--pickers", ""], "at least one of"),
-        (["--pickers", "log"], "give DATA or --simulated"),
+        (["--pickers", "log"], "give DATA, --simulated or --time"),
         (["--pickers", "", "--picks", "x"], "NAME=PATH"),
-        (["--pickers", "log", "--picks", "log=x"], "name of its own"),
+        (["--pickers", "log", "--picks", "log=x"], "different names, got log, log"),
         (["--simulated", "huge"], "tiny, small, full"),
-        (["--references", "/none/{set}.mrcs"], "there is no file /none/{set}.mrcs"),
+        (["--references", "/none/{set}.mrcs"], "--references: /none/{set}.mrcs does not exist"),
         (["--run", "published"], "give --time too"),
         (["--time", "--pickers", ""], "at least one of"),
-        (["--time", "--sizes", "big"], "--sizes takes pixels"),
+        (["--time", "--sizes", "big"], "--sizes must be sides in pixels"),
     ],
 )
-def test_what_cannot_be_done_is_said(tmp_path, words, message):
+def test_bad_options_are_errors_that_say_what_to_give(tmp_path, words, message):
     with pytest.raises(SettingError, match=message):
         run(*words, "--out", tmp_path)
 
@@ -74,7 +74,7 @@ def run_here(command, log, *, variables):
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
-def test_times_are_taken_without_data_and_kept(tmp_path, monkeypatch):
+def test_times_are_measured_without_data_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "available_cores", lambda: 1)
     monkeypatch.setattr(timing, "repeat_timing", lambda once, *, repeats: [once()])
     monkeypatch.setattr(throughput, "EACH", 2)

@@ -1,4 +1,4 @@
-"""`cryopick check` names every fault with its remedy, describes good files, and ends with 1 when there is a fault."""
+"""`cryopick check` names every fault with its remedy, describes good files, and exits with 1 if there is a fault."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from cryopick.cli import app
 from cryopick.io.micrographs.files import write_micrograph
 
-PICTURE = np.arange(15, dtype=np.float32).reshape(3, 5)
+PIXELS = np.arange(15, dtype=np.float32).reshape(3, 5)
 STAR = "data_particles\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n"
 
 
@@ -19,13 +19,13 @@ def check(*arguments):
 
 @pytest.fixture
 def good(tmp_path):
-    write_micrograph(tmp_path / "good.mrc", PICTURE, pixel_size=1.77)
+    write_micrograph(tmp_path / "good.mrc", PIXELS, pixel_size=1.77)
     return tmp_path / "good.mrc"
 
 
 @pytest.fixture
 def cut(tmp_path):
-    write_micrograph(tmp_path / "cut.mrc", PICTURE)
+    write_micrograph(tmp_path / "cut.mrc", PIXELS)
     (tmp_path / "cut.mrc").write_bytes((tmp_path / "cut.mrc").read_bytes()[:-8])
     return tmp_path / "cut.mrc"
 
@@ -36,14 +36,14 @@ def test_a_good_micrograph_is_described_and_the_exit_code_is_0(good):
     assert f"{good}: good" in output
     for fact in ("5 x 3", "MRC mode 2 (float32)", "1.77 Å", "0 to 14, mean 7"):
         assert fact in output
-    assert "1 checked, 0 with faults" in output
+    assert "1 file checked, 0 with faults" in output
 
 
 def test_one_faulty_file_among_good_ones_makes_the_exit_code_1(good, cut):
     code, output = check(good, cut)
     assert code == 1
-    assert f"{cut}: 1 fault\n  fault: is cut or damaged: 2 of 3 rows can be read. Copy it again" in output
-    assert "2 checked, 1 with faults" in output
+    assert f"{cut}: 1 fault\n  fault: is truncated or damaged: 2 of 3 rows can be read. Copy it again" in output
+    assert "2 files checked, 1 with faults" in output
 
 
 def test_folders_patterns_and_lists_are_checked_file_by_file(good, cut, tmp_path):
@@ -51,12 +51,12 @@ def test_folders_patterns_and_lists_are_checked_file_by_file(good, cut, tmp_path
     for given in (tmp_path, tmp_path / "*.mrc", tmp_path / "all.lst"):
         code, output = check(given)
         assert code == 1
-        assert "2 checked, 1 with faults" in output
+        assert "2 files checked, 1 with faults" in output
 
 
-def test_files_that_share_a_name_are_checked_all_the_same(good, tmp_path):
-    write_micrograph(tmp_path / "good.tif", PICTURE)
-    assert "2 checked, 0 with faults" in check(tmp_path)[1]
+def test_files_with_the_same_stem_are_all_checked(good, tmp_path):
+    write_micrograph(tmp_path / "good.tif", PIXELS)
+    assert "2 files checked, 0 with faults" in check(tmp_path)[1]
 
 
 def test_the_micrographs_of_a_star_file_are_checked(good, tmp_path):
@@ -74,7 +74,7 @@ def test_a_file_of_picks_is_recognised_and_described(tmp_path):
     assert "picks: 2 on 2 micrographs" in output
 
 
-def test_picks_are_held_against_their_micrographs_where_given(good, tmp_path):
+def test_picks_are_checked_against_the_given_micrographs(good, tmp_path):
     (tmp_path / "p.star").write_text(STAR + "good.mrc 1 2\ngood.mrc 2 4\n")
     assert check(tmp_path / "p.star")[0] == 0
     code, output = check(tmp_path / "p.star", "--micrographs", good)

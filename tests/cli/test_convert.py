@@ -44,28 +44,28 @@ def test_a_folder_of_boxes_of_a_given_side(tmp_path, convert):
     assert (tmp_path / "boxes" / "a.box").read_text() == "6\t16\t8\t8\n"
 
 
-def test_picks_below_the_threshold_are_left_out(tmp_path, convert):
+def test_picks_below_the_threshold_are_removed(tmp_path, convert):
     (tmp_path / "topaz.txt").write_text(TOPAZ)
     assert "wrote 1 pick on 2 micrographs" in convert("topaz.txt", "out.csv", "--threshold", 0.5)
     (tmp_path / "p.csv").write_text("micrograph,x,y\na.mrc,10,20\n")
-    with pytest.raises(SettingError, match=r"a\.mrc: its picks have no scores"):
+    with pytest.raises(SettingError, match=r"a\.mrc: --threshold needs scores"):
         convert("p.csv", "out.csv", "--threshold", 0.5)
 
 
-def test_a_threshold_that_is_no_number_is_refused_and_nothing_is_written(tmp_path, convert):
+def test_a_threshold_of_nan_is_an_error_and_nothing_is_written(tmp_path, convert):
     (tmp_path / "topaz.txt").write_text(TOPAZ)
     with pytest.raises(SystemExit, match="2"):
         convert("topaz.txt", "out.csv", "--threshold", "nan")
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_the_format_can_be_named_where_the_content_does_not_tell(tmp_path, convert):
+def test_a_format_that_cannot_be_detected_can_be_given(tmp_path, convert):
     (tmp_path / "p.txt").write_text("x y\n")
-    with pytest.raises(FileError, match="no format of picks"):
+    with pytest.raises(FileError, match="no known format of picks"):
         convert("p.txt", "out.star")
     with pytest.raises(SettingError, match="'nosuch'"):
         convert("p.txt", "out.star", "--from", "nosuch")
-    with pytest.raises(FileError, match=r"suffix '\.xyz' tells no format"):
+    with pytest.raises(FileError, match=r"no format has the suffix"):
         convert("p.txt", "out.xyz")
 
 
@@ -75,7 +75,7 @@ def test_the_help_names_every_format(convert):
     assert FORMATS.names
 
 
-def test_what_is_lacking_is_said(tmp_path, convert):
+def test_a_missing_shape_is_an_error_that_says_how_to_give_it(tmp_path, convert):
     (tmp_path / "p.csv").write_text("micrograph,x,y\na.mrc,10,20\n")
     with pytest.raises(CryopickError, match=r"a\.mrc: .*needs the micrograph's shape; give the micrographs"):
         convert("p.csv", "out.cs")

@@ -43,7 +43,7 @@ def exposures(tmp_path, monkeypatch, rng) -> Path:
 
 
 def test_picks_on_exposures_join_them_by_uid_in_a_cs_file_and_by_bare_name_in_a_star_file(exposures):
-    words = ["--picker", "stub", "--set", "count=1", "--format", "cs", "--format", "cryosparc-star", "--workers", "1"]
+    words = ["--picker", "stub", "--set", "count=1", "--to", "cs", "--to", "cryosparc-star", "--workers", "1"]
     result = CliRunner().invoke(cli.app, ["pick", str(exposures), "--out", "picks", *words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
 

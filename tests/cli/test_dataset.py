@@ -1,4 +1,4 @@
-"""`cryopick dataset coco` from the command line: picks of any format and micrographs become sets to train on."""
+"""`cryopick dataset coco` from the command line: picks of any format and their micrographs become training sets."""
 
 import json
 
@@ -34,21 +34,21 @@ def write_mrcs(folder, rng, count=10):
         write_micrograph(folder / f"m{index}.mrc", rng.normal(size=(40, 60)).astype(np.float32), pixel_size=2.0)
 
 
-def test_a_star_file_and_mrc_files_become_three_sets_that_can_be_learnt_from(tmp_path, run, rng):
+def test_a_star_file_and_mrc_files_become_three_sets_for_training(tmp_path, run, rng):
     write_mrcs(tmp_path / "raw", rng)
     write_picks([Picks(f"m{index}.mrc", [[10 + index, 5]], pixel_size=2.0) for index in range(10)], tmp_path / "p.star")
     output = run("raw", "--picks", "p.star", "--diameter", 12, "--out", "coco")
     assert "train.json: 8 micrographs, 8 particles" in output
     assert "test.json: 1 micrograph, 1 particle" in output
-    learnt = find_labelled(tmp_path / "coco" / "train.json")
-    assert learnt.skipped == ()
-    for one in learnt.micrographs:
+    labelled = find_labelled(tmp_path / "coco" / "train.json")
+    assert labelled.skipped == ()
+    for one in labelled.micrographs:
         assert one.source.path.resolve() == tmp_path / "raw" / one.source.path.name
         assert one.truth.xy.tolist() == [[10 + int(one.source.path.stem[1:]), 5]]
         assert one.truth.diameter_px == 6
 
 
-def test_boxes_of_mrc_picks_fit_upside_down_pictures(tmp_path, run, rng):
+def test_boxes_of_mrc_picks_fit_upside_down_images(tmp_path, run, rng):
     write_micrograph(tmp_path / "jpegs" / "m0.png", rng.integers(0, 255, (40, 60), np.uint8))
     write_picks([Picks("m0.mrc", [[10, 5]])], tmp_path / "p.csv")
     run("jpegs", "--picks", "p.csv", "--diameter", 6, "--out", "coco", "--split", 1, 0, 0, "--upside-down")
@@ -68,10 +68,10 @@ def test_a_cryoppp_folder_needs_nothing_beside_it(tmp_path, run, rng):
     assert picks.xy.tolist() == [[10, 5], [30, 20]]
 
 
-def test_what_is_left_out_is_named(tmp_path, run, rng):
+def test_skipped_micrographs_are_named(tmp_path, run, rng):
     write_mrcs(tmp_path / "raw", rng, count=2)
     write_picks([Picks(name, [[10, 5]]) for name in ("m0.mrc", "elsewhere.mrc")], tmp_path / "p.csv")
     output = run("raw", "--picks", "p.csv", "--diameter", 6, "--out", "coco", "--split", 1, 0, 0, code=1)
-    assert "left out: elsewhere.mrc: has picks, but is not among the micrographs" in output
+    assert "skipped: elsewhere.mrc: has picks, but is not among the micrographs" in output
     with pytest.raises(SettingError, match="sum to 1"):
         run("raw", "--picks", "p.csv", "--diameter", 6, "--out", "coco", "--split", 1, 1, 0)

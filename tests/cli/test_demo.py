@@ -1,4 +1,4 @@
-"""`cryopick demo` makes micrographs, picks, numbers and a picture."""
+"""`cryopick demo` writes micrographs, picks, scores and a figure."""
 
 import re
 
@@ -17,32 +17,32 @@ def demo(*words):
     return CliRunner().invoke(app, ["demo", *map(str, words)], catch_exceptions=False)
 
 
-def test_the_demo_picks_what_it_made_and_says_how_well_and_can_be_repeated(tmp_path):
+def test_the_demo_picks_its_micrographs_prints_scores_and_can_be_repeated(tmp_path):
     out = tmp_path / "demo"
     result = demo("--out", out, "-n", 1, "--size", 1024)
     assert result.exit_code == 0
     assert str(out / "demo.png") in result.output
-    told = float(re.search(r"F1 ([0-9.]+)", result.output)[1])
+    printed = float(re.search(r"F1 ([0-9.]+)", result.output)[1])
     border = 90 / 2  # half of 180 Å at 2 Å/px
     picks, truth = read_picks(out / "picks" / "particles.star"), read_picks(out / "truth.star")
     (shape_hw,) = [cv2.imread(str(out / "picks" / "previews" / f"{picks[0].micrograph[:-4]}.png")).shape[:2]]
     assert shape_hw == (1024, 1024)
     micrographs = sorted((out / "micrographs").iterdir())
     truth = read_picks(out / "truth.star", micrographs=[_source(path) for path in micrographs])
-    assert told == pytest.approx(evaluate_picks(picks, truth, diameter=180, border=border).f1, abs=0.001)
-    assert told > 0.5
+    assert printed == pytest.approx(evaluate_picks(picks, truth, diameter=180, border=border).f1, abs=0.001)
+    assert printed > 0.5
     page = (out / "picks" / "report.html").read_text()
     assert '"averagePrecision":0.' in page or '"averagePrecision":1.0' in page
     assert str(out / "picks" / "report.html") in result.output
-    picture = cv2.imread(str(out / "demo.png"))
-    assert (np.ptp(picture.astype(int), axis=2) > 60).any()
+    figure = cv2.imread(str(out / "demo.png"))
+    assert (np.ptp(figure.astype(int), axis=2) > 60).any()
 
     before = (out / "picks" / "particles.star").read_bytes()
     assert demo("--out", out, "-n", 1, "--size", 1024).exit_code == 0
     assert (out / "picks" / "particles.star").read_bytes() == before
 
     for words in [("-n", 1, "--seed", 3), ("-n", 3, "--seed", 3)]:
-        with pytest.raises(SettingError, match="of another demo, which this one would not write"):
+        with pytest.raises(SettingError, match="micrographs of another demo"):
             demo("--out", out, "--size", 1024, *words)
 
 
@@ -52,8 +52,8 @@ def _source(path):
     return find_micrographs([path])[0]
 
 
-def test_a_folder_of_something_else_is_not_touched(tmp_path):
+def test_a_folder_with_other_files_is_not_touched(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(SettingError, match="holds something else"):
+    with pytest.raises(SettingError, match="holds other files"):
         demo("--out", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

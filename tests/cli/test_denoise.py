@@ -25,7 +25,7 @@ def micrograph(tmp_path: Path, rng) -> Path:
 
 @pytest.mark.parametrize("kind", ["mrc", "tiff", "png"])
 def test_every_lossless_format_holds_the_denoised_grey_values_in_the_rows_of_the_file(micrograph, tmp_path, kind):
-    result = run(micrograph, "--out", tmp_path / "out", "--format", kind, "--workers", 1)
+    result = run(micrograph, "--out", tmp_path / "out", "--to", kind, "--workers", 1)
     assert result.exit_code == 0
     assert "(3, 3)" in result.output
     written = read_micrograph(tmp_path / "out" / f"m.1.{kind}")
@@ -33,15 +33,15 @@ def test_every_lossless_format_holds_the_denoised_grey_values_in_the_rows_of_the
     assert written.pixel_size == (None if kind == "png" else pytest.approx(1.5))
 
 
-def test_jpeg_is_written_for_programs_that_want_it(micrograph, tmp_path):
-    run(micrograph, "--out", tmp_path / "out", "--format", "jpg", "--workers", 1)
+def test_jpeg_can_be_written(micrograph, tmp_path):
+    run(micrograph, "--out", tmp_path / "out", "--to", "jpg", "--workers", 1)
     assert read_micrograph(tmp_path / "out" / "m.1.jpg").shape_hw == (48, 64)
 
 
-def test_the_corrected_mode_scales_with_the_diameter_in_angstroms_and_moves_nothing(micrograph, tmp_path):
+def test_the_corrected_preset_scales_with_the_diameter_in_angstrom_and_shifts_nothing(micrograph, tmp_path):
     from cryopick.preprocess.denoise import load_denoise_settings
 
-    result = run(micrograph, "--out", tmp_path / "out", "--mode", "corrected", "--diameter", 150, "--workers", 1)
+    result = run(micrograph, "--out", tmp_path / "out", "--preset", "corrected", "--diameter", 150, "--workers", 1)
     assert "pixel (0, 0)" not in result.output
     settings = load_denoise_settings("corrected").for_diameter(100.0)  # 150 Å at 1.5 Å per pixel
     wanted, _ = denoise(read_micrograph(micrograph).pixels, settings)
@@ -49,7 +49,7 @@ def test_the_corrected_mode_scales_with_the_diameter_in_angstroms_and_moves_noth
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_one_bad_file_is_named_and_does_not_end_the_run(micrograph, tmp_path, workers):
+def test_one_bad_file_is_named_and_the_others_are_denoised(micrograph, tmp_path, workers):
     (micrograph.parent / "bad.mrc").write_bytes(b"not a micrograph")
     result = run(micrograph.parent, "--out", tmp_path / "out", "--workers", workers)
     assert result.exit_code == 1
@@ -58,14 +58,14 @@ def test_one_bad_file_is_named_and_does_not_end_the_run(micrograph, tmp_path, wo
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["m.1.mrc"]
 
 
-def test_a_micrograph_is_never_written_over(micrograph):
+def test_no_micrograph_is_overwritten(micrograph):
     before = micrograph.read_bytes()
-    with pytest.raises(CryopickError, match="another folder"):
+    with pytest.raises(CryopickError, match="would be overwritten; choose another --out"):
         run(micrograph, "--out", micrograph.parent)
     assert micrograph.read_bytes() == before
 
 
-def test_micrographs_of_one_name_in_two_folders_are_refused(micrograph, tmp_path):
+def test_micrographs_with_the_same_name_in_two_folders_are_an_error(micrograph, tmp_path):
     twin = tmp_path / "other" / "m.1.mrc"
     twin.parent.mkdir()
     twin.write_bytes(micrograph.read_bytes())
@@ -73,16 +73,26 @@ def test_micrographs_of_one_name_in_two_folders_are_refused(micrograph, tmp_path
         run(micrograph, twin, "--out", tmp_path / "out")
 
 
-def test_a_diameter_is_refused_where_it_would_do_nothing(micrograph, tmp_path):
+def test_a_diameter_without_effect_is_an_error(micrograph, tmp_path):
     result = run(micrograph, "--out", tmp_path / "out", "--diameter", 100)
     assert result.exit_code == 2
     assert "corrected" in result.output
 
 
-def test_a_diameter_of_nothing_is_bad_usage(micrograph, tmp_path):
-    assert run(micrograph, "--out", tmp_path / "out", "--mode", "corrected", "--diameter", -5).exit_code == 2
+def test_a_setting_wins_over_the_preset(micrograph, tmp_path):
+    from cryopick.preprocess.denoise import load_denoise_settings
+
+    given = {"guided_size": 9}
+    run(micrograph, "--out", tmp_path / "out", "--set", "guided_size=9", "--workers", 1)
+    settings = load_denoise_settings("published", given)
+    wanted, _ = denoise(read_micrograph(micrograph).pixels, settings)
+    np.testing.assert_array_equal(read_micrograph(tmp_path / "out" / "m.1.mrc").pixels, wanted)
 
 
-def test_a_file_cannot_be_the_folder(micrograph):
+def test_a_negative_diameter_is_bad_usage(micrograph, tmp_path):
+    assert run(micrograph, "--out", tmp_path / "out", "--preset", "corrected", "--diameter", -5).exit_code == 2
+
+
+def test_an_output_folder_that_is_a_file_is_an_error(micrograph):
     with pytest.raises(FileExistsError):
         run(micrograph, "--out", micrograph, "--workers", 1)

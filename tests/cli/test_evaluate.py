@@ -82,22 +82,22 @@ def test_json_has_the_curve_of_the_scores(found: Path, truth: Path):
     assert scores["curve"]["precision"] == pytest.approx([1, 1 / 2, 1 / 3])
 
 
-def test_the_threshold_that_json_calls_best_gives_the_f1_that_it_promises(found: Path, truth: Path):
+def test_the_best_threshold_gives_the_stated_f1(found: Path, truth: Path):
     best = numbers(found, truth)["scores"]["best"]
     assert numbers(found, truth, "--threshold", str(best["threshold"]))["pooled"]["f1"] == pytest.approx(best["f1"])
 
 
-def test_the_table_says_the_same_in_words(found: Path, truth: Path):
+def test_the_table_holds_the_same_numbers(found: Path, truth: Path):
     result = run(found, truth)
     assert result.exit_code == 0
-    together = next(line for line in result.stdout.splitlines() if "all together" in line)
+    together = next(line for line in result.stdout.splitlines() if "all micrographs" in line)
     assert together.split()[2:] == ["3", "3", "1", "1", "0.333", "0.333", "0.333"]
     assert "median 3.0 px" in result.stdout
     assert "Average precision: 0.333" in result.stdout
     assert "no picks on b" in result.stderr
 
 
-def test_micrographs_give_shape_and_pixel_size(found: Path, truth: Path, micrographs: Path):
+def test_shapes_and_pixel_sizes_come_from_the_micrographs(found: Path, truth: Path, micrographs: Path):
     # With a border of 30 all particles count. With one of 41 none does: b's is on row 40.
     summary = numbers(found, truth, "--micrographs", micrographs, "--border", "30")
     assert summary["pooled"]["recall"] == 1 / 3
@@ -114,7 +114,7 @@ def test_micrographs_give_shape_and_pixel_size(found: Path, truth: Path, microgr
     }
 
 
-def test_a_border_without_micrographs_is_an_error_that_asks_for_them(found: Path, truth: Path):
+def test_a_border_without_micrographs_is_an_error_that_says_to_give_them(found: Path, truth: Path):
     with pytest.raises(CryopickError, match="give the micrographs"):
         run(found, truth, "--border", "10")
 
@@ -143,14 +143,14 @@ def test_the_output_folder_of_picking_needs_no_micrographs_even_for_a_border(pic
     assert numbers(picked, truth, "--border", "10")["pooled"]["true_positive"] == 1
 
 
-def test_a_run_tells_the_shapes_that_its_truth_lacks(picked: Path, tmp_path: Path):
+def test_shapes_missing_from_the_truth_are_taken_from_the_run(picked: Path, tmp_path: Path):
     header = "X-Coordinate,Y-Coordinate,Diameter\n"
     (tmp_path / "cryoppp").mkdir()
     for name, rows in (("a", "30,69,20\n60,69,20\n"), ("b", "30,59,20\n")):  # counted from the last row: 99 - 69 = 30
         (tmp_path / "cryoppp" / f"{name}.csv").write_text(header + rows)
     pooled = numbers(picked, tmp_path / "cryoppp")["pooled"]
     assert (pooled["true_positive"], pooled["false_negative"]) == (2, 1)
-    (tmp_path / "cryoppp" / "c.csv").write_text(header + "1,1,20\n")  # on a micrograph that nobody knows
+    (tmp_path / "cryoppp" / "c.csv").write_text(header + "1,1,20\n")  # on an unknown micrograph
     with pytest.raises(CryopickError, match="shape"):
         run(picked, tmp_path / "cryoppp")
 
@@ -161,7 +161,7 @@ def test_tables_with_labels_and_sources_can_be_the_truth(tmp_path: Path, found: 
     assert numbers(found, tmp_path / "labels", "--diameter", "20")["pooled"]["true_positive"] == 1
 
 
-def test_picks_on_micrographs_without_truth_are_noted_and_left_out(tmp_path: Path, truth: Path):
+def test_picks_on_micrographs_without_truth_are_excluded_with_a_warning(tmp_path: Path, truth: Path):
     path = tmp_path / "found.csv"
     path.write_text("micrograph,x,y\na,30,30\nelsewhere,1,1\n")
     result = run(path, truth, "--json")
@@ -170,7 +170,7 @@ def test_picks_on_micrographs_without_truth_are_noted_and_left_out(tmp_path: Pat
     assert json.loads(result.stdout)["pooled"]["false_positive"] == 0
 
 
-def test_names_without_anything_in_common_are_an_error(tmp_path: Path, truth: Path):
+def test_names_that_do_not_match_are_an_error(tmp_path: Path, truth: Path):
     path = tmp_path / "found.csv"
     path.write_text("micrograph,x,y\nelsewhere,1,1\n")
     with pytest.raises(NameMatchError, match="elsewhere"):
@@ -187,7 +187,7 @@ def test_the_papers_protocol_gives_means_and_maxima_of_pixels(tmp_path: Path, tr
     assert summary["maximum_over_micrographs"]["precision"] == 1
     assert summary["mean_over_micrographs"]["dice"] == pytest.approx((1 + 2 / 3) / 2)
     table = run(path, truth, "--micrographs", micrographs, "--protocol", "paper").stdout
-    assert "maximum (what the released program prints)" in table
+    assert "maximum (as the released program prints)" in table
 
 
 def test_a_plot_is_a_png(tmp_path: Path, found: Path, truth: Path):
@@ -201,8 +201,8 @@ def test_a_plot_that_cannot_be_drawn_is_an_error(tmp_path: Path, found: Path, tr
     unscored.write_text("micrograph,x,y\na,30,30\n")
     with pytest.raises(SettingError, match="scores"):
         run(unscored, truth, "--plot", tmp_path / "curve.png")
-    with pytest.raises(SettingError, match="kind"):
+    with pytest.raises(SettingError, match="format"):
         run(found, truth, "--plot", tmp_path / "curve.xyz")
-    with pytest.raises(SettingError, match="--protocol paper"):
+    with pytest.raises(SettingError, match="--protocol matching"):
         run(found, truth, "--plot", tmp_path / "curve.png", "--protocol", "paper")
     assert not list(tmp_path.glob("curve*"))

@@ -65,7 +65,7 @@ def test_particles_are_found_and_counted(micrographs, truth, tmp_path):
     assert evaluate_picks(found, truth, diameter=DIAMETER_PX * PIXEL_SIZE).f1 > 0.9
 
 
-def test_settings_reach_the_picker_and_the_record_of_the_run(micrographs, tmp_path):
+def test_settings_reach_the_picker_and_run_yaml(micrographs, tmp_path):
     options = [
         "--set",
         "spacing=0.9",
@@ -75,7 +75,7 @@ def test_settings_reach_the_picker_and_the_record_of_the_run(micrographs, tmp_pa
         "72",
         "--seed",
         "5",
-        "--format",
+        "--to",
         "box",
         "--no-previews",
     ]
@@ -88,11 +88,11 @@ def test_settings_reach_the_picker_and_the_record_of_the_run(micrographs, tmp_pa
     assert not (tmp_path / "out" / "previews").exists()
 
 
-def test_an_unknown_diameter_is_estimated_once_told_and_kept_for_the_next_run(micrographs, tmp_path):
-    told = run(micrographs / "m0.mrc", "--out", tmp_path / "out").output
-    line = next(line for line in told.splitlines() if line.startswith("particles look about"))
-    assert line.endswith("Å across (from 1 micrograph); give --diameter to override")
-    diameter = float(line.split()[3])
+def test_an_omitted_diameter_is_estimated_once_and_kept_for_the_next_run(micrographs, tmp_path):
+    printed = run(micrographs / "m0.mrc", "--out", tmp_path / "out").output
+    line = next(line for line in printed.splitlines() if line.startswith("particle diameter: "))
+    assert line.endswith("Å (estimated from 1 micrograph); --diameter overrides it")
+    diameter = float(line.split()[2])
     assert 0.5 < diameter / (DIAMETER_PX * PIXEL_SIZE) < 2  # flat discs look larger than they are to a network for proteins
     again = run(micrographs, "--out", tmp_path / "out")
     assert again.exit_code == 0
@@ -113,33 +113,33 @@ def test_a_failed_micrograph_is_named_and_the_exit_code_is_1(micrographs, tmp_pa
     assert f"{sum(map(len, found)) / 3:.0f} picks each" in result.output  # on those that were picked
 
 
-def test_a_diameter_of_few_pixels_is_doubted_before_the_run(micrographs, tmp_path):
-    doubt = "Å are 10 pixels in m0.mrc: particles so small take long"
-    assert doubt in run(micrographs / "m0.mrc", "--out", tmp_path / "small", "--diameter", 30).output  # at 3 Å per pixel
-    assert "take long" not in run(micrographs / "m0.mrc", "--out", tmp_path / "usual", "--diameter", 72).output
+def test_a_diameter_of_few_pixels_gives_a_warning_before_the_run(micrographs, tmp_path):
+    warning = "30 Å are only 10 pixels in m0.mrc"
+    assert warning in run(micrographs / "m0.mrc", "--out", tmp_path / "small", "--diameter", 30).output  # at 3 Å per pixel
+    assert "are only" not in run(micrographs / "m0.mrc", "--out", tmp_path / "usual", "--diameter", 72).output
 
 
-def test_a_diameter_that_is_taken_as_pixels_for_want_of_a_pixel_size_is_said_once(micrographs, tmp_path):
+def test_a_diameter_in_pixels_for_lack_of_a_pixel_size_is_mentioned_once(micrographs, tmp_path):
     for name in ("a.mrc", "b.mrc"):
         write_micrograph(tmp_path / name, read_micrograph(micrographs / "m0.mrc").pixels)
-    line = "has no pixel size: its diameter of 24 is taken as pixels; --pixel-size makes it Å"
+    line = "has no pixel size: --diameter 24 is in pixels; with --pixel-size it is in Å"
     assert run(tmp_path, "--out", tmp_path / "out", "--diameter", DIAMETER_PX).output.count(line) == 1
     assert "no pixel size" not in run(micrographs, "--out", tmp_path / "known", "--diameter", 72).output
 
 
-def test_where_nothing_is_picked_it_is_said_what_to_look_at(micrographs, tmp_path):
+def test_without_particles_the_output_says_what_to_check(micrographs, tmp_path):
     result = run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 10_000)
     assert result.exit_code == 0
-    assert "nothing was picked: look whether --diameter (Å)" in result.output
+    assert "no particles found: check --diameter (in Å), --pixel-size and --threshold" in result.output
 
 
-def test_a_diameter_below_what_a_picker_can_see_fails_each_micrograph_and_says_why(micrographs, tmp_path):
+def test_a_diameter_too_small_for_the_picker_fails_each_micrograph_with_the_reason(micrographs, tmp_path):
     result = run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 0.6)
     assert result.exit_code == 1
     assert "m0.mrc: the particle diameter must be at least 4 pixels, got 0.2" in result.output
 
 
-def test_a_truncated_micrograph_fails_and_is_picked_as_far_as_it_goes_on_request(micrographs, tmp_path):
+def test_a_truncated_micrograph_fails_unless_it_is_salvaged(micrographs, tmp_path):
     whole = sorted(micrographs.glob("*.mrc"))[0]
     short = tmp_path / "in" / "short.mrc"
     short.parent.mkdir()
@@ -152,30 +152,31 @@ def test_a_truncated_micrograph_fails_and_is_picked_as_far_as_it_goes_on_request
     assert picks.xy[:, 1].max() < 0.75 * height
 
 
-def test_a_second_run_says_what_the_first_had_done(micrographs, tmp_path):
+def test_a_resumed_run_says_how_many_micrographs_were_picked_before(micrographs, tmp_path):
     run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 72)
     result = run(micrographs, "--out", tmp_path / "out", "--diameter", 72)
     assert result.exit_code == 0
-    assert "3 micrographs, 1 of them by an earlier run" in result.output
+    assert "1 of 3 micrographs was picked by an earlier run" in result.output
+    assert "3 micrographs, 1 of them from an earlier run" in result.output
 
 
-def test_micrographs_of_an_earlier_run_that_are_not_given_again_are_left_out_and_said(micrographs, tmp_path):
+def test_micrographs_of_an_earlier_run_that_are_not_inputs_are_excluded_from_the_files(micrographs, tmp_path):
     run(micrographs, "--out", tmp_path / "out", "--diameter", 72)
     result = run(micrographs / "m1.mrc", "--out", tmp_path / "out", "--diameter", 72)
     assert "2 micrographs of earlier runs" in result.output
     assert [picks.micrograph for picks in read_picks(tmp_path / "out" / "particles.star")] == ["m1.mrc"]
 
 
-def test_sigterm_ends_with_130_and_says_how_to_go_on(micrographs, tmp_path, monkeypatch):
+def test_sigterm_exits_with_130_and_says_how_to_resume(micrographs, tmp_path, monkeypatch):
     monkeypatch.setitem(PICKERS._entries, "stub", "stub_pickers:StubPicker")
     result = run(micrographs, "--out", tmp_path / "out", "--picker", "stub", "--set", "stop_on=m1")
     assert result.exit_code == 130
-    assert "goes on from here" in result.output
+    assert "run the same command again to resume" in result.output
     assert [picks.micrograph for picks in read_picks(tmp_path / "out" / "particles.star")] == ["m0.mrc"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_the_script_of_a_clusters_job_is_printed_and_nothing_is_submitted(micrographs, tmp_path, monkeypatch):
+def test_print_job_prints_the_job_script_and_submits_nothing(micrographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = run(micrographs, "--out", "out", "--cluster", "slurm", "--job-cores", "3", "--job-extra=--gres=gpu:1", "--print-job")
     assert result.exit_code == 0
@@ -199,32 +200,32 @@ def test_shards_pick_their_parts_and_the_last_writes_the_joint_files(micrographs
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shard", "3/2"], "no shard 3/2"),
-        (["--shard", "1/2", "--overwrite"], "one of --shard"),
-        (["--picker", "nope"], "no picker is called 'nope'"),
+        (["--shard", "3/2"], "from 1/2 to 2/2, got 3/2"),
+        (["--shard", "1/2", "--overwrite"], "exclude each other"),
+        (["--picker", "nope"], "no picker 'nope'"),
         (["--set", "nope=1"], "no setting 'nope'"),
-        (["--set", "nope"], "write key=value"),
-        (["--format", "nope"], "'nope'"),
+        (["--set", "nope"], "write KEY=VALUE"),
+        (["--to", "nope"], "'nope'"),
         (["--picker", "log", "--device", "cuda"], "CPU only"),
-        (["--device", "nope"], "nope"),
-        (["--workers", "0"], "greater than"),
+        (["--device", "cud"], "did you mean cuda?"),
+        (["--workers", "0"], "--workers must be at least 1, got 0"),
     ],
 )
-def test_bad_usage_ends_with_2_and_leaves_nothing(micrographs, tmp_path, monkeypatch, capsys, options, message):
+def test_bad_usage_exits_with_2_and_writes_nothing(micrographs, tmp_path, monkeypatch, capsys, options, message):
     assert exit_code(monkeypatch, micrographs, "--out", tmp_path / "out", *options) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_inputs_that_are_not_there_and_other_settings_end_with_2(micrographs, tmp_path, monkeypatch, capsys):
+def test_missing_inputs_and_changed_settings_exit_with_2(micrographs, tmp_path, monkeypatch, capsys):
     assert exit_code(monkeypatch, tmp_path / "absent", "--out", tmp_path / "out") == 2
     run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 72)
     assert exit_code(monkeypatch, micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 80) == 2
-    assert "diameter: 72.0 became 80.0" in capsys.readouterr().err
+    assert "diameter was 72.0, now 80.0" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
-def test_one_worker_computes_with_one_thread_whatever_the_environment_says(micrographs, tmp_path):
+def test_one_worker_computes_with_one_thread_despite_the_environment(micrographs, tmp_path):
     code = """if True:  # numpy must not be imported before the command runs
         import os
         from dataclasses import make_dataclass
@@ -250,7 +251,7 @@ def test_one_worker_computes_with_one_thread_whatever_the_environment_says(micro
     words = ["pick", micrographs / "m0.mrc", "--out", tmp_path / "out", "--workers", "1"]
     threads = {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"}
     ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ | threads)
-    assert "threads 3, OpenCV 1" in ended.stderr  # one moves the progress bar, one reads ahead
+    assert "threads 2, OpenCV 1" in ended.stderr  # one reads ahead
 
 
 def test_names_and_optics_groups_of_relions_list_are_kept(micrographs, tmp_path):

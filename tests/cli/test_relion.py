@@ -1,4 +1,4 @@
-"""`cryopick relion` as RELION calls it, and RELION extracting the particles that it leaves."""
+"""`cryopick relion` as RELION calls it, and extraction of the picked particles by RELION."""
 
 import shutil
 import subprocess
@@ -96,20 +96,20 @@ def test_some_failed_micrographs_leave_a_success_and_all_of_them_a_failure(proje
     assert ends() == {"EXIT_FAILURE"}
 
 
-def test_an_error_in_the_settings_is_a_failure_that_a_continued_job_takes_away(project):
+def test_an_error_in_the_settings_is_a_failure_until_the_job_is_continued(project):
     assert run("--set", "nope=1").exit_code != 0
     assert ends() == {"EXIT_FAILURE"}
     assert run().exit_code == 0
     assert ends() == {"EXIT_SUCCESS"}
 
 
-def test_relions_abort_ends_the_job_which_goes_on_when_it_is_continued(project):
+def test_an_aborted_job_is_resumed_when_it_is_continued(project):
     (JOB / "RELION_JOB_ABORT_NOW").touch()
     assert run().exit_code == 130
     assert ends() == {"EXIT_ABORTED"}
     assert len(list((JOB / "records").glob("*.json"))) == 1
     result = run()
-    assert "3 micrographs, 1 of them by an earlier run" in result.output
+    assert "3 micrographs, 1 of them from an earlier run" in result.output
     assert ends() == {"EXIT_SUCCESS"}
 
 

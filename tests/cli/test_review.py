@@ -1,4 +1,4 @@
-"""`cryopick review` as a program: its address, its end, and what it writes without a page."""
+"""`cryopick review` as a program: its address, its end and its output without a page."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def remove_first(opener: urllib.request.OpenerDirector, address: str) -> None:
     opener.open(urllib.request.Request(place, body, {"Content-Type": "application/json"}), timeout=20).read()
 
 
-def test_ctrl_c_ends_it_and_the_corrected_picks_are_written(folder):
+def test_ctrl_c_ends_the_review_and_the_corrected_picks_are_written(folder):
     program, address = start(folder)
     remove_first(open_page(address), address)
     program.send_signal(signal.SIGINT)
@@ -59,7 +59,7 @@ def test_ctrl_c_ends_it_and_the_corrected_picks_are_written(folder):
     assert [picks.xy.tolist() for picks in read_picks(folder / "review" / "picks.star")] == [[[30, 40]]]
 
 
-def test_after_kill_9_no_edit_is_lost_and_the_old_address_is_worth_nothing(folder):
+def test_after_kill_9_no_edit_is_lost_and_the_old_address_is_refused(folder):
     program, address = start(folder)
     remove_first(open_page(address), address)
     program.kill()
@@ -83,11 +83,11 @@ def test_corrections_from_a_file_are_taken_and_labels_written_without_a_page(fol
     assert "reviewed: 1 micrograph with 3 particles" in result.output
     assert "labels" not in result.output
     result = CliRunner().invoke(app, [*words, "--labels"], catch_exceptions=False)
-    assert "labels: 3 particles on 1 reviewed micrographs" in result.output
+    assert "labels: 3 particles on 1 reviewed micrograph" in result.output
 
 
 def test_results_are_written_without_a_page(folder):
-    result = CliRunner().invoke(app, ["review", str(folder), "--export", "csv", "--export", "star"])
+    result = CliRunner().invoke(app, ["review", str(folder), "--to", "csv", "--to", "star"])
     assert result.exit_code == 0, result.output
     assert len(read_picks(folder / "review" / "csv" / "picks.csv")[0]) == 2
     assert (folder / "review" / "picks.star").is_file()

@@ -1,4 +1,4 @@
-"""`cryopick simulate`: what is on the disk afterwards, and that the number of workers does not matter."""
+"""`cryopick simulate`: its files, which do not depend on the number of workers."""
 
 import json
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_distractors_of_particle_size_become_false_positives(tmp_path):
     assert len(find_labelled(folder).micrographs[0].false_positives) == wanted > 0
 
 
-def test_a_model_may_be_the_particle_and_be_looked_at(tmp_path):
+def test_a_model_can_be_the_particle_and_be_drawn(tmp_path):
     atoms = [
         f"ATOM  {i:5d}  CA  ALA A{i:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
         for i, (x, y, z) in enumerate(np.random.default_rng(0).normal(0, 25, (300, 3)), 1)
@@ -99,7 +99,7 @@ def test_a_model_may_be_the_particle_and_be_looked_at(tmp_path):
     assert (tmp_path / "look" / "gallery.png").stat().st_size > 1000
 
 
-def test_wrong_settings_and_foreign_folders_are_refused(tmp_path):
+def test_unknown_presets_and_folders_with_other_files_are_errors(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     for words in (["--out", str(tmp_path)], ["--out", str(tmp_path / "new"), "--preset", "nice"]):
         with pytest.raises(SettingError):

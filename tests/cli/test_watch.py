@@ -1,4 +1,4 @@
-"""`cryopick watch` from a folder to files, and what it says on the way."""
+"""`cryopick watch` from a folder to files, and its messages."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.picks.formats import read_picks
 from cryopick.parallel import pool
 from cryopick.pickers import PICKERS
-from cryopick.runs.watch import Status
+from cryopick.runs.watch import WatchStatus
 
 
 @pytest.fixture
@@ -30,71 +30,71 @@ def run(raw: Path, *words: str) -> Result:
     return CliRunner().invoke(cli.app, command, catch_exceptions=False)
 
 
-def test_what_is_there_is_picked_and_a_later_watch_goes_on(raw):
-    result = run(raw, "--no-report", "--format", "box")
+def test_existing_micrographs_are_picked_and_a_later_watch_resumes(raw):
+    result = run(raw, "--no-report", "--to", "box")
     assert result.exit_code == 0
     assert "ended: 3 picked" in result.output
     assert len(read_picks(raw.parent / "out" / "particles.star")) == 3
     assert len(list((raw.parent / "out" / "box").glob("*.box"))) == 3
     (raw / "m3.mrc").write_bytes((raw / "m0.mrc").read_bytes())
-    assert "ended: 4 picked" in run(raw, "--no-report", "--format", "box").output
+    assert "ended: 4 picked" in run(raw, "--no-report", "--to", "box").output
     assert not (raw.parent / "out" / "report.html").exists()
-    assert not (raw.parent / "out" / "glimpses").exists()
+    assert not (raw.parent / "out" / "thumbnails").exists()
 
 
-def test_the_report_is_there_at_the_end_and_grows_with_a_later_watch(raw):
+def test_the_report_is_written_at_the_end_and_grows_with_a_later_watch(raw):
     result = run(raw)
     page = raw.parent / "out" / "report.html"
-    assert f"to look at: {page}" in result.output
+    assert f"report: {page}" in result.output
     assert [name in page.read_text() for name in ("m0.mrc", "m2.mrc", "m3.mrc")] == [True, True, False]
     (raw / "m3.mrc").write_bytes((raw / "m0.mrc").read_bytes())
     run(raw)
     assert "m3.mrc" in page.read_text()
 
 
-def test_a_process_beside_writes_the_report_or_says_why_it_cannot(raw, capsys):
+def test_the_background_process_writes_the_report_or_says_why_it_cannot(raw, capsys):
     out = raw.parent / "out"
     _refresh_page(out)
-    assert "report.html stays as it was" in capsys.readouterr().err
+    assert "report.html could not be updated" in capsys.readouterr().err
     run(raw, "--no-report")
     _refresh_page(out)
     assert (out / "report.html").exists()
 
 
-def test_failures_are_said_at_once_and_make_the_exit_code_1(raw):
+def test_failures_are_printed_at_once_and_make_the_exit_code_1(raw):
     result = run(raw, "--no-report", "--set", "fail_on=m0")
     assert result.exit_code == 1
     assert "m0.mrc failed: ZeroDivisionError" in result.output
 
 
-def test_sigterm_ends_it_in_order(raw):
+def test_sigterm_ends_the_watch_cleanly(raw):
     result = run(raw, "--no-report", "--set", "stop_on=m1", "--until-idle", "60")
     assert result.exit_code == 0
     assert "ended: 1 picked" in result.output
 
 
-def status(**changes) -> Status:
-    usual = {"done": 5, "failed": 0, "waiting": 0, "settling": 0, "late": 0.0, "came": 9, "went": 4, "trouble": ""}
-    return Status(**(usual | changes))
+def status(**changes) -> WatchStatus:
+    usual = {"done": 5, "failed": 0, "waiting": 0, "settling": 0, "longest_wait": 0.0, "arrived": 9, "picked": 4, "problem": ""}
+    return WatchStatus(**(usual | changes))
 
 
-def test_the_journal_tells_lateness_and_trouble_when_they_begin_and_end(capsys, monkeypatch):
+def test_the_journal_prints_lateness_and_problems_when_they_begin_and_end(capsys, monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     journal = _Journal()
     for each in [
         status(),
         status(done=6),
-        status(waiting=40, late=600.0),
-        status(waiting=41, late=605.0),
-        status(trouble="raw: is away"),
-        status(trouble="raw: is away"),
+        status(waiting=40, longest_wait=600.0),
+        status(waiting=41, longest_wait=605.0),
+        status(problem="raw: is away"),
+        status(problem="raw: is away"),
         status(),
-        status(trouble="raw: is away"),
+        status(problem="raw: is away"),
     ]:
         journal.status(each)
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 2  # the first, and the end of the lateness
     late, away, again = shown.err.splitlines()
-    assert "5 picked, 40 waiting. BEHIND: the oldest has waited for 10 minutes; 9 came and 4 were picked" in late
+    assert "5 picked, 40 waiting. BEHIND: the oldest has waited 10 minutes; 9 arrived and 4 were picked" in late
     assert "raw: is away" in away
     assert "raw: is away" in again

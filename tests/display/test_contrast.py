@@ -1,4 +1,4 @@
-"""Pictures for the eye."""
+"""Grey values for display."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from cryopick.display.contrast import for_display
 
 
-def test_pictures_for_the_eye_use_the_whole_range_and_keep_the_order():
+def test_displayed_values_span_the_whole_range_and_keep_their_order():
     ramp = np.tile(np.linspace(-7, 5, 400, dtype=np.float32), (300, 1))
     grey = for_display(ramp)
     assert grey.dtype == np.uint8
@@ -24,5 +24,5 @@ def test_one_hot_pixel_does_not_darken_the_rest(rng):
     assert abs(for_display(pixels)[50:].mean() - calm[50:].mean()) < 10
 
 
-def test_a_constant_picture_is_middle_grey():
+def test_a_constant_image_is_middle_grey():
     assert (for_display(np.full((20, 30), 4, np.float32)) == 128).all()

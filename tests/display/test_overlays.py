@@ -1,4 +1,4 @@
-"""Pictures with circles: in the right place, of the right size."""
+"""Images with circles in the right place and of the right size."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def coloured(picture):
 
 
 @pytest.mark.parametrize("longest_side", [400, 200, 131])
-def test_a_circle_lies_round_its_particle_at_the_diameter_in_any_size(noise, longest_side):
+def test_a_circle_has_the_place_and_diameter_of_its_particle_at_any_image_size(noise, longest_side):
     picks = Picks("m.mrc", [[120.0, 200.0]], diameter=120.0, shape_hw=(300, 400), pixel_size=2.0)
     picture = draw(noise, [Marks(picks)], longest_side=longest_side)
     assert max(picture.shape) == longest_side
@@ -32,7 +32,7 @@ def test_a_circle_lies_round_its_particle_at_the_diameter_in_any_size(noise, lon
     assert abs(np.median(radii) - 30 * scale) < 1
 
 
-def test_small_pictures_are_not_enlarged(noise):
+def test_small_images_are_not_enlarged(noise):
     assert draw(noise, [], longest_side=1024).shape == (300, 400, 3)
 
 
@@ -52,7 +52,7 @@ def test_picks_without_a_diameter_or_at_the_edge_are_drawn_too(noise):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5000), (5000, 3)])
-def test_any_shape_gives_a_picture_of_its_proportions(shape, rng):
+def test_an_image_has_the_proportions_of_its_micrograph(shape, rng):
     picture = draw(Micrograph(rng.normal(size=shape).astype(np.float32)), [Marks(Picks("m"))])
     assert picture.shape[0] == max(1, round(shape[0] * min(1, 1024 / max(shape))))
     assert picture.shape[1] == max(1, round(shape[1] * min(1, 1024 / max(shape))))
@@ -67,7 +67,7 @@ def test_a_png_holds_the_colours_that_were_drawn(tmp_path, noise):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_a_sheet_shows_every_picture_whole_and_no_two_overlap():
+def test_a_sheet_shows_every_image_whole_and_no_two_overlap():
     pictures = [np.full((30 + 10 * index, 50, 3), 40 * index + 10, np.uint8) for index in range(5)]
     sheet = contact_sheet(pictures, ["a", "b", "c", "d", "e"], columns=2, gap=4)
     counts = [int((sheet == picture[0, 0]).all(axis=2).sum()) for picture in pictures]

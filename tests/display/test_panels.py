@@ -1,4 +1,4 @@
-"""Figures of pictures that were flipped, moved and resized: what lies on one spot is drawn on one spot."""
+"""Panels of images that were flipped, moved and resized show the same place of the micrograph at the same place."""
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ def middle_of(mask):
     return np.argwhere(mask).mean(axis=0)
 
 
-def test_a_flipped_and_reduced_picture_lies_on_the_one_it_came_from(tmp_path):
+def test_a_flipped_and_reduced_image_lies_on_its_original(tmp_path):
     whole = np.zeros((100, 160), np.float32)
     whole[20:30, 100:120] = 1
     small = cv2.resize(whole[::-1], (80, 50), interpolation=cv2.INTER_AREA)

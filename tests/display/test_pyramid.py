@@ -1,4 +1,4 @@
-"""Tiles: which there are, what they show, and how much memory they keep."""
+"""Tiles of micrographs, and the memory of their cache."""
 
 import threading
 
@@ -28,7 +28,7 @@ def test_a_pixel_of_each_level_covers_a_square_of_the_micrograph_odd_sizes_too()
     assert levels[2][:, 40:].min() == 255
 
 
-def test_hot_pixels_do_not_flatten_the_picture(rng):
+def test_hot_pixels_do_not_flatten_the_contrast(rng):
     pixels = rng.normal(size=(300, 300)).astype(np.float32)
     pixels[5, 5] = 1e6
     assert build(Micrograph(pixels)).levels[0].std() > 30
@@ -52,7 +52,7 @@ def test_a_low_pass_has_no_seams_between_tiles_and_is_the_gaussian_of_the_whole(
     assert np.corrcoef(left.ravel(), whole.ravel())[0, 1] > 0.99
 
 
-def test_the_denoised_picture_begins_at_the_level_that_is_quick_to_compute(rng):
+def test_the_denoised_pyramid_begins_at_a_level_that_is_quick_to_compute(rng):
     pixels = rng.normal(size=(2100, 300)).astype(np.float32)
     pyramid = build_denoised(Micrograph(pixels), diameter_px=60)
     assert (pyramid.first, pyramid.levels[0].shape) == (1, (1050, 150))
@@ -64,7 +64,7 @@ def small(side):
     return Pyramid((np.zeros((side, side), np.uint8),))
 
 
-def test_the_cache_forgets_what_was_used_longest_ago_and_stays_within_its_limit():
+def test_the_cache_drops_the_least_recently_used_and_stays_within_its_limit():
     cache, built = PyramidCache(25_000), []
 
     def make(key):
@@ -77,12 +77,12 @@ def test_the_cache_forgets_what_was_used_longest_ago_and_stays_within_its_limit(
     assert built == [0, 1, 2, 1]
 
 
-def test_one_that_is_larger_than_the_limit_is_kept_until_the_next():
+def test_a_pyramid_larger_than_the_limit_is_cached_until_the_next_one():
     cache = PyramidCache(100)
     assert cache.get((0, "plain"), lambda: small(50)) is cache.get((0, "plain"), lambda: small(60))
 
 
-def test_many_that_ask_at_once_wait_for_one_that_builds():
+def test_threads_that_ask_at_once_wait_for_the_one_that_builds():
     cache, built, gate = PyramidCache(10**6), [], threading.Event()
 
     def make():
@@ -99,7 +99,7 @@ def test_many_that_ask_at_once_wait_for_one_that_builds():
     assert built == [1]
 
 
-def test_an_error_while_building_reaches_who_asked_and_the_next_one_tries_again():
+def test_an_error_while_building_is_raised_and_the_next_call_tries_again():
     cache = PyramidCache(10**6)
 
     def fail():

@@ -56,7 +56,7 @@ def test_reliability_compares_scores_with_how_often_they_are_right():
     assert bins.expected_error == pytest.approx((2 * 0.3 + 3 * (0.8 - 2 / 3)) / 5)
 
 
-def test_bins_without_picks_are_left_out():
+def test_bins_without_picks_are_omitted():
     bins = reliability([0.05, 0.95], [False, True])
     assert bins is not None
     assert bins.count.tolist() == [1, 1]

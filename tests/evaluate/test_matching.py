@@ -87,7 +87,7 @@ def test_two_pixel_sizes_may_differ_by_a_hundredth_as_calibrations_do_and_no_mor
 
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, np.nan, np.inf])
-def test_a_radius_that_is_no_distance_is_refused(radius: float):
+def test_an_invalid_radius_is_refused(radius: float):
     with pytest.raises(SettingError, match="radius"):
         match_points([[0, 0]], [[0, 0]], radius_px=radius)
 

@@ -44,7 +44,7 @@ def test_picks_on_a_micrograph_without_particles_are_all_false():
     assert np.isnan(evaluation.recall)
 
 
-def test_picks_on_a_micrograph_without_truth_are_named_and_left_out():
+def test_picks_on_a_micrograph_without_ground_truth_are_named_and_not_counted():
     evaluation = evaluate_picks([Picks("a", [[1, 1]]), Picks("other", [[5, 5]])], [Picks("a", [[1, 1]])], diameter=5)
     assert counts(evaluation) == (1, 0, 0)
     assert evaluation.without_truth == ("other",)
@@ -58,12 +58,12 @@ def test_names_match_without_folder_extension_and_cryosparc_prefix():
     assert [one.name for one in evaluation.per_micrograph] == ["data/mic_1.mrc", "mic_2.mrc"]
 
 
-def test_names_that_have_nothing_in_common_are_an_error_and_not_a_score_of_zero():
+def test_names_without_any_match_are_an_error_and_not_a_score_of_zero():
     with pytest.raises(NameMatchError, match=r"'mic_9'.*'mic_1\.mrc'"):
         evaluate_picks([Picks("mic_9", [[1, 1]])], [Picks("mic_1.mrc", [[1, 1]])], diameter=5)
 
 
-def test_a_name_that_fits_two_truths_is_an_error():
+def test_a_name_that_matches_two_micrographs_of_the_ground_truth_is_an_error():
     with pytest.raises(NameMatchError):
         evaluate_picks([Picks("m", [[1, 1]])], [Picks("a/m.mrc", [[1, 1]]), Picks("b/m.mrc", [[1, 1]])], diameter=5)
 
@@ -73,7 +73,7 @@ def test_one_micrograph_in_two_lists_is_an_error():
         evaluate_picks([Picks("m", [[1, 1]]), Picks("m", [[2, 1]])], [Picks("m", [[1, 1]])], diameter=5)
 
 
-def test_nothing_found_and_nothing_there_is_no_number():
+def test_without_picks_and_ground_truth_scores_are_nan():
     evaluation = evaluate_picks([], [Picks("a")])
     assert counts(evaluation) == (0, 0, 0)
     assert np.isnan([evaluation.precision, evaluation.recall, evaluation.f1, evaluation.mean_f1]).all()
@@ -85,7 +85,9 @@ def test_nothing_found_and_nothing_there_is_no_number():
     ("found_diameter", "true_diameter", "option", "near"),
     [(60, 30, None, False), (30, 60, None, True), (60, None, None, True), (60, 60, 30, False), (30, 30, 60, True)],
 )
-def test_the_diameter_is_the_given_one_else_the_truths_else_the_picks(found_diameter, true_diameter, option, near):
+def test_the_diameter_is_the_given_one_else_that_of_the_ground_truth_else_of_the_picks(
+    found_diameter, true_diameter, option, near
+):
     found = Picks("a", [[0, 0]], diameter=found_diameter)
     truth = Picks("a", [[20, 0]], diameter=true_diameter)
     assert len(evaluate_picks([found], [truth], diameter=option).per_micrograph[0].match.pairs) == near
@@ -179,7 +181,7 @@ def test_a_threshold_without_scores_is_an_error():
         evaluate_picks([Picks("a", [[0, 0]])], [Picks("a", [[0, 0]])], diameter=5, threshold=0.5)
 
 
-def test_the_curve_says_at_each_threshold_what_evaluation_at_that_threshold_says(rng):
+def test_the_curve_agrees_with_evaluation_at_each_threshold(rng):
     # Scores in steps of a tenth, so that many picks share one; crowded, so that picks contest for particles across the border.
     truth = [Picks(name, rng.uniform(0, 100, (40, 2)), shape_hw=(100, 100)) for name in "ab"]
     found = [Picks(name, rng.uniform(0, 100, (60, 2)), rng.integers(0, 10, 60) / 10) for name in "ab"]

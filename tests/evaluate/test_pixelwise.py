@@ -9,12 +9,12 @@ from cryopick.evaluate.pixelwise import PixelCounts, PixelEvaluation, draw_discs
 from cryopick.types import Picks
 
 
-def picture(mask: np.ndarray) -> list[str]:
+def image(mask: np.ndarray) -> list[str]:
     return ["".join(".#"[int(pixel)] for pixel in row) for row in mask]
 
 
 def test_a_disc_of_two_pixels_across_is_a_plus():
-    assert picture(draw_discs([[2, 1]], diameter_px=2, shape_hw=(4, 5))) == [
+    assert image(draw_discs([[2, 1]], diameter_px=2, shape_hw=(4, 5))) == [
         "..#..",
         ".###.",
         "..#..",
@@ -24,7 +24,7 @@ def test_a_disc_of_two_pixels_across_is_a_plus():
 
 def test_a_disc_between_four_pixels_is_a_square():
     # All four centres are sqrt(0.5) = 0.71 away, the next ones 1.58.
-    assert picture(draw_discs([[1.5, 0.5]], diameter_px=2, shape_hw=(3, 4))) == [
+    assert image(draw_discs([[1.5, 0.5]], diameter_px=2, shape_hw=(3, 4))) == [
         ".##.",
         ".##.",
         "....",
@@ -32,7 +32,7 @@ def test_a_disc_between_four_pixels_is_a_square():
 
 
 def test_a_disc_is_cut_at_the_edge_and_absent_beyond_it():
-    assert picture(draw_discs([[0, 0], [40, 1], [-9, -9]], diameter_px=2, shape_hw=(3, 3))) == [
+    assert image(draw_discs([[0, 0], [40, 1], [-9, -9]], diameter_px=2, shape_hw=(3, 3))) == [
         "##.",
         "#..",
         "...",
@@ -61,7 +61,7 @@ def test_pixels_are_counted_by_hand():
     assert mean.accuracy == 14 / 20
 
 
-def test_found_circles_have_the_given_diameter_else_their_own_and_true_ones_the_truths():
+def test_discs_of_picks_have_the_given_diameter_else_their_own_and_true_ones_that_of_the_ground_truth():
     truth = Picks("a", [[4, 4]], diameter=2, shape_hw=(9, 9))
     found = Picks("a", [[4, 4]], diameter=4)
     # Whole x, y with x² + y² ≤ r² (Gauss): 5 for r = 1, 13 for r = 2, 29 for r = 3.
@@ -81,7 +81,7 @@ def test_a_diameter_in_angstrom_stays_one_on_a_micrograph_without_picks():
     assert evaluation.per_micrograph == (("a", PixelCounts(13, 0, 0, 68)), ("b", PixelCounts(0, 0, 13, 68)))
 
 
-def test_pixels_in_the_border_are_left_out():
+def test_pixels_in_the_border_are_not_counted():
     truth = Picks("a", [[1, 1]], diameter=2, shape_hw=(4, 5))
     # Border 1 leaves columns 1 to 3 of rows 1 and 2: truth has (1,1), (2,1) and (1,2) there, found (1,1), (2,1), (3,1), (2,2).
     assert evaluate_pixels([Picks("a", [[2, 1]])], [truth], border=1).per_micrograph[0][1] == PixelCounts(2, 2, 1, 1)
@@ -119,7 +119,7 @@ def test_masks_need_a_shape_and_a_diameter():
         evaluate_pixels([Picks("a", [[1, 1]])], [Picks("a", [[1, 1]], shape_hw=(4, 5))], diameter=0)
 
 
-def test_pixel_counts_without_anything_are_no_numbers():
+def test_pixel_scores_of_empty_masks_are_nan():
     evaluation = evaluate_pixels([], [Picks("a", shape_hw=(4, 5))])
     assert evaluation.mean.accuracy == 1
     assert np.isnan([evaluation.mean.precision, evaluation.maximum.precision, evaluation.maximum.f1]).all()

@@ -48,7 +48,7 @@ def on_the_same(truth: list[Picks], found: list[Picks]) -> list[Picks]:
     return [picks for picks in truth if picks.micrograph in {other.micrograph for other in found}]
 
 
-def test_the_truth_against_itself_is_perfect(truth: list[Picks]):
+def test_ground_truth_against_itself_is_perfect(truth: list[Picks]):
     evaluation = evaluate_picks(truth, truth, border=BORDER)
     assert evaluation.counts.true_positive == sum(map(len, truth)) == 5152
     assert (evaluation.f1, evaluation.duplicates, evaluation.errors_px.max()) == (1, 0, 0)

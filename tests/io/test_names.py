@@ -46,21 +46,21 @@ def test_the_exact_name_wins_over_one_in_another_folder():
     assert NameIndex(["a.tif", "a.mrc"]).find("b/a.mrc") == "a.mrc"
 
 
-def test_folders_tell_names_apart():
+def test_folders_distinguish_names():
     assert NameIndex(["grid1/a.mrc", "grid2/a.mrc"]).find("MotionCorr/job002/grid2/a.mrc") == "grid2/a.mrc"
 
 
-def test_a_name_that_fits_several_is_an_error_that_lists_them():
-    with pytest.raises(NameMatchError, match=r"'a\.mrc' fits 'grid1/a\.mrc', 'grid2/a\.mrc'"):
+def test_a_name_that_matches_several_is_an_error_that_lists_them():
+    with pytest.raises(NameMatchError, match=r"'a\.mrc' matches 'grid1/a\.mrc', 'grid2/a\.mrc'"):
         NameIndex(["grid1/a.mrc", "grid2/a.mrc"]).find("a.mrc")
 
 
-def test_two_imports_of_one_file_are_not_told_apart_by_its_plain_name():
-    with pytest.raises(NameMatchError, match="fits"):
+def test_two_imports_of_one_file_are_not_distinguished_by_its_plain_name():
+    with pytest.raises(NameMatchError, match="matches"):
         NameIndex([f"{UID}_a.mrc", "000001281467243737060_a.mrc"]).find("a.mrc")
 
 
-def test_a_name_that_fits_none_is_an_error_with_examples_of_those_there_are():
+def test_a_name_that_matches_none_is_an_error_with_examples_of_known_names():
     with pytest.raises(NameMatchError, match=r"'z\.mrc'; there are 'm0\.mrc', 'm1\.mrc', 'm2\.mrc' and 7 more"):
         NameIndex([f"m{i}.mrc" for i in range(10)]).find("z.mrc")
     with pytest.raises(NameMatchError, match="there are none"):
@@ -69,5 +69,5 @@ def test_a_name_that_fits_none_is_an_error_with_examples_of_those_there_are():
 
 def test_two_spellings_of_one_micrograph_are_an_error():
     assert match_names(["a", "b", "a"], ["x/a.mrc", "x/b.mrc"]) == {"a": "x/a.mrc", "b": "x/b.mrc"}
-    with pytest.raises(NameMatchError, match=r"both 'a' and 'y/a\.mrc' fit"):
+    with pytest.raises(NameMatchError, match=r"both 'a' and 'y/a\.mrc' match"):
         match_names(["a", "y/a.mrc"], ["x/a.mrc"])

@@ -29,7 +29,7 @@ def test_the_manifest_is_valid_and_its_commands_exist():
     assert [command.id for command in manifest.contributions.commands] == ["cryopick.read", "cryopick.write_points"]
 
 
-def test_the_project_tells_napari_where_the_manifest_is():
+def test_the_project_declares_the_manifest_to_napari():
     from importlib.metadata import entry_points
 
     found = [entry.value for entry in entry_points(group="napari.manifest") if entry.name == "cryopick"]

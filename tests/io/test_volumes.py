@@ -37,10 +37,10 @@ def test_packed_maps_are_unpacked(tmp_path, pack, suffix):
     assert read_map(packed)[0].tolist() == VOLUME.tolist()
 
 
-def test_a_stack_may_hold_one_picture_but_a_map_may_not(tmp_path):
+def test_a_stack_may_hold_one_image_but_a_map_may_not(tmp_path):
     path = write(tmp_path / "one.mrcs", VOLUME[0])
     assert read_stack(path)[0].tolist() == VOLUME[:1].tolist()
-    with pytest.raises(FileError, match="single picture"):
+    with pytest.raises(FileError, match="single image"):
         read_map(path)
 
 
@@ -75,14 +75,14 @@ def test_values_that_are_not_finite_are_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "no such file"), (b"", "empty"), (b"text" * 1000, "not an MRC")])
-def test_what_is_no_map_is_named(tmp_path, content, said):
+def test_files_that_are_not_maps_are_named(tmp_path, content, said):
     if content is not None:
         (tmp_path / "v.mrc").write_bytes(content)
     with pytest.raises(FileError, match=said):
         read_map(tmp_path / "v.mrc")
 
 
-def test_real_maps_come_back_as_mrcfile_reads_them_with_the_voxels_their_names_say(real_data):
+def test_real_maps_are_read_as_by_mrcfile_with_the_voxel_sizes_of_their_names(real_data):
     maps = sorted((real_data / "structures/maps").glob("*.mrc.gz"))
     assert len(maps) > 10
     for path in maps:

@@ -1,4 +1,4 @@
-"""What is done every so often, here and in a process beside."""
+"""Repeated work, in this process and in background processes."""
 
 import time
 from functools import partial
@@ -7,73 +7,73 @@ from pathlib import Path
 
 import pytest
 
-from cryopick.parallel import background as due
-from cryopick.parallel.background import Beside, Due
+from cryopick.parallel import background
+from cryopick.parallel.background import BackgroundProcess, Schedule
 
 
-def test_what_takes_long_is_done_less_often_and_never_in_more_than_its_share(monkeypatch):
+def test_slow_work_is_repeated_less_schedule_and_takes_no_more_than_its_share(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(due.time, "monotonic", lambda: now[0])
-    often = Due(30.0)
-    assert often.take()
+    monkeypatch.setattr(background.time, "monotonic", lambda: now[0])
+    schedule = Schedule(30.0)
+    assert schedule.is_due()
     now[0] = 102.0
-    often.took(100.0)  # 2 s: ten times that is less than 30 s
+    schedule.record(100.0)  # 2 s: ten times that is less than 30 s
     now[0] = 131.9
-    assert not often.take()
+    assert not schedule.is_due()
     now[0] = 132.0
-    assert often.take()
+    assert schedule.is_due()
     now[0] = 192.0
-    often.took(132.0)  # 60 s: for 600 s there is none
+    schedule.record(132.0)  # 60 s: not for 600 s
     now[0] = 791.9
-    assert not often.take()
+    assert not schedule.is_due()
     now[0] = 792.0
-    assert often.take()
+    assert schedule.is_due()
 
 
-def test_work_beside_is_done_once_at_a_time_where_it_is_wanted_and_again_when_it_is_due(tmp_path):
+def test_background_work_runs_once_at_a_time_when_it_is_wanted_and_again_when_it_is_due(tmp_path):
     made = tmp_path / "made"
-    beside = Beside(partial(Path.mkdir, made), seconds=0)
-    assert not beside.look_after(wanted=False)
-    assert beside.look_after(wanted=True)
-    assert not beside.look_after(wanted=True)
+    process = BackgroundProcess(partial(Path.mkdir, made), seconds=0)
+    assert not process.poll(wanted=False)
+    assert process.poll(wanted=True)
+    assert not process.poll(wanted=True)
     for _ in range(3000):
         if made.exists():
             break
         time.sleep(0.01)
     assert made.exists()
     for _ in range(3000):
-        if not beside.stop():
+        if not process.stop():
             break
         time.sleep(0.01)
-    assert beside.look_after(wanted=True)
-    beside.stop()
+    assert process.poll(wanted=True)
+    process.stop()
 
 
-def test_what_is_at_work_is_killed(tmp_path):
-    beside = Beside(partial(time.sleep, 600), seconds=0)
-    assert not beside.stop()
-    beside.look_after(wanted=True)
-    assert beside.stop()
-    assert not beside.stop()
+def test_a_running_process_is_killed(tmp_path):
+    process = BackgroundProcess(partial(time.sleep, 600), seconds=0)
+    assert not process.stop()
+    process.poll(wanted=True)
+    assert process.stop()
+    assert not process.stop()
 
 
-def test_where_no_process_can_be_started_there_is_none_to_end(monkeypatch):
-    beside = Beside(partial(time.sleep, 600), seconds=0)
+def test_where_no_process_can_be_started_there_is_none_to_stop(monkeypatch):
+    process = BackgroundProcess(partial(time.sleep, 600), seconds=0)
     monkeypatch.setattr(SpawnProcess, "start", no_process)
     with pytest.raises(BlockingIOError):
-        beside.look_after(wanted=True)
-    assert not beside.stop()
+        process.poll(wanted=True)
+    assert not process.stop()
 
 
 def no_process(_: object) -> None:
     raise BlockingIOError("too many processes")
 
 
-def test_work_that_fails_is_told_of(caplog):
-    beside = Beside(partial(int, "no number"), seconds=0)
-    assert beside.look_after(wanted=True)
+def test_a_failing_process_is_reported(caplog):
+    process = BackgroundProcess(partial(int, "no number"), seconds=0)
+    assert process.poll(wanted=True)
     for _ in range(3000):
-        beside.look_after(wanted=False)
+        process.poll(wanted=False)
         if caplog.records:
             break
         time.sleep(0.01)

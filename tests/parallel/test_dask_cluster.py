@@ -1,5 +1,6 @@
-"""Runs on Dask's workers: the bytes of one machine, whatever becomes of workers and machines on the way."""
+"""Runs on Dask's workers give the bytes of a run on one machine, even when workers or machines fail."""
 
+import os
 import pickle
 import stat
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from cryopick.errors import CryopickError, SettingError
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import find_micrographs
 from cryopick.parallel import dask_cluster as cluster
-from cryopick.parallel.dask_cluster import BLAMES, DaskCrew, Jobs, _Campaign, job_script, open_cluster
+from cryopick.parallel.dask_cluster import FAILURES_TO_EXCLUDE, DaskPool, Jobs, _Run, job_script, open_cluster
 from cryopick.runs.pick import RunResult, run_picking
 
 distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
@@ -51,16 +52,16 @@ def files_of_picks(out: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items() if not name.startswith(without)}
 
 
-def run(micrographs: Path, crew: DaskCrew, build: Any = stub_pickers.build) -> RunResult:
-    return run_picking(find_micrographs([micrographs]), OUT, SETTINGS, build=build, crew=crew)
+def run(micrographs: Path, pool: DaskPool, build: Any = stub_pickers.build) -> RunResult:
+    return run_picking(find_micrographs([micrographs]), OUT, SETTINGS, build=build, pool=pool)
 
 
 def test_a_worker_that_is_killed_costs_nothing(micrographs, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STUB_KILL_ONCE", str(tmp_path / "killed"))
-    with open_cluster("local", Jobs(count=2)) as crew:
-        assert crew.dashboard.startswith("http://")
-        result = run(micrographs, crew)
+    with open_cluster("local", Jobs(count=2)) as pool:
+        assert pool.dashboard.startswith("http://")
+        result = run(micrographs, pool)
     assert (tmp_path / "killed").exists()
     assert [outcome.status for outcome in result.outcomes] == ["done"] * COUNT
     assert files_of_picks(tmp_path / OUT) == expected
@@ -79,58 +80,58 @@ def machines() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def test_a_bad_machine_does_not_spoil_the_run(micrographs, expected, tmp_path, monkeypatch, machines):
+def test_a_faulty_machine_does_not_spoil_the_run(micrographs, expected, tmp_path, monkeypatch, machines):
     monkeypatch.chdir(tmp_path)
-    with open_cluster(machines, Jobs()) as crew:
-        crew.client.wait_for_workers(2)
-        result = run(micrographs, crew)
+    with open_cluster(machines, Jobs()) as pool:
+        pool.client.wait_for_workers(2)
+        result = run(micrographs, pool)
     assert result.failed == []
     assert files_of_picks(tmp_path / OUT) == expected
 
 
 class FakeClient:
-    """Knows of three workers on two machines."""
+    """Has three workers on two machines."""
 
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
         return {"workers": {f"tcp://10.0.0.{worker}": {} for worker in ("1:501", "1:502", "2:501")}}
 
 
-def test_a_machine_at_whose_tasks_others_succeed_gets_no_more_while_there_are_others(caplog):
-    campaign = _Campaign(FakeClient(), start=None, lost=lambda task, reason: None, failed=lambda result: False)
-    assert set(campaign.workers().values()) == {"10.0.0.1", "10.0.0.2"}
-    for _ in range(BLAMES):
-        campaign.blame(["10.0.0.1"])
-    assert set(campaign.workers().values()) == {"10.0.0.2"}
-    assert "10.0.0.1 fails at what other machines do" in caplog.text
-    for _ in range(BLAMES):
-        campaign.blame(["10.0.0.2"])
-    assert len(campaign.workers()) == 3  # nobody is better than anybody else
+def test_a_machine_whose_failed_tasks_succeed_elsewhere_is_excluded_unless_all_are(caplog):
+    pool_run = _Run(FakeClient(), start=None, lost=lambda task, reason: None, failed=lambda result: False)
+    assert set(pool_run.workers().values()) == {"10.0.0.1", "10.0.0.2"}
+    for _ in range(FAILURES_TO_EXCLUDE):
+        pool_run.attribute_failure(["10.0.0.1"])
+    assert set(pool_run.workers().values()) == {"10.0.0.2"}
+    assert "10.0.0.1 is excluded" in caplog.text
+    for _ in range(FAILURES_TO_EXCLUDE):
+        pool_run.attribute_failure(["10.0.0.2"])
+    assert len(pool_run.workers()) == 3  # all machines are as bad
 
 
 def test_a_picker_that_cannot_be_made_anywhere_ends_the_run(micrographs, tmp_path, monkeypatch, machines):
     monkeypatch.chdir(tmp_path)
-    with open_cluster(machines, Jobs()) as crew, pytest.raises(CryopickError, match="weights are missing"):
+    with open_cluster(machines, Jobs()) as pool, pytest.raises(CryopickError, match="weights are missing"):
         run_picking(
             find_micrographs([micrographs]),
             OUT,
             SETTINGS,
             build=stub_pickers.build_without_weights_in_workers,
-            crew=crew,
+            pool=pool,
         )
 
 
 def test_jobs_that_are_submitted_pick_for_real(micrographs, expected, tmp_path, monkeypatch):
-    """A stand-in for SLURM's commands runs the script that it is given."""
+    """Stand-ins for SLURM's commands run the submitted script."""
     programs = tmp_path / "bin"
     programs.mkdir()
     copy = tmp_path / "job.sh"  # the script is removed once it is submitted
     write_program(programs / "sbatch", f'cp "$1" {copy} && {{ bash {copy} > /dev/null 2>&1 & echo "Submitted batch job $!"; }}')
     write_program(programs / "scancel", 'kill "$1" 2> /dev/null')
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])))
     monkeypatch.chdir(tmp_path)
-    with open_cluster("slurm", Jobs(count=1, interface="lo")) as crew:
-        result = run(micrographs, crew)
+    with open_cluster("slurm", Jobs(count=1, interface="lo")) as pool:
+        result = run(micrographs, pool)
     assert result.failed == []
     assert files_of_picks(tmp_path / OUT) == expected
 
@@ -153,7 +154,7 @@ ASKED = Jobs(
         ("lsf", ["#BSUB -q gpu", "#BSUB -n 4", "#BSUB -W 02:30", "#BSUB -M 16000000", "#BSUB --gres=gpu:1"]),
     ],
 )
-def test_the_script_of_a_job_asks_for_what_was_said_and_starts_a_worker_of_one_thread_for_each_core(
+def test_a_job_script_requests_the_given_resources_and_starts_a_worker_of_one_thread_for_each_core(
     tmp_path, monkeypatch, where, directives
 ):
     monkeypatch.chdir(tmp_path)
@@ -166,7 +167,7 @@ def test_the_script_of_a_job_asks_for_what_was_said_and_starts_a_worker_of_one_t
     assert "--nworkers 4" in lines[-1]
 
 
-def test_what_is_no_cluster_is_an_error_that_names_those_there_are():
+def test_an_unknown_cluster_is_an_error_that_names_the_known_ones():
     with pytest.raises(SettingError, match="slurm, pbs, lsf, local"), open_cluster("cloud", Jobs()):
         pass
     with pytest.raises(SettingError, match="submits no jobs"):
@@ -174,13 +175,13 @@ def test_what_is_no_cluster_is_an_error_that_names_those_there_are():
 
 
 class UnsendableError(Exception):
-    """As some libraries' errors are: made of two things, and remembers one."""
+    """Like some libraries' errors, takes two arguments and keeps one, so that it cannot be unpickled."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{reason} ({code})")
 
 
-def test_an_error_that_cannot_be_sent_is_told_in_words(tmp_path, monkeypatch):
+def test_an_error_that_cannot_be_pickled_keeps_its_text(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(address="tcp://host:1"))
 
     def start() -> None:

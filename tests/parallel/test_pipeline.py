@@ -1,15 +1,15 @@
-"""Stages that overlap: proven by stages that wait for each other, not by time."""
+"""Overlapping stages, shown by stages that wait for each other, not by their timing."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event, Lock, get_ident
 
 import pytest
 
-from cryopick.parallel import pipeline as overlap
-from cryopick.parallel.pipeline import Staged, _Line, overlapped
+from cryopick.parallel import pipeline as pipeline_module
+from cryopick.parallel.pipeline import Staged, _Pipeline, overlapped
 
 LONG = 20.0
-"""Seconds after which what does not happen is missed."""
+"""Seconds after which a test fails because something has not happened."""
 LAST = 5
 
 
@@ -31,11 +31,11 @@ class Interlocked:
         (task,) = read
         self.threads.add(get_ident())
         self.computing[task].set()
-        assert task == LAST or self.reading[task + 1].wait(LONG), "the next task is not read meanwhile"
+        assert task == LAST or self.reading[task + 1].wait(LONG), "the next task is not being read"
         return read
 
     def write(self, task: int) -> int:
-        assert task == LAST or self.computing[task + 1].wait(LONG), "the next task is not computed meanwhile"
+        assert task == LAST or self.computing[task + 1].wait(LONG), "the next task is not being computed"
         return 2 * task
 
 
@@ -81,7 +81,7 @@ def test_the_next_task_is_read_and_the_last_one_written_while_one_is_computed_he
 
 
 @pytest.mark.parametrize("ahead", [1, 3])
-def test_no_more_tasks_are_in_memory_than_are_said(ahead):
+def test_no_more_tasks_are_in_memory_than_allowed(ahead):
     work = Counting(ahead)
     assert sorted(overlapped(work, range(40))) == list(range(40))
     assert 1 < work.most <= 3 * ahead
@@ -89,15 +89,15 @@ def test_no_more_tasks_are_in_memory_than_are_said(ahead):
     assert sum(work.together) == 40
 
 
-def test_what_has_been_read_is_computed_together():
+def test_tasks_that_have_been_read_are_computed_together():
     work = Counting(3)
-    line = _Line(work)
-    with line.readers, line.writers:
+    pipeline = _Pipeline(work)
+    with pipeline.readers, pipeline.writers:
         for task in range(4):
-            line.begin(task)
-        wait(line.reading)
-        list(line.compute())
-        list(line.compute())
+            pipeline.begin(task)
+        wait(pipeline.reading)
+        list(pipeline.compute())
+        list(pipeline.compute())
     assert work.together == [3, 1]
 
 
@@ -120,26 +120,26 @@ def test_without_tasks_there_are_no_results():
 
 
 @pytest.mark.parametrize("stage", ["read", "compute", "write"])
-def test_what_a_stage_raises_is_raised_here(stage):
+def test_an_exception_of_a_stage_is_raised_to_the_caller(stage):
     with pytest.raises(ValueError, match="no reason"):
         list(overlapped(Failing(stage), range(9)))
 
 
 class Waiting(Counting):
-    """Reads the first task until the work is given up."""
+    """Reads the first task until the work is abandoned."""
 
     def __init__(self) -> None:
         super().__init__(1)
-        self.given_up = Event()
+        self.abandoned = Event()
         self.begun: list[int] = []
 
     def read(self, task: int) -> int:
         self.begun.append(task)
-        assert self.given_up.wait(LONG)
+        assert self.abandoned.wait(LONG)
         return task
 
 
-def test_work_that_is_given_up_reads_nothing_that_it_has_not_begun(monkeypatch):
+def test_abandoned_work_reads_no_further_tasks(monkeypatch):
     work, shut_down = Waiting(), ThreadPoolExecutor.shutdown
 
     def press_ctrl_c(*_: object, **__: object) -> None:
@@ -147,10 +147,10 @@ def test_work_that_is_given_up_reads_nothing_that_it_has_not_begun(monkeypatch):
 
     def shut_down_and_tell(pool: ThreadPoolExecutor, wait: bool = True, **options: bool) -> None:
         shut_down(pool, wait=False, **options)
-        work.given_up.set()
+        work.abandoned.set()
         shut_down(pool, wait=wait)
 
-    monkeypatch.setattr(overlap, "wait", press_ctrl_c)
+    monkeypatch.setattr(pipeline_module, "wait", press_ctrl_c)
     monkeypatch.setattr(ThreadPoolExecutor, "shutdown", shut_down_and_tell)
     with pytest.raises(KeyboardInterrupt):
         list(overlapped(work, range(3)))

@@ -1,4 +1,4 @@
-"""Worker processes: their number, their threads, and what happens when one dies."""
+"""Worker processes: their number, their threads, and the tasks of one that dies."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def test_every_task_gives_one_result(workers, count):
     assert sorted(found) == [2 * number for number in range(count)]
 
 
-def test_the_workers_are_exactly_as_many_as_asked_and_not_this_process():
+def test_there_are_as_many_workers_as_asked_for_without_this_process():
     pids = set(run_tasks(range(12), stub_pool.start_pid, workers=2, lost=no_loss))
     assert len(pids) == 2
     assert os.getpid() not in pids
@@ -58,7 +58,7 @@ def test_a_task_whose_worker_dies_once_is_done_by_another(tmp_path):
     assert sorted(run_tasks(range(6), start, workers=2, lost=no_loss)) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_task_whose_worker_dies_twice_is_lost_with_the_reason_and_the_others_go_on(tmp_path):
+def test_a_task_whose_worker_dies_twice_is_lost_with_the_reason_and_the_others_are_done(tmp_path):
     start = partial(stub_pool.start_dying, str(tmp_path), 2)
     reasons = []
 
@@ -79,31 +79,31 @@ def test_a_worker_reads_the_next_task_while_it_computes_one():
 
 
 @pytest.mark.parametrize("deaths", [1, 2])
-def test_a_task_that_was_read_ahead_when_its_worker_died_is_not_blamed(tmp_path, deaths):
-    blamed = []
+def test_a_task_that_was_read_ahead_when_its_worker_died_is_not_lost(tmp_path, deaths):
+    lost_tasks = []
 
     def lost(task: int, reason: str) -> int:
-        blamed.append(task)
+        lost_tasks.append(task)
         return task
 
     start = partial(stub_pool.Overlapping, str(tmp_path), deaths)
     assert sorted(run_tasks(range(12), start, workers=2, lost=lost)) == list(range(12))
     assert len(list(tmp_path.iterdir())) == deaths
-    assert blamed == [3] * (deaths - 1)
+    assert lost_tasks == [3] * (deaths - 1)
 
 
-def test_workers_have_the_environments_that_are_given_in_turn_and_this_process_has_not():
-    seats = run_tasks(
-        range(12), stub_pool.start_seat, workers=3, lost=no_loss, environments=[{"STUB_SEAT": "a"}, {"STUB_SEAT": "b"}]
+def test_workers_have_the_given_environments_in_turn_and_this_process_has_not():
+    slots = run_tasks(
+        range(12), stub_pool.start_slot, workers=3, lost=no_loss, environments=[{"STUB_SLOT": "a"}, {"STUB_SLOT": "b"}]
     )
-    assert set(seats) == {"a", "b"}
-    assert "STUB_SEAT" not in os.environ
+    assert set(slots) == {"a", "b"}
+    assert "STUB_SLOT" not in os.environ
 
 
-def test_no_worker_hears_ctrl_c_not_even_the_first():
+def test_no_worker_receives_ctrl_c_not_even_the_first():
     words = "import stub_pool; from cryopick.parallel.pool import run_tasks as run"
     words += "; print(*run([0, 1], stub_pool.start_hearing, workers=2, lost=None))"
-    command = [sys.executable, "-c", words]  # of its own: the first process that Python starts differs from others
+    command = [sys.executable, "-c", words]  # a fresh process, because the first child that Python starts differs from later ones
     assert subprocess.run(command, cwd=Path(stub_pool.__file__).parent, capture_output=True, text=True).stdout == "False False\n"
 
 
@@ -113,7 +113,7 @@ def test_a_worker_that_cannot_start_ends_the_run():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_exception_of_a_task_is_raised_here(workers):
+def test_an_exception_of_a_task_is_raised_to_the_caller(workers):
     with pytest.raises(ValueError, match="task 0"):
         list(run_tasks([0], stub_pool.start_raising, workers=workers, lost=no_loss))
 

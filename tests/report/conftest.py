@@ -1,4 +1,4 @@
-"""A run as workers leave it, with picks, scores and failures that the tests choose."""
+"""A run on disk with picks, scores and failures chosen by the tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from cryopick.display.thumbnails import Glimpse, glimpse, write_glimpse
+from cryopick.display.thumbnails import Thumbnail, make_thumbnail, write_thumbnail
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.outputs import assemble
 from cryopick.runs.records import Outcome, Record, done, file_stems
@@ -20,30 +20,37 @@ MakeRun = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def seen() -> Glimpse:
-    """The glimpse of a micrograph with three dark discs in noise."""
+def seen() -> Thumbnail:
+    """The thumbnail of a micrograph with three dark discs in noise."""
     rng = np.random.default_rng(3)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     xy = np.array([[30.0, 30.0], [70.0, 40.0], [90.0, 60.0]])
     discs = sum((np.hypot(x - a, y - b) < DIAMETER / 2).astype(np.float32) for a, b in xy)
     pixels = rng.normal(0, 1, SHAPE) - 3 * discs
-    return glimpse(Micrograph(pixels, None, "m"), Picks("m", xy, [0.9, 0.8, 0.1], DIAMETER, SHAPE))
+    return make_thumbnail(Micrograph(pixels, None, "m"), Picks("m", xy, [0.9, 0.8, 0.1], DIAMETER, SHAPE))
 
 
 @pytest.fixture(scope="session")
-def make_run(seen: Glimpse) -> MakeRun:
-    """Writes a run of micrographs: `{name: scores}`, None for one that failed; all pick the same places in a row."""
+def make_run(seen: Thumbnail) -> MakeRun:
+    """Write a run of micrographs, `{name: scores}`, None for a failed one; the picks of all lie in the same row."""
 
-    def make(path: Path, scores: dict[str, list[float] | None], *, seconds: dict[str, float] | None = None) -> Path:
+    def make(
+        path: Path,
+        scores: dict[str, list[float] | None],
+        *,
+        seconds: dict[str, float] | None = None,
+        diameter: float | None = None,
+        unscored: bool = False,
+    ) -> Path:
         folder = RunFolder(path)
-        settings = run_settings(diameter=None)
+        settings = run_settings(diameter=diameter)
         folder.path.mkdir(parents=True)
         folder.prepare(settings)
         stems = file_stems(list(scores))
         outcomes: list[tuple[str, Outcome]] = []
-        original = path.parent / "glimpse.npz"
-        write_glimpse(seen, original)
-        folder.glimpse("").parent.mkdir()
+        original = path.parent / "thumbnail.npz"
+        write_thumbnail(seen, original)
+        folder.thumbnail("").parent.mkdir()
         folder.records.mkdir()
         for stem, (name, values) in zip(stems, scores.items(), strict=True):
             time = (seconds or {}).get(name, 1.0)
@@ -51,10 +58,10 @@ def make_run(seen: Glimpse) -> MakeRun:
                 record = Record(Outcome(name=name, path=name, status="failed", error="is cut <b>short</b>", seconds=time))
             else:
                 xy = [(10.0 + 3 * index, 20.0) for index in range(len(values))]
-                picks = Picks(name, xy, values, DIAMETER, SHAPE)
+                picks = Picks(name, xy, None if unscored else values, DIAMETER, SHAPE)
                 record = done(picks, path=name, seconds=time, files=[], notes=[])
-                folder.glimpse(stem).hardlink_to(original)
-            folder.record(stem).write_bytes(msgspec.json.encode(record))  # 2,000 of them, so without a sync of the disk
+                folder.thumbnail(stem).hardlink_to(original)
+            folder.record(stem).write_bytes(msgspec.json.encode(record))  # thousands of them, so not synced to disk
             outcomes.append((stem, record.outcome))
         assemble(folder, outcomes, settings)
         return path

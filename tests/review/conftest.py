@@ -11,7 +11,7 @@ import uvicorn
 
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.picks.formats import write_picks
-from cryopick.review.load import open_subjects, review_folder
+from cryopick.review.load import load_micrographs, review_folder
 from cryopick.review.server import Server, listen
 from cryopick.review.session import Review
 from cryopick.types import Picks
@@ -24,7 +24,7 @@ SCORES = [0.1, 0.3, 0.5, 0.7, 0.9]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three micrographs of 400 rows and 600 columns, 2 Å a pixel, with the same five picks of 80 Å on each."""
+    """Three micrographs of 400 rows and 600 columns, 2 Å per pixel, with the same five picks of 80 Å on each."""
     return make_folder(tmp_path / "mics", ["a.mrc", "b.mrc", "c.mrc"])
 
 
@@ -38,12 +38,12 @@ def make_folder(place: Path, names: list[str]) -> Path:
 
 @pytest.fixture
 def open_review(folder: Path) -> Iterator[Callable[[], Review]]:
-    """Opens the review of the folder, anew each time; the one before must be closed."""
+    """Open the review of the folder; an earlier one must be closed first."""
     opened: list[Review] = []
 
     def open_one() -> Review:
-        subjects = open_subjects(folder, picks=folder / "picks.star").subjects
-        opened.append(Review(subjects, review_folder(folder)))
+        micrographs = load_micrographs(folder, picks=folder / "picks.star").micrographs
+        opened.append(Review(micrographs, review_folder(folder)))
         return opened[-1]
 
     yield open_one
@@ -58,7 +58,7 @@ def review(open_review: Callable[[], Review]) -> Review:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Server], str]]:
-    """Serves on a free port, in a thread; gives the address with the token."""
+    """Serve on a free port in a thread and return the address with the token."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def start(server: Server) -> str:

@@ -1,4 +1,4 @@
-"""What a review leaves on the disk."""
+"""The results that a review writes."""
 
 import csv
 import json
@@ -10,14 +10,14 @@ import pytest
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.datasets.cryoppp import BadArea
 from cryopick.io.picks.formats import FORMATS, read_picks
-from cryopick.review.edits import Add, MarkBad, MarkReviewed, Paint, Remove, Request, SetThreshold
+from cryopick.review.edits import Add, EditRequest, MarkBad, MarkReviewed, Paint, Remove, SetThreshold
 from cryopick.review.export import labelled_names, training_commands, write_labels, write_result
 from cryopick.train.data.labelled import find_labelled
 
 
 @pytest.fixture
 def edited(review):
-    """On a, one pick is removed, one set and two painted over; b is bad; on c the threshold leaves two. a is reviewed."""
+    """On a, one pick is removed, one added and two painted over; b is bad; on c the threshold keeps two. a is reviewed."""
     edits = [
         (0, Remove([0])),
         (0, Add(444.25, 222.5)),
@@ -27,11 +27,11 @@ def edited(review):
         (2, SetThreshold(0.6)),
     ]
     for number, (index, edit) in enumerate(edits):
-        review.submit(index, Request(f"key-{number:05}", edit))
+        review.submit(index, EditRequest(f"key-{number:05}", edit))
     return review
 
 
-def test_picks_are_written_without_bad_micrographs_areas_and_what_is_below_the_threshold(edited, folder):
+def test_written_picks_exclude_bad_micrographs_bad_areas_and_low_scores(edited, folder):
     originals = (folder / "picks.star").read_bytes()
     place = write_result(edited)
     assert place == folder / "review" / "picks.star"
@@ -44,7 +44,7 @@ def test_picks_are_written_without_bad_micrographs_areas_and_what_is_below_the_t
     assert (folder / "picks.star").read_bytes() == originals
 
 
-def test_tables_tell_the_areas_and_what_was_done(edited, folder):
+def test_tables_list_bad_areas_and_the_state_of_each_micrograph(edited, folder):
     write_result(edited)
     areas = json.loads((folder / "review" / "areas.json").read_text())
     assert areas == {"a.mrc": [{"radius": 10.0, "points": [[300.0, 80.0], [500.0, 300.0]]}]}
@@ -57,28 +57,28 @@ def test_tables_tell_the_areas_and_what_was_done(edited, folder):
 
 
 @pytest.mark.parametrize("name", FORMATS.names)
-def test_every_format_holds_the_result(edited, name):
+def test_every_format_can_hold_the_result(edited, name):
     place = write_result(edited, name)
     assert place.is_relative_to(edited.folder)
-    sources = [subject.source for subject in edited.subjects]
+    sources = [each.source for each in edited.micrographs]
     counts = {picks.micrograph: len(picks) for picks in read_picks(place, format=name, micrographs=sources)}
     assert {key: count for key, count in counts.items() if count} == {"a.mrc": 3, "c.mrc": 2}
 
 
-def test_files_of_a_micrograph_that_became_bad_are_gone_when_written_again(edited):
+def test_writing_again_removes_the_files_of_a_micrograph_that_became_bad(edited):
     place = write_result(edited, "box")
-    edited.submit(2, Request("key-later", MarkBad(True)))
+    edited.submit(2, EditRequest("key-later", MarkBad(True)))
     write_result(edited, "box")
     assert [path.name for path in place.iterdir()] == ["a.box"]
 
 
 def test_an_unknown_format_writes_nothing(edited):
-    with pytest.raises(CryopickError, match="no format of picks"):
+    with pytest.raises(CryopickError, match="no pick format"):
         write_result(edited, "../star")
     assert not (edited.folder / "picks.star").exists()
 
 
-def test_labels_are_the_reviewed_micrographs_with_what_was_taken_away_as_false_positives(edited, folder):
+def test_labels_are_the_reviewed_micrographs_with_removed_picks_as_false_positives(edited, folder):
     labels = write_labels(edited)
     assert (labels.folder, labels.micrographs, labels.particles) == (folder / "review" / "labels", 1, 3)
     (one,) = find_labelled(labels.folder).micrographs
@@ -89,17 +89,17 @@ def test_labels_are_the_reviewed_micrographs_with_what_was_taken_away_as_false_p
     assert labelled_names(edited) == {"a.mrc"}
 
 
-def test_labels_are_made_anew_and_never_of_bad_micrographs(edited):
+def test_labels_are_replaced_and_exclude_bad_micrographs(edited):
     write_labels(edited)
-    edited.submit(0, Request("key-bad-too", MarkBad(True)))
+    edited.submit(0, EditRequest("key-bad-too", MarkBad(True)))
     with pytest.raises(SettingError, match="no micrograph is marked as reviewed"):
         write_labels(edited)
-    edited.submit(2, Request("key-reviewed", MarkReviewed(True)))
+    edited.submit(2, EditRequest("key-reviewed", MarkReviewed(True)))
     write_labels(edited)
     assert labelled_names(edited) == {"c.mrc"}
 
 
-def test_the_commands_that_learn_name_what_is_there(edited, folder):
+def test_the_training_commands_name_the_folders_of_the_review(edited, folder):
     finetune, pick, compare = (shlex.split(command) for command in training_commands(edited, folder))
     assert finetune[:3] == ["cryopick", "finetune", str(folder / "review" / "labels")]
     assert pick[:3] == ["cryopick", "pick", str(folder)]

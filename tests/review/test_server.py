@@ -1,4 +1,4 @@
-"""The server over HTTP: who may ask, and what the answers are."""
+"""The server over HTTP: access control, requests and errors."""
 
 import json
 
@@ -36,28 +36,30 @@ def edit(client, body, index=0, **options):
 REMOVE = {"edit": {"type": "remove", "picks": [0]}}
 
 
-@pytest.mark.parametrize("path", ["/", "/compare", "/api/overview", "/static/app.js", "/tiles/0/plain/0/0/0.jpg", "/api/changes"])
-def test_nothing_is_given_without_the_token(stranger, path):
+@pytest.mark.parametrize(
+    "path", ["/", "/compare", "/api/overview", "/api/changes", "/static/review.js", "/tiles/0/plain/0/0/0.jpg"]
+)
+def test_without_the_token_every_request_is_refused(stranger, path):
     for address in (path, f"{path}?token=", f"{path}?token=the-tokem", f"{path}?token=ä"):
         answer = stranger.get(address)
         assert answer.status_code == 403
         assert "set-cookie" not in answer.headers
 
 
-def test_the_token_in_the_address_opens_pages_alone(stranger):
+def test_the_token_in_the_address_opens_only_pages(stranger):
     assert stranger.get(f"/api/overview?token={TOKEN}").status_code == 403
 
 
-def test_the_page_gives_a_cookie_that_scripts_and_other_sites_do_not_see(stranger):
+def test_the_cookie_is_hidden_from_scripts_and_other_sites(stranger):
     cookie = stranger.get(f"/?token={TOKEN}").headers["set-cookie"]
     assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
     assert stranger.get("/api/overview").status_code == 200
 
 
-def test_a_name_that_was_bent_to_this_machine_is_refused(client):
+def test_foreign_host_names_are_refused(client):
     for host in ("evil.example:4321", "127.0.0.1.evil.example", "", "localhost.evil.example:80", "[::1]:4321"):
         assert client.get("/api/overview", headers={"Host": host}).status_code == 403
-    assert client.get("/api/overview", headers={"Host": "127.0.0.1:9999"}).status_code == 200  # the laptop's end of ssh -L
+    assert client.get("/api/overview", headers={"Host": "127.0.0.1:9999"}).status_code == 200  # the local end of `ssh -L`
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_requests_from_other_sites_are_refused_and_change_nothing(client, review
     assert len(review.result(0)) == 5
 
 
-def test_a_form_of_another_site_cannot_be_taken_for_an_edit(client, review):
+def test_a_form_on_another_site_cannot_send_an_edit(client, review):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         answer = client.post(
             "/api/micrographs/0/edits", content=json.dumps({"key": "12345678"} | REMOVE), headers={"Content-Type": kind}
@@ -85,11 +87,11 @@ def test_a_form_of_another_site_cannot_be_taken_for_an_edit(client, review):
     assert len(review.result(0)) == 5
 
 
-def test_a_link_with_the_token_works_from_anywhere(stranger):
+def test_a_link_with_the_token_works_from_any_site(stranger):
     assert stranger.get(f"/?token={TOKEN}", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
 
 
-def test_every_answer_forbids_frames_and_foreign_scripts(client):
+def test_every_response_forbids_frames_and_foreign_scripts(client):
     for path in ("/", "/api/overview", "/nothing", "/static/style.css"):
         assert HEADERS.items() <= {key.title(): value for key, value in client.get(path).headers.items()}.items()
 
@@ -106,7 +108,7 @@ def test_every_answer_forbids_frames_and_foreign_scripts(client):
         "/static/",
     ],
 )
-def test_no_path_leads_out_of_the_pages(client, path):
+def test_no_path_leads_out_of_the_static_files(client, path):
     assert client.get(path).status_code == 404
 
 
@@ -125,15 +127,15 @@ def test_no_path_leads_out_of_the_pages(client, path):
         {"key": "short"},
     ],
 )
-def test_requests_that_mean_nothing_are_told_so_and_change_nothing(client, review, body):
+def test_invalid_requests_get_an_error_and_change_nothing(client, review, body):
     text = json.dumps({"key": "12345678"} | body).replace("Infinity", "1e999")
     answer = client.post("/api/micrographs/0/edits", content=text, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
     assert answer.json()["error"]
-    assert review.number == 0
+    assert review.entry_count == 0
 
 
-def test_an_edit_answers_with_the_new_state_and_a_conflict_with_the_present_one(client):
+def test_an_edit_returns_the_new_state_and_a_conflict_the_present_one(client):
     first = edit(client, REMOVE)
     assert first.status_code == 200
     assert first.json()["picks"]["number"] == [1, 2, 3, 4]
@@ -142,7 +144,7 @@ def test_an_edit_answers_with_the_new_state_and_a_conflict_with_the_present_one(
     assert again.json()["now"]["picks"] == first.json()["picks"]
 
 
-def test_a_disk_that_is_full_is_told(client, review, monkeypatch):
+def test_a_full_disk_is_reported(client, review, monkeypatch):
     def full(*entries):
         raise OSError(28, "No space left on device", "journal.jsonl")
 
@@ -152,14 +154,14 @@ def test_a_disk_that_is_full_is_told(client, review, monkeypatch):
     assert "No space left on device" in answer.json()["error"]
 
 
-def test_a_body_without_end_is_cut_off(client):
+def test_a_body_that_is_too_long_is_refused(client):
     content = b'{"key": "' + b"x" * LARGEST_BODY + b'"}'
     assert (
         client.post("/api/micrographs/0/edits", content=content, headers={"Content-Type": "application/json"}).status_code == 413
     )
 
 
-def test_what_is_not_there_is_404_and_what_cannot_be_is_400(client):
+def test_missing_resources_are_404_and_invalid_values_400(client):
     for path in (
         "/api/micrographs/3",
         "/api/micrographs/x",
@@ -175,8 +177,8 @@ def test_what_is_not_there_is_404_and_what_cannot_be_is_400(client):
     assert client.post("/api/labels", json={}).status_code == 400  # nothing is reviewed
 
 
-def test_thresholds_of_a_comparison_are_numbers(review, folder):
-    comparison = Comparison.of(review, [subject.picks for subject in review.subjects], title="the same")
+def test_thresholds_of_a_comparison_must_be_numbers(review, folder):
+    comparison = Comparison.of(review, [each.picks for each in review.micrographs], title="the same")
     client = TestClient(Server(review, folder, comparison).app(TOKEN), base_url=f"http://{HOST}")
     client.get(f"/?token={TOKEN}")
     for query, before in (("", 5), ("?before=0.6", 2), ("?before=inf", 0), ("?before=-1e9", 5)):
@@ -185,24 +187,24 @@ def test_thresholds_of_a_comparison_are_numbers(review, folder):
         assert client.get(f"/api/comparison?{query}").status_code == 400
 
 
-def test_a_pick_on_the_threshold_is_not_below_it_in_the_page(client):
+def test_a_pick_at_the_threshold_is_kept_by_the_page_too(client):
     least = float(np.float32(0.1))  # 0.10000000149, the lowest score there
     assert edit(client, {"edit": {"type": "reviewed", "value": True, "threshold": least}}).status_code == 200
-    told = client.get("/api/micrographs/0").json()
-    assert told["threshold"] == min(told["picks"]["score"]) == least
+    state = client.get("/api/micrographs/0").json()
+    assert state["threshold"] == min(state["picks"]["score"]) == least
 
 
-def test_changes_tell_other_pages_what_to_draw_again(client):
+def test_changes_list_the_rows_that_other_pages_must_redraw(client):
     edit(client, REMOVE, index=1)
     changes = client.get("/api/changes?after=0").json()
-    assert (changes["number"], list(changes["rows"])) == (1, ["1"])
+    assert (changes["entryCount"], list(changes["rows"])) == (1, ["1"])
     assert changes["rows"]["1"]["picks"] == 4
     edit(client, {"edit": {"type": "threshold", "value": 0.6}})
     changes = client.get("/api/changes?after=1").json()
     assert [row["picks"] for row in changes["rows"].values()] == [2, 2, 2]
 
 
-def test_a_micrograph_that_is_damaged_is_told_and_the_others_are_shown(client, folder):
+def test_a_damaged_micrograph_is_reported_and_the_others_are_shown(client, folder):
     (folder / "b.mrc").write_bytes(b"nothing")
     broken = client.get("/api/micrographs/1").json()
     assert "b.mrc" in broken["error"]

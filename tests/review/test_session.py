@@ -1,4 +1,4 @@
-"""One authority over all edits: what pages ask for, what they are refused, and what is there after a crash."""
+"""A session: requests of several pages, conflicts between them, and recovery after a crash."""
 
 import threading
 
@@ -7,31 +7,31 @@ import pytest
 
 from cryopick.errors import SettingError
 from cryopick.io.picks.formats import write_picks
-from cryopick.review.edits import Add, MarkReviewed, Move, Remove, Request, SetThreshold
+from cryopick.review.edits import Add, EditRequest, MarkReviewed, Move, Remove, SetThreshold
 from cryopick.review.session import ConflictError
 from cryopick.types import Picks
 
 KEYS = (f"key-{number:06}" for number in range(10**6))
 
 
-def ask(edit=None, **words):
-    return Request(next(KEYS), edit, **words)
+def request(edit=None, **words):
+    return EditRequest(next(KEYS), edit, **words)
 
 
 def undo(review, index=0):
-    review.submit(index, ask(undo=True, revision=review.revision(index)))
+    review.submit(index, request(undo=True, revision=review.revision(index)))
 
 
 def redo(review, index=0):
-    review.submit(index, ask(redo=True, revision=review.revision(index)))
+    review.submit(index, request(redo=True, revision=review.revision(index)))
 
 
-def test_everything_is_there_again_when_the_review_is_opened_again(open_review):
+def test_all_edits_are_restored_when_a_review_is_reopened(open_review):
     review = open_review()
-    review.submit(0, ask(Remove([0, 1])))
-    review.submit(1, ask(Add(50.5, 60.5)))
-    review.submit(1, ask(MarkReviewed(True)))
-    review.submit(2, ask(SetThreshold(0.6)))
+    review.submit(0, request(Remove([0, 1])))
+    review.submit(1, request(Add(50.5, 60.5)))
+    review.submit(1, request(MarkReviewed(True)))
+    review.submit(2, request(SetThreshold(0.6)))
     undo(review, 1)
     undo(review, 1)
     before = [review.result(index).xy.tolist() for index in range(3)]
@@ -41,14 +41,14 @@ def test_everything_is_there_again_when_the_review_is_opened_again(open_review):
     redo(again, 1)
     redo(again, 1)
     assert again.result(1).xy[-1].tolist() == [50.5, 60.5]
-    assert again.sheet(1).state.reviewed
+    assert again.edited_picks(1).state.reviewed
     assert again.threshold == 0.6
 
 
-def test_undo_takes_back_what_was_newest_of_the_micrograph_or_of_all(review):
-    review.submit(0, ask(Remove([4])))
-    review.submit(1, ask(SetThreshold(0.6)))
-    review.submit(1, ask(Remove([3])))
+def test_undo_reverts_the_newest_edit_of_the_micrograph_or_of_all(review):
+    review.submit(0, request(Remove([4])))
+    review.submit(1, request(SetThreshold(0.6)))
+    review.submit(1, request(Remove([3])))
     undo(review, 0)
     assert review.threshold is None
     assert len(review.result(0)) == 4
@@ -61,63 +61,63 @@ def test_undo_takes_back_what_was_newest_of_the_micrograph_or_of_all(review):
     assert len(review.result(1)) == 1
 
 
-def test_a_request_that_was_sent_twice_is_done_once_also_after_a_restart(open_review):
-    review, request = open_review(), ask(Add(10, 10))
-    review.submit(0, request)
-    review.submit(0, request)
+def test_a_request_that_is_sent_twice_is_carried_out_once_even_after_a_restart(open_review):
+    review, sent = open_review(), request(Add(10, 10))
+    review.submit(0, sent)
+    review.submit(0, sent)
     assert len(review.result(0)) == 6
     review.close()
     again = open_review()
-    again.submit(0, request)
+    again.submit(0, sent)
     assert len(again.result(0)) == 6
 
 
-def test_edits_of_what_another_page_has_taken_away_are_refused_and_the_rest_is_done(review):
-    review.submit(0, ask(Remove([0])))
+def test_edits_of_removed_picks_are_refused_and_the_rest_of_an_edit_is_made(review):
+    review.submit(0, request(Remove([0])))
     with pytest.raises(ConflictError, match="another page"):
-        review.submit(0, ask(Move(0, 5, 5)))
-    review.submit(0, ask(Remove([0, 1])))
-    assert review.sheet(0).state.numbers[review.sheet(0).state.present].tolist() == [2, 3, 4]
+        review.submit(0, request(Move(0, 5, 5)))
+    review.submit(0, request(Remove([0, 1])))
+    assert review.edited_picks(0).state.numbers[review.edited_picks(0).state.present].tolist() == [2, 3, 4]
 
 
 def test_an_undo_of_an_older_state_is_refused(review):
     seen = review.revision(0)
-    review.submit(0, ask(Remove([0])))
-    with pytest.raises(ConflictError, match="look at it"):
-        review.submit(0, ask(undo=True, revision=seen))
+    review.submit(0, request(Remove([0])))
+    with pytest.raises(ConflictError, match="check it"):
+        review.submit(0, request(undo=True, revision=seen))
     assert len(review.result(0)) == 4
 
 
 @pytest.mark.parametrize("edit", [Add(float("nan"), 1), SetThreshold(float("inf"))])
-def test_numbers_that_are_none_never_reach_the_journal(review, edit):
+def test_numbers_that_are_not_finite_never_reach_the_journal(review, edit):
     with pytest.raises(SettingError, match="finite"):
-        review.submit(0, ask(edit))
+        review.submit(0, request(edit))
     assert (review.folder / "journal.jsonl").read_bytes() == b""
 
 
-def test_an_edit_that_cannot_be_written_does_not_happen(review, monkeypatch):
+def test_an_edit_that_cannot_be_written_is_not_made(review, monkeypatch):
     def full(*entries):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(review._journal, "append", full)
     with pytest.raises(OSError, match="No space"):
-        review.submit(0, ask(Remove([0])))
+        review.submit(0, request(Remove([0])))
     assert len(review.result(0)) == 5
     monkeypatch.undo()
-    review.submit(0, ask(Remove([1])))
-    assert review.sheet(0).state.present.tolist() == [True, False, True, True, True]
+    review.submit(0, request(Remove([1])))
+    assert review.edited_picks(0).state.present.tolist() == [True, False, True, True, True]
 
 
-def test_edited_micrographs_keep_their_picks_when_the_file_of_picks_changes(open_review, folder):
+def test_edited_micrographs_keep_their_original_picks_when_the_file_changes(open_review, folder):
     review = open_review()
-    review.submit(0, ask(Remove([0])))
+    review.submit(0, request(Remove([0])))
     review.close()
     write_picks([Picks(name, [(1, 1)], [0.5]) for name in ("a.mrc", "b.mrc")], folder / "picks.star")
     again = open_review()
     assert [len(again.result(index)) for index in range(3)] == [4, 1, 0]
 
 
-def test_the_folder_is_open_once(review, open_review):
+def test_a_review_can_be_open_only_once(review, open_review):
     with pytest.raises(SettingError, match="another `cryopick review`"):
         open_review()
 
@@ -125,7 +125,7 @@ def test_the_folder_is_open_once(review, open_review):
 def test_edits_from_many_threads_are_all_kept(review, open_review):
     def work(offset):
         for number in range(20):
-            review.submit(number % 3, ask(Add(offset, number)))
+            review.submit(number % 3, request(Add(offset, number)))
 
     threads = [threading.Thread(target=work, args=(offset,)) for offset in range(4)]
     for thread in threads:
@@ -133,18 +133,18 @@ def test_edits_from_many_threads_are_all_kept(review, open_review):
     for thread in threads:
         thread.join()
     assert [len(review.result(index)) for index in range(3)] == [5 + 28, 5 + 28, 5 + 24]
-    numbers = review.sheet(0).state.numbers
+    numbers = review.edited_picks(0).state.numbers
     assert len(np.unique(numbers)) == len(numbers)
     review.close()
     again = open_review()
     assert len(again.result(0)) == 33
 
 
-def test_pages_learn_which_micrographs_changed_since_they_asked(review):
-    review.submit(1, ask(Remove([0])))
-    seen = review.number
-    review.submit(2, ask(Remove([0])))
+def test_changes_since_an_entry_are_reported(review):
+    review.submit(1, request(Remove([0])))
+    seen = review.entry_count
+    review.submit(2, request(Remove([0])))
     assert review.changed_since(seen) == ({2}, False)
-    review.submit(0, ask(SetThreshold(0.5)))
+    review.submit(0, request(SetThreshold(0.5)))
     assert review.changed_since(seen) == ({2}, True)
-    assert review.changed_since(review.number) == (set(), False)
+    assert review.changed_since(review.entry_count) == (set(), False)

@@ -1,4 +1,4 @@
-"""When a file counts as written: its size, its time and what its header says, whatever the writer does meanwhile."""
+"""A file counts as completely written by its size, its time and its header."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ class Folder:
 
     def look(self, second: float) -> list[str]:
         self.clock.now = second
-        return [source.name for source in self.arrivals.look()]
+        return [source.name for source in self.arrivals.poll()]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def content(tmp_path_factory) -> bytes:
     return path.read_bytes()
 
 
-def test_a_whole_file_is_told_of_once_when_it_has_not_changed_for_the_time_to_settle(folder, content):
+def test_a_whole_file_is_reported_once_when_it_has_not_changed_for_the_time_to_settle(folder, content):
     (folder.path / "a.mrc").write_bytes(content)
     assert [folder.look(second) for second in (0, 9, 10, 11, 99)] == [[], [], ["a.mrc"], [], []]
 
@@ -75,7 +75,7 @@ def test_a_file_of_full_length_that_is_still_being_written_is_waited_for(folder,
     assert folder.look(26) == ["a.mrc"]
 
 
-def test_a_file_that_stays_short_is_told_of_in_the_end(folder, content):
+def test_a_file_that_stays_short_is_reported_in_the_end(folder, content):
     (folder.path / "a.mrc").write_bytes(content[:-1])
     assert [folder.look(second) for second in (0, PATIENCE - 1, PATIENCE)] == [[], [], ["a.mrc"]]
 
@@ -98,7 +98,7 @@ def test_a_file_that_vanishes_and_comes_again_counts_from_then(folder, content):
     assert [folder.look(second) for second in (11, 20, 21)] == [[], [], ["a.mrc"]]
 
 
-def test_a_file_that_is_done_is_not_told_of_when_it_is_touched(folder, content):
+def test_a_file_that_is_done_is_not_reported_when_it_is_touched(folder, content):
     path = folder.path / "a.mrc"
     path.write_bytes(content)
     folder.look(0)
@@ -108,7 +108,7 @@ def test_a_file_that_is_done_is_not_told_of_when_it_is_touched(folder, content):
     assert [folder.look(second) for second in (20, 40)] == [[], []]
 
 
-def test_a_file_that_failed_is_told_of_again_when_it_has_changed(folder, content):
+def test_a_file_that_failed_is_reported_again_when_it_has_changed(folder, content):
     path = folder.path / "a.mrc"
     path.write_bytes(content)
     folder.look(0)
@@ -120,7 +120,7 @@ def test_a_file_that_failed_is_told_of_again_when_it_has_changed(folder, content
     assert [folder.look(second) for second in (50, 60)] == [[], ["a.mrc"]]
 
 
-def test_what_is_taken_already_is_not_told_of(tmp_path, content):
+def test_a_taken_micrograph_is_not_reported(tmp_path, content):
     folder = Folder(tmp_path, taken=["a.mrc"])
     for name in ("a.mrc", "b.mrc"):
         (tmp_path / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""A run without a diameter gets one estimate for all its micrographs, whoever picks them and however often it is stopped."""
+"""A run without a diameter uses one estimate for all its micrographs, with any workers and however often it is stopped."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.picks.formats import read_picks
 from cryopick.pickers.diameter import DiameterEstimate
-from cryopick.runs.estimate import SAMPLED, spread
+from cryopick.runs.estimate import SAMPLED, sample_micrographs
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.pick import assemble_run, run_picking
 
@@ -32,10 +32,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[MicrographSource]:
 
 
 def run(sources, out: Path, settings=SETTINGS, *, build=stub_pickers.build, **options) -> list[DiameterEstimate]:
-    """What was told of the diameter."""
-    told: list[DiameterEstimate] = []
-    run_picking(sources, out, settings, build=build, on_estimate=told.append, **options)
-    return told
+    """The estimates that were reported."""
+    reported: list[DiameterEstimate] = []
+    run_picking(sources, out, settings, build=build, on_estimate=reported.append, **options)
+    return reported
 
 
 def diameters(out: Path) -> set[float | None]:
@@ -49,7 +49,7 @@ def build_without_estimate(settings):
     return picker
 
 
-def test_all_micrographs_are_picked_with_one_estimate_that_is_told_and_recorded(sources, tmp_path):
+def test_all_micrographs_are_picked_with_one_estimate_that_is_reported_and_recorded(sources, tmp_path):
     assert run(sources, tmp_path / "out") == [ESTIMATE]
     assert diameters(tmp_path / "out") == {66.0}
     recorded = yaml.safe_load((tmp_path / "out" / "run.yaml").read_text())["pick"]
@@ -63,7 +63,7 @@ def test_neither_the_order_nor_the_workers_change_a_byte_of_the_settings(sources
     assert (tmp_path / "one" / "run.yaml").read_bytes() == (tmp_path / "two" / "run.yaml").read_bytes()
 
 
-def test_a_run_that_is_gone_on_with_keeps_its_estimate_even_for_more_micrographs(sources, tmp_path):
+def test_a_resumed_run_keeps_its_estimate_even_for_more_micrographs(sources, tmp_path):
     assert run(sources[:1], tmp_path / "out")[0].diameter == 51
     assert run(sources, tmp_path / "out", build=build_without_estimate)[0].diameter == 51
     assert diameters(tmp_path / "out") == {51.0}
@@ -87,17 +87,17 @@ def test_a_picker_that_needs_no_diameter_gets_none(sources, tmp_path):
     assert diameters(tmp_path / "out") == {30.0}  # its own
 
 
-def test_where_no_micrograph_tells_the_run_asks_for_the_diameter_and_picks_nothing(tmp_path, sources):
-    with pytest.raises(CryopickError, match="give their diameter"):
+def test_where_no_micrograph_gives_an_estimate_the_run_asks_for_the_diameter_and_picks_nothing(tmp_path, sources):
+    with pytest.raises(CryopickError, match="give --diameter"):
         run_picking(sources, tmp_path / "out", msgspec.structs.replace(SETTINGS, picker="log", settings={}))
     assert not any(RunFolder(tmp_path / "out").records.glob("*.json"))
 
 
-def test_the_sample_is_spread_over_the_list_by_name_and_steps_over_what_cannot_be_read(sources, tmp_path):
-    names = [micrograph.name for micrograph in spread(sources[::-1])]
+def test_the_sample_is_spread_over_the_list_by_name_and_skips_unreadable_files(sources, tmp_path):
+    names = [micrograph.name for micrograph in sample_micrographs(sources[::-1])]
     assert names == ["m0.mrc", "m2.mrc", "m4.mrc", "m6.mrc"]
     missing = MicrographSource(tmp_path / "m2.mrc", "m2.mrc")
-    names = [micrograph.name for micrograph in spread([*sources[:2], missing, *sources[3:]])]
+    names = [micrograph.name for micrograph in sample_micrographs([*sources[:2], missing, *sources[3:]])]
     assert names == ["m0.mrc", "m3.mrc", "m4.mrc", "m6.mrc"]
-    assert list(spread([missing])) == list(spread([])) == []
-    assert [micrograph.name for micrograph in spread(sources[: SAMPLED - 1])] == ["m0.mrc", "m1.mrc", "m2.mrc"]
+    assert list(sample_micrographs([missing])) == list(sample_micrographs([])) == []
+    assert [micrograph.name for micrograph in sample_micrographs(sources[: SAMPLED - 1])] == ["m0.mrc", "m1.mrc", "m2.mrc"]

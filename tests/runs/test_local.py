@@ -1,4 +1,4 @@
-"""How many workers are started: as cores, memory and micrographs allow."""
+"""The number of workers, as cores, memory and micrographs allow."""
 
 import msgspec
 import numpy as np
@@ -8,14 +8,14 @@ from stub_pickers import SETTINGS
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.runs import local as capacity
-from cryopick.runs.local import GpuTeam, available_memory, gpu_team, gpu_workers, suggest_workers
+from cryopick.runs.local import GpuSharing, available_memory, gpu_sharing, gpu_workers, suggest_workers
 
 GB = 2**30
 
 
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
-    """Twenty micrographs of 0.25 GB as float32, of which six copies and 0.2 GB are reckoned for each worker."""
+    """Twenty micrographs of 0.25 GB as float32, of which six copies and 0.2 GB are estimated for each worker."""
     monkeypatch.setattr(capacity, "available_cores", lambda: 8)
     monkeypatch.setattr(capacity, "read_shape", lambda path: ((8192, 8192), None))
     return [MicrographSource(tmp_path / f"m{index}.mrc", f"m{index}.mrc") for index in range(20)]
@@ -31,7 +31,7 @@ def sources(tmp_path, monkeypatch):
         (None, 20, 8, "8 cores"),
     ],
 )
-def test_the_scarcest_thing_decides_and_is_named(sources, monkeypatch, free, count, expected, because):
+def test_the_scarcest_resource_decides_and_is_named(sources, monkeypatch, free, count, expected, because):
     monkeypatch.setattr(capacity, "available_memory", lambda: free)
     workers, reason = suggest_workers(msgspec.structs.replace(SETTINGS, settings={}), sources[:count])
     assert workers == expected
@@ -48,7 +48,7 @@ ON_GPU = msgspec.structs.replace(SETTINGS, device="cuda")
 
 @pytest.fixture
 def machine(sources, monkeypatch):
-    """Says how many workers there are on a machine with GPUs, and what limits them."""
+    """Suggests the number of workers on a machine with GPUs, with what limits it."""
 
     def suggested(*, gpus: list[int], cores: int, free: int = 500 * GB, count: int = 20) -> tuple[int, str]:
         monkeypatch.setattr(capacity, "_gpu_memories", lambda: [size * GB for size in gpus])
@@ -76,18 +76,18 @@ def test_before_there_are_micrographs_gpus_and_cores_alone_decide(machine):
     assert gpu_workers() == 4
 
 
-def test_workers_see_one_gpu_each_of_those_that_are_ours_and_share_the_cores(machine, monkeypatch):
+def test_workers_see_one_gpu_each_of_the_visible_ones_and_share_the_cores(machine, monkeypatch):
     machine(gpus=[80, 80], cores=16)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     shown = [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
-    assert gpu_team(4) == GpuTeam(together=4, environments=shown)
-    assert gpu_team(8).together == 2
-    assert gpu_team(64).together == 1
+    assert gpu_sharing(4) == GpuSharing(batch_size=4, environments=shown)
+    assert gpu_sharing(8).batch_size == 2
+    assert gpu_sharing(64).batch_size == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5ab1")
-    assert gpu_team(2).environments == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "GPU-5ab1"}]
+    assert gpu_sharing(2).environments == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "GPU-5ab1"}]
 
 
-def test_a_first_micrograph_that_cannot_be_read_is_passed_over(tmp_path, monkeypatch):
+def test_an_unreadable_first_micrograph_is_skipped(tmp_path, monkeypatch):
     write_micrograph(tmp_path / "b.mrc", np.eye(100, dtype=np.float32))
     sources = [MicrographSource(tmp_path / name, name) for name in ("a.mrc", "b.mrc")]
     assert capacity._pixels(sources) == 100 * 100
@@ -103,5 +103,5 @@ def test_a_containers_limit_counts_where_it_leaves_less_than_the_machine_has(tmp
     (tmp_path / "memory.max").write_text("51000\n")
     assert available_memory(tmp_path / "meminfo", tmp_path) == 50000
     (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 700\nactive_file 200\n")
-    assert available_memory(tmp_path / "meminfo", tmp_path) == 50700  # files that were read give way
+    assert available_memory(tmp_path / "meminfo", tmp_path) == 50700  # the disk cache gives way
     assert available_memory(tmp_path / "absent", tmp_path / "absent") is None

@@ -1,4 +1,4 @@
-"""Runs over several micrographs: whole results from any number of workers, whatever stops them on the way."""
+"""Runs over several micrographs: complete results with any number of workers, wherever the run is stopped."""
 
 import csv
 import errno
@@ -17,14 +17,16 @@ import pytest
 import stub_pickers
 from stub_pickers import SETTINGS
 
+from cryopick.display.thumbnails import read_thumbnail
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.picks.formats import FORMATS, read_picks
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.outputs import format_path
-from cryopick.runs.pick import RunResult, run_picking
-from cryopick.runs.settings import RunSettings, differences, run_settings
+from cryopick.runs.pick import RunResult, RunStart, run_picking
+from cryopick.provenance import RunRecord
+from cryopick.runs.settings import RunSettings, mismatch, run_settings
 
 OUT = Path("out")  # relative, because RELION's index names files by their path
 DRIVER = Path(__file__).parents[1] / "support" / "drive_run.py"
@@ -75,7 +77,7 @@ def reference(uninterrupted, tmp_path):
     return files_of_picks(tmp_path / "reference" / OUT)
 
 
-def test_the_folder_holds_what_the_documentation_says(reference):
+def test_the_folder_has_the_documented_files(reference):
     assert {"particles.star", "run.yaml", "relion/autopick.star", "csv/particles.csv", "box/m03.box"} <= set(reference)
     assert sum(name.startswith("previews/") and name.endswith(".png") for name in reference) == 12
     assert sum(name.startswith("relion/m") for name in reference) == 12
@@ -118,7 +120,7 @@ def drive(micrographs: Path, place: Path, workers: int, *, seconds: float = 0.25
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_that_was_killed_goes_on_and_writes_the_same_bytes(micrographs, reference, tmp_path, monkeypatch, workers):
+def test_a_killed_run_resumes_and_writes_the_same_bytes(micrographs, reference, tmp_path, monkeypatch, workers):
     process = drive(micrographs, tmp_path / "killed", workers)
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -128,7 +130,7 @@ def test_a_run_that_was_killed_goes_on_and_writes_the_same_bytes(micrographs, re
     (out / "records" / ".m99-abcdefgh.json").write_text("half a file")
 
     result = run(micrographs, tmp_path / "killed", monkeypatch, workers=workers)
-    assert 2 <= result.kept < 12
+    assert 2 <= result.finished_before < 12
     assert files_of_picks(out) == reference
     assert [row["picks"] for row in table(out)] == ["7"] * 12
 
@@ -150,8 +152,33 @@ def test_ctrl_c_leaves_whole_files_of_what_was_finished(micrographs, reference, 
 
 def test_finished_micrographs_are_not_picked_again(micrographs, reference, tmp_path, monkeypatch):
     result = run(micrographs, tmp_path / "reference", monkeypatch, build=stub_pickers.build_without_weights)
-    assert result.kept == 12
+    assert result.finished_before == 12
     assert files_of_picks(tmp_path / "reference" / OUT) == reference
+
+
+def test_a_resumed_run_starts_with_the_numbers_of_finished_micrographs_and_their_picks(micrographs, reference, tmp_path, monkeypatch):
+    for name in ("m03", "m08"):
+        (tmp_path / "reference" / OUT / "records" / f"{name}.json").unlink()
+    starts, outcomes = [], []
+    run(micrographs, tmp_path / "reference", monkeypatch, on_start=starts.append, on_outcome=outcomes.append)
+    assert starts == [RunStart(total=12, finished=10, picks=70)]
+    assert [outcome.picks for outcome in outcomes] == [7, 7]
+
+
+def test_a_run_of_the_first_version_is_resumed_with_its_files(micrographs, reference, tmp_path, monkeypatch):
+    """Its header was another, its setting `glimpses` is now `thumbnails`, and so is its folder."""
+    out = tmp_path / "reference" / OUT
+    (out / "thumbnails").rename(out / "glimpses")
+    text = (out / "run.yaml").read_text().replace("  thumbnails:", "  glimpses:")
+    header = "# Made by cryopick pick: the settings that a later run must have to go on with this one.\n"
+    (out / "run.yaml").write_text(header + text.partition("\n")[2])
+    for record in (out / "records").glob("m*.json"):
+        record.write_text(record.read_text().replace("thumbnails/", "glimpses/"))
+    (out / "records" / "m03.json").unlink()
+    assert run(micrographs, tmp_path / "reference", monkeypatch).finished_before == 11
+    files = {name.replace("glimpses/", "thumbnails/"): content for name, content in files_of_picks(out).items()}
+    assert files == reference
+    assert read_thumbnail(RunFolder(out).thumbnail("m03")).image.startswith(b"\xff\xd8")
 
 
 def test_a_file_of_the_same_name_in_another_folder_is_another_micrograph(micrographs, reference, tmp_path, monkeypatch):
@@ -159,14 +186,14 @@ def test_a_file_of_the_same_name_in_another_folder_is_another_micrograph(microgr
     other.mkdir()
     (other / "m00.mrc").symlink_to(micrographs / "m00.mrc")
     shutil.copy(micrographs / "m02.mrc", other / "m01.mrc")
-    assert run(other, tmp_path / "reference", monkeypatch).kept == 1
+    assert run(other, tmp_path / "reference", monkeypatch).finished_before == 1
     shutil.move(other, tmp_path / "moved")
-    assert run(tmp_path / "moved", tmp_path / "reference", monkeypatch).kept == 2
+    assert run(tmp_path / "moved", tmp_path / "reference", monkeypatch).finished_before == 2
 
 
 def test_a_lost_preview_is_drawn_again(micrographs, reference, tmp_path, monkeypatch):
     (tmp_path / "reference" / OUT / "previews" / "m04.png").unlink()
-    assert run(micrographs, tmp_path / "reference", monkeypatch).kept == 11
+    assert run(micrographs, tmp_path / "reference", monkeypatch).finished_before == 11
     assert files_of_picks(tmp_path / "reference" / OUT) == reference
 
 
@@ -177,7 +204,7 @@ def test_a_format_may_be_added_later_without_picking_again(micrographs, referenc
     assert {"topaz/particles.txt", "box/m00.box"} <= set(files_of_picks(tmp_path / "reference" / OUT))
 
 
-def test_every_format_can_be_asked_for_and_read_again(micrographs, tmp_path, monkeypatch):
+def test_every_format_can_be_written_and_read_again(micrographs, tmp_path, monkeypatch):
     names = [name for name in FORMATS.names if name not in {"star", "relion"}]
     result = run(micrographs, tmp_path / "one", monkeypatch, with_settings(formats=names, previews=False))
     assert result.problems == []
@@ -186,7 +213,7 @@ def test_every_format_can_be_asked_for_and_read_again(micrographs, tmp_path, mon
     assert {name: sum(map(len, picks)) for name, picks in read.items()} == dict.fromkeys(names, 12 * 7)
 
 
-def test_a_format_that_cannot_hold_the_picks_is_told_and_the_others_are_written(micrographs, tmp_path, monkeypatch):
+def test_a_format_that_cannot_hold_the_picks_is_reported_and_the_others_are_written(micrographs, tmp_path, monkeypatch):
     monkeypatch.setattr("cryopick.io.picks.csv.Csv.write", refuse)
     result = run(micrographs, tmp_path / "one", monkeypatch)
     assert result.problems == ["csv was not written: no room"]
@@ -217,11 +244,11 @@ def test_micrographs_that_fail_are_named_and_tried_again_by_the_next_run(microgr
 
     shutil.copy(micrographs / "m05.mrc", mixed)
     result = run(mixed, tmp_path / "run", monkeypatch, with_settings(settings={"fail_on": "m07"}))
-    assert result.kept == 10
+    assert result.finished_before == 10
     assert [outcome.name for outcome in result.failed] == ["m07.mrc"]
 
 
-def test_a_picker_that_cannot_be_made_ends_the_run(micrographs, tmp_path, monkeypatch):
+def test_a_picker_that_cannot_be_built_ends_the_run(micrographs, tmp_path, monkeypatch):
     with pytest.raises(CryopickError, match="weights are missing"):
         run(micrographs, tmp_path / "run", monkeypatch, build=stub_pickers.build_without_weights, workers=2)
 
@@ -240,11 +267,11 @@ def test_settings_of_a_run_that_has_picked_nothing_can_be_corrected(tmp_path):
     for diameter in (100, 120):
         with folder.in_use():
             folder.prepare(run_settings(diameter=diameter))
-    assert differences(folder.settings.read_text(), run_settings(diameter=120)) == []
+    assert mismatch(RunRecord.read(folder.settings, "pick"), run_settings(diameter=120)) == ""
 
 
-def test_other_settings_are_refused_and_said(micrographs, reference, tmp_path, monkeypatch):
-    with pytest.raises(SettingError, match=r"diameter: None became 100\.0.*--overwrite"):
+def test_other_settings_are_refused_with_their_names(micrographs, reference, tmp_path, monkeypatch):
+    with pytest.raises(SettingError, match=r"diameter was not set, now 100\.0.*--overwrite"):
         run(micrographs, tmp_path / "reference", monkeypatch, with_settings(diameter=100.0))
     assert files_of_picks(tmp_path / "reference" / OUT) == reference
 
@@ -260,7 +287,7 @@ def test_overwriting_removes_what_the_run_wrote_and_nothing_else(micrographs, re
         *("notes.txt", "previews/mine.png", "box/mine.box", "records/assembled.txt", "run.yaml", "particles.star"),
         *(
             "previews/m00.png",
-            "glimpses/m00.npz",
+            "thumbnails/m00.npz",
             "relion/m00_autopick.star",
             "relion/autopick.star",
             "relion/coords_suffix_autopick.star",
@@ -270,16 +297,16 @@ def test_overwriting_removes_what_the_run_wrote_and_nothing_else(micrographs, re
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_something_else_is_not_touched(micrographs, tmp_path, monkeypatch, overwrite):
+def test_a_folder_with_other_files_is_not_touched(micrographs, tmp_path, monkeypatch, overwrite):
     out = tmp_path / "run" / OUT
     out.mkdir(parents=True)
     (out / "run.yaml").write_text("of: another program\n")
-    with pytest.raises(SettingError, match="no run of cryopick"):
+    with pytest.raises(SettingError, match="no run of cryopick pick"):
         run(micrographs, tmp_path / "run", monkeypatch, overwrite=overwrite)
     assert [path.name for path in out.iterdir()] == ["run.yaml"]
 
 
-def test_a_place_that_cannot_be_written_is_an_error_that_names_it(micrographs, tmp_path, monkeypatch):
+def test_an_output_folder_that_cannot_be_written_is_named(micrographs, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / OUT).write_text("a file")
     with pytest.raises(FileError, match="cannot be written"):

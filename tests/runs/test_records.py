@@ -8,7 +8,7 @@ from cryopick.runs.records import done, file_stems, read_outcome, read_record, w
 from cryopick.types import Picks
 
 
-def test_a_record_keeps_every_bit_of_the_picks(tmp_path, rng):
+def test_a_record_keeps_picks_exactly(tmp_path, rng):
     picks = Picks("a/b.mrc", rng.uniform(0, 4096, (50, 2)), rng.random(50, np.float32), 123.4, (4096, 2048), 1.0 / 3)
     write_record(done(picks, path="x", seconds=1.0, files=[], notes=[]), tmp_path / "b.json")
     again = read_record(tmp_path / "b.json").to_picks()
@@ -18,7 +18,7 @@ def test_a_record_keeps_every_bit_of_the_picks(tmp_path, rng):
         assert getattr(again, name) == getattr(picks, name)
 
 
-def test_picks_without_scores_or_without_picks_are_kept_as_such(tmp_path):
+def test_missing_scores_and_missing_picks_stay_missing(tmp_path):
     write_record(done(Picks("m.mrc", [[1, 2]]), path="x", seconds=0, files=[], notes=[]), tmp_path / "one.json")
     write_record(done(Picks("m.mrc", scores=[]), path="x", seconds=0, files=[], notes=[]), tmp_path / "none.json")
     assert read_record(tmp_path / "one.json").to_picks().scores is None
@@ -27,13 +27,13 @@ def test_picks_without_scores_or_without_picks_are_kept_as_such(tmp_path):
     assert empty.scores is not None
 
 
-def test_an_absent_or_damaged_record_is_no_record(tmp_path):
+def test_a_missing_or_damaged_record_counts_as_none(tmp_path):
     (tmp_path / "damaged.json").write_bytes(b'{"outcome":{"name":')
     (tmp_path / "empty.json").touch()
     assert [read_outcome(tmp_path / f"{name}.json") for name in ["absent", "damaged", "empty"]] == [None, None, None]
 
 
-def test_files_are_called_like_their_micrographs():
+def test_files_are_named_after_their_micrographs():
     assert file_stems(["raw/a.mrc", "b.mrc.gz", "May08_03.05.02.tif"]) == ["a", "b", "May08_03.05.02"]
 
 
@@ -48,15 +48,15 @@ def test_micrographs_with_one_stem_get_files_of_different_names_that_others_do_n
 
 
 @pytest.mark.parametrize("other", ["Import/job003/raw/a.mrc", "MotionCorr/job002/raw/a.mrc"])
-def test_micrographs_that_relion_gives_one_coordinate_file_are_refused(other):
+def test_micrographs_with_the_same_coordinate_file_in_relion_are_refused(other):
     with pytest.raises(NameMatchError, match=r"raw/a_autopick\.star"):
         file_stems(["MotionCorr/job002/raw/a.mrc", other])
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("a\udcff.mrc", r"a\\udcff.mrc: this name is not UTF-8"), ("x" * 242, "is 1 bytes too long")]
+    ("name", "said"), [("a\udcff.mrc", r"a\\udcff.mrc: the name must be UTF-8"), ("x" * 242, "is 1 bytes too long")]
 )
-def test_a_name_that_no_file_of_results_can_have_is_refused_before_the_run(name, said):
+def test_a_name_that_result_files_cannot_have_is_refused_before_the_run(name, said):
     with pytest.raises(SettingError, match=said):
         file_stems(["b.mrc", name])
     assert file_stems(["x" * 241]) == ["x" * 241]

@@ -40,7 +40,7 @@ def test_a_given_pixel_size_wins_and_the_micrographs_names_are_taken(picked):
     a, b = run_picks(picked, micrographs=known, pixel_size=1.6)
     assert (a.micrograph, a.pixel_size, a.diameter, a.diameter_px) == ("a.tif", 1.6, 40.0, 25.0)
     assert b.micrograph == "b.mrc"
-    with pytest.raises(CryopickError, match="no micrograph fits"):
+    with pytest.raises(CryopickError, match="no micrograph matches"):
         run_picks(picked, micrographs=known[:1])
 
 

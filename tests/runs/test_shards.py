@@ -1,4 +1,4 @@
-"""Runs of parts: each micrograph once, the same bytes as one run, and nobody else in the folder meanwhile."""
+"""Shards: each micrograph is picked once, with the bytes of a single run, and no other run may use the folder."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def test_shards_take_each_item_once(count):
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1/0", "1", "1/", "a/b", "-1/3"])
-def test_what_is_no_shard_is_an_error(text):
+def test_an_invalid_shard_is_an_error(text):
     with pytest.raises(SettingError, match="shard"):
         Shard.parse(text)
 
@@ -77,7 +77,7 @@ def test_more_shards_than_micrographs_do_no_harm(micrographs, tmp_path, monkeypa
     assert results[-1].assembled
 
 
-def test_files_of_what_there_is_can_be_written_before_all_shards_have_run(micrographs, tmp_path, monkeypatch):
+def test_joint_files_can_be_written_before_all_shards_have_run(micrographs, tmp_path, monkeypatch):
     run(micrographs, tmp_path, monkeypatch, "2/2")
     assert not (OUT / "particles.star").exists()
     result = assemble_run(find_micrographs([micrographs]), OUT, SETTINGS)
@@ -86,7 +86,7 @@ def test_files_of_what_there_is_can_be_written_before_all_shards_have_run(microg
     assert "m0.mrc" not in (OUT / "particles.star").read_text()
 
 
-def test_shards_at_the_same_time_give_the_bytes_of_a_single_run(micrographs, tmp_path, monkeypatch):
+def test_concurrent_shards_give_the_bytes_of_a_single_run(micrographs, tmp_path, monkeypatch):
     run(micrographs, tmp_path / "single", monkeypatch)
     (tmp_path / "parts").mkdir()
     shards = [start_shard(micrographs, tmp_path / "parts", f"{number}/3") for number in (1, 2, 3)]
@@ -100,7 +100,7 @@ def start_shard(micrographs: Path, place: Path, shard: str, sleep: float = 0) ->
     return subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL)
 
 
-def test_a_second_run_keeps_out_of_a_folder_at_work_until_the_first_is_killed(micrographs, tmp_path, monkeypatch):
+def test_a_second_run_is_refused_while_the_first_is_in_progress(micrographs, tmp_path, monkeypatch):
     (tmp_path / "place").mkdir()
     first = start_shard(micrographs, tmp_path / "place", "1/2", sleep=0.3)
     wait_for(lambda: list((tmp_path / "place" / OUT).glob("records/m*")))
@@ -127,7 +127,7 @@ def test_a_shard_does_not_change_the_settings_of_the_others_nor_remove_what_they
     shutil.rmtree(OUT / "records")
     half_written = OUT / "relion" / ".m3_autopick-abcdefgh.star"
     half_written.touch()
-    with pytest.raises(SettingError, match="diameter: None became"):
+    with pytest.raises(SettingError, match="diameter was not set, now"):
         run(micrographs, tmp_path, monkeypatch, "2/2", settings=msgspec.structs.replace(SETTINGS, diameter=9.0))
     run(micrographs, tmp_path, monkeypatch, "2/2")
     assert half_written.exists()
@@ -135,7 +135,7 @@ def test_a_shard_does_not_change_the_settings_of_the_others_nor_remove_what_they
     assert not half_written.exists()
 
 
-def test_a_file_system_without_locks_is_told_of_and_used(micrographs, tmp_path, monkeypatch, caplog):
+def test_a_file_system_without_locks_is_warned_of_and_used(micrographs, tmp_path, monkeypatch, caplog):
     def unsupported(*_: object) -> None:
         raise OSError(38, "Function not implemented")
 
@@ -144,7 +144,7 @@ def test_a_file_system_without_locks_is_told_of_and_used(micrographs, tmp_path, 
     assert "cannot be locked (Function not implemented)" in caplog.text
 
 
-def test_a_folder_of_something_else_gets_no_lock(tmp_path):
+def test_a_folder_with_other_files_gets_no_lock(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(SettingError, match="no run of cryopick"), RunFolder(tmp_path).in_use():
         pass

@@ -1,4 +1,4 @@
-"""What a worker does with micrographs: alone, and for a GPU with several at once."""
+"""The work on micrographs: one at a time, and in batches on a GPU."""
 
 import logging
 from functools import partial
@@ -16,10 +16,10 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import find_micrographs
 from cryopick.runs import local as workers_module
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.local import GpuTeam
-from cryopick.runs.notices import warnings_kept
+from cryopick.runs.local import GpuSharing
+from cryopick.runs.notices import collect_warnings
 from cryopick.runs.pick import run_picking
-from cryopick.runs.task import PickOne, PickTogether, Task, start_picking
+from cryopick.runs.task import BatchPickStages, PickStages, PickTask, start_picking
 
 OUT = Path("out")
 COUNT = 7
@@ -44,10 +44,10 @@ def files(out) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_on_gpus_picks_together_what_one_on_a_cpu_picks_and_names_the_same_failures(
+def test_a_run_on_gpus_picks_in_batches_what_one_on_a_cpu_picks_and_names_the_same_failures(
     sources, tmp_path, monkeypatch, workers
 ):
-    monkeypatch.setattr(workers_module, "gpu_team", lambda workers: GpuTeam(3, [{"CUDA_VISIBLE_DEVICES": "0"}]))
+    monkeypatch.setattr(workers_module, "gpu_sharing", lambda workers: GpuSharing(3, [{"CUDA_VISIBLE_DEVICES": "0"}]))
     result = run_picking(sources, OUT, ON_GPU, workers=workers, build=stub_pickers.build_in_parts)
     (failed,) = result.failed
     assert (failed.name, failed.error) == ("m3.mrc", "MemoryError: of the GPU")
@@ -58,16 +58,16 @@ def test_a_run_on_gpus_picks_together_what_one_on_a_cpu_picks_and_names_the_same
     assert files(tmp_path / "gpu") == files(tmp_path / "out")
 
 
-def test_several_are_picked_together_only_where_that_is_asked_and_the_picker_can(tmp_path):
+def test_batches_are_picked_only_where_a_size_is_given_and_the_picker_can(tmp_path):
     start = partial(start_picking, RunFolder(tmp_path), SETTINGS)
-    assert isinstance(start(stub_pickers.build_in_parts, together=4), PickTogether)
-    assert start(stub_pickers.build_in_parts, together=4).ahead == 4
-    assert type(start(stub_pickers.build_in_parts)) is PickOne
-    assert type(start(stub_pickers.build, together=4)) is PickOne
+    assert isinstance(start(stub_pickers.build_in_parts, batch_size=4), BatchPickStages)
+    assert start(stub_pickers.build_in_parts, batch_size=4).ahead == 4
+    assert type(start(stub_pickers.build_in_parts)) is PickStages
+    assert type(start(stub_pickers.build, batch_size=4)) is PickStages
 
 
 class Hoarding(stub_pickers.InParts):
-    """Fills the memory when it looks at several, and fails while any of that is left."""
+    """Fills the memory with a batch of several micrographs, and fails while any of that is left."""
 
     def __init__(self) -> None:
         super().__init__(stub_pickers.StubSettings())
@@ -87,17 +87,53 @@ class Batch(np.ndarray):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-def test_what_filled_the_memory_is_free_again_before_micrographs_are_looked_at_one_by_one(sources, tmp_path):
-    work = PickTogether(RunFolder(tmp_path / "out"), SETTINGS, Hoarding(), ahead=2)
-    cases = work.compute([work.read(Task(source, source.name)) for source in sources[:2]])
-    assert [case.error for case in cases] == ["", ""]
+def test_the_memory_of_a_failed_batch_is_free_again_before_its_micrographs_are_picked_one_by_one(sources, tmp_path):
+    work = BatchPickStages(RunFolder(tmp_path / "out"), SETTINGS, Hoarding(), ahead=2)
+    states = work.compute([work.read(PickTask(source, source.name)) for source in sources[:2]])
+    assert [state.error for state in states] == ["", ""]
 
 
-def test_a_micrograph_is_forgotten_before_its_files_are_written(sources, tmp_path):
-    work = PickOne(RunFolder(tmp_path / "out"), SETTINGS, stub_pickers.build(SETTINGS))
-    (case,) = work.compute([work.read(Task(sources[0], "m0"))])
-    assert not hasattr(case, "micrograph")
-    assert len(case.picks) == 7
+class NoBatches(stub_pickers.InParts):
+    """Picks single micrographs only, except batches whose number is in `good`."""
+
+    def __init__(self, *good: int) -> None:
+        super().__init__(stub_pickers.StubSettings())
+        self.good, self.batches = good, 0
+
+    def predict(self, ready):
+        if len(ready) > 1:
+            self.batches += 1
+            if self.batches not in self.good:
+                raise MemoryError("of the GPU\nat a long list of places")
+        return super().predict(ready)
+
+
+def batches(sources, tmp_path, picker: stub_pickers.InParts, count: int) -> list[list[str]]:
+    """The notes of all micrographs of so many batches of two."""
+    work, states = BatchPickStages(RunFolder(tmp_path / "out"), SETTINGS, picker, ahead=2), []
+    for _ in range(count):
+        states += work.compute([work.read(PickTask(source, source.name)) for source in sources[4:6]])
+    assert [state.error for state in states] == [""] * len(states)
+    return [state.notes for state in states]
+
+
+def test_batches_that_keep_failing_are_reported_once_on_the_terminal_and_in_the_notes_of_one_micrograph(sources, tmp_path, caplog):
+    (note,) = [note for notes in batches(sources, tmp_path, NoBatches(), 5) for note in notes]
+    assert note.startswith("2 batches of micrographs in a row failed on the GPU (MemoryError: of the GPU).")
+    assert "takes longer" in note
+    assert caplog.messages == [note]
+
+
+def test_single_batches_that_fail_between_others_are_not_reported(sources, tmp_path, caplog):
+    assert not any(batches(sources, tmp_path, NoBatches(2, 4), 5))
+    assert caplog.messages == []
+
+
+def test_a_micrograph_is_freed_before_its_files_are_written(sources, tmp_path):
+    work = PickStages(RunFolder(tmp_path / "out"), SETTINGS, stub_pickers.build(SETTINGS))
+    (state,) = work.compute([work.read(PickTask(sources[0], "m0"))])
+    assert not hasattr(state, "micrograph")
+    assert len(state.picks) == 7
 
 
 def test_warnings_of_threads_do_not_mix_and_others_are_shown(caplog):
@@ -105,14 +141,14 @@ def test_warnings_of_threads_do_not_mix_and_others_are_shown(caplog):
     kept: dict[str, list[str]] = {"one": [], "two": []}
 
     def warn(name: str) -> None:
-        with warnings_kept(kept[name]):
+        with collect_warnings(kept[name]):
             meet.wait()
             logger.warning("of %s", name)
             meet.wait()
 
     thread = Thread(target=warn, args=["one"])
     thread.start()
-    with warnings_kept([]):
+    with collect_warnings([]):
         pass
     warn("two")
     thread.join()
@@ -122,10 +158,10 @@ def test_warnings_of_threads_do_not_mix_and_others_are_shown(caplog):
     assert caplog.messages == ["shown"]
 
 
-def test_warnings_of_a_thread_that_keeps_none_are_shown_while_another_keeps_its_own(caplog):
+def test_warnings_of_a_thread_that_collects_none_are_shown_while_another_collects_its_own(caplog):
     logger = logging.getLogger("cryopick.test")
     kept: list[str] = []
-    with warnings_kept(kept):
+    with collect_warnings(kept):
         thread = Thread(target=logger.warning, args=["of another"])
         thread.start()
         thread.join()

@@ -1,4 +1,4 @@
-"""Micrographs that come while they are picked: from a slow writer, with stops and kills, under the eyes of readers."""
+"""Watching a folder: slow writers, stops, kills and concurrent readers."""
 
 import os
 import signal
@@ -23,10 +23,10 @@ from cryopick.io.picks.formats import read_picks
 from cryopick.parallel import pool
 from cryopick.runs import local as workers_module
 from cryopick.runs import watch
-from cryopick.runs.local import GpuTeam
+from cryopick.runs.local import GpuSharing
 from cryopick.runs.pick import run_picking
 from cryopick.runs.settings import run_settings
-from cryopick.runs.watch import Pace, Status, watch_folder
+from cryopick.runs.watch import Pace, WatchStatus, watch_folder
 
 HERE = Path(__file__).parents[1] / "support"
 OUT = Path("out")
@@ -72,7 +72,7 @@ def wait_for(condition: Callable[[], object]) -> None:
     raise AssertionError("it did not come about")
 
 
-def watch_here(pace: Pace = QUICK, **options) -> Status:
+def watch_here(pace: Pace = QUICK, **options) -> WatchStatus:
     return watch_folder(["raw"], OUT, SETTINGS, build=stub_pickers.build, pace=pace, **options)
 
 
@@ -81,7 +81,7 @@ def copy(micrographs: Path, *names: str) -> None:
         (Path("raw") / name).write_bytes((micrographs / name).read_bytes())
 
 
-def test_what_a_slow_writer_leaves_is_picked_once_it_is_whole_and_readers_see_whole_files(micrographs, place):
+def test_slowly_written_files_are_picked_once_they_are_complete_and_readers_see_whole_files(micrographs, place):
     watching = start("drive_watch.py", "raw", 2, 4)
     writing = start("write_slowly.py", micrographs, "raw")
     counts = [0]
@@ -101,7 +101,7 @@ def test_what_a_slow_writer_leaves_is_picked_once_it_is_whole_and_readers_see_wh
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_a_watch_that_was_ended_goes_on_without_repeating_or_losing(micrographs, place, end):
+def test_a_stopped_watch_resumes_without_repeating_or_losing_micrographs(micrographs, place, end):
     copy(micrographs, *(f"m{index}.mrc" for index in range(COUNT - 1)))
     first = start("drive_watch.py", "raw", 1, 60, sleep=0.2)
     wait_for(lambda: len(list(OUT.glob("records/m*.json"))) >= 2)
@@ -126,7 +126,7 @@ def test_a_file_that_vanishes_before_its_turn_leaves_no_trace(micrographs, place
     assert sorted(path.stem for path in OUT.glob("records/*.json")) == ["m0", "m1", "m2", "m3"]
 
 
-def test_a_file_that_vanishes_while_it_is_picked_is_no_failure_and_may_come_again(micrographs, place, monkeypatch):
+def test_a_file_that_vanishes_while_it_is_picked_is_no_failure_and_may_come_back(micrographs, place, monkeypatch):
     copy(micrographs, "m0.mrc")
 
     def vanish(self: object, *_: object, **__: object) -> None:
@@ -141,7 +141,7 @@ def test_a_file_that_vanishes_while_it_is_picked_is_no_failure_and_may_come_agai
     assert watch_here().done == 1
 
 
-def test_a_failed_micrograph_is_told_and_tried_again_when_it_has_changed(micrographs, place):
+def test_a_failed_micrograph_is_reported_and_tried_again_when_it_has_changed(micrographs, place):
     write_micrograph(Path("raw/m0.mrc"), np.full((64, 96), np.nan, np.float32))
     seen = []
 
@@ -154,7 +154,7 @@ def test_a_failed_micrograph_is_told_and_tried_again_when_it_has_changed(microgr
     assert (status.done, status.failed) == (1, 0)
 
 
-def test_ctrl_c_while_a_result_is_taken_loses_none(micrographs, place, monkeypatch):
+def test_ctrl_c_while_a_result_is_received_loses_none(micrographs, place, monkeypatch):
     copy(micrographs, "m0.mrc")
 
     class Interrupted(watch._Entry):
@@ -168,20 +168,20 @@ def test_ctrl_c_while_a_result_is_taken_loses_none(micrographs, place, monkeypat
     assert [picks.micrograph for picks in read_picks(OUT / "particles.star")] == ["m0.mrc"]
 
 
-def test_it_says_when_it_falls_behind_and_when_it_has_caught_up(micrographs, place, monkeypatch):
+def test_it_reports_when_it_falls_behind_and_when_it_has_caught_up(micrographs, place, monkeypatch):
     monkeypatch.setattr(watch, "LATE_SECONDS", 0.2)
     monkeypatch.setenv("STUB_SLEEP", "0.15")
     copy(micrographs, *(f"m{index}.mrc" for index in range(COUNT)))
-    told: list[Status] = []
-    watch_here(on_status=told.append)
-    late = [status for status in told if status.behind]
+    reported: list[WatchStatus] = []
+    watch_here(on_status=reported.append)
+    late = [status for status in reported if status.is_behind]
     assert late
     assert all(status.waiting > 0 for status in late)
-    assert (told[-1].behind, told[-1].waiting, told[-1].done) == (False, 0, COUNT)
+    assert (reported[-1].is_behind, reported[-1].waiting, reported[-1].done) == (False, 0, COUNT)
 
 
 def test_a_watch_on_gpus_shares_them_as_a_run_does(micrographs, place, monkeypatch):
-    monkeypatch.setattr(workers_module, "gpu_team", lambda workers: GpuTeam(2, []))
+    monkeypatch.setattr(workers_module, "gpu_sharing", lambda workers: GpuSharing(2, []))
     on_gpu = msgspec.structs.replace(SETTINGS, device="cuda")
     outcomes = []
     watch_folder([str(micrographs)], OUT, on_gpu, pace=QUICK, build=stub_pickers.build_in_parts, on_outcome=outcomes.append)
@@ -189,54 +189,54 @@ def test_a_watch_on_gpus_shares_them_as_a_run_does(micrographs, place, monkeypat
     assert len(outcomes) == COUNT
 
 
-def test_two_files_that_would_share_their_results_are_told_of_and_one_is_picked(micrographs, place):
+def test_of_two_files_that_would_share_their_results_one_is_picked_and_the_other_reported(micrographs, place):
     copy(micrographs, "m0.mrc")
     write_micrograph(Path("raw/m0.tif"), np.eye(64, dtype=np.float32))
-    told: list[Status] = []
-    status = watch_here(on_status=told.append)
+    reported: list[WatchStatus] = []
+    status = watch_here(on_status=reported.append)
     assert status.done == 1
-    assert "m0.tif is left out" in told[-1].trouble
+    assert "m0.tif is excluded" in reported[-1].problem
 
 
-def test_a_failure_is_tried_again_by_a_watch_that_names_its_folder_in_another_way(micrographs, place):
+def test_a_failure_is_tried_again_by_a_watch_that_spells_its_folder_otherwise(micrographs, place):
     write_micrograph(Path("raw/m0.mrc"), np.full((64, 96), np.nan, np.float32))
     assert watch_here().failed == 1
     copy(micrographs, "m0.mrc")
-    told: list[Status] = []
-    status = watch_folder([place / "raw"], OUT, SETTINGS, build=stub_pickers.build, pace=QUICK, on_status=told.append)
-    assert (status.done, status.failed, told[-1].trouble) == (1, 0, "")
+    reported: list[WatchStatus] = []
+    status = watch_folder([place / "raw"], OUT, SETTINGS, build=stub_pickers.build, pace=QUICK, on_status=reported.append)
+    assert (status.done, status.failed, reported[-1].problem) == (1, 0, "")
 
 
-def test_a_folder_that_is_not_there_yet_is_waited_for(micrographs, place):
+def test_it_waits_for_a_missing_folder(micrographs, place):
     Path("raw").rmdir()
-    told: list[Status] = []
+    reported: list[WatchStatus] = []
 
-    def come(status: Status) -> None:
-        told.append(status)
-        if len(told) == 2:
+    def come(status: WatchStatus) -> None:
+        reported.append(status)
+        if len(reported) == 2:
             Path("raw").mkdir()
             copy(micrographs, "m0.mrc")
 
     assert watch_here(Pace(settle=0, poll=0.02, refresh=0, until_idle=2.0), on_status=come).done == 1
-    assert "no such file or folder" in told[0].trouble
+    assert "no such file or folder" in reported[0].problem
 
 
-def test_what_follows_from_the_files_is_done_beside_while_it_watches(micrographs, place):
+def test_background_work_follows_new_files_while_it_watches(micrographs, place):
     copy(micrographs, "m0.mrc")
     done = place / "done"
 
-    def end_when_done(status: Status) -> None:
+    def end_when_done(status: WatchStatus) -> None:
         if done.exists():
             raise KeyboardInterrupt
 
     pace = Pace(settle=0, poll=0.02, refresh=0, until_idle=60)
-    status = watch_here(pace, on_status=end_when_done, beside=partial(Path.mkdir, done))
+    status = watch_here(pace, on_status=end_when_done, background=partial(Path.mkdir, done))
     assert status.done == 1
     assert done.is_dir()
 
 
-def test_nothing_is_done_beside_while_there_is_nothing(place):
-    watch_here(beside=partial(Path.mkdir, place / "done"))
+def test_there_is_no_background_work_without_micrographs(place):
+    watch_here(background=partial(Path.mkdir, place / "done"))
     assert not (place / "done").exists()
 
 
@@ -250,19 +250,19 @@ def test_two_watches_in_one_folder_are_refused(micrographs, place):
     assert watch_here(on_outcome=second).done == 1
 
 
-def test_an_unknown_diameter_is_estimated_on_the_first_that_come_and_kept(place):
+def test_an_unknown_diameter_is_estimated_from_the_first_micrographs_and_kept(place):
     y, x = np.mgrid[:400, :500]
     rng = np.random.default_rng(5)
     discs = sum(np.hypot(x - cx, y - cy) < 12 for cx in range(40, 480, 55) for cy in range(40, 380, 55))
     settings = run_settings("log", previews=False)
     for name in ("m0.mrc", "m1.mrc"):
         write_micrograph(Path("raw") / name, rng.normal(-discs, 0.5).astype(np.float32), pixel_size=2.0)
-    told = []
-    watch_folder(["raw"], OUT, settings, pace=QUICK, on_outcome=lambda outcome: told.append(outcome.diameter))
-    assert told == [yaml.safe_load((OUT / "run.yaml").read_text())["pick"]["estimate"]["diameter"]] * 2
+    reported = []
+    watch_folder(["raw"], OUT, settings, pace=QUICK, on_outcome=lambda outcome: reported.append(outcome.diameter))
+    assert reported == [yaml.safe_load((OUT / "run.yaml").read_text())["pick"]["estimate"]["diameter"]] * 2
 
 
-def test_where_no_size_stands_out_it_ends_all_the_same_and_picks_each_by_itself(micrographs, place, caplog):
+def test_without_an_estimate_each_micrograph_is_picked_at_a_size_of_its_own(micrographs, place, caplog):
     copy(micrographs, "m0.mrc", "m1.mrc")
 
     class Unsure(stub_pickers.StubPicker):
@@ -273,4 +273,4 @@ def test_where_no_size_stands_out_it_ends_all_the_same_and_picks_each_by_itself(
         return Unsure(stub_pickers.StubSettings())
 
     assert watch_folder(["raw"], OUT, SETTINGS, pace=QUICK, build=build).done == 2
-    assert "estimated again when more micrographs have come" in caplog.text
+    assert "estimated again when more micrographs have arrived" in caplog.text

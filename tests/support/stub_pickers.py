@@ -77,7 +77,7 @@ def build(settings: RunSettings) -> Picker:
 
 
 class InParts(StubPicker):
-    """The stub as a `BatchPicker` that cannot look at more than two micrographs together, nor at m3."""
+    """The stub as a `BatchPicker` that fails with more than two micrographs in a batch, and with m3."""
 
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Micrograph:
         if micrograph.name == "m1.mrc":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def start_hearing() -> Callable[[int], bool]:
-    """Tells whether this process hears Ctrl-C."""
+    """Whether this process receives Ctrl-C."""
     return lambda number: signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
@@ -85,10 +85,10 @@ class Waiting(Overlapping):
         return read
 
 
-def start_seat() -> Callable[[int], str]:
+def start_slot() -> Callable[[int], str]:
     def work(number: int) -> str:
         time.sleep(0.05)
-        return os.environ["STUB_SEAT"]
+        return os.environ["STUB_SLOT"]
 
     return work
 

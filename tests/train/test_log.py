@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import FileError, MissingExtraError, SettingError
 from cryopick.files import leftovers
 from cryopick.provenance import RUN, record_run
 from cryopick.train.log import CURVES, EVENTS, LOG, Logbook, read_table
@@ -58,25 +58,25 @@ def test_tensorboard_gets_losses_scores_and_rate_and_forgets_what_a_killed_run_w
 
 def test_a_missing_tensorboard_is_told_with_a_way_out(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(SettingError, match=r"pip install 'cryopick\[train\]'.*loop.tensorboard=false"):
+    with pytest.raises(MissingExtraError, match=r"loop.tensorboard=false.*pip install -c constraints.txt '\.\[train\]'"):
         Logbook(tmp_path, step=0, tensorboard=True)
 
 
-def test_a_run_is_gone_on_with_under_its_own_settings_only(tmp_path):
+def test_a_training_is_resumed_with_its_own_settings_only(tmp_path):
     settings = {"width": 8, "loop": {"steps": 100, "seed": 3}, "range": (1.0, 2.0), "init": None}
-    record_run(tmp_path, settings, begun=False)
+    record_run(tmp_path, settings, resumed=False)
     written = yaml.safe_load((tmp_path / RUN).read_text())
     assert written["train"]["loop"] == {"steps": 100, "seed": 3}
     assert {"python", "torch", "lightning"} <= set(written["versions"])
-    record_run(tmp_path, settings, begun=True)
-    with pytest.raises(SettingError, match=r"\(loop.seed: 3 became 4; range: \[1.0, 2.0\] became \[1.0, 3.0\]\)"):
-        record_run(tmp_path, {**settings, "loop": {"steps": 100, "seed": 4}, "range": (1.0, 3.0)}, begun=True)
+    record_run(tmp_path, settings, resumed=True)
+    with pytest.raises(SettingError, match=r"\(loop.seed was 3, now 4; range was \[1.0, 2.0\], now \[1.0, 3.0\]\)"):
+        record_run(tmp_path, {**settings, "loop": {"steps": 100, "seed": 4}, "range": (1.0, 3.0)}, resumed=True)
     assert yaml.safe_load((tmp_path / RUN).read_text()) == written
-    record_run(tmp_path, {**settings, "width": 9}, begun=False)  # nothing was trained yet
+    record_run(tmp_path, {**settings, "width": 9}, resumed=False)  # nothing was trained yet
     assert yaml.safe_load((tmp_path / RUN).read_text())["train"]["width"] == 9
 
 
 def test_a_record_that_is_none_is_refused(tmp_path):
     (tmp_path / RUN).write_text("picks: 3\n")
-    with pytest.raises(FileError, match="not the record of a training"):
-        record_run(tmp_path, {}, begun=True)
+    with pytest.raises(FileError, match="not the record of a run of cryopick train"):
+        record_run(tmp_path, {}, resumed=True)

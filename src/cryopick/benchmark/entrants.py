@@ -1,6 +1,5 @@
 """Who takes part: pickers of this package, and files of picks that any program left."""
 
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +127,7 @@ class PickFiles:
 def _digest_of_weights(weights: Any) -> str | None:
     if not isinstance(weights, str):
         return None
+    from cryopick.models.checkpoints import file_sha256
     from cryopick.models.weights import find
 
-    return hashlib.sha256(Path(find(weights)).read_bytes()).hexdigest()
+    return file_sha256(Path(find(weights)))

@@ -1,7 +1,5 @@
 """Benchmark results: one JSON file per method and set, reused by a later run if nothing has changed."""
 
-import hashlib
-import logging
 import platform
 import shutil
 import subprocess
@@ -19,8 +17,8 @@ from cryopick.benchmark.timing.usage import NO_COST, Cost, run_and_measure
 from cryopick.errors import CryopickError
 from cryopick.files import write_bytes
 from cryopick.parallel.process import THREAD_VARIABLES
+from cryopick.provenance import earlier_result, fingerprint, read_result
 
-logger = logging.getLogger(__name__)
 PROTOCOL = 2
 """Version of the protocol; results of another version are computed again."""
 
@@ -100,17 +98,17 @@ def run_all(
 
 def read_results(out: Path) -> list[Result]:
     """Read all results in a folder, sorted by set and method, except damaged ones and those of another version."""
-    results = (_read(path) for path in sorted((out / "results").glob("*/*.json")))
+    results = (read_result(path, Result) for path in sorted((out / "results").glob("*/*.json")))
     return [result for result in results if result is not None]
 
 
 def _run_one(method: Method, task: BenchmarkSet, out: Path, origin: Origin) -> tuple[Result, bool]:
     signature = _signature(method, task)
     path = out / "results" / task.name / f"{method.name}.json"
-    earlier = _earlier(path, signature)
+    earlier = earlier_result(path, Result, signature)
     if earlier is not None:
         return earlier, True
-    folder = out / "work" / task.name / f"{method.name}-{_digest(_what_runs(method, task))[:8]}"
+    folder = out / "work" / task.name / f"{method.name}-{fingerprint(*_what_runs(method, task))[:8]}"
     cost = _run(method, task, folder, workers=origin.workers)
     found = method.read(task, folder)
     result = Result(
@@ -148,29 +146,12 @@ def _run(method: Method, task: BenchmarkSet, folder: Path, *, workers: int) -> C
 
 
 def _signature(method: Method, task: BenchmarkSet) -> str:
-    return _digest([PROTOCOL, method.threshold, *_what_runs(method, task)])
+    return fingerprint(PROTOCOL, method.threshold, *_what_runs(method, task))
 
 
 def _what_runs(method: Method, task: BenchmarkSet) -> list[Any]:
     """Return everything that determines a method's picks."""
     return [__version__, method.name, method.identity, task.fingerprint]
-
-
-def _digest(content: list[Any]) -> str:
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
-
-
-def _earlier(path: Path, signature: str) -> Result | None:
-    result = _read(path) if path.exists() else None
-    return result if result is not None and result.signature == signature else None
-
-
-def _read(path: Path) -> Result | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Result)
-    except msgspec.DecodeError as error:
-        logger.warning("%s is damaged or from an earlier version (%s); it is skipped and has to be computed again", path, error)
-        return None
 
 
 def _commit() -> str | None:

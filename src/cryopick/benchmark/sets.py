@@ -1,6 +1,5 @@
 """Benchmark sets: micrographs with ground truth and the diameter of their particles."""
 
-import hashlib
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -14,6 +13,7 @@ from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.names import match_names, stem
 from cryopick.io.picks.formats import read_picks
+from cryopick.provenance import FileIdentity, file_identity, fingerprint
 from cryopick.types import Picks, usual_diameter
 
 LISTS = {".yaml", ".yml"}
@@ -57,7 +57,7 @@ class BenchmarkSet:
         content: list[Any] = [self.name, self.diameter, self.pixel_size, self.border]
         content += [(source.name, source.path.stat().st_size) for source in self.sources]
         content += [(picks.micrograph, picks.xy.tolist()) for picks in (*self.truth, *self.negatives)]
-        return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+        return fingerprint(*content)
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -146,8 +146,8 @@ def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
     return known
 
 
-def files_at(path: str) -> list[tuple[str, int, int]]:
-    """List the files at a path with size and modification time in ns; `SET` in the path stands for any name."""
+def files_at(path: str) -> list[FileIdentity]:
+    """Return the identities of the files at a path; `SET` in the path stands for any name."""
     roots = [Path(found) for found in sorted(glob(path.replace(SET, "*")))]  # noqa: PTH207 - an absolute pattern
     files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root]) if file.is_file()]
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [file_identity(file) for file in files]

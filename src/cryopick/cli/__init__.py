@@ -4,6 +4,10 @@ from importlib import import_module
 
 import typer
 
+from cryopick.cli.console import warn
+from cryopick.cli.grammar import BAD_USAGE, Command, Commands
+from cryopick.cli.version import print_version
+
 COMMANDS = [
     "pick",
     "watch",
@@ -15,17 +19,20 @@ COMMANDS = [
     "resolution",
     "benchmark",
     "report",
+    "review",
     "denoise",
     "simulate",
     "train",
     "finetune",
     "ablate",
-    "review",
+    "version",
 ]
 GROUPS = ["dataset", "weights"]
+RUN_WITHOUT_ARGUMENTS = {"demo", "version"}
 
 app = typer.Typer(
-    help="Pick protein particles in cryo-EM micrographs.",
+    cls=Commands,
+    help="Pick particles in cryo-EM micrographs.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -36,23 +43,22 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and stop."),
+    version: bool = typer.Option(
+        False, "--version", "-V", is_eager=True, callback=print_version, help="Print the version and exit."
+    ),
 ) -> None:
-    if version:
-        from cryopick import __version__
-
-        typer.echo(__version__)
-        raise typer.Exit
+    """The options of the command itself."""
 
 
 for _name in COMMANDS:
-    app.command(_name, no_args_is_help=_name != "demo")(getattr(import_module(f"cryopick.cli.{_name}"), _name))
+    _command = getattr(import_module(f"cryopick.cli.{_name}"), _name)
+    app.command(_name, cls=Command, no_args_is_help=_name not in RUN_WITHOUT_ARGUMENTS)(_command)
 for _name in GROUPS:
     app.add_typer(import_module(f"cryopick.cli.{_name}").app, name=_name)
 
 
 def main() -> None:
-    """Run the command line; an error that the user can mend, the disk's included, is one line on stderr and exit code 2."""
+    """Run the command line; errors that the user can correct are one line on stderr and exit code 2."""
     import sys
 
     from cryopick.errors import CryopickError
@@ -60,11 +66,9 @@ def main() -> None:
     try:
         app()
     except CryopickError as error:
-        typer.echo(f"cryopick: {error}", err=True)
-        sys.exit(2)
+        warn(error)
+        sys.exit(BAD_USAGE)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        typer.echo(
-            f"cryopick: {place}{error.strerror or error}. Check the path, its permissions and the room on its disk", err=True
-        )
-        sys.exit(2)
+        warn(f"{place}{error.strerror or error}. Check the path, its permissions and the free space on its disk")
+        sys.exit(BAD_USAGE)

@@ -1,46 +1,50 @@
-"""`cryopick ablate`: what the parts of the published systems are worth, as a table and a picture."""
+"""`cryopick ablate`."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from cryopick.cli.arguments import PicksOfData, PixelSize, Settings, Simulate, TruthDiameter, data_or_simulate
+from cryopick.cli.console import Progress, say
+from cryopick.cli.extras import require
 
+if TYPE_CHECKING:
     from cryopick.train.ablation.variants import Study, Variant
     from cryopick.train.recipe import Training
-
-SIMULATE = "simulate"
 
 
 def ablate(
     model: Annotated[
         Literal["segnet", "transformer"],
-        typer.Argument(metavar="MODEL", help="segnet (levels, gates, stages) or transformer (backbones, denoised or raw)."),
+        typer.Argument(
+            metavar="MODEL", help="System: segnet (levels, gates, stages) or transformer (backbones, denoised or raw images)."
+        ),
     ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the results; unfinished trainings there are resumed.")],
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="The word simulate, or labelled micrographs as for `cryopick train`.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the table; one that is not finished is gone on with.")],
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as training.loop.steps=500.", show_default=False),
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="Folder of labelled micrographs, or file of picks that names them.", show_default=False
+        ),
     ] = None,
+    simulate: Simulate = False,
+    words: Settings = None,
     preset: Annotated[
-        str, typer.Option(help="small (minutes on two cores) or full (the published sizes; needs a GPU).")
+        str, typer.Option(metavar="NAME", help="Preset: small (minutes on two cores) or full (published sizes; needs a GPU).")
     ] = "small",
-    picks: Annotated[Path | None, typer.Option(help="File or folder of picks, where DATA has micrographs alone.")] = None,
-    diameter: Annotated[float | None, typer.Option(help="Particle diameter in Å, where the picks do not tell it.")] = None,
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
+    picks: PicksOfData = None,
+    diameter: TruthDiameter = None,
+    pixel_size: PixelSize = None,
 ) -> None:
-    """Train the variants of a published system.
+    """Train and compare variants of a published system.
 
-    The results are OUT/table.csv, table.md and table.png.
-
-    Run the same command again to go on where a run was stopped.
+    The results are OUT/table.csv, table.md and table.png. Give either DATA or --simulate. Run the same command again to resume.
     """
+    data_or_simulate(data, simulate)
+    require("train", "cryopick ablate")
     from dataclasses import asdict
 
     from cryopick.config import load_preset, parse_words, resolve
@@ -50,18 +54,18 @@ def ablate(
 
     study = _study(model)
     settings = resolve(study.settings, load_preset(f"ablate-{model}", preset), parse_words(words or []))
-    if data == SIMULATE:
+    if data is None:
         disk = simulated_data(settings.simulated, out, seed=settings.seed)
     elif not Path(data).exists():
-        raise FileError(Path(data), "does not exist", f"Check the path, or write {SIMULATE}")
+        raise FileError(Path(data), "does not exist", "Check the path")
     else:
         disk = DiskSettings(data, None if picks is None else str(picks), diameter, pixel_size)
     ablation = study.plan(settings, disk)
-    with _progress() as bar:
+    with ExitStack() as stack:
         recorded = {**asdict(settings), "disk": asdict(disk)}
-        run_ablation(ablation, out, recorded, on_variant=lambda variant, training: _shown(bar, variant, training))
-    typer.echo((out / "table.md").read_text(), nl=False)
-    typer.echo(f"{out / 'table.csv'}, {out / 'table.png'}")
+        run_ablation(ablation, out, recorded, on_variant=lambda variant, training: _shown(stack, variant, training))
+    say((out / "table.md").read_text().rstrip("\n"))
+    say(f"{out / 'table.csv'}, {out / 'table.png'}")
 
 
 def _study(model: str) -> "Study":
@@ -71,14 +75,9 @@ def _study(model: str) -> "Study":
     return {"segnet": ablate_segnet.STUDY, "transformer": ablate_transformer.STUDY}[model]
 
 
-def _progress() -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))
-    return Progress(*columns, TimeRemainingColumn())
-
-
-def _shown(bar: "Progress", variant: "Variant", training: "Training") -> Callable[[int, Mapping[str, float]], Any]:
-    """A line of the progress bar for a training; gives back what brings it forward."""
-    task = bar.add_task(variant.name, total=training.steps, completed=training.trainer.step, loss="")
-    return lambda step, losses: bar.update(task, completed=step, loss=f"loss {losses['loss']:.3f}")
+def _shown(stack: ExitStack, variant: "Variant", training: "Training") -> Callable[[int, Mapping[str, float]], Any]:
+    """The progress of a variant's training, in place of that of the one before."""
+    stack.close()
+    progress = stack.enter_context(Progress(variant.name))
+    progress.start(total=training.steps, done=training.trainer.step)
+    return progress.step

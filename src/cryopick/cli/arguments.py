@@ -1,4 +1,4 @@
-"""Arguments that several commands take, alone and in groups."""
+"""Arguments and options that several commands share, one by one and in groups."""
 
 import math
 from collections.abc import Callable
@@ -19,26 +19,55 @@ if TYPE_CHECKING:
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT...",
-        help="Micrographs, folders, patterns, lists, a RELION micrographs.star, or a CryoSPARC exposures .cs.",
+        metavar="INPUT",
+        help="Micrographs, folders, patterns, lists, RELION's micrographs.star or CryoSPARC's exposures .cs.",
         show_default=False,
     ),
 ]
 
 
-def a_number(value: float | None) -> float | None:
-    """What an option was given, unless it is `nan`, which leaves out every pick without a word."""
+def not_nan(value: float | None) -> float | None:
+    """The value of an option, unless it is `nan`, which would silently remove every pick."""
     if value is not None and math.isnan(value):
-        raise typer.BadParameter("nan is no number")
+        raise typer.BadParameter("must be a number, got nan")
     return value
 
 
-Threshold = Annotated[float | None, typer.Option(callback=a_number, help="Leave out picks with a lower score.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start afresh: remove what cryopick wrote in the folder.")]
+Threshold = Annotated[
+    float | None, typer.Option(metavar="SCORE", callback=not_nan, help="Lowest score of the picks to keep.  [default: keep all]")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove the earlier results in the folder and start again.")]
+PixelSize = Annotated[float | None, typer.Option(metavar="ANGSTROM", help="Pixel size [Å]; replaces the files' own.")]
+Diameter = Annotated[
+    float | None,
+    typer.Option(
+        metavar="ANGSTROM", help="Particle diameter [Å; pixels if the pixel size is unknown]; the picks' own if omitted."
+    ),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting, such as loop.steps=500; repeatable.")
+]
+Simulate = Annotated[bool, typer.Option("--simulate", help="Train on simulated micrographs instead of DATA.")]
+TruthDiameter = Annotated[
+    float | None, typer.Option(metavar="ANGSTROM", help="Particle diameter [Å], if the picks do not state it.")
+]
+PicksOfData = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="File or folder of picks, if DATA holds micrographs only.")
+]
+Box = Annotated[int | None, typer.Option(metavar="PIXELS", min=1, help="Side of the boxes [px]; the diameter if omitted.")]
+ReadFormat = Annotated[
+    str | None, typer.Option("--from", metavar="FORMAT", help="Format of the picks; detected from the content if omitted.")
+]
+
+
+def data_or_simulate(data: str | None, simulate: bool) -> None:
+    """Raise `typer.BadParameter` unless exactly one of DATA and `--simulate` is given."""
+    if (data is None) is not simulate:
+        raise typer.BadParameter("give either DATA or --simulate" + (", not both" if simulate else ""))
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command for typer, of whose parameters each dataclass is taken apart: one option a field, annotated as parameters are."""
+    """A command for typer whose dataclass parameters are replaced by their fields, one option each."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = []
@@ -69,41 +98,54 @@ def _parameters(group: Any) -> list[Parameter]:
 
 @dataclass(frozen=True, kw_only=True)
 class PickOptions:
-    """All that decides the picks and what is written of them."""
+    """Options that decide the picks and what is written."""
 
-    picker: Annotated[str | None, typer.Option(help=f"Picker: {', '.join(PICKERS.own)}.  [default: {DEFAULT}]")] = None
-    preset: Annotated[str | None, typer.Option(help="Named settings of the picker.")] = None
-    words: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the picker; repeat.")] = (
-        None
-    )
-    weights: Annotated[str | None, typer.Option(help="File or name of the network's weights.")] = None
-    sam: Annotated[str | None, typer.Option(help="Segment Anything's weights: a folder, a file, or a Hugging Face id.")] = None
-    denoised: Annotated[
-        bool, typer.Option("--denoised", help="The micrographs have been through `cryopick denoise` or the like.")
-    ] = False
-    maps: Annotated[Path | None, typer.Option(help="Folder for what the network saw and made of it, as MRC and PNG.")] = None
-    diameter: Annotated[
-        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); estimated when not given.")
+    picker: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"Picker: {', '.join(PICKERS.own)}.  [default: {DEFAULT}]")
     ] = None
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None
-    salvage: Annotated[bool, typer.Option("--salvage", help="Pick what there is of truncated MRC files.")] = False
-    threshold: Annotated[float | None, typer.Option(help="Least score of a pick, from 0 to 1; the picker's own by default.")] = (
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="Preset of the picker's settings.")] = None
+    words: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the picker; repeatable.")] = (
         None
     )
-    formats: Annotated[
+    weights: Annotated[str | None, typer.Option(metavar="NAME", help="Weights of the network: a file or a name.")] = None
+    sam: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Weights of Segment Anything: a folder, a file or a Hugging Face id."),
+    ] = None
+    denoised: Annotated[
+        bool, typer.Option("--denoised", help="State that the micrographs are denoised already (`cryopick denoise`).")
+    ] = False
+    maps: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the network's input and output, as MRC and PNG.")
+    ] = None
+    diameter: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ANGSTROM", help="Particle diameter [Å; pixels if the pixel size is unknown]; estimated if omitted."
+        ),
+    ] = None
+    pixel_size: PixelSize = None
+    salvage: Annotated[bool, typer.Option("--salvage", help="Pick the readable part of truncated MRC files.")] = False
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="SCORE", callback=not_nan, help="Lowest score of a pick [0 to 1].  [default: the picker's]"),
+    ] = None
+    to: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="NAME", help="A further format beside RELION's (`cryopick convert -h` lists them); repeat."
+            "--to",
+            metavar="FORMAT",
+            help="Format to write besides RELION's (listed by `cryopick convert -h`); repeatable.",
         ),
     ] = None
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA where the picker can use it.")
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Processor to use; auto takes CUDA if the picker supports it.")
     ] = "auto"
-    seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0
-    previews: Annotated[bool, typer.Option(help="Draw a PNG with circles for each micrograph.")] = True
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0
+    previews: Annotated[bool, typer.Option(help="Draw the picks of each micrograph into a PNG.")] = True
 
-    def run_settings(self, *, glimpses: bool = True, elsewhere: bool = False) -> "RunSettings":
-        """The settings of the run, checked; `glimpses` as in `RunSettings`, `elsewhere` as in `run_settings`.
+    def run_settings(self, *, thumbnails: bool = True, elsewhere: bool = False) -> "RunSettings":
+        """The checked settings of the run; `thumbnails` as in `RunSettings`, `elsewhere` as in `run_settings`.
 
         Raises `SettingError`.
         """
@@ -123,40 +165,42 @@ class PickOptions:
             diameter=self.diameter,
             pixel_size=self.pixel_size,
             salvage=self.salvage,
-            formats=self.formats,
+            formats=self.to,
             previews=self.previews,
-            glimpses=glimpses,
+            thumbnails=thumbnails,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """Where workers run that are not processes of this machine, and what is asked for them."""
+    """Options of a run whose workers are jobs of a cluster."""
 
     cluster: Annotated[
-        str | None, typer.Option(metavar="WHERE", help="slurm, pbs, lsf, local, or a Dask scheduler as tcp://host:8786.")
+        str | None,
+        typer.Option(metavar="NAME", help="Cluster: slurm, pbs, lsf, local or a Dask scheduler (tcp://host:8786)."),
     ] = None
-    jobs: Annotated[int, typer.Option(min=1, help="Jobs of the cluster at a time; local: worker processes.")] = 1
-    job_cores: Annotated[int, typer.Option(min=1, help="Cores of each job: as many workers of one thread each.")] = 1
-    job_memory: Annotated[str, typer.Option(help="Memory of each job.")] = "4GB"
-    job_time: Annotated[str, typer.Option(help="Time after which a job ends; another one follows.")] = "04:00:00"
-    job_queue: Annotated[str | None, typer.Option(help="Queue or partition.")] = None
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Number of jobs on the cluster at a time.")] = 1
+    job_cores: Annotated[int, typer.Option(metavar="N", min=1, help="Cores of each job; one worker runs on each.")] = 1
+    job_memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of each job.")] = "4GB"
+    job_time: Annotated[str, typer.Option(metavar="HH:MM:SS", help="Time limit of each job; ended jobs are replaced.")] = (
+        "04:00:00"
+    )
+    job_queue: Annotated[str | None, typer.Option(metavar="NAME", help="Queue or partition of the jobs.")] = None
     job_setup: Annotated[
         list[str] | None,
-        typer.Option(metavar="LINE", help="Line of shell before a job's workers, as 'module load cuda'; repeat."),
+        typer.Option(metavar="LINE", help="Shell line to run first in each job, such as 'module load cuda'; repeatable."),
     ] = None
     job_extra: Annotated[
-        list[str] | None, typer.Option(metavar="DIRECTIVE", help="Directive of the job script, as --gres=gpu:1; repeat.")
+        list[str] | None,
+        typer.Option(metavar="DIRECTIVE", help="Directive of the job script, such as --gres=gpu:1; repeatable."),
     ] = None
     job_interface: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Network through which jobs reach this machine, as ib0.")
+        str | None, typer.Option(metavar="NAME", help="Network interface through which jobs reach this machine, such as ib0.")
     ] = None
-    print_job: Annotated[
-        bool, typer.Option("--print-job", help="Print the script of a job as it would be submitted, and stop.")
-    ] = False
+    print_job: Annotated[bool, typer.Option("--print-job", help="Print the job script and exit.")] = False
 
-    def asked(self, out: Path) -> "Jobs":
-        """What the jobs of a run are asked for; they write their logs into the run's folder."""
+    def resources(self, out: Path) -> "Jobs":
+        """The resources of a run's jobs, which write their logs into the run's folder."""
         from cryopick.parallel.dask_cluster import Jobs
 
         return Jobs(

@@ -1,9 +1,11 @@
-"""`cryopick benchmark`: pickers next to their rivals."""
+"""`cryopick benchmark`: pickers compared with other programs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cryopick.cli.console import say, warn
 
 if TYPE_CHECKING:
     from cryopick.benchmark.entrants import Method
@@ -19,42 +21,50 @@ def benchmark(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="DATA...", help="Folders with micrographs/ and truth/, or YAML lists of sets.", show_default=False
+            metavar="DATA", help="Folders with micrographs/ and truth/, or YAML lists of data sets.", show_default=False
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for results; what is there and still true is kept.")] = Path("benchmark"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results; valid earlier ones are kept.")] = Path(
+        "benchmark"
+    ),
     simulated: Annotated[
-        str | None, typer.Option(metavar="SCALE", help="Also the simulated sets, easy to hard: tiny, small or full.")
+        str | None, typer.Option(metavar="SCALE", help="Scale of simulated data sets to add: tiny, small or full.")
     ] = None,
     pickers: Annotated[
-        str, typer.Option(metavar="NAME[:PRESET],...", help="Pickers of this package; empty for none.")
+        str, typer.Option(metavar="NAME[:PRESET],...", help="Pickers of cryopick to compare; empty for none.")
     ] = "log,unet,detr",
     picks: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="Picks of any program and format; {set} in PATH is the set's name; repeat."),
+        typer.Option(metavar="NAME=PATH", help="Picks of another program, {set} in PATH being the data set; repeatable."),
     ] = None,
     run: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[=EXECUTABLE]",
-            help="Run topaz, topaz-coarse, relion-log or relion-template where installed; with --time also published; repeat.",
+            help="Program to run: topaz, topaz-coarse, relion-log, relion-template or, with --time, published; repeatable.",
         ),
     ] = None,
     references: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Class averages or a map, for template and relion-template; {set} as in --picks."),
+        typer.Option(
+            metavar="PATH", help="Class averages or map for the pickers template and relion-template; {set} as in --picks."
+        ),
     ] = None,
-    published: Annotated[Path | None, typer.Option(help="YAML list of published figures to print beside ours.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes of each picker that can use several.")] = 1,
+    published: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML list of published results to print beside the measured ones.")
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Number of processes of each picker.")] = 1,
     time: Annotated[
-        bool, typer.Option("--time", help="Take times by stage, size, workers and training step; needs no DATA.")
+        bool, typer.Option("--time", help="Measure times by stage, size, workers and training step; needs no DATA.")
     ] = False,
-    sizes: Annotated[str, typer.Option(metavar="PIXELS,...", help="Sides of the micrographs for --time.")] = "1024,2048,4096",
-    repeats: Annotated[int, typer.Option(min=1, help="How often --time does what takes under 20 s.")] = 3,
+    sizes: Annotated[
+        str, typer.Option(metavar="PIXELS,...", help="Sides of the micrographs for --time [px].")
+    ] = "1024,2048,4096",
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Number of repeats of --time for what takes under 20 s.")] = 3,
 ) -> None:
-    """Measure pickers and other programs on labelled micrographs.
+    """Compare pickers and other programs on labelled micrographs.
 
-    Accuracy by both protocols, time and memory.
+    The tables hold accuracy by both protocols, time and memory.
     """
     from cryopick.parallel.process import one_thread_for_children
 
@@ -66,25 +76,27 @@ def benchmark(
     programs = list(run or [])
     route = PUBLISHED in programs
     if route and not time:
-        raise SettingError(f"--run {PUBLISHED}: only its time is known without its weights; give --time too")
+        raise SettingError(f"--run {PUBLISHED} only measures time, for want of its weights: give --time too")
     entrants = _entrants(pickers, picks or [], [name for name in programs if name != PUBLISHED], references)
     tasks = _sets(data or [], simulated, out)
     if not entrants or not (tasks or time):
-        raise SettingError("give DATA or --simulated (or --time), and at least one of --pickers, --picks and --run")
+        raise SettingError("give DATA, --simulated or --time, and at least one of --pickers, --picks and --run")
     if tasks:
-        _judge(entrants, tasks, figures, out, workers)
+        _measure_accuracy(entrants, tasks, figures, out, workers)
     if time:
-        _time(entrants, _numbers(sizes), out, repeats=repeats, published=route)
-    typer.echo(f"\ntables as Markdown, CSV and LaTeX: {out / 'tables'}")
+        _measure_times(entrants, _numbers(sizes), out, repeats=repeats, published=route)
+    say(f"\ntables as Markdown, CSV and LaTeX: {out / 'tables'}")
 
 
-def _judge(entrants: "list[Method]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int) -> None:
+def _measure_accuracy(
+    entrants: "list[Method]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int
+) -> None:
     """Accuracy and cost on labelled micrographs."""
     from cryopick.benchmark.results import read_results, run_all
     from cryopick.benchmark.tables import all_tables
 
-    for result, kept in run_all(entrants, tasks, out, workers=workers, command=_command(), on_skip=_tell_skipped):
-        _tell(result, kept)
+    for result, kept in run_all(entrants, tasks, out, workers=workers, command=_command(), on_skip=_warn_skipped):
+        _print_result(result, kept)
     results = read_results(out)
     if not results:
         raise typer.Exit(1)
@@ -92,16 +104,16 @@ def _judge(entrants: "list[Method]", tasks: "list[BenchmarkSet]", figures: "list
     _draw(results, tasks, out)
 
 
-def _time(entrants: "list[Method]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
+def _measure_times(entrants: "list[Method]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
     """Seconds and memory on simulated micrographs."""
     from cryopick.benchmark.results import current_origin
     from cryopick.benchmark.tables import time_tables
     from cryopick.benchmark.timing.cases import read_timings, run_timings, timing_cases
 
     cases = timing_cases(entrants, sizes, out / "simulated", repeats=repeats, published=published)
-    for timing, kept in run_timings(cases, out, current_origin(_command(), workers=1), on_skip=_tell_skipped):
+    for timing, kept in run_timings(cases, out, current_origin(_command(), workers=1), on_skip=_warn_skipped):
         seconds = ", ".join(f"{sample.wall:.2f}" for sample in timing.samples)
-        typer.echo(f"{timing.key.name}: {seconds} s{KEPT if kept else ''}")
+        say(f"{timing.key.name}: {seconds} s{KEPT if kept else ''}")
     timings = read_timings(out)
     if not timings:
         raise typer.Exit(1)
@@ -113,7 +125,7 @@ def _show(tables: "dict[str, Table]", out: Path) -> None:
 
     write_tables(tables, out / "tables")
     for table in tables.values():
-        typer.echo(f"\n{table.title}\n\n{table.markdown()}", nl=False)
+        say(f"\n{table.title}\n\n{table.markdown()}".rstrip("\n"))
 
 
 def _command() -> str:
@@ -128,7 +140,7 @@ def _numbers(words: str) -> list[int]:
 
     parts = [part.strip() for part in words.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise SettingError(f"--sizes takes pixels, as 1024,4096, not {words!r}")
+        raise SettingError(f"--sizes must be sides in pixels, such as 1024,4096, got {words!r}")
     return sorted({int(part) for part in parts})
 
 
@@ -141,7 +153,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
     if references is not None:
         references = str(Path(references).absolute())
         if not files_at(references):
-            raise SettingError(f"--references: there is no file {references}")
+            raise SettingError(f"--references: {references} does not exist")
     entrants: list[Method] = []
     for word in filter(None, (part.strip() for part in pickers.split(","))):
         name, _, preset = word.partition(":")
@@ -150,16 +162,16 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
     for word in picks:
         name, sign, path = word.partition("=")
         if not (name and sign and path):
-            raise SettingError(f"--picks takes NAME=PATH, not {word!r}")
+            raise SettingError(f"--picks must be NAME=PATH, got {word!r}")
         entrants.append(PickFiles(name, path))
     for word in programs:
         try:
             entrants.append(find_program(word, references=references))
         except SettingError as error:
-            typer.echo(f"cryopick: skipped: {error}", err=True)
+            warn(f"skipped: {error}")
     names = [entrant.name for entrant in entrants]
     if len(set(names)) < len(names):
-        raise SettingError("each picker needs a name of its own")
+        raise SettingError(f"pickers need different names, got {', '.join(names)}")
     return entrants
 
 
@@ -170,10 +182,10 @@ def _sets(data: list[Path], simulated: str | None, out: Path) -> "list[Benchmark
 
     lists = list(data)
     if simulated is not None:
-        lists.append(make_sets(out / "simulated", simulated, on_made=lambda made: typer.echo(f"simulated {made}")))
+        lists.append(make_sets(out / "simulated", simulated, on_made=lambda made: say(f"simulated {made}")))
     tasks = [task for path in lists for task in read_sets(path)]
     if len({task.name for task in tasks}) < len(tasks):
-        raise SettingError("each set needs a name of its own")
+        raise SettingError(f"data sets need different names, got {', '.join(task.name for task in tasks)}")
     return tasks
 
 
@@ -189,12 +201,12 @@ def _draw(results: "list[Result]", tasks: "list[BenchmarkSet]", out: Path) -> No
             draw_disagreements(of_set, task, out / "figures" / f"{task.name}-disagreements.png")
 
 
-def _tell(result: "Result", kept: bool) -> None:
+def _print_result(result: "Result", kept: bool) -> None:
     found = result.scores.default
     f1 = "–" if found.f1 is None else f"{found.f1:.3f}"
-    typer.echo(f"{result.dataset}, {result.method}: F1 {f1}{KEPT if kept else ''}")
+    say(f"{result.dataset}, {result.method}: F1 {f1}{KEPT if kept else ''}")
 
 
-def _tell_skipped(*told: str) -> None:
-    """Names, and last the reason."""
-    typer.echo(f"cryopick: {', '.join(told[:-1])}: skipped: {told[-1]}", err=True)
+def _warn_skipped(*names_and_reason: str) -> None:
+    *names, reason = names_and_reason
+    warn(f"skipped {', '.join(names)}: {reason}")

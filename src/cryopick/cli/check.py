@@ -1,4 +1,4 @@
-"""`cryopick check`: what is wrong with micrographs and files of picks, and what to do about it."""
+"""`cryopick check`: faults of micrographs and files of picks, with their remedies."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryopick.cli.console import counted, say
+
 if TYPE_CHECKING:
-    from cryopick.io.check import Examination
+    from cryopick.io.check import CheckResult
     from cryopick.io.micrographs.sources import MicrographSource
 
 
 def check(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Micrographs, folders, patterns or lists of them, or files of picks.")
+        list[str], typer.Argument(metavar="FILE", help="Micrographs (files, folders, patterns, lists) or files of picks.")
     ],
     micrographs: Annotated[
-        list[str] | None, typer.Option(metavar="INPUT", help="The micrographs that the picks belong to: checks names and edges.")
+        list[str] | None, typer.Option(metavar="INPUT", help="Micrographs of the picks, to check names and edges; repeatable.")
     ] = None,
 ) -> None:
-    """Say what is in each file and every fault in it.
+    """Check micrographs and files of picks for faults.
 
-    The exit code is 1 when there is any.
+    The exit code is 1 if any file has a fault.
     """
     from cryopick.io.micrographs.sources import find_micrographs
 
@@ -32,13 +34,13 @@ def check(
             _show(name, examination)
             count += 1
             faulty += bool(examination.faults)
-    typer.echo(f"{count} checked, {faulty} with faults")
+    say(f"{counted(count, 'file')} checked, {faulty:,} with faults")
     raise typer.Exit(1 if faulty else 0)
 
 
-def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, Examination]]":
+def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, CheckResult]]":
     from cryopick.errors import CryopickError
-    from cryopick.io.check import Examination, examine_micrograph, examine_picks
+    from cryopick.io.check import CheckResult, check_micrograph, check_picks
     from cryopick.io.micrographs.sources import list_micrographs
     from cryopick.runs.results import is_run
 
@@ -48,32 +50,32 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
         return
     holds_picks = _holds_picks(path)
     if holds_picks:
-        yield given, examine_picks(path, micrographs=known)
+        yield given, check_picks(path, micrographs=known)
         if not path.is_dir():
             return
     try:
         sources = list_micrographs([given])
     except CryopickError as fault:
         if not holds_picks:
-            yield given, Examination((fault,))
+            yield given, CheckResult((fault,))
         return
     for source in sources:
-        yield str(source.path), examine_micrograph(source.path)
+        yield str(source.path), check_micrograph(source.path)
 
 
-def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "Examination":
+def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "CheckResult":
     from cryopick.errors import CryopickError
-    from cryopick.io.check import Examination, judge_picks
+    from cryopick.io.check import CheckResult, check_read_picks
     from cryopick.runs.results import run_picks
 
     try:
-        return judge_picks(run_picks(path, micrographs=known), path, "the output of cryopick pick")
+        return check_read_picks(run_picks(path, micrographs=known), path, "run of cryopick")
     except CryopickError as fault:
-        return Examination((fault,))
+        return CheckResult((fault,))
 
 
 def _holds_picks(path: Path) -> bool:
-    """By the content, or by a suffix that neither micrographs nor lists of them have."""
+    """Whether a file holds picks, by its content or by a suffix that neither micrographs nor lists of them have."""
     from cryopick.errors import FileError
     from cryopick.io.micrographs.files import suffix_kind
     from cryopick.io.micrographs.sources import LISTING_SUFFIXES
@@ -88,15 +90,15 @@ def _holds_picks(path: Path) -> bool:
     return True
 
 
-def _show(name: str, examination: "Examination") -> None:
+def _show(name: str, examination: "CheckResult") -> None:
     from cryopick.errors import FileError
 
     count = len(examination.faults)
-    typer.echo(f"{name}: " + ("good" if not count else "1 fault" if count == 1 else f"{count} faults"))
+    say(f"{name}: " + (counted(count, "fault") if count else "good"))
     for fault in examination.faults:
         text = f"{fault.found}. {fault.remedy}" if isinstance(fault, FileError) else str(fault)
         typer.secho(f"  fault: {text}", fg="red")
     for note in examination.notes:
         typer.secho(f"  note: {note}", fg="yellow")
     for fact, text in examination.facts.items():
-        typer.echo(f"  {fact}: {text}")
+        say(f"  {fact}: {text}")

@@ -1,11 +1,12 @@
-"""`cryopick convert`: picks from one program's files to another's."""
+"""`cryopick convert`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.arguments import Threshold
+from cryopick.cli.arguments import Box, Diameter, PixelSize, Threshold
+from cryopick.cli.console import counted, say
 
 if TYPE_CHECKING:
     from cryopick.types import Picks
@@ -15,29 +16,29 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="IN", help="A file of picks, a folder with a file for each micrograph, or what `cryopick pick` wrote."
+            metavar="IN", help="File of picks, folder with one file per micrograph, or folder of a run.", show_default=False
         ),
     ],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A file or folder; files that are there are replaced.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write; existing files are replaced.")],
     from_format: Annotated[
-        str | None, typer.Option("--from", metavar="FORMAT", help="Format of IN, when it cannot be told from the content.")
+        str | None, typer.Option("--from", metavar="FORMAT", help="Format of IN; detected from the content if omitted.")
     ] = None,
     to_format: Annotated[
-        str | None, typer.Option("--to", metavar="FORMAT", help="Format of OUT, when its suffix does not tell.")
+        str | None, typer.Option("--to", metavar="FORMAT", help="Format of OUT; taken from the suffix if omitted.")
     ] = None,
     micrographs: Annotated[
         list[str] | None,
-        typer.Option(metavar="INPUT", help="The micrographs, a folder or a pattern: gives names, shapes and pixel sizes."),
+        typer.Option(metavar="INPUT", help="Micrographs of the picks, for names, shapes and pixel sizes; repeatable."),
     ] = None,
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
-    diameter: Annotated[float | None, typer.Option(help="Particle diameter: Å, or pixels without a pixel size.")] = None,
-    box: Annotated[int | None, typer.Option(min=1, help="Side of boxes in pixels; the diameter's by default.")] = None,
+    pixel_size: PixelSize = None,
+    diameter: Diameter = None,
+    box: Box = None,
     downsample: Annotated[
-        float, typer.Option(min=1, help="How many times smaller the pictures are that Topaz's coordinates refer to.")
+        float, typer.Option(metavar="FACTOR", min=1, help="Factor by which the images of Topaz's coordinates are reduced.")
     ] = 1.0,
     threshold: Threshold = None,
 ) -> None:
-    """Convert picks from one program's files to another's.
+    """Convert picks between file formats.
 
     Formats: relion (auto-pick job), star (flat), cryosparc-star, cs, box (EMAN1), eman2, cbox (crYOLO), topaz, xmipp, cryoppp,
     csv, coco.
@@ -52,22 +53,22 @@ def convert(
     from_format = from_format or (None if is_run(source) else detect_format(source))
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
     picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
-    typer.echo(f"read {_counted(len(picks), sum(map(len, picks)))} from {source} ({from_format or 'a run of cryopick'})")
+    say(f"read {_counted(len(picks), sum(map(len, picks)))} from {source} ({from_format or 'run of cryopick'})")
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
-        picks = [replace(each, diameter=diameter) for each in picks]
+        picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
     write_picks(picks, target, format=to_format, box=box, downsample=downsample)
-    typer.echo(f"wrote {_counted(len(picks), sum(map(len, picks)))} to {target} ({to_format})")
+    say(f"wrote {_counted(len(picks), sum(map(len, picks)))} to {target} ({to_format})")
 
 
 def _above(picks: "Picks", threshold: float) -> "Picks":
     from cryopick.errors import SettingError
 
     if picks.scores is None:
-        raise SettingError(f"{picks.micrograph}: its picks have no scores to hold against --threshold")
+        raise SettingError(f"{picks.micrograph}: --threshold needs scores, and these picks have none")
     return picks.where(picks.scores >= threshold)
 
 
 def _counted(micrographs: int, picks: int) -> str:
-    return f"{picks:,} pick{'s' * (picks != 1)} on {micrographs:,} micrograph{'s' * (micrographs != 1)}"
+    return f"{counted(picks, 'pick')} on {counted(micrographs, 'micrograph')}"

@@ -1,12 +1,14 @@
-"""`cryopick demo`: the whole way on micrographs that the package makes itself."""
+"""`cryopick demo`: simulate, pick and report in one command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryopick.cli.console import counted, listed, say
+
 if TYPE_CHECKING:
-    from cryopick.display.overlays import Picture
+    from cryopick.display.overlays import RgbImage
     from cryopick.evaluate.metrics import Evaluation, MicrographEvaluation
     from cryopick.io.micrographs.sources import MicrographSource
     from cryopick.types import Picks
@@ -15,33 +17,35 @@ PIXEL_SIZE = 2.0
 DIAMETER = 180.0
 SHEET_SIDE = 720
 A_GOOD_DAY = {"contrast": [1.8, 2.5], "coverage": [0.15, 0.35], "dense": 0.0, "carbon": 0.0, "empty": 0.0}
-"""What the demo's micrographs have in place of the ranges of the preset `typical`."""
+"""Settings that replace those of the preset `typical`."""
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for micrographs, picks and pictures.")] = Path("cryopick-demo"),
-    count: Annotated[int, typer.Option("-n", min=1, help="Number of micrographs.")] = 3,
-    size: Annotated[int, typer.Option(min=512, help="Their side in pixels.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Another seed, another protein.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for micrographs, picks and figures.")] = Path(
+        "cryopick-demo"
+    ),
+    count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="Number of micrographs.")] = 3,
+    size: Annotated[int, typer.Option(metavar="PIXELS", min=512, help="Side of the micrographs [px].")] = 2048,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed; it also decides the protein.")] = 0,
 ) -> None:
-    """Simulate some micrographs, pick them and draw it all.
+    """Simulate micrographs, pick them and show the result.
 
-    They show a random protein; the picks are compared with the truth.
+    They show a random protein. The picks are scored against the ground truth of the simulation.
     """
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.progress import run_with_progress
+    from cryopick.cli.picking import run_with_progress
     from cryopick.display.overlays import contact_sheet, write_png
     from cryopick.evaluate import evaluate_picks
     from cryopick.io.picks.formats import read_picks, write_picks
     from cryopick.report.page import write_report
-    from cryopick.report.truth import compare
+    from cryopick.report.truth import compare_with_truth
     from cryopick.runs.settings import run_settings
     from cryopick.simulate.micrograph import micrograph_name
 
     _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
-    typer.echo(f"simulating {count} micrographs of {size} × {size} pixels")
+    say(f"simulating {counted(count, 'micrograph')} of {size:,} × {size:,} pixels")
     sources, truth = _simulate(out / "micrographs", count=count, size=size, seed=seed)
     write_picks(truth, out / "truth.star", format="star")
     diameter = float(round(truth[0].diameter or DIAMETER))
@@ -55,22 +59,21 @@ def demo(
     write_png(
         contact_sheet(pictures, [_caption(one) for one in evaluation.per_micrograph], columns=min(3, count)), out / "demo.png"
     )
-    page = write_report(out / "picks", compared=compare(out / "picks", out / "truth.star"))
-    _tell(evaluation, out, page, diameter)
+    page = write_report(out / "picks", comparison=compare_with_truth(out / "picks", out / "truth.star"))
+    _print_result(evaluation, out, page, diameter)
 
 
 def _refuse_other_folders(out: Path, names: set[str]) -> None:
-    """Raises `SettingError` where `out` holds other things than demos write, or micrographs that are not among `names`."""
+    """Raise `SettingError` if `out` holds files that no demo writes, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
 
     ours = {"micrographs", "picks", "truth.star", "demo.png"}
     if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
-        raise SettingError(f"{out} holds something else; give another --out")
+        raise SettingError(f"{out} holds other files; choose another --out")
     others = sorted({path.name for path in (out / "micrographs").glob("[!.]*")} - names)
     if others:
-        found = f"{others[0]}{f' and {len(others) - 1} more' if others[1:] else ''}"
         raise SettingError(
-            f"{out} holds {found} of another demo, which this one would not write; give another --out, or remove the folder"
+            f"{out} holds micrographs of another demo ({listed(others)}); choose another --out or remove the folder"
         )
 
 
@@ -98,7 +101,7 @@ def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[
     return find_micrographs(paths), truth
 
 
-def _drawn(source: "MicrographSource", one: "MicrographEvaluation") -> "Picture":
+def _drawn(source: "MicrographSource", one: "MicrographEvaluation") -> "RgbImage":
     from cryopick.display.overlays import GREEN, MAGENTA, ORANGE, Marks, draw
 
     right, false = one.found.where(one.match.pairs[:, 0]), one.found.where(one.match.extra)
@@ -109,13 +112,13 @@ def _drawn(source: "MicrographSource", one: "MicrographEvaluation") -> "Picture"
 
 def _caption(one: "MicrographEvaluation") -> str:
     counts = len(one.match.pairs), len(one.match.extra), len(one.match.missed)
-    return "{} right (green), {} false (orange), {} missed (crosses)".format(*counts)
+    return "{} correct (green), {} false (orange), {} missed (crosses)".format(*counts)
 
 
-def _tell(evaluation: "Evaluation", out: Path, page: Path, diameter: float) -> None:
+def _print_result(evaluation: "Evaluation", out: Path, page: Path, diameter: float) -> None:
     scores = f"precision {evaluation.precision:.3f}, recall {evaluation.recall:.3f}, F1 {evaluation.f1:.3f}"
-    typer.echo(f"{scores} against the simulated truth")
-    typer.echo(f"(right is within half a diameter of {diameter:g} Å; what is as close to the edge does not count)")
-    typer.echo(f"the picture: {out / 'demo.png'}")
-    typer.echo(f"to look at in a browser: {page}")
-    typer.echo(f"the files for RELION and CryoSPARC: {out / 'picks'}")
+    say(f"{scores} against the ground truth")
+    say(f"(a pick is correct within half the diameter of {diameter:g} Å; particles that close to an edge do not count)")
+    say(f"figure: {out / 'demo.png'}")
+    say(f"report: {page}")
+    say(f"files for RELION and CryoSPARC: {out / 'picks'}")

@@ -1,4 +1,4 @@
-"""`cryopick denoise`: write micrographs as the published pickers want to see them."""
+"""`cryopick denoise`: the denoised micrographs that the published pickers expect."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryopick.cli.arguments import Inputs
+from cryopick.cli.arguments import Inputs, PixelSize
+from cryopick.cli.console import Progress, counted, print_errors, say
 
 if TYPE_CHECKING:
     from cryopick.coordinates import PixelMap
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from cryopick.preprocess.denoise import DenoiseSettings
 
 
+PUBLISHED, CORRECTED = "published", "corrected"
+
+
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one micrograph: where the written pixels lie in it, or the error."""
+class DenoiseResult:
+    """The result for one micrograph: where the written pixels lie in it, or the error."""
 
     name: str
     to_home: "PixelMap | None" = None
@@ -25,8 +29,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Job:
-    """The same for every micrograph; a worker calls it with one after another."""
+class DenoiseJob:
+    """What all micrographs have in common; a worker calls it with one after another."""
 
     out: Path
     suffix: str
@@ -38,8 +42,8 @@ class Job:
 
         return self.out / f"{stem(source.name)}{self.suffix}"
 
-    def __call__(self, source: "MicrographSource") -> Outcome:
-        """Denoise one micrograph into the folder; an error is told, not raised, so that the others go on."""
+    def __call__(self, source: "MicrographSource") -> DenoiseResult:
+        """Denoise one micrograph into the folder; an error is returned, not raised, so that the others are not lost."""
         from cryopick.errors import CryopickError
         from cryopick.io.micrographs.files import write_micrograph
         from cryopick.preprocess.denoise import denoise
@@ -50,59 +54,63 @@ class Job:
             pixels, to_home = denoise(micrograph.pixels, self.settings.for_diameter(diameter_px))
             write_micrograph(self.target(source), pixels, pixel_size=micrograph.pixel_size)
         except (CryopickError, OSError, MemoryError) as error:
-            return Outcome(source.name, error=str(error) or type(error).__name__)
-        return Outcome(source.name, to_home)
+            return DenoiseResult(source.name, error=str(error) or type(error).__name__)
+        return DenoiseResult(source.name, to_home)
 
 
 def denoise(
     inputs: Inputs,
-    out: Annotated[Path, typer.Option(help="Folder for the denoised micrographs.")],
-    format: Annotated[Literal["mrc", "tiff", "png", "jpg"], typer.Option(help="What to write.")] = "mrc",
-    mode: Annotated[
-        Literal["published", "corrected", "faithful", "robust"],
-        typer.Option(
-            metavar="[published|corrected]", help="The published chain, which shifts the image by 3 pixels, or the corrected one."
-        ),
-    ] = "published",
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel, in place of the files' own.")] = None,
-    diameter: Annotated[
-        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); scales the corrected mode.")
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the denoised micrographs.")],
+    to: Annotated[Literal["mrc", "tiff", "png", "jpg"], typer.Option("--to", help="Format to write.")] = "mrc",
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Preset: published (shifts images by 3 px) or corrected.")
+    ] = PUBLISHED,
+    words: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the preset; repeatable.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.  [default: the cores]")] = None,
+    pixel_size: PixelSize = None,
+    diameter: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ANGSTROM", help="Particle diameter to scale the preset corrected [Å; pixels if the pixel size is unknown]."
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of processes.  [default: all cores]")] = None,
 ) -> None:
-    """Denoise micrographs as the published systems do.
+    """Denoise micrographs as CryoSegNet and CryoTransformer do.
 
-    With the chain that CryoSegNet and CryoTransformer were trained on, to 8 bits.
+    The output has 8-bit grey values.
     """
+    from cryopick.config import parse_words
     from cryopick.io.micrographs.sources import find_micrographs
     from cryopick.parallel.pool import run_tasks
     from cryopick.parallel.process import available_cores
     from cryopick.preprocess.denoise import FORMER_PRESETS, load_denoise_settings
 
-    if diameter is not None and FORMER_PRESETS.get(mode, mode) == "published":
-        raise typer.BadParameter("the published chain knows no diameter; leave it out, or use --mode corrected")
+    if diameter is not None and FORMER_PRESETS.get(preset, preset) == PUBLISHED:
+        raise typer.BadParameter(f"--diameter has no effect with --preset {PUBLISHED}; omit it, or use --preset {CORRECTED}")
     if diameter is not None and diameter <= 0:
-        raise typer.BadParameter(f"a diameter of {diameter:g} cannot be; give a positive number, or leave it out")
-    job = Job(out, f".{format}", load_denoise_settings(mode), diameter)
+        raise typer.BadParameter(f"--diameter must be positive, got {diameter:g}")
+    job = DenoiseJob(out, f".{to}", load_denoise_settings(preset, parse_words(words or [])), diameter)
     sources = find_micrographs(inputs, pixel_size=pixel_size)
     _check_targets(job, sources)
-    out.mkdir(parents=True, exist_ok=True)  # what cannot be a folder ends the run here, not micrograph by micrograph
+    out.mkdir(parents=True, exist_ok=True)  # an --out that cannot be a folder ends the run here, not micrograph by micrograph
     tasks = run_tasks(sources, partial(_same, job), workers=min(workers or available_cores(), len(sources)), lost=_lost)
-    with typer.progressbar(tasks, length=len(sources), label="denoising") as results:
-        outcomes = list(results)
-    _tell(outcomes, out)
+    with Progress("denoising", len(sources)) as progress:
+        outcomes = list(progress.track(tasks))
+    _print_result(outcomes, out)
 
 
-def _same(job: Job) -> Job:
+def _same(job: DenoiseJob) -> DenoiseJob:
     return job
 
 
-def _lost(source: "MicrographSource", reason: str) -> Outcome:
-    return Outcome(source.name, error=reason)
+def _lost(source: "MicrographSource", reason: str) -> DenoiseResult:
+    return DenoiseResult(source.name, error=reason)
 
 
-def _check_targets(job: Job, sources: "list[MicrographSource]") -> None:
-    """Raises `CryopickError` where two micrographs would be written to one file, or one over a micrograph."""
+def _check_targets(job: DenoiseJob, sources: "list[MicrographSource]") -> None:
+    """Raise `CryopickError` if two micrographs would be written to one file, or one over a micrograph."""
     from cryopick.errors import CryopickError
 
     originals = {source.path.resolve() for source in sources}
@@ -113,18 +121,15 @@ def _check_targets(job: Job, sources: "list[MicrographSource]") -> None:
         if other is not source:
             raise CryopickError(f"{other.path} and {source.path} would both be written to {target}; denoise them in two runs")
         if target.resolve() in originals:
-            raise CryopickError(f"{target} is a micrograph itself and would be lost; give another folder with --out")
+            raise CryopickError(f"{target} is an input and would be overwritten; choose another --out")
 
 
-def _tell(outcomes: list[Outcome], out: Path) -> None:
+def _print_result(outcomes: list[DenoiseResult], out: Path) -> None:
     failed = [outcome for outcome in outcomes if outcome.error]
-    typer.echo(f"{len(outcomes) - len(failed)} of {len(outcomes)} micrographs denoised: {out}")
+    say(f"{len(outcomes) - len(failed):,} of {counted(len(outcomes), 'micrograph')} denoised: {out}")
     moved = {outcome.to_home.shift for outcome in outcomes if outcome.to_home} - {(0.0, 0.0)}
     for x, y in moved:
-        typer.echo(
-            f"Their pixel (0, 0) shows the micrographs' pixel ({x:g}, {y:g}): take account of it, or use --mode corrected."
-        )
-    for outcome in failed:
-        typer.echo(f"{outcome.name}: {outcome.error}", err=True)
+        say(f"pixel (0, 0) of the output is pixel ({x:g}, {y:g}) of the micrographs; --preset {CORRECTED} does not shift them")
+    print_errors(f"{outcome.name}: {outcome.error}" for outcome in failed)
     if failed:
         raise typer.Exit(1)

@@ -6,47 +6,57 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cryopick.cli.arguments import Threshold
+from cryopick.cli.arguments import PixelSize, Threshold
+from cryopick.cli.console import listed, print_table, say, table, warn
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from cryopick.evaluate.counts import Counts
     from cryopick.evaluate.metrics import Evaluation
     from cryopick.evaluate.pixelwise import PixelEvaluation, PixelScores
     from cryopick.io.micrographs.sources import MicrographSource
     from cryopick.types import Picks
 
-PIPED_WIDTH = 120
+PIXEL_SCORES = ("precision", "recall", "F1", "Dice", "accuracy")
 
 
 def evaluate(
     found: Annotated[
         Path,
-        typer.Argument(metavar="FOUND", help="Picks to judge: a file or folder of any format, or what `cryopick pick` wrote."),
+        typer.Argument(metavar="PICKS", help="Picks to score: a file or folder in any format, or the folder of a run."),
     ],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True particles: a file or folder of any format.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Ground truth: a file or folder in any format.")],
     diameter: Annotated[
-        float | None, typer.Option(help="Of particles: Å, or pixels without a pixel size. Else the truth's.")
+        float | None,
+        typer.Option(
+            metavar="ANGSTROM", help="Particle diameter [Å; pixels if the pixel size is unknown]; the ground truth's if omitted."
+        ),
     ] = None,
-    tolerance: Annotated[float, typer.Option(help="A pick is right when nearer than this many diameters.")] = 0.5,
-    border: Annotated[float, typer.Option(help="Pixels along the edges where nothing counts (labels often stop short).")] = 0.0,
+    tolerance: Annotated[float, typer.Option(metavar="FRACTION", help="Largest distance of a correct pick [diameters].")] = 0.5,
+    border: Annotated[float, typer.Option(metavar="PIXELS", help="Width of the margin in which nothing counts [px].")] = 0.0,
     threshold: Threshold = None,
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
+    pixel_size: PixelSize = None,
     micrographs: Annotated[
-        list[str] | None, typer.Option(help="Micrographs, a folder or a pattern of them: their names, shapes and pixel sizes.")
+        list[str] | None,
+        typer.Option(metavar="INPUT", help="Micrographs of the picks, for names, shapes and pixel sizes; repeatable."),
     ] = None,
-    format_found: Annotated[str | None, typer.Option(help="Format of FOUND, when it cannot be told from the content.")] = None,
-    format_truth: Annotated[str | None, typer.Option(help="Format of TRUTH.")] = None,
+    from_format: Annotated[
+        str | None, typer.Option("--from", metavar="FORMAT", help="Format of PICKS; detected from the content if omitted.")
+    ] = None,
+    truth_from: Annotated[
+        str | None, typer.Option("--truth-from", metavar="FORMAT", help="Format of TRUTH; detected from the content if omitted.")
+    ] = None,
     protocol: Annotated[
-        Literal["matching", "paper"], typer.Option(help="One-to-one matching, or the papers' pixel-wise masks.")
+        Literal["matching", "paper"], typer.Option(help="Protocol: one-to-one matching, or pixel-wise masks as in the papers.")
     ] = "matching",
-    plot: Annotated[Path | None, typer.Option(help="Draw precision, recall and F1 against the threshold into this PNG.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Figure of precision, recall and F1 against the threshold (PNG, PDF, SVG)."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Say how good picks are, next to a truth.
+    """Score picks against ground truth.
 
-    Precision, recall and F1 are over all micrographs that have one.
+    Precision, recall and F1 are pooled over all micrographs with ground truth.
     """
     from cryopick.errors import SettingError
     from cryopick.evaluate import evaluate_picks, evaluate_pixels
@@ -54,10 +64,10 @@ def evaluate(
     from cryopick.runs.results import read_picks_or_run
 
     if plot and protocol == "paper":
-        raise SettingError("--plot draws the curves of one-to-one matching; leave out --protocol paper")
+        raise SettingError("--plot needs --protocol matching")
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
-    picks = read_picks_or_run(found, format=format_found, micrographs=sources, pixel_size=pixel_size)
-    particles = _read_truth(truth, picks, format=format_truth, micrographs=sources, pixel_size=pixel_size)
+    picks = read_picks_or_run(found, format=from_format, micrographs=sources, pixel_size=pixel_size)
+    particles = _read_truth(truth, picks, format=truth_from, micrographs=sources, pixel_size=pixel_size)
     if protocol == "paper":
         _show_pixels(evaluate_pixels(picks, particles, diameter=diameter, border=border, threshold=threshold), json)
     else:
@@ -76,7 +86,7 @@ def _read_truth(
     micrographs: "list[MicrographSource] | None",
     pixel_size: float | None,
 ) -> "list[Picks]":
-    """The truth; where no micrographs are named, and all of it lies on those of the picks, these tell what it lacks of them."""
+    """The ground truth; where no micrographs are given, names, shapes and pixel sizes come from the picks if these cover it."""
     from cryopick.runs.results import PickedMicrograph, read_picks_or_run
 
     if micrographs is None:
@@ -92,7 +102,7 @@ def _show_matching(evaluation: "Evaluation", json: bool, plot: Path | None) -> N
     from cryopick.evaluate.summary import matching_summary
     from cryopick.io.names import stem
 
-    _note_left_out(evaluation.without_truth)
+    _note_without_truth(evaluation.without_truth)
     _note_all_missed([one.name for one in evaluation.per_micrograph if len(one.truth) and not len(one.found)])
     if plot is not None:
         from cryopick.evaluate.plot import plot_evaluation
@@ -101,15 +111,15 @@ def _show_matching(evaluation: "Evaluation", json: bool, plot: Path | None) -> N
     if json:
         _print_json(matching_summary(evaluation))
         return
-    title = f"Pairs nearer than {evaluation.tolerance:g} diameters, one to one"
-    table = _table(title, ["true", "found", "right", "duplicates", "precision", "recall", "F1"])
+    title = f"One-to-one matching within {evaluation.tolerance:g} diameters"
+    rows = table(title, "micrograph", ["true", "found", "correct", "duplicates", "precision", "recall", "F1"])
     for one in evaluation.per_micrograph:
-        table.add_row(stem(one.name), *_counts(one.counts, len(one.match.duplicates)))
-    table.add_section()
+        rows.add_row(stem(one.name), *_counts(one.counts, len(one.match.duplicates)))
+    rows.add_section()
     means = (evaluation.mean_precision, evaluation.mean_recall, evaluation.mean_f1)
-    table.add_row("mean over micrographs", "", "", "", "", *map(_ratio, means))
-    table.add_row("all together", *_counts(evaluation.counts, evaluation.duplicates), style="bold")
-    _print(table, *_localisation(evaluation), *_scores(evaluation))
+    rows.add_row("mean over micrographs", "", "", "", "", *map(_ratio, means))
+    rows.add_row("all micrographs", *_counts(evaluation.counts, evaluation.duplicates), style="bold")
+    print_table(rows, *_localisation(evaluation), *_scores(evaluation))
 
 
 def _show_pixels(evaluation: "PixelEvaluation", json: bool) -> None:
@@ -117,17 +127,17 @@ def _show_pixels(evaluation: "PixelEvaluation", json: bool) -> None:
     from cryopick.evaluate.summary import pixel_summary
     from cryopick.io.names import stem
 
-    _note_left_out(evaluation.without_truth)
+    _note_without_truth(evaluation.without_truth)
     if json:
         _print_json(pixel_summary(evaluation))
         return
-    table = _table("The papers' protocol: pixels of filled circles", ["precision", "recall", "F1", "Dice", "accuracy"])
+    rows = table("Protocol of the papers: pixels of filled circles", "micrograph", PIXEL_SCORES)
     for name, counts in evaluation.per_micrograph:
-        table.add_row(stem(name), *_ratios(scores_of(counts)))
-    table.add_section()
-    table.add_row("mean over micrographs", *_ratios(evaluation.mean), style="bold")
-    table.add_row("maximum (what the released program prints)", *_ratios(evaluation.maximum))
-    _print(table)
+        rows.add_row(stem(name), *_ratios(scores_of(counts)))
+    rows.add_section()
+    rows.add_row("mean over micrographs", *_ratios(evaluation.mean), style="bold")
+    rows.add_row("maximum (as the released program prints)", *_ratios(evaluation.maximum))
+    print_table(rows)
 
 
 def _localisation(evaluation: "Evaluation") -> list[str]:
@@ -139,7 +149,7 @@ def _localisation(evaluation: "Evaluation") -> list[str]:
         return []
     medians = ", ".join(f"{np.median(length):.1f} {unit}" for length, unit in known)
     means = ", ".join(f"{np.mean(length):.1f} {unit}" for length, unit in known)
-    return [f"Localisation error of pairs: median {medians}; mean {means}"]
+    return [f"Localisation error of correct picks: median {medians}; mean {means}"]
 
 
 def _scores(evaluation: "Evaluation") -> list[str]:
@@ -168,43 +178,17 @@ def _ratio(value: float) -> str:
     return "–" if value != value else f"{value:.3f}"
 
 
-def _table(title: str, columns: Sequence[str]) -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("micrograph", overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def _print(table: "Table", *lines: str) -> None:
-    import sys
-
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    console.print(table)
-    for line in lines:
-        console.print(line, highlight=False)
-
-
 def _print_json(summary: dict[str, Any]) -> None:
     from json import dumps
 
-    typer.echo(dumps(summary, indent=2, allow_nan=False))
+    say(dumps(summary, indent=2, allow_nan=False))
 
 
-def _note_left_out(names: Sequence[str]) -> None:
+def _note_without_truth(names: Sequence[str]) -> None:
     if names:
-        typer.echo(f"cryopick: no truth for the picks on {_listed(names)}: they are left out", err=True)
+        warn(f"no ground truth for {listed(names)}: picks there are excluded")
 
 
 def _note_all_missed(names: Sequence[str]) -> None:
     if names:
-        typer.echo(f"cryopick: no picks on {_listed(names)}: all particles there are missed", err=True)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        warn(f"no picks on {listed(names)}: all particles there count as missed")

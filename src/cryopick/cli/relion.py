@@ -1,6 +1,6 @@
 """`cryopick relion`: a picking job in RELION's pipeline.
 
-What RELION asks of the program of an External job:
+RELION's requirements of the program of an External job:
 https://relion.readthedocs.io/en/latest/Reference/Using-RELION.html (External job-type).
 """
 
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from cryopick.cli.arguments import PickOptions, with_groups
+from cryopick.cli.grammar import INTERRUPTED
 
 SUCCESS, FAILURE, ABORTED = (f"RELION_JOB_EXIT_{end}" for end in ("SUCCESS", "FAILURE", "ABORTED"))
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
@@ -23,31 +24,35 @@ COORDINATES_LABEL = "MicrographCoordsGroup.star.relion.autopick"
 
 @with_groups
 def relion(
-    out: Annotated[Path, typer.Option("--o", metavar="FOLDER", help="The job's folder, such as External/job007/.")],
-    in_mics: Annotated[Path, typer.Option("--in_mics", metavar="STAR", help="RELION's list of micrographs.")],
+    out: Annotated[Path, typer.Option("--o", metavar="FOLDER", help="Folder of the job, such as External/job007/.")],
+    in_mics: Annotated[
+        Path, typer.Option("--in_mics", metavar="STAR", help="RELION's list of micrographs (micrographs_ctf.star).")
+    ],
     how: PickOptions,
-    threads: Annotated[int, typer.Option("--j", min=1, help="Processes, of one thread each.")] = 1,
-    pipeline_control: Annotated[str | None, typer.Option("--pipeline_control", hidden=True)] = None,
+    threads: Annotated[int, typer.Option("--j", metavar="N", min=1, help="Number of processes.")] = 1,
+    pipeline_control: Annotated[
+        str | None,
+        typer.Option("--pipeline_control", metavar="FOLDER", hidden=True, help="Folder of RELION's control files; not used."),
+    ] = None,
 ) -> None:
     """Pick particles as an External job of RELION.
 
-    Its results are the input of RELION's particle extraction.
-
-    RELION adds --o, --in_mics and --j itself. Continue the job to go on where it was stopped.
+    The results are input for RELION's particle extraction. RELION adds --o, --in_mics and --j itself. Continue the job to resume
+    it.
     """
     from cryopick.parallel.process import one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.progress import run_with_progress, tell
+    from cryopick.cli.picking import report_result, run_with_progress
     from cryopick.io.micrographs.sources import find_micrographs
 
-    with _told_to_relion(out):
+    with _exit_status(out):
         settings = how.run_settings()
         sources = find_micrographs(in_mics, pixel_size=how.pixel_size)
         workers = min(threads, len(sources))
         abort = out / ABORT_NOW
         result = run_with_progress(sources, out, settings, workers=workers, relion_job=True, should_stop=abort.exists)
-        tell(result, out)
+        report_result(result, out)
         if result.interrupted:
             raise KeyboardInterrupt
         if len(result.failed) == len(result.outcomes):
@@ -56,10 +61,8 @@ def relion(
 
 
 @contextmanager
-def _told_to_relion(job: Path) -> Iterator[None]:
-    """Leave the empty file in the job's folder from which RELION learns how the job ended."""
-    from cryopick.cli.progress import INTERRUPTED
-
+def _exit_status(job: Path) -> Iterator[None]:
+    """Leave the empty file in the job's folder by which RELION knows how the job ended."""
     job.mkdir(parents=True, exist_ok=True)
     for name in (SUCCESS, FAILURE, ABORTED):  # of the job that is continued
         (job / name).unlink(missing_ok=True)
@@ -76,7 +79,7 @@ def _told_to_relion(job: Path) -> Iterator[None]:
 
 
 def _write_nodes(job: Path, in_mics: Path) -> None:
-    """Say which files the next job can take: RELION 4 and 5 the list of coordinate files, 3.1 the name of their suffix."""
+    """Name the output for the next job: the list of coordinate files for RELION 4 and 5, the file of their suffix for 3.1."""
     from cryopick.files import write_text
     from cryopick.io.picks.relion import INDEX, INDEX_3_1
     from cryopick.io.tables.star import Column, star_text

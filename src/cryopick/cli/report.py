@@ -1,43 +1,55 @@
-"""`cryopick report`: a run as a page in the browser."""
+"""`cryopick report`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cryopick.cli.console import Progress, say
+
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="DIR", help="What `cryopick pick` wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run (--out of `cryopick pick`).")],
     truth: Annotated[
-        Path | None, typer.Option(help="True particles, a file or folder of any format: draws precision against recall.")
+        Path | None, typer.Option(metavar="PATH", help="Ground truth, a file or folder of picks; adds precision and recall.")
+    ] = None,
+    from_format: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FORMAT", help="Format of the ground truth; detected from the content if omitted."),
     ] = None,
     diameter: Annotated[
-        float | None, typer.Option(help="For --truth: Å, or pixels without a pixel size. Else the truth's, or the picks'.")
+        float | None,
+        typer.Option(
+            metavar="ANGSTROM",
+            help="Particle diameter for --truth [Å; pixels if the pixel size is unknown]; the picks' own if omitted.",
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes, where micrographs have to be read again.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Number of processes for reading micrographs again.  [default: all cores]"),
+    ] = None,
 ) -> None:
-    """Write a page about a run, DIR/report.html.
+    """Write a page about a run.
 
-    What was picked, where to look first, and where to set the threshold.
-
-    The page needs no network and no server; open it with a browser.
+    RUN/report.html shows the picks, the micrographs to look at first and the choice of a threshold. It opens in any browser and
+    needs no network.
     """
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.report.backfill import make_glimpses, without_glimpse
+    from cryopick.report.backfill import make_thumbnails, without_thumbnail
     from cryopick.report.page import write_report
-    from cryopick.report.summary import survey
-    from cryopick.report.truth import compare
+    from cryopick.report.summary import read_summaries
+    from cryopick.report.truth import compare_with_truth
     from cryopick.runs.folder import RunFolder
 
     folder = RunFolder(run)
-    compared = None if truth is None else compare(run, truth, diameter=diameter)
-    missing = without_glimpse(folder, survey(folder))
+    comparison = None if truth is None else compare_with_truth(run, truth, format=from_format, diameter=diameter)
+    missing = without_thumbnail(folder, read_summaries(folder))
     if missing:
-        crew = min(workers or available_cores(), len(missing))
-        made = make_glimpses(folder, missing, workers=crew)
-        with typer.progressbar(made, length=len(missing), label="reading micrographs") as stems:
-            for _ in stems:
+        processes = min(workers or available_cores(), len(missing))
+        made = make_thumbnails(folder, missing, workers=processes)
+        with Progress("reading micrographs", len(missing)) as progress:
+            for _ in progress.track(made):
                 pass
-    typer.echo(write_report(run, compared=compared))
+    say(write_report(run, comparison=comparison))

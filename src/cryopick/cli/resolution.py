@@ -1,9 +1,11 @@
-"""`cryopick resolution`: what picks are worth in Å."""
+"""`cryopick resolution`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cryopick.cli.console import say, warn
 
 if TYPE_CHECKING:
     from cryopick.resolution.half_maps import OrientedMicrograph
@@ -14,19 +16,22 @@ TRUTH = "truth"
 
 
 def resolution(
-    simulated: Annotated[Path, typer.Argument(metavar="SIMULATED_DIR", help="Folder that `cryopick simulate` wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder for tables, figures and maps.")],
-    picks: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Picks of any program and format; repeat.")] = None,
-    symmetry: Annotated[str, typer.Option(help="Of the structure: Cn, Dn, T, O or I.")] = "C1",
-    relion: Annotated[bool, typer.Option("--relion", help="Send all picks through RELION 3.1 as well; takes hours.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Of RELION's programs.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves and of false picks' orientations.")] = 0,
+    simulated: Annotated[Path, typer.Argument(metavar="SIMULATED", help="Folder of `cryopick simulate`.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for tables, figures and maps.")],
+    picks: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="Picks in any format and their name; repeatable.")
+    ] = None,
+    symmetry: Annotated[str, typer.Option(metavar="GROUP", help="Symmetry of the structure: Cn, Dn, T, O or I.")] = "C1",
+    relion: Annotated[bool, typer.Option("--relion", help="Process all picks with RELION 3.1 too; takes hours.")] = False,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Number of threads of RELION's programs.")] = 2,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Random seed of the half-sets and of the orientations of false picks.")
+    ] = 0,
 ) -> None:
-    """Say what picks are worth in Å.
+    """Measure the map resolution that picks reach.
 
-    The particles that were picked on simulated micrographs are reconstructed, and the halves compared.
-
-    The truth's own picks are the first row: no picker can do better on these micrographs.
+    Picked particles of simulated micrographs are reconstructed in two halves, whose agreement gives the resolution. The first
+    row is that of the ground truth, the best that a picker can reach on these micrographs.
     """
     from cryopick.errors import SettingError
     from cryopick.io.volumes import write_map
@@ -35,7 +40,7 @@ def resolution(
     from cryopick.resolution.tables import draw_correlations, draw_directions, draw_slices, write_tables
 
     if relion and (missing := missing_programs()):
-        raise SettingError(f"RELION 3.1 is not installed ({', '.join(missing)} not found); leave out --relion, or install it")
+        raise SettingError(f"--relion needs RELION 3.1 ({', '.join(missing)} not found); install it or omit --relion")
     micrographs = read_oriented(simulated)
     entries = {TRUTH: [one.truth for one in micrographs], **_read(picks or [], micrographs)}
     found = [reconstruct_picks(name, each, micrographs, symmetry=symmetry, seed=seed) for name, each in entries.items()]
@@ -45,11 +50,11 @@ def resolution(
     draw_correlations(found, out / "fsc.png")
     draw_slices(found, out / "slices.png")
     draw_directions(found, out / "orientations.png")
-    typer.echo(write_tables(found, out), nl=False)
+    say(write_tables(found, out).rstrip("\n"))
     if relion:
         refined = {name: _refine(out / "relion" / name, each, micrographs, symmetry, threads) for name, each in entries.items()}
-        typer.echo(write_tables(found, out, relion=refined), nl=False)
-    typer.echo(f"tables, figures and half-maps: {out}")
+        say(write_tables(found, out, relion=refined).rstrip("\n"))
+    say(f"tables, figures and half-maps: {out}")
 
 
 def _read(words: list[str], micrographs: "list[OrientedMicrograph]") -> "dict[str, list[Picks]]":
@@ -61,26 +66,25 @@ def _read(words: list[str], micrographs: "list[OrientedMicrograph]") -> "dict[st
     for word in words:
         name, equals, path = word.partition("=")
         if not (equals and path) or not name.replace("-", "").replace("_", "").isalnum():
-            raise SettingError(f"--picks {word}: write NAME=PATH, the name of letters, digits, - and _")
+            raise SettingError(f"--picks must be NAME=PATH with a name of letters, digits, - and _, got {word}")
         if name in {TRUTH, *found}:
-            raise SettingError(f"--picks {word}: there is a row called {name} already; give another name")
+            raise SettingError(f"--picks {word}: the name {name} is taken; choose another")
         found[name] = read_picks_or_run(Path(path), micrographs=sources)
     return found
 
 
 def _refine(project: Path, picks: "list[Picks]", micrographs: "list[OrientedMicrograph]", symmetry: str, threads: int) -> float:
-    """RELION's resolution in Å; infinite, with a line on stderr, where a stage failed."""
+    """RELION's resolution [Å]; infinite, with a warning, if a stage failed."""
     from cryopick.errors import CryopickError
     from cryopick.resolution.relion import RelionSettings, run_stages, stages, write_project
 
-    def tell(stage: "Stage", skipped: bool) -> None:
-        typer.echo(f"{project.name}: {stage.name}{', done before' if skipped else f': {stage.command}'}")
+    def report(stage: "Stage", skipped: bool) -> None:
+        say(f"{project.name}: {stage.name}{', finished earlier' if skipped else f': {stage.command}'}")
 
+    todo = stages(micrographs, symmetry=symmetry, settings=RelionSettings(threads=threads))
     write_project(project, picks, micrographs)
     try:
-        return run_stages(
-            project, stages(micrographs, symmetry=symmetry, settings=RelionSettings(threads=threads)), on_stage=tell
-        )
+        return run_stages(project, todo, on_stage=report)
     except CryopickError as error:
-        typer.echo(f"cryopick: {error}", err=True)
+        warn(error)
         return float("inf")

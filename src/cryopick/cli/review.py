@@ -1,9 +1,12 @@
-"""`cryopick review`: look at picks in the browser and correct them."""
+"""`cryopick review`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cryopick.cli.arguments import Diameter, PixelSize
+from cryopick.cli.console import counted, listed, say, warn
 
 if TYPE_CHECKING:
     from cryopick.review.compare import Comparison
@@ -12,54 +15,54 @@ if TYPE_CHECKING:
 
 def review(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="What `cryopick pick` wrote, or a folder of micrographs.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder of a run (--out of `cryopick pick`) or of micrographs.", show_default=False
+        ),
     ],
     picks: Annotated[
-        Path | None, typer.Option(help="Picks of any format, or a run; else the run's own or those in DIR, or none at all.")
+        Path | None, typer.Option(metavar="PATH", help="Picks to review, or a run; those of FOLDER if omitted.")
     ] = None,
     micrographs: Annotated[
         list[str] | None,
-        typer.Option(metavar="INPUT", help="The micrographs, where DIR does not have or name them; repeat."),
+        typer.Option(metavar="INPUT", help="Micrographs, if FOLDER neither holds nor names them; repeatable."),
     ] = None,
-    compare: Annotated[
-        Path | None, typer.Option(help="Picks or a run to hold against those under review, as before and after.")
-    ] = None,
+    compare: Annotated[Path | None, typer.Option(metavar="PATH", help="Picks or run to compare with those under review.")] = None,
     corrected: Annotated[
         Path | None,
-        typer.Option(help="Open no page; take these picks for the corrected ones, and their micrographs for reviewed."),
+        typer.Option(metavar="PATH", help="Picks to take as the corrected ones, instead of opening the page."),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="To listen on; 0 takes a free one.")] = 0,
-    export: Annotated[
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
+    to: Annotated[
         list[str] | None,
-        typer.Option(metavar="FORMAT", help="Open no page; write the reviewed picks in this format into DIR/review; repeat."),
+        typer.Option(
+            "--to", metavar="FORMAT", help="Format in which to write the reviewed picks instead of opening the page; repeatable."
+        ),
     ] = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="Open no page; write the reviewed micrographs into DIR/review/labels to learn from.")
+        bool, typer.Option("--labels", help="Write the reviewed micrographs as training data instead of opening the page.")
     ] = False,
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
-    diameter: Annotated[
-        float | None, typer.Option(help="Particle diameter in Å (pixels without a pixel size); wins over the picks' own.")
-    ] = None,
+    pixel_size: PixelSize = None,
+    diameter: Diameter = None,
 ) -> None:
-    """Look at picks in the browser and correct them.
+    """Review and correct picks in the browser.
 
-    What is corrected goes to DIR/review; the originals stay.
-
-    Every edit is saved when it is made. Stop with Ctrl-C and start again at any time.
+    Corrections are written to FOLDER/review; the original picks stay as they are. Every edit is saved at once. Stop with Ctrl-C
+    and resume at any time.
     """
-    from cryopick.review.load import open_subjects, review_folder
+    from cryopick.review.load import load_micrographs, review_folder
     from cryopick.review.session import Review
 
-    opened = open_subjects(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
+    opened = load_micrographs(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
     if opened.unknown:
-        typer.echo(f"cryopick: picks of {len(opened.unknown)} other micrographs are left out: {opened.unknown[0]}, …", err=True)
-    with Review(opened.subjects, review_folder(folder)) as session:
-        if session.not_here:
-            typer.echo(f"cryopick: edits of {len(session.not_here)} micrographs that are not here are kept aside", err=True)
+        warn(f"excluded picks of {counted(len(opened.unknown), 'other micrograph')}: {listed(opened.unknown)}")
+    with Review(opened.micrographs, review_folder(folder)) as session:
+        if session.missing_micrographs:
+            warn(f"edits of {counted(len(session.missing_micrographs), 'missing micrograph')} are kept but not shown")
         if corrected:
             _correct(session, corrected)
-        if export or labels:
-            _write(session, folder, export or [], labels=labels)
+        if to or labels:
+            _write(session, folder, to or [], labels=labels)
         elif corrected is None:
             _serve(session, folder, _comparison(session, compare), port)
 
@@ -69,32 +72,32 @@ def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
         return None
     from cryopick.review.compare import Comparison
     from cryopick.review.load import read_known_picks
-    from cryopick.review.training_set import names_seen
+    from cryopick.review.training_set import training_names
 
-    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
-    return Comparison.of(session, found, title=str(path), seen=names_seen(path))
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    return Comparison.of(session, found, title=str(path), trained_on=training_names(path))
 
 
 def _correct(session: "Review", path: Path) -> None:
-    from cryopick.cli.progress import counted
-    from cryopick.review.corrections import take_corrections
+    from cryopick.review.corrections import apply_corrections
     from cryopick.review.load import read_known_picks
 
-    found, _ = read_known_picks(path, [subject.source for subject in session.subjects], None)
-    reviewed = take_corrections(session, found)
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    reviewed = apply_corrections(session, found)
     particles = sum(len(session.result(index)) for index in reviewed)
-    typer.echo(f"reviewed: {counted(len(reviewed), 'micrograph')} with {counted(particles, 'particle')}")
+    say(f"reviewed: {counted(len(reviewed), 'micrograph')} with {counted(particles, 'particle')}")
 
 
 def _write(session: "Review", folder: Path, formats: list[str], *, labels: bool) -> None:
     from cryopick.review.export import training_commands, write_labels, write_result
 
     for name in formats:
-        typer.echo(f"wrote {write_result(session, name)}")
+        say(f"wrote {write_result(session, name)}")
     if labels:
         written = write_labels(session)
-        typer.echo(f"wrote {written.folder}: {written.particles:,} particles on {written.micrographs:,} reviewed micrographs")
-        typer.echo("\n".join(["learn from them, pick again, compare:", *training_commands(session, folder)]))
+        counts = f"{counted(written.particles, 'particle')} on {counted(written.micrographs, 'reviewed micrograph')}"
+        say(f"wrote {written.folder}: {counts}")
+        say("\n".join(["to train on them, pick again and compare, run:", *training_commands(session, folder)]))
 
 
 def _serve(session: "Review", folder: Path, comparison: "Comparison | None", port: int) -> None:
@@ -106,18 +109,18 @@ def _serve(session: "Review", folder: Path, comparison: "Comparison | None", por
 
     token = secrets.token_urlsafe(32)
     listener = listen(port)
-    _tell_address(listener.getsockname()[1], token, "compare" if comparison else "")
+    _print_address(listener.getsockname()[1], token, "compare" if comparison else "")
     with suppress(KeyboardInterrupt):
         serve(Server(session, folder, comparison).app(token), listener)
-    if session.number:
-        typer.echo(f"\nwrote {write_result(session)} (the journal beside it keeps every edit)")
+    if session.entry_count:
+        say(f"\nwrote {write_result(session)} (the journal beside it keeps every edit)")
 
 
-def _tell_address(port: int, token: str, page: str) -> None:
+def _print_address(port: int, token: str, page: str) -> None:
     import getpass
     import socket
 
-    typer.echo(f"open   http://127.0.0.1:{port}/{page}?token={token}")
-    typer.echo("from a laptop, first run there and leave open:")
-    typer.echo(f"       ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}")
-    typer.echo("stop with Ctrl-C; every edit is saved when it is made")
+    say(f"open   http://127.0.0.1:{port}/{page}?token={token}")
+    say("from a laptop, first run there and keep running:")
+    say(f"       ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}")
+    say("stop with Ctrl-C; every edit is saved at once")

@@ -1,9 +1,11 @@
-"""`cryopick simulate`: labelled micrographs without end."""
+"""`cryopick simulate`: labelled micrographs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cryopick.cli.console import Progress, counted, listed, say
 
 if TYPE_CHECKING:
     from cryopick.simulate.dataset import DatasetEntry
@@ -12,24 +14,29 @@ GALLERY_SIZE = 24
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder to write; a new one, or one of an earlier `simulate`.")],
-    count: Annotated[int, typer.Option("-n", min=1, help="Number of micrographs.")] = 10,
-    size: Annotated[int, typer.Option(min=64, help="Their side in pixels.")] = 4096,
-    pixel_size: Annotated[float, typer.Option(min=0.1, help="Å per pixel.")] = 1.0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write, new or of an earlier simulation.")],
+    count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="Number of micrographs.")] = 10,
+    size: Annotated[int, typer.Option(metavar="PIXELS", min=64, help="Side of the micrographs [px].")] = 4096,
+    pixel_size: Annotated[float, typer.Option(metavar="ANGSTROM", min=0.1, help="Pixel size [Å].")] = 1.0,
     structures: Annotated[
-        str, typer.Option(help="Folder or file of models and maps, `random`, or one pseudo-protein as `barrel-D7`.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Structures: random, a pseudo-protein such as barrel-D7, or a file or folder of models."
+        ),
     ] = "random",
-    preset: Annotated[str, typer.Option(help="easy, typical, hard, carbon, resolution or training.")] = "typical",
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Preset: easy, typical, hard, carbon, resolution or training.")
+    ] = "typical",
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. 'diameter=[100, 200]'.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting, such as 'diameter=[100, 200]'; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same micrographs.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores unless given.")] = None,
-    gallery: Annotated[bool, typer.Option("--gallery", help="Only draw what the particles look like.")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")] = 0,
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of processes.  [default: all cores]")] = None,
+    gallery: Annotated[bool, typer.Option("--gallery", help="Draw the structures into OUT/gallery.png only.")] = False,
 ) -> None:
-    """Simulate micrographs whose particles are known.
+    """Simulate micrographs with known particles.
 
-    They are written with their truth, in CryoPPP's layout.
+    The micrographs and their ground truth are laid out like a CryoPPP data set.
     """
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
@@ -53,14 +60,14 @@ def simulate(
         range(count), partial(DatasetWriter, out, recipe), workers=min(workers or available_cores(), count), lost=_lost
     )
     written: list[DatasetEntry] = []
-    with typer.progressbar(tasks, length=count, label="simulating") as results:
-        written.extend(results)
+    with Progress("simulating", count) as progress:
+        written.extend(progress.track(tasks))
     finish_dataset(out, written)
-    _tell(written, out)
+    _print_result(written, out)
 
 
 def _source(structures: str) -> Path | str | None:
-    """As in `DatasetSpec`. What is neither random nor a file must name a pseudo-protein, or look like a path."""
+    """The source of structures, as in `DatasetSpec`; what is neither `random` nor like a path must name a pseudo-protein."""
     from cryopick.simulate.sources import kind_and_symmetry
 
     if structures == "random":
@@ -88,32 +95,31 @@ def _draw_gallery(path: Path, source: Path | str | None, *, seed: int, diameter:
     else:
         structures = [read_structure(path) for path in structure_paths(source)]
     write_png(gallery(structures, seed=seed), path)
-    typer.echo(f"{len(structures)} structures: {path}")
+    say(f"{counted(len(structures), 'structure')}: {path}")
 
 
 def _refuse_other_folders(out: Path, names: set[str]) -> None:
-    """Raises `SettingError` where `out` holds other things than data sets have, or micrographs that are not among `names`."""
+    """Raise `SettingError` if `out` holds files that no data set has, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
 
     ours = {"micrographs", "ground_truth", "contact_sheet.png", "gallery.png"}
     if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
-        raise SettingError(f"{out} holds something else; give another --out")
+        raise SettingError(f"{out} holds other files; choose another --out")
     others = sorted({path.name for path in (out / "micrographs").glob("[!.]*.mrc")} - names)
     if others:
         raise SettingError(
-            f"{out} holds {others[0]}{f' and {len(others) - 1} more' if others[1:] else ''}, which this run would not write nor "
-            "list; give another --out, or remove the folder"
+            f"{out} holds micrographs of another simulation ({listed(others)}); choose another --out or remove the folder"
         )
 
 
 def _lost(index: int, reason: str) -> "DatasetEntry":
     from cryopick.errors import CryopickError
 
-    raise CryopickError(f"micrograph {index} could not be simulated: {reason}; with less memory, give fewer --workers")
+    raise CryopickError(f"micrograph {index} could not be simulated: {reason}; if memory is short, use fewer --workers")
 
 
-def _tell(written: "list[DatasetEntry]", out: Path) -> None:
+def _print_result(written: "list[DatasetEntry]", out: Path) -> None:
     particles = sum(len(one.truth) for one in written)
-    typer.echo(f"{len(written)} micrographs, {particles:,} particles: {out / 'micrographs'}")
-    typer.echo(f"the truth as CryoPPP CSV, STAR and COCO: {out / 'ground_truth'}")
-    typer.echo(f"to look at: {out / 'contact_sheet.png'}")
+    say(f"{counted(len(written), 'micrograph')}, {counted(particles, 'particle')}: {out / 'micrographs'}")
+    say(f"ground truth as CryoPPP CSV, STAR and COCO: {out / 'ground_truth'}")
+    say(f"contact sheet: {out / 'contact_sheet.png'}")

@@ -1,47 +1,47 @@
-"""`cryopick train`: weights from simulated or labelled micrographs."""
+"""`cryopick train`."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from cryopick.train.recipe import Recipe
+from cryopick.cli.arguments import PicksOfData, PixelSize, Settings, Simulate, TruthDiameter, data_or_simulate
+from cryopick.cli.console import Progress, counted, say
+from cryopick.cli.extras import require
 
-SIMULATE = "simulate"
+if TYPE_CHECKING:
+    from cryopick.models.weights import Card
+    from cryopick.train.recipe import Recipe, Training
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="What to train: segnet or transformer.", show_default=False)],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Network: segnet or transformer.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the run; an unfinished run there is resumed.")],
     data: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="DATA",
-            help="What to learn from: the word simulate, a folder of labelled micrographs, or a file of picks that names them.",
-            show_default=False,
+            metavar="DATA", help="Folder of labelled micrographs, or file of picks that names them.", show_default=False
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the run; one with an unfinished run is gone on with.")],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as loop.steps=20000.", show_default=False)
     ] = None,
-    preset: Annotated[str, typer.Option(help="Named settings.")] = "default",
-    picks: Annotated[Path | None, typer.Option(help="File or folder of picks, where DATA has micrographs alone.")] = None,
-    diameter: Annotated[float | None, typer.Option(help="Particle diameter in Å, where the picks do not tell it.")] = None,
-    pixel_size: Annotated[float | None, typer.Option(help="Å per pixel; wins over what the files say.")] = None,
-    devices: Annotated[int | None, typer.Option(min=1, help="GPUs, or processes on CPUs, on each node.  [default: 1]")] = None,
+    simulate: Simulate = False,
+    words: Settings = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="Preset of the settings.")] = "default",
+    picks: PicksOfData = None,
+    diameter: TruthDiameter = None,
+    pixel_size: PixelSize = None,
+    devices: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Number of GPUs, or of processes on CPUs, per node.  [default: 1]")
+    ] = None,
 ) -> None:
-    """Train a network; the weights are OUT/weights.safetensors.
+    """Train a network.
 
-    Run the same command again to go on where a run was stopped.
+    The weights are written to OUT/weights.safetensors. Give either DATA or --simulate. Run the same command again to resume.
     """
-    import time
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    data_or_simulate(data, simulate)
+    require("train", "cryopick train")
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.train.launch import is_first_process
-    from cryopick.train.recipe import WEIGHTS
 
     recipe = _recipe(model, preset)
     disk = {"picks": None if picks is None else str(picks), "diameter": diameter, "pixel_size": pixel_size}
@@ -49,44 +49,49 @@ def train(
     named = {key: value for key, value in given.items() if value is not None}
     settings = resolve(recipe.settings, load_preset(f"train-{model}", preset), parse_words(words or []), named)
     training = recipe.prepare(settings, out)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), TextColumn("left"))
     first = is_first_process()
     if first and training.trainer.step:
-        typer.echo(f"going on from step {training.trainer.step}")
-    with Progress(*columns, disable=not first) as bar:
-        task = bar.add_task("training", total=training.steps, completed=training.trainer.step, loss="")
-        start = time.monotonic()
-        card = training.run(on_step=lambda step, losses: bar.update(task, completed=step, loss=f"loss {losses['loss']:.3f}"))
-    if not first:
-        return
-    trainer = training.trainer
-    if trainer.step < training.steps:
-        typer.echo(f"stopped early at step {trainer.step}: {trainer.since_best} validations were no better than the best")
-    minutes = (time.monotonic() - start) / 60
-    scores = ", ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
-    typer.echo(f"{scores}, on what was kept apart, after {minutes:.0f} min: {out / WEIGHTS}")
+        say(f"resuming at step {training.trainer.step:,}")
+    start = time.monotonic()
+    with Progress("training", quiet=not first) as progress:
+        progress.start(total=training.steps, done=training.trainer.step)
+        card = training.run(on_step=progress.step)
+    if first:
+        _print_result(training, card, out, minutes=(time.monotonic() - start) / 60)
 
 
 def _recipe(model: str, preset: str) -> "Recipe":
-    """The model's recipe, or the one that a preset of its own kind has."""
+    """The recipe of the model, or that of the preset if it has its own."""
     from cryopick.train.recipe import RECIPES
 
     own = f"{model}-{preset}"
     return RECIPES.get(own if own in RECIPES else model)
 
 
-def _source(recipe: "Recipe", model: str, data: str, disk: dict[str, Any]) -> dict[str, Any]:
-    """The settings that say what is learnt from."""
+def _source(recipe: "Recipe", model: str, data: str | None, disk: dict[str, Any]) -> dict[str, Any]:
+    """The settings that name the training data."""
     from dataclasses import fields
 
     from cryopick.errors import FileError, SettingError
 
-    if data == SIMULATE:
+    if data is None:
         if disk:
-            raise SettingError(f"{', '.join(disk)}: of labelled micrographs only; name their folder instead of {SIMULATE}")
+            options = ", ".join(f"--{key.replace('_', '-')}" for key in disk)
+            raise SettingError(f"{options} cannot be used with --simulate: give DATA instead")
         return {}
     if "disk" not in {field.name for field in fields(recipe.settings)}:
-        raise SettingError(f"{model} learns from simulated micrographs only; write {SIMULATE} instead of {data}")
+        raise SettingError(f"{model} is trained on simulated micrographs only: give --simulate instead of {data}")
     if not Path(data).exists():
-        raise FileError(Path(data), "does not exist", f"Check the path, or write {SIMULATE}")
+        raise FileError(Path(data), "does not exist", "Check the path")
     return {"disk": {"data": data, **disk}}
+
+
+def _print_result(training: "Training", card: "Card", out: Path, *, minutes: float) -> None:
+    from cryopick.train.recipe import WEIGHTS
+
+    trainer = training.trainer
+    if trainer.step < training.steps:
+        since = counted(trainer.since_best, "validation")
+        say(f"stopped early at step {trainer.step:,}: no improvement in {since}")
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
+    say(f"{scores} on held-out data, after {minutes:.0f} min: {out / WEIGHTS}")

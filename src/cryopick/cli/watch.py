@@ -1,4 +1,4 @@
-"""`cryopick watch`: pick micrographs as they come from the microscope."""
+"""`cryopick watch`: pick micrographs as they arrive from the microscope."""
 
 import time
 from functools import partial
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import PickOptions, with_groups
+from cryopick.cli.console import counted, say
 
 if TYPE_CHECKING:
     from cryopick.runs.records import Outcome
-    from cryopick.runs.watch import Status
+    from cryopick.runs.watch import WatchStatus
 
-TELL_SECONDS = 60.0
+STATUS_SECONDS = 60.0
 
 
 @with_groups
@@ -21,102 +22,105 @@ def watch(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
-            help="The folder that micrographs come into, or a pattern in quotes ('raw/**/*.mrc'), or a list that grows.",
+            metavar="INPUT",
+            help="Folder to watch, quoted pattern ('raw/**/*.mrc') or growing list of micrographs.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results; one of an earlier watch or run is gone on with.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results; an earlier run there is resumed.")],
     how: PickOptions,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes.  [default: as many as cores, or as the GPUs have room for]")
+        int | None, typer.Option(metavar="N", min=1, help="Number of processes.  [default: as cores or GPUs allow]")
     ] = None,
-    settle: Annotated[float, typer.Option(min=0, help="A file is whole that has not changed for so many seconds.")] = 10.0,
-    poll: Annotated[float, typer.Option(min=0.1, help="Seconds between two listings of the folder.")] = 5.0,
-    refresh: Annotated[float, typer.Option(min=0, help="Seconds between two writings of particles.star and the like.")] = 30.0,
+    settle: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Time without change after which a file is complete [s].")
+    ] = 10.0,
+    poll: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Time between two listings of the folder [s].")] = 5.0,
+    refresh: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Time between two updates of the joint files [s].")
+    ] = 30.0,
     until_idle: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="End when nothing new has come for so long.  [default: never]")
+        float | None, typer.Option(metavar="SECONDS", help="Time without new files after which to end [s].  [default: never]")
     ] = None,
-    report: Annotated[bool, typer.Option(help="Keep report.html, a page about all that is picked, up to date.")] = True,
+    report: Annotated[bool, typer.Option(help="Keep report.html, a page about the run, up to date.")] = True,
 ) -> None:
     """Pick each micrograph as soon as it is written.
 
-    Ctrl-C or SIGTERM ends it.
-
-    Run the same command again to go on: nothing is lost, and nothing is picked twice.
+    End with Ctrl-C or SIGTERM. Run the same command again to resume.
     """
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
     one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
-    from cryopick.cli.progress import counted, stop_on_sigterm, write_page
+    from cryopick.cli.picking import stop_on_sigterm, write_page
     from cryopick.runs.local import gpu_workers
     from cryopick.runs.watch import Pace, watch_folder
 
-    settings = how.run_settings(glimpses=report)
-    crew = workers or (gpu_workers() if settings.device == "cuda" else available_cores())
-    typer.echo(f"{settings.picker} with {counted(crew, 'worker')} watches {', '.join(inputs)}; end with Ctrl-C")
+    settings = how.run_settings(thumbnails=report)
+    processes = workers or (gpu_workers() if settings.device == "cuda" else available_cores())
+    say(f"{settings.picker}, {counted(processes, 'worker')}, watching {', '.join(inputs)}; end with Ctrl-C")
     journal = _Journal()
     with stop_on_sigterm():
         status = watch_folder(
             inputs,
             out,
             settings,
-            workers=crew,
+            workers=processes,
             pace=Pace(settle=settle, poll=poll, refresh=refresh, until_idle=until_idle),
             on_status=journal.status,
             on_outcome=journal.outcome,
-            beside=partial(_refresh_page, out) if report else None,
+            background=partial(_refresh_page, out) if report else None,
         )
-    typer.echo(f"ended: {_counts(status)}: {out / 'particles.star'}")
+    say(f"ended: {_counts(status)}: {out / 'particles.star'}")
     if report and status.done + status.failed:
         write_page(out)
     raise typer.Exit(1 if status.failed else 0)
 
 
 def _refresh_page(out: Path) -> None:
-    """Write the report of a run that goes on; what fails today is tried again at the next turn."""
+    """Update the report of a running watch; after a failure the next turn tries again."""
     from cryopick.errors import CryopickError
     from cryopick.report.page import write_report
 
     try:
         write_report(out)
     except (CryopickError, FileNotFoundError) as error:  # a micrograph that is gone takes its record along
-        _say(f"report.html stays as it was: {error}", err=True)
+        _log(f"report.html could not be updated: {error}", err=True)
 
 
 class _Journal:
-    """Lines with the time: where it stands now and then, failures and troubles at once and once."""
+    """Dated lines: the state now and then, failures and other problems at once."""
 
     def __init__(self) -> None:
-        self.trouble = ""
+        self.problem = ""
         self.behind = False
         self.counts = ""
         self.when = 0.0
 
-    def status(self, status: "Status") -> None:
-        if status.trouble and status.trouble != self.trouble:
-            _say(status.trouble, err=True)
-        self.trouble = status.trouble
+    def status(self, status: "WatchStatus") -> None:
+        if status.problem and status.problem != self.problem:
+            _log(status.problem, err=True)
+        self.problem = status.problem
         counts = _counts(status)
-        is_time = counts != self.counts and time.monotonic() - self.when >= TELL_SECONDS
-        if is_time or status.behind != self.behind:
-            _say(counts + (_lateness(status) if status.behind else ""), err=status.behind)
-            self.counts, self.behind, self.when = counts, status.behind, time.monotonic()
+        is_time = counts != self.counts and time.monotonic() - self.when >= STATUS_SECONDS
+        if is_time or status.is_behind != self.behind:
+            _log(counts + (_lateness(status) if status.is_behind else ""), err=status.is_behind)
+            self.counts, self.behind, self.when = counts, status.is_behind, time.monotonic()
 
     def outcome(self, outcome: "Outcome") -> None:
         if outcome.status == "failed":
-            _say(f"{outcome.name} failed: {outcome.error}", err=True)
+            _log(f"{outcome.name} failed: {outcome.error}", err=True)
 
 
-def _counts(status: "Status") -> str:
+def _counts(status: "WatchStatus") -> str:
     parts = {"failed": status.failed, "waiting": status.waiting, "being written": status.settling}
     return ", ".join([f"{status.done:,} picked", *(f"{number:,} {name}" for name, number in parts.items() if number)])
 
 
-def _lateness(status: "Status") -> str:
-    pace = f"{status.came} came and {status.went} were picked in the last ten minutes"
-    return f". BEHIND: the oldest has waited for {status.late / 60:.0f} minutes; {pace}. Give more --workers or another picker"
+def _lateness(status: "WatchStatus") -> str:
+    pace = f"{status.arrived} arrived and {status.picked} were picked in the last ten minutes"
+    waited = counted(round(status.longest_wait / 60), "minute")
+    return f". BEHIND: the oldest has waited {waited}; {pace}. Give more --workers or choose a faster --picker"
 
 
-def _say(text: str, *, err: bool) -> None:
+def _log(text: str, *, err: bool) -> None:
     typer.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", err=err)

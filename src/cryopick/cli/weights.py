@@ -1,4 +1,4 @@
-"""`cryopick weights`: what weights there are, what they are, and published ones made into safe files."""
+"""`cryopick weights`: list, show, convert and verify weights."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryopick.cli.console import say
+from cryopick.cli.grammar import Command, Commands
+
 if TYPE_CHECKING:
     from cryopick.models.weights import Card
 
-Name = Annotated[str, typer.Argument(help="A file of weights, or a name that `cryopick weights list` prints.")]
-Sha256 = Annotated[str | None, typer.Option(help="Hash that the file must have, as sha256sum prints it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="File of weights, or a name of `cryopick weights list`.")]
+Sha256 = Annotated[str | None, typer.Option(metavar="HASH", help="SHA-256 that the file must have.")]
 
-app = typer.Typer(help="List, show, convert and verify the weights of networks.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, help="List, show, convert and verify weights of networks.", no_args_is_help=True)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_weights() -> None:
-    """Print the weights that can be given by name, and where published ones are found."""
+    """List the weights and where to find published ones."""
     from cryopick.errors import FileError
     from cryopick.models.architectures import ARCHITECTURES
     from cryopick.models.sam import REMEDY as SAM_REMEDY
@@ -27,19 +30,19 @@ def list_weights() -> None:
         try:
             card = read_card(path)
         except FileError as error:  # one damaged file must not hide the others
-            typer.echo(f"{name}  unusable: {error}")
+            say(f"{name}  unusable: {error}")
             continue
         kind = f"{card.architecture} {_in_words(card.settings)}" if card else "without a card"
-        typer.echo(f"{name}  {kind}  {path.stat().st_size / 1e6:.1f} MB  {path}")
-    typer.echo(f"Further weights are looked for in the folder that {FOLDER_VARIABLE} names. Published ones, to be converted:")
+        say(f"{name}  {kind}  {path.stat().st_size / 1e6:.1f} MB  {path}")
+    say(f"${FOLDER_VARIABLE} names a folder of further weights. Published weights, to be converted:")
     for name in ARCHITECTURES.names:
-        typer.echo(f"  {name}: {ARCHITECTURES.get(name).published}")
-    typer.echo(f"Segment Anything needs no converting. {SAM_REMEDY}")
+        say(f"  {name}: {ARCHITECTURES.get(name).published}")
+    say(f"Segment Anything needs no conversion. {SAM_REMEDY}")
 
 
-@app.command()
+@app.command(cls=Command, no_args_is_help=True)
 def show(name: Name) -> None:
-    """Print the card of weights, number of values and tensors included, as YAML."""
+    """Show the card of weights as YAML."""
     from cryopick.models.weights import find, read
 
     path = find(name)
@@ -48,16 +51,21 @@ def show(name: Name) -> None:
     _print_card(path, card, tensors=len(state), values=count)
 
 
-@app.command()
+@app.command(cls=Command, no_args_is_help=True)
 def convert(
-    source: Annotated[Path, typer.Argument(help="A published checkpoint (.pth, .pt, .ckpt) or other weights.")],
-    target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
-    half: Annotated[bool, typer.Option("--half", help="Keep 16 bits a value: half the size.")] = False,
-    licence: Annotated[str | None, typer.Option(help="Licence of the weights; that of the published ones by default.")] = None,
-    notes: Annotated[str, typer.Option(help="Whatever users of the weights should know.")] = "",
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Published checkpoint (.pth, .pt, .ckpt) or other weights.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write (.safetensors).")],
+    half: Annotated[bool, typer.Option("--half", help="Store 16-bit values, which halves the size.")] = False,
+    licence: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Licence of the weights.  [default: that of the published weights]")
+    ] = None,
+    notes: Annotated[str, typer.Option(metavar="TEXT", help="Notes for users of the weights.")] = "",
     sha256: Sha256 = None,
 ) -> None:
-    """Make a safetensors file with a card out of a published checkpoint, after loading it strictly; no pickle is run."""
+    """Convert a published checkpoint to a safetensors file.
+
+    The checkpoint is loaded strictly and no pickled code is run.
+    """
     from dataclasses import replace
 
     from cryopick.errors import SettingError
@@ -66,7 +74,7 @@ def convert(
     from cryopick.models.weights import find, read, save, verify
 
     if target.suffix != ".safetensors":
-        raise SettingError(f"{target}: weights are written as .safetensors; name the file so")
+        raise SettingError(f"OUT must end in .safetensors, got {target}")
     path = find(source)
     verify(path, sha256=sha256)
     state, card = read(path)
@@ -79,28 +87,30 @@ def convert(
     )
     with atomic_path(target) as temporary:
         save(temporary, state, card, half=half)
-    typer.echo(f"{target}: {card.architecture} {_in_words(card.settings)}, {target.stat().st_size / 1e6:.1f} MB")
+    say(f"{target}: {card.architecture} {_in_words(card.settings)}, {target.stat().st_size / 1e6:.1f} MB")
 
 
-@app.command()
+@app.command(cls=Command, no_args_is_help=True)
 def verify(name: Name, sha256: Sha256 = None) -> None:
-    """Check that weights fit their network and, where they have a card, that no value was changed since it was written."""
+    """Verify that weights fit their network and are unchanged.
+
+    The values are compared with the hash on the card, if there is one.
+    """
     from cryopick.models import weights
     from cryopick.models.checkpoints import file_sha256
 
     path = weights.find(name)
     card = weights.verify(path, sha256=sha256)
-    checked = "fit the network" + (
-        ", and their hash is the card's" if card.tensors_sha256 else "; there is no card with their hash"
-    )
-    typer.echo(f"{path}: {card.architecture} {_in_words(card.settings)}; the tensors {checked}\nSHA-256 {file_sha256(path)}")
+    checked = "their hash matches the card" if card.tensors_sha256 else "there is no card with their hash"
+    say(f"{path}: {card.architecture} {_in_words(card.settings)}; the weights fit the network, and {checked}")
+    say(f"SHA-256 {file_sha256(path)}")
 
 
 def _print_card(path: Path, card: "Card", **extra: Any) -> None:
     import yaml
 
     known = {key: value for key, value in asdict(card).items() if value}
-    typer.echo(yaml.safe_dump({"file": str(path), **known, **extra}, sort_keys=False, allow_unicode=True), nl=False)
+    say(yaml.safe_dump({"file": str(path), **known, **extra}, sort_keys=False, allow_unicode=True).rstrip("\n"))
 
 
 def _in_words(settings: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""Everything that is drawn for people: overlays, panels, thumbnails and pyramids."""
+"""Drawings of micrographs and picks: overlays, panels, thumbnails and tile pyramids."""

@@ -1,4 +1,4 @@
-"""What people see of a micrograph."""
+"""Contrast for the display of micrographs."""
 
 import cv2
 import numpy as np
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.float32]
 
 DISPLAY_BLUR = 1.0 / 600
-"""Deviation of the Gaussian that previews are smoothed with, as a share of the longest side."""
+"""Standard deviation of the Gaussian that smooths previews, as a fraction of the longest side."""
 
 
 def for_display(pixels: Pixels) -> NDArray[np.uint8]:
-    """The picture as grey values for the eye: a little smoothed, the half per cent at each end clipped.
+    """Grey values (h, w) of an image for display: slightly smoothed, the lowest and highest 0.5 % of values clipped.
 
-    A constant picture becomes middle grey.
+    A constant image becomes middle grey.
     """
     deviation = max(pixels.shape) * DISPLAY_BLUR
     whole = np.ascontiguousarray(pixels, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Pictures of one micrograph side by side, each laid where it belongs however it was flipped, moved or resized."""
+"""Figures of one micrograph in several panels, all in the frame of the micrograph however an image was flipped or resized."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,20 @@ from cryopick.types import Picks
 
 COLUMNS = 2
 INCHES = 5.0
-UNKNOWN_DIAMETER = 0.02  # of the longer side, where nobody knows it
+UNKNOWN_DIAMETER = 0.02  # of the longer side, where it is unknown
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A title, a picture, grey (h, w) or RGB (h, w, 3), where its pixels lie in the micrograph, and picks to circle."""
+    """One panel of a figure.
+
+    Attributes
+    ----------
+    title : above the image.
+    pixels : grey (h, w) or RGB (h, w, 3).
+    to_home : the map from its pixels to the micrograph's.
+    picks : to be circled.
+    """
 
     title: str
     pixels: NDArray[Any]
@@ -29,9 +37,9 @@ class Panel:
 
 
 def write_panels(panels: Sequence[Panel], shape_hw: tuple[int, int], path: Path) -> None:
-    """Write a figure as PNG or JPEG, by the suffix: two panels a row, each showing the whole micrograph of `shape_hw`.
+    """Write a figure as PNG or JPEG, by the suffix, with two panels a row that each show the whole micrograph of `shape_hw`.
 
-    Grey pictures span the middle 99 % of their values from black to white. The file is whole or not there.
+    Grey images are shown with the lowest and highest 0.5 % of values clipped. The file is written atomically.
     """
     from matplotlib.figure import Figure
 
@@ -73,7 +81,7 @@ def _draw(axes: Any, panel: Panel) -> None:
 
 
 def _grey_range(pixels: NDArray[Any]) -> tuple[float, float] | tuple[None, None]:
-    """Values for black and white; all values where more than 99 % are one and the same, none for colours."""
+    """Values shown black and white: the full range where over 99 % of values are equal, none for colours."""
     if pixels.ndim == 3:
         return None, None
     low, high = np.percentile(pixels[:: max(1, len(pixels) // 1000)], (0.5, 99.5))

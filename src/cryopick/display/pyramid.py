@@ -1,4 +1,4 @@
-"""Micrographs as small grey tiles at every zoom, kept in bounded memory, so that 8k pictures pan without waiting."""
+"""Micrographs as grey tiles at every zoom level, cached in bounded memory, so that large micrographs pan without delay."""
 
 import threading
 from collections import OrderedDict
@@ -20,24 +20,24 @@ View = Literal["plain", "denoised"]
 TILE = 512
 SMALLEST_SIDE = 256
 LONGEST_DENOISED = 2048
-"""Pixels along the longest side of what is denoised: the chain takes seconds for each 4 million."""
+"""Longest side of images that are denoised, in pixels: denoising takes seconds for each 4 million pixels."""
 JPEG_QUALITY = 85
 CUT = 0.1
-"""Per cent of pixels at either end that become black or white, so that hot pixels do not flatten the rest."""
+"""Percentage of pixels clipped at either end, so that hot pixels do not flatten the contrast."""
 BLUR_CUT = 0.5
 SAMPLED = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """Grey pictures of a micrograph, each level half as large as the one before it; levels have windows of their own.
+    """Grey images of a micrograph, each level half the size of the one before it; each level has its own grey window.
 
-    A pixel of level `n` covers `2 ** n` pixels of the micrograph along either axis, picture edges kept.
+    A pixel of level `n` covers `2 ** n` pixels of the micrograph along either axis; odd sizes are rounded up.
 
     Attributes
     ----------
-    levels : from `first` on; finer ones are not there.
-    windows : grey windows of levels (number) smoothed with a Gaussian (deviation), as they were asked for.
+    levels : from level `first` on; finer levels are absent.
+    windows : cached grey windows of smoothed levels, by level number and standard deviation of the Gaussian.
     """
 
     levels: tuple[Grey, ...]
@@ -46,17 +46,17 @@ class Pyramid:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes in memory."""
         return sum(level.nbytes for level in self.levels)
 
     def level(self, number: int) -> tuple[Grey, int]:
-        """The level that is asked for or the nearest there is, and its number."""
+        """The level of that number or the nearest there is, and its number."""
         number = min(max(number, self.first), self.first + len(self.levels) - 1)
         return self.levels[number - self.first], number
 
 
 def level_count(shape_hw: tuple[int, int]) -> int:
-    """How many levels a micrograph has: the last one's longest side is no longer than `SMALLEST_SIDE`."""
+    """Number of levels of a micrograph: the longest side of the last one is at most `SMALLEST_SIDE`."""
     longest, count = max(shape_hw), 1
     while longest > SMALLEST_SIDE:
         longest, count = (longest + 1) // 2, count + 1
@@ -64,12 +64,12 @@ def level_count(shape_hw: tuple[int, int]) -> int:
 
 
 def build(micrograph: Micrograph) -> Pyramid:
-    """All levels of a micrograph as it is."""
+    """Build all levels of a micrograph as it is."""
     return Pyramid(tuple(_grey(level, CUT) for level in _halvings(micrograph.pixels)))
 
 
 def build_denoised(micrograph: Micrograph, *, diameter_px: float | None) -> Pyramid:
-    """Levels of a micrograph after the denoising chain, the finest no larger than `LONGEST_DENOISED`."""
+    """Build the levels of a denoised micrograph, the finest with at most `LONGEST_DENOISED` pixels along its longest side."""
     first, levels = 0, _halvings(micrograph.pixels)
     while max(levels[first].shape) > LONGEST_DENOISED:
         first += 1
@@ -80,56 +80,56 @@ def build_denoised(micrograph: Micrograph, *, diameter_px: float | None) -> Pyra
 
 
 def tile(pyramid: Pyramid, level: int, column: int, row: int, *, blur: float = 0.0) -> bytes | None:
-    """One tile as JPEG, None where the level has none.
+    """One tile as JPEG; None outside the level.
 
-    `blur` is the deviation in pixels of the micrograph of a Gaussian that the tile is smoothed with, its surroundings included.
+    `blur` is the standard deviation, in pixels of the micrograph, of a Gaussian that smooths the tile with its surroundings.
     """
-    picture, number = pyramid.level(level)
+    image, number = pyramid.level(level)
     top, left = row * TILE, column * TILE
-    if number != level or not (0 <= top < picture.shape[0] and 0 <= left < picture.shape[1]):
+    if number != level or not (0 <= top < image.shape[0] and 0 <= left < image.shape[1]):
         return None
     deviation = blur / 2**number
     if deviation < 0.3:
-        cut = picture[top : top + TILE, left : left + TILE]
+        cut = image[top : top + TILE, left : left + TILE]
     else:
-        cut = _stretch(_blurred_cut(picture, top, left, deviation), *_blurred_window(pyramid, number, blur))
+        cut = _stretch(_blurred_cut(image, top, left, deviation), *_blurred_window(pyramid, number, blur))
     _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(cut), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
 
 
 class PyramidCache:
-    """Pyramids by name, the ones used last, up to so many bytes; each is built once even when many ask at the same time."""
+    """The pyramids used last, up to a limit in bytes; each is built once even when several threads ask for it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, View], Pyramid] = OrderedDict()
+        self._cached: OrderedDict[tuple[int, View], Pyramid] = OrderedDict()
         self._building: dict[tuple[int, View], threading.Lock] = {}
 
     def get(self, key: tuple[int, View], make: Callable[[], Pyramid]) -> Pyramid:
-        """The pyramid of that name, made if need be; what `make` raises goes to every one that waits."""
+        """The pyramid of that key, built by `make` if it is not cached. Raises what `make` raises."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if key in self._cached:
+                self._cached.move_to_end(key)
+                return self._cached[key]
             building = self._building.setdefault(key, threading.Lock())
         with building:
             with self._lock:
-                if key in self._kept:
-                    return self._kept[key]
+                if key in self._cached:
+                    return self._cached[key]
             pyramid = make()
             with self._lock:
-                self._kept[key] = pyramid
+                self._cached[key] = pyramid
                 self._building.pop(key, None)
-                while sum(each.size for each in self._kept.values()) > self._limit and len(self._kept) > 1:
-                    self._kept.popitem(last=False)
+                while sum(each.size for each in self._cached.values()) > self._limit and len(self._cached) > 1:
+                    self._cached.popitem(last=False)
             return pyramid
 
     @property
     def size(self) -> int:
-        """Bytes that are kept."""
+        """Bytes of all cached pyramids."""
         with self._lock:
-            return sum(each.size for each in self._kept.values())
+            return sum(each.size for each in self._cached.values())
 
 
 def _halvings(pixels: Pixels) -> list[Pixels]:
@@ -156,29 +156,29 @@ def _stretch(pixels: Pixels, low: float, high: float) -> Grey:
     if high <= low:
         return np.full(pixels.shape, 128, np.uint8)
     grey = np.empty(pixels.shape, np.uint8)
-    for top in range(0, len(pixels), TILE):  # in strips: an 8k picture in float32 is a quarter of a gigabyte
+    for top in range(0, len(pixels), TILE):  # in strips: an image of 8k in float32 is a quarter of a gigabyte
         strip = np.clip(pixels[top : top + TILE], low, high) - np.float32(low)
         grey[top : top + TILE] = np.rint(strip * np.float32(255 / (high - low)))
     return grey
 
 
-def _blurred_cut(picture: Grey, top: int, left: int, deviation: float) -> Pixels:
-    """A tile of the smoothed picture, computed from as much around it as the Gaussian reaches."""
+def _blurred_cut(image: Grey, top: int, left: int, deviation: float) -> Pixels:
+    """A tile of the smoothed image, computed with as many pixels around it as the Gaussian reaches."""
     reach = int(np.ceil(4 * deviation))
     above, before = max(0, top - reach), max(0, left - reach)
-    around = picture[above : top + TILE + reach, before : left + TILE + reach].astype(np.float32)
+    around = image[above : top + TILE + reach, before : left + TILE + reach].astype(np.float32)
     smooth = cv2.GaussianBlur(around, (0, 0), deviation, borderType=cv2.BORDER_REFLECT)
     return np.asarray(smooth[top - above :, left - before :][:TILE, :TILE], np.float32)
 
 
 def _blurred_window(pyramid: Pyramid, number: int, blur: float) -> tuple[float, float]:
-    """Grey window of a smoothed level, the same for all its tiles, from the middle of it."""
+    """Grey window of a smoothed level, the same for all its tiles, from its middle."""
     key = (number, blur)
     if key not in pyramid.windows:
-        picture, _ = pyramid.level(number)
-        height, width = picture.shape
+        image, _ = pyramid.level(number)
+        height, width = image.shape
         top, left = max(0, height - SAMPLED) // 2, max(0, width - SAMPLED) // 2
-        middle = picture[top : top + SAMPLED, left : left + SAMPLED].astype(np.float32)
+        middle = image[top : top + SAMPLED, left : left + SAMPLED].astype(np.float32)
         smooth = cv2.GaussianBlur(middle, (0, 0), blur / 2**number, borderType=cv2.BORDER_REFLECT)
         pyramid.windows[key] = _window(np.asarray(smooth, np.float32), BLUR_CUT)
     return pyramid.windows[key]

@@ -1,4 +1,4 @@
-"""How good are picks? Takes `Picks` of any program."""
+"""Scores of picks against ground truth."""
 
 from cryopick.evaluate.matching import Match, match_picks
 from cryopick.evaluate.metrics import Evaluation, evaluate_picks

@@ -1,4 +1,4 @@
-"""Right, false and missed, and the ratios of them. Things counted may be picks or pixels."""
+"""True positives, false positives and false negatives of picks or pixels, and their ratios."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Counts:
-    """How many were found rightly, found wrongly and missed. A ratio of nothing (0 / 0) is NaN."""
+    """Numbers of true positives, false positives and false negatives. Ratios of 0 / 0 are NaN."""
 
     true_positive: int
     false_positive: int
@@ -23,23 +23,27 @@ class Counts:
 
     @property
     def found(self) -> int:
+        """All that was found."""
         return self.true_positive + self.false_positive
 
     @property
     def truth(self) -> int:
+        """All that is true."""
         return self.true_positive + self.false_negative
 
     @property
     def precision(self) -> float:
+        """Fraction of what was found that is true."""
         return ratio(self.true_positive, self.found)
 
     @property
     def recall(self) -> float:
+        """Fraction of what is true that was found."""
         return ratio(self.true_positive, self.truth)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; of pixels, the Dice coefficient."""
+        """Harmonic mean of precision and recall; for pixels, the Dice coefficient."""
         return ratio(2 * self.true_positive, self.found + self.truth)
 
 
@@ -49,6 +53,6 @@ def ratio(part: float, whole: float) -> float:
 
 
 def mean_of_known(values: Iterable[float]) -> float:
-    """Mean without the NaNs; NaN when nothing is left."""
+    """Mean of the values that are not NaN; NaN when there are none."""
     known = [value for value in values if not np.isnan(value)]
     return ratio(sum(known), len(known))

@@ -1,4 +1,4 @@
-"""What scores are worth: precision and recall against the threshold, average precision, best threshold, reliability."""
+"""Quality of scores: precision and recall against the threshold, average precision, best threshold, reliability."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Precision, recall and F1 of the picks with a score of at least each threshold, over all micrographs.
+    """Precision, recall and F1 of the picks at or above each threshold, over all micrographs.
 
-    Every distinct score is a threshold; all arrays are float64 (k,) with k ≥ 1, thresholds from the highest down.
+    Every distinct score is a threshold; all arrays are float64 (k,) with k ≥ 1, from the highest threshold to the lowest.
     """
 
     thresholds: Floats
@@ -22,22 +22,22 @@ class Curve:
 
     @property
     def average_precision(self) -> float:
-        """Area under the curve of the best precision at each recall or beyond, up to the recall that was reached.
+        """Area under the interpolated precision–recall curve, up to the highest recall reached.
 
-        The all-point interpolation of PASCAL VOC 2010 and later.
+        All-point interpolation, as in PASCAL VOC 2010 and later.
         """
         envelope = np.maximum.accumulate(self.precision[::-1])[::-1]
         return float(np.sum(np.diff(self.recall, prepend=0.0) * envelope))
 
     @property
     def best(self) -> int:
-        """Index of the threshold with the highest F1; of the highest such threshold when several are as good."""
+        """Index of the threshold with the highest F1, the highest of them if several tie."""
         return int(np.argmax(self.f1))
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """How often picks of each score are true; arrays (b,), one entry for each bin of scores that has picks in it.
+    """Reliability diagram: the fraction of true picks in each bin of scores; arrays (b,), empty bins omitted.
 
     Attributes
     ----------
@@ -56,9 +56,9 @@ class Reliability:
 
 
 def precision_recall(scores: ArrayLike, true: ArrayLike, truth_count: int) -> Curve:
-    """The curve from every pick's score and whether it adds a pair (`true_by_score`), pooled over micrographs.
+    """Compute the curve from scores (n,) and whether each pick adds a pair (n,), see `true_by_score`, pooled over micrographs.
 
-    `scores` and `true` are (n,) with n ≥ 1; `truth_count` ≥ 1 particles were there to be found.
+    n ≥ 1; `truth_count` ≥ 1 is the number of true particles.
     """
     score, is_true = np.asarray(scores, np.float64), np.asarray(true, bool)
     order = np.argsort(-score, kind="stable")
@@ -69,7 +69,7 @@ def precision_recall(scores: ArrayLike, true: ArrayLike, truth_count: int) -> Cu
 
 
 def reliability(scores: ArrayLike, true: ArrayLike, *, bins: int = 10) -> Reliability | None:
-    """How often picks are true, in equal bins of score from 0 to 1. None when a score lies outside [0, 1] or there are none."""
+    """Compute the reliability in equal bins of score from 0 to 1; None without scores and for scores outside [0, 1]."""
     score, is_true = np.asarray(scores, np.float64), np.asarray(true, np.float64)
     if len(score) == 0 or score.min() < 0 or score.max() > 1:
         return None

@@ -1,7 +1,7 @@
-"""One-to-one matching of found picks with true ones on one micrograph.
+"""One-to-one matching of picks with ground truth on one micrograph.
 
-Both ways to match are a single minimum-cost assignment on the sparse graph of pairs that are near enough (a k-d tree finds
-them): 5,000 against 5,000 picks take about a tenth of a second.
+Both ways to match are one minimum-cost assignment on the sparse graph of sufficiently near pairs, found by a k-d tree: 5,000
+against 5,000 picks take about 0.1 s.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import KDTree
 
+from cryopick.coordinates import length_to_px
 from cryopick.errors import CryopickError, SettingError
 from cryopick.types import Picks
 
@@ -20,15 +21,15 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Which found picks are which true particles; every index counts from 0 in the arrays that were matched.
+    """Pairs of picks and true particles, and what is left; indices into the arrays that were matched.
 
     Attributes
     ----------
     pairs : intp (k, 2), columns (found, truth), in the order of truth.
     distances : float64 (k,), pixels of the micrograph.
-    missed : intp, truths without a pick.
-    extra : intp, picks without a truth; false positives.
-    duplicates : intp, those of `extra` near enough to a truth; another pick has that truth.
+    missed : intp, true particles without a pick.
+    extra : intp, picks without a true particle: false positives.
+    duplicates : intp, those of `extra` within the radius of a true particle that another pick is paired with.
     """
 
     pairs: Indices
@@ -40,13 +41,13 @@ class Match:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Every found pick and truth closer than a radius, one row a couple.
+    """All pairs of a pick and a true particle that are closer than a radius, one per row.
 
     Attributes
     ----------
     found, truth : intp (e,), indices.
     distance : float64 (e,), pixels.
-    counts : number of found picks and of truths, near or not.
+    counts : total numbers of picks and of true particles.
     """
 
     found: Indices
@@ -56,19 +57,19 @@ class Neighbours:
 
 
 def match_picks(found: Picks, truth: Picks, *, radius: float) -> Match:
-    """Pair found with true particles, one to one: as many pairs as there can be, then the smallest sum of distances.
+    """Pair picks with true particles one to one: as many pairs as possible, then the smallest sum of distances.
 
-    Every pair is closer than `radius`, which is in Å when the pixel size of either side is known, else in pixels;
+    Every pair is closer than `radius`, in Å when either side's pixel size is known, else in pixels;
     `len(missed) + len(pairs) == len(truth)` and `len(extra) + len(pairs) == len(found)`. An empty side gives no pairs.
-    Scores play no part: threshold first. Names are not compared. Assignment as in Hungarian matching (Kuhn 1955).
+    Scores are not used: threshold first. Names are not compared. Assignment as in Hungarian matching (Kuhn 1955).
 
     Raises `SettingError` for a radius that is not positive, `CryopickError` when the two pixel sizes differ.
     """
-    return match_points(found.xy, truth.xy, radius_px=radius / (common_pixel_size(found, truth) or 1.0))
+    return match_points(found.xy, truth.xy, radius_px=length_to_px(radius, common_pixel_size(found, truth)))
 
 
 def match_points(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) -> Match:
-    """`match_picks` for bare points (n, 2) and (m, 2) in pixels."""
+    """Match points (n, 2) and (m, 2) in pixels, as `match_picks` does picks."""
     near = neighbours(found_xy, truth_xy, radius_px=radius_px)
     found_count, truth_count = near.counts
     # A pair costs between one and two radii, so one more pair is always worth more than all distances together.
@@ -81,11 +82,11 @@ def match_points(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) 
 
 
 def true_by_score(found_xy: ArrayLike, truth_xy: ArrayLike, scores: ArrayLike, *, radius_px: float) -> NDArray[np.bool_]:
-    """Which found picks (n,) add a pair when picks are let in one after the other, best score first.
+    """Whether each pick (n,) adds a pair when picks are added one by one, best score first.
 
-    The number that are true among the picks above *any* threshold equals the number of pairs that `match_points` finds among
-    those picks alone, so one call gives the whole precision–recall curve. (Sets of picks that can be paired together are the
-    independent sets of a transversal matroid, where adding in order of weight is optimal for every prefix: Edmonds 1971.)
+    At *any* threshold, the number of true picks above it equals the number of pairs that `match_points` finds among those
+    picks alone, so one call gives the whole precision–recall curve. (Sets of picks that can be paired together are the
+    independent sets of a transversal matroid, for which adding in order of weight is optimal at every prefix: Edmonds 1971.)
     """
     near = neighbours(found_xy, truth_xy, radius_px=radius_px)
     rank = np.empty(near.counts[0])
@@ -97,9 +98,9 @@ def true_by_score(found_xy: ArrayLike, truth_xy: ArrayLike, scores: ArrayLike, *
 
 
 def neighbours(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) -> Neighbours:
-    """Every found pick and truth that are closer than `radius_px`; exactly at the radius is not closer."""
+    """Find all pairs of a pick and a true particle closer than `radius_px`; exactly at the radius does not count."""
     if not (np.isfinite(radius_px) and radius_px > 0):
-        raise SettingError(f"a matching radius of {radius_px} pixels cannot be; give a positive diameter and tolerance")
+        raise SettingError(f"the matching radius must be positive, got {radius_px} pixels; check diameter and tolerance")
     found, truth = _points(found_xy), _points(truth_xy)
     counts = (len(found), len(truth))
     if 0 in counts:
@@ -110,29 +111,29 @@ def neighbours(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) ->
 
 
 def common_pixel_size(found: Picks, truth: Picks) -> float | None:
-    """The pixel size in Å of either side; None when neither knows it.
+    """The pixel size in Å of either side; None when both are unknown.
 
-    Raises `CryopickError` when they differ by more than one per cent: then one side is of another binning, or its header lies.
+    Raises `CryopickError` when they differ by more than 1 %: one side has another binning, or a wrong header.
     """
     if found.pixel_size is None or truth.pixel_size is None:
         return truth.pixel_size if found.pixel_size is None else found.pixel_size
     if abs(found.pixel_size - truth.pixel_size) > 0.01 * truth.pixel_size:
         raise CryopickError(
-            f"{truth.micrograph}: found picks have {found.pixel_size:g} Å/px, true ones {truth.pixel_size:g} Å/px; "
-            "bring both to one micrograph, or give the pixel size if one of them is wrong"
+            f"{truth.micrograph}: the picks have {found.pixel_size:g} Å/px, the ground truth {truth.pixel_size:g} Å/px; "
+            "use picks on the same micrograph, or give the pixel size if one of them is wrong"
         )
     return truth.pixel_size
 
 
 def _assign(near: Neighbours, cost: NDArray[np.float64], *, unpaired: float) -> Indices:
-    """The found pick of each truth (m,), −1 for none, at the least total cost, where a truth without a pick costs `unpaired`.
+    """The pick of each true particle (m,), −1 for none, at the least total cost; a particle without a pick costs `unpaired`.
 
-    Costs must be positive: the solver takes zeros for missing entries.
+    Costs must be positive, since the solver takes zeros for missing entries.
     """
     found_count, truth_count = near.counts
     if not len(near.found):
         return np.full(truth_count, -1, np.intp)
-    # Each truth may also take a column of its own, which stands for no pick: a full assignment then always exists.
+    # Each true particle may also take a column of its own, which stands for no pick, so a full assignment always exists.
     alone = np.arange(truth_count)
     graph = csr_array(
         (np.r_[cost, np.full(truth_count, unpaired)], (np.r_[near.truth, alone], np.r_[near.found, found_count + alone])),

@@ -1,4 +1,4 @@
-"""The headline numbers: picks matched one to one with true particles, over all micrographs."""
+"""Precision, recall and F1 of picks matched one to one with ground truth, over all micrographs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,18 @@ from cryopick.errors import SettingError
 from cryopick.evaluate.counts import Counts, mean_of_known
 from cryopick.evaluate.curves import Curve, Reliability, precision_recall, reliability
 from cryopick.evaluate.matching import Match, match_points, neighbours, true_by_score
-from cryopick.evaluate.pairing import Couple, first_known, pair_micrographs
-from cryopick.types import Picks
+from cryopick.evaluate.pairing import MicrographPair, first_known, pair_micrographs
+from cryopick.types import Picks, each_picks
 
 
 @dataclass(frozen=True, eq=False)
 class MicrographEvaluation:
-    """One micrograph: the picks and truths that count, and how they match.
+    """Picks and ground truth of one micrograph, and how they match.
 
     Attributes
     ----------
-    found, truth : without those that the border takes out, and without picks below the threshold; `match` counts in them.
+    found, truth : without those excluded by the border, and without picks below the threshold; `match` indexes these.
+    match : the pairs, missed particles and extra picks.
     pixel_size : Å per pixel, from either side; None when unknown.
     """
 
@@ -33,26 +34,28 @@ class MicrographEvaluation:
 
     @property
     def name(self) -> str:
+        """The micrograph's name in the ground truth."""
         return self.truth.micrograph
 
     @property
     def counts(self) -> Counts:
+        """Pairs, extra picks and missed particles."""
         return Counts(len(self.match.pairs), len(self.match.extra), len(self.match.missed))
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How good picks are, against the truth of every micrograph that has one.
+    """Scores of picks on all micrographs with ground truth.
 
-    Ratios are of all micrographs' counts together; `mean_…` are means over micrographs. A ratio of nothing is NaN.
+    Ratios are of the counts pooled over micrographs; `mean_…` are means over micrographs. Ratios of 0 / 0 are NaN.
 
     Attributes
     ----------
-    per_micrograph : in the order of the truth.
-    without_truth : micrographs that have picks and no truth; they count for nothing.
+    per_micrograph : in the order of the ground truth.
+    without_truth : names of micrographs that have picks but no ground truth; they are not counted.
     tolerance, border, threshold : as given to `evaluate_picks`.
-    curve, reliability : of the scores, at all thresholds; None when picks or truths are absent, or picks without scores. The
-        second also when scores lie outside [0, 1].
+    curve : precision and recall at all thresholds; None without picks, ground truth or scores.
+    reliability : of the scores; None like `curve`, and when scores lie outside [0, 1].
     """
 
     per_micrograph: tuple[MicrographEvaluation, ...]
@@ -65,17 +68,17 @@ class Evaluation:
 
     @cached_property
     def counts(self) -> Counts:
-        """Pairs, extra picks and missed particles of all micrographs together."""
+        """Pairs, extra picks and missed particles, pooled over micrographs."""
         return sum((one.counts for one in self.per_micrograph), Counts(0, 0, 0))
 
     @property
     def precision(self) -> float:
-        """Of the picks, the part that is true."""
+        """Fraction of the picks that are true."""
         return self.counts.precision
 
     @property
     def recall(self) -> float:
-        """Of the true particles, the part that was found."""
+        """Fraction of the true particles that were found."""
         return self.counts.recall
 
     @property
@@ -85,32 +88,32 @@ class Evaluation:
 
     @property
     def mean_precision(self) -> float:
-        """Over the micrographs that have picks."""
+        """Mean precision over the micrographs that have picks."""
         return mean_of_known(one.counts.precision for one in self.per_micrograph)
 
     @property
     def mean_recall(self) -> float:
-        """Over the micrographs that have truths."""
+        """Mean recall over the micrographs that have true particles."""
         return mean_of_known(one.counts.recall for one in self.per_micrograph)
 
     @property
     def mean_f1(self) -> float:
-        """Over the micrographs that have picks or truths."""
+        """Mean F1 over the micrographs that have picks or true particles."""
         return mean_of_known(one.counts.f1 for one in self.per_micrograph)
 
     @property
     def duplicates(self) -> int:
-        """False positives that lie on a particle which another pick has."""
+        """Number of false positives on a particle that another pick is paired with."""
         return sum(len(one.match.duplicates) for one in self.per_micrograph)
 
     @property
     def errors_px(self) -> NDArray[np.float64]:
-        """Distance of every pair, pixels of its micrograph."""
+        """Distances of all pairs, float64 (k,) in pixels of their micrographs."""
         return np.concatenate([np.zeros(0), *(one.match.distances for one in self.per_micrograph)])
 
     @property
     def errors_angstrom(self) -> NDArray[np.float64] | None:
-        """Distance of every pair in Å; None when the pixel size of a micrograph that has pairs is unknown."""
+        """Distances of all pairs, float64 (k,) in Å; None when the pixel size of a micrograph with pairs is unknown."""
         lengths = [np.zeros(0)]
         for one in self.per_micrograph:
             if one.pixel_size is not None:
@@ -121,79 +124,98 @@ class Evaluation:
 
 
 def evaluate_picks(
-    found: Sequence[Picks],
-    truth: Sequence[Picks],
+    found: Picks | Sequence[Picks],
+    truth: Picks | Sequence[Picks],
     *,
     diameter: float | None = None,
     tolerance: float = 0.5,
     border: float = 0.0,
     threshold: float | None = None,
 ) -> Evaluation:
-    """Match the picks of every micrograph in `truth` one to one with its particles.
+    """Score picks against ground truth: match them one to one with the particles of every micrograph in `truth`.
 
-    A pair is closer than `tolerance` diameters. Micrographs are paired by name: on one without picks all particles are missed,
-    and picks on one without truth are left out.
+    Micrographs are paired by name; names may differ in folders, extension and CryoSPARC's UID. On a micrograph without picks
+    all particles are missed; picks on a micrograph without ground truth are not counted.
 
     Parameters
     ----------
-    diameter : of the particles, in Å where the pixel size of either side is known, else in pixels. None takes the truth's own,
-        or the picks'.
-    border : particles less than this many pixels from the picture's edge do not count, nor do picks there. A pick near enough
-        to a particle that counts always counts, and one near enough only to a particle that does not never does, so a pick
-        across the line from its particle is neither wrongly false nor lost.
-    threshold : picks with a lower score are left out (the curve has all of them).
+    found : picks of one or several micrographs.
+    truth : the true particles of one or several micrographs.
+    diameter : particle diameter, in Å when the pixel size of either side is known, else in pixels; the ground truth's own, or
+        the picks', if omitted.
+    tolerance : largest distance of a pair in diameters.
+    border : width in pixels of a margin in which neither particles nor picks are counted. A pick within the tolerance of a
+        particle that counts always counts; one within the tolerance only of particles that do not count never does.
+    threshold : lowest score of the picks that count; the curve is of all picks.
+
+    Returns
+    -------
+    Evaluation
+        Precision, recall, F1, localisation errors and curves, pooled and per micrograph.
 
     Raises
     ------
-    SettingError : for a tolerance or diameter that is not positive, a negative border, a threshold without scores.
-    CryopickError : where a diameter, or with a border the micrograph's shape, is unknown on both sides.
-    NameMatchError : when names are ambiguous, or there are picks and none is on a micrograph of `truth`.
+    SettingError
+        For a tolerance or diameter that is not positive, a negative border, and a threshold on picks without scores.
+    CryopickError
+        When a diameter is needed and unknown on both sides; with a border, likewise the micrograph's shape.
+    NameMatchError
+        When names are ambiguous, or no picks are on a micrograph of `truth`.
+
+    Examples
+    --------
+    >>> truth = Picks("m.mrc", [[10, 10], [50, 50], [90, 10]], diameter=20)
+    >>> found = Picks("m.mrc", [[12, 11], [51, 49], [30, 80]], [0.9, 0.8, 0.3])
+    >>> result = evaluate_picks(found, truth)
+    >>> round(result.precision, 3), round(result.recall, 3), result.per_micrograph[0].match.missed.tolist()
+    (0.667, 0.667, [2])
     """
     if not border >= 0:
-        raise SettingError(f"a border of {border} pixels cannot be; give 0 or more")
-    couples, without_truth = pair_micrographs(found, truth)
-    radii = [_radius_px(couple, diameter, tolerance) for couple in couples]
-    counted = [_counted(couple, radius, border) for couple, radius in zip(couples, radii, strict=True)]
-    evaluated = tuple(_evaluate(couple.above(threshold), radius) for couple, radius in zip(counted, radii, strict=True))
+        raise SettingError(f"the border must be 0 or more, got {border} pixels")
+    found, truth = ([*each_picks(side, "evaluate_picks(found, truth)")] for side in (found, truth))
+    pairs, without_truth = pair_micrographs(found, truth)
+    radii = [_radius_px(pair, diameter, tolerance) for pair in pairs]
+    counted = [_counted(pair, radius, border) for pair, radius in zip(pairs, radii, strict=True)]
+    evaluated = tuple(_evaluate(pair.above(threshold), radius) for pair, radius in zip(counted, radii, strict=True))
     return Evaluation(evaluated, without_truth, tolerance, border, threshold, *_of_scores(counted, radii))
 
 
-def _radius_px(couple: Couple, diameter: float | None, tolerance: float) -> float:
+def _radius_px(pair: MicrographPair, diameter: float | None, tolerance: float) -> float:
     if not (np.isfinite(tolerance) and tolerance > 0):
-        raise SettingError(f"a tolerance of {tolerance} diameters cannot be; give a positive number")
-    given = couple.to_px(diameter)
-    if not (len(couple.found) and len(couple.truth)):
-        return tolerance  # nothing to pair: any radius will do, known diameter or not
-    return tolerance * first_known(couple, given, couple.truth.diameter_px, couple.found.diameter_px)
+        raise SettingError(f"the tolerance must be positive, got {tolerance} diameters")
+    given = pair.to_px(diameter)
+    if not (len(pair.found) and len(pair.truth)):
+        return tolerance  # nothing to pair: any radius will do
+    return tolerance * first_known(pair, given, pair.truth.diameter_px, pair.found.diameter_px)
 
 
-def _counted(couple: Couple, radius_px: float, border: float) -> Couple:
-    """The picks and truths that count; both rules look at places only, so they are the same at every threshold."""
+def _counted(pair: MicrographPair, radius_px: float, border: float) -> MicrographPair:
+    """The picks and true particles that count, by their coordinates alone: the same at every threshold."""
     if border == 0:
-        return couple
-    found, truth = couple.found, couple.truth
-    counts = inside(truth.xy, couple.shape_hw, border=border)
+        return pair
+    found, truth = pair.found, pair.truth
+    counts = inside(truth.xy, pair.shape_hw, border=border)
     near = neighbours(found.xy, truth.xy, radius_px=radius_px)
     on_counted = np.isin(np.arange(len(found)), near.found[counts[near.truth]])
     on_ignored = np.isin(np.arange(len(found)), near.found[~counts[near.truth]])
-    keep = on_counted | (inside(found.xy, couple.shape_hw, border=border) & ~on_ignored)
-    return Couple(found.where(keep), truth.where(counts))
+    keep = on_counted | (inside(found.xy, pair.shape_hw, border=border) & ~on_ignored)
+    return MicrographPair(found[keep], truth[counts])
 
 
-def _evaluate(couple: Couple, radius_px: float) -> MicrographEvaluation:
-    match = match_points(couple.found.xy, couple.truth.xy, radius_px=radius_px)
-    return MicrographEvaluation(couple.found, couple.truth, match, couple.pixel_size)
+def _evaluate(pair: MicrographPair, radius_px: float) -> MicrographEvaluation:
+    match = match_points(pair.found.xy, pair.truth.xy, radius_px=radius_px)
+    return MicrographEvaluation(pair.found, pair.truth, match, pair.pixel_size)
 
 
-def _of_scores(couples: Sequence[Couple], radii: Sequence[float]) -> tuple[Curve | None, Reliability | None]:
-    truth_count = sum(len(couple.truth) for couple in couples)
+def _of_scores(pairs: Sequence[MicrographPair], radii: Sequence[float]) -> tuple[Curve | None, Reliability | None]:
+    truth_count = sum(len(pair.truth) for pair in pairs)
     scores, true = [np.zeros(0)], [np.zeros(0, bool)]
-    for couple, radius in zip(couples, radii, strict=True):
-        if len(couple.found) and couple.found.scores is None:
+    for pair, radius in zip(pairs, radii, strict=True):
+        if len(pair.found) and pair.found.scores is None:
             return None, None
-        if couple.found.scores is not None:
-            scores.append(couple.found.scores.astype(np.float64))
-            true.append(true_by_score(couple.found.xy, couple.truth.xy, couple.found.scores, radius_px=radius))
+        if pair.found.scores is not None:
+            scores.append(pair.found.scores.astype(np.float64))
+            true.append(true_by_score(pair.found.xy, pair.truth.xy, pair.found.scores, radius_px=radius))
     pooled, is_true = np.concatenate(scores), np.concatenate(true)
     if not (len(pooled) and truth_count):
         return None, None

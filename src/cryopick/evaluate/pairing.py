@@ -1,4 +1,4 @@
-"""What every protocol does first: bring found picks and truth of the same micrograph together."""
+"""Picks and ground truth paired by micrograph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,56 +13,56 @@ from cryopick.types import Picks
 
 
 @dataclass(frozen=True, eq=False)
-class Couple:
-    """Found picks and true particles of one micrograph; what one side does not know of it, the other tells."""
+class MicrographPair:
+    """Picks and ground truth of one micrograph; what one side lacks is taken from the other."""
 
     found: Picks
     truth: Picks
 
     @property
     def name(self) -> str:
-        """The micrograph as the truth names it."""
+        """The micrograph's name in the ground truth."""
         return self.truth.micrograph
 
     @property
     def pixel_size(self) -> float | None:
-        """Å per pixel, None when neither side knows. Raises `CryopickError` when the two differ."""
+        """Å per pixel; None when unknown. Raises `CryopickError` when the two sides differ."""
         return common_pixel_size(self.found, self.truth)
 
     @property
     def shape_hw(self) -> tuple[int, int]:
-        """The micrograph's shape. Raises `CryopickError` when neither side knows it."""
+        """The micrograph's height and width. Raises `CryopickError` when unknown on both sides."""
         shape_hw = self.truth.shape_hw or self.found.shape_hw
         if shape_hw is None:
             raise CryopickError(f"{self.name}: borders and masks need the micrograph's shape; give the micrographs")
         return shape_hw
 
     def to_px(self, diameter: float | None) -> float | None:
-        """A diameter in Å (in pixels when the pixel size is unknown) in pixels. Raises `SettingError` unless it is positive."""
+        """Convert a diameter to pixels, from Å when the pixel size is known. Raises `SettingError` unless it is positive."""
         if diameter is None:
             return None
         if not (np.isfinite(diameter) and diameter > 0):
-            raise SettingError(f"a diameter of {diameter} cannot be; give a positive number")
+            raise SettingError(f"the diameter must be positive, got {diameter}")
         return length_to_px(diameter, self.pixel_size)
 
-    def above(self, threshold: float | None) -> "Couple":
-        """Without found picks that score less than `threshold`. Raises `SettingError` when they have no scores."""
+    def above(self, threshold: float | None) -> "MicrographPair":
+        """Only picks with a score of at least `threshold`. Raises `SettingError` when they have no scores."""
         if threshold is None or len(self.found) == 0:
             return self
         if self.found.scores is None:
-            raise SettingError(f"{self.name}: picks without scores cannot be held against a threshold of {threshold:g}")
-        return Couple(self.found.where(self.found.scores >= np.float32(threshold)), self.truth)
+            raise SettingError(f"{self.name}: the picks have no scores for the threshold {threshold:g}; omit it")
+        return MicrographPair(self.found[self.found.scores >= np.float32(threshold)], self.truth)
 
 
-def first_known(couple: Couple, *diameters_px: float | None) -> float:
-    """The first diameter that is known. Raises `CryopickError` when none is."""
+def first_known(pair: MicrographPair, *diameters_px: float | None) -> float:
+    """The first known diameter. Raises `CryopickError` when all are unknown."""
     for diameter_px in diameters_px:
         if diameter_px is not None:
             return diameter_px
-    raise CryopickError(f"{couple.name}: neither the truth nor the picks say the particles' diameter; give it")
+    raise CryopickError(f"{pair.name}: neither the ground truth nor the picks have a diameter; give one")
 
 
-def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[list[Couple], tuple[str, ...]]:
+def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[list[MicrographPair], tuple[str, ...]]:
     """Every truth with the picks found on its micrograph, or empty picks; and the names of picks' micrographs without truth.
 
     Names match with or without folders, extension and CryoSPARC's UID. Raises `NameMatchError` when one matches several, when one
@@ -75,24 +75,24 @@ def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[li
     without_truth = tuple(name for name in picks_by_name if _loosest(name) not in loosest)
     if without_truth and not with_truth and any(len(picks) for picks in found):
         raise NameMatchError(
-            f"no picks lie on a micrograph that has a truth: picks are on {without_truth[0]!r}, the truth is on "
+            f"no picks are on a micrograph with ground truth: the picks are on {without_truth[0]!r}, the ground truth is on "
             f"{next(iter(by_name), 'no micrograph')!r}. Names may differ in folders, extension and CryoSPARC's UID only"
         )
     found_on = {known: picks_by_name[written] for written, known in match_names(with_truth, by_name).items()}
     sizes = {picks.pixel_size for picks in found}
-    shared_size = sizes.pop() if len(sizes) == 1 else None  # so that a length in Å stays one where nothing was found
+    shared_size = sizes.pop() if len(sizes) == 1 else None  # keeps lengths in Å where nothing was found
     nothing = {name: Picks(name, pixel_size=shared_size) for name in by_name}
-    return [Couple(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()], without_truth
+    return [MicrographPair(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()], without_truth
 
 
 def _by_name(every: Sequence[Picks]) -> dict[str, Picks]:
     by_name = {picks.micrograph: picks for picks in every}
     if len(by_name) < len(every):
         twice = next(name for name in by_name if sum(picks.micrograph == name for picks in every) > 1)
-        raise NameMatchError(f"the micrograph {twice!r} stands twice; put its picks into one list")
+        raise NameMatchError(f"the micrograph {twice!r} is listed twice; put all of its picks into one list")
     return by_name
 
 
 def _loosest(name: str) -> str:
-    """Equal for all spellings of one name; names that differ in it cannot match."""
+    """A key that is equal for all spellings of a name; names with different keys cannot match."""
     return stem(without_uid(name))

@@ -1,4 +1,4 @@
-"""One picture of what the scores are worth."""
+"""Figure of an evaluation's curves."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ from cryopick.files import atomic_path
 
 
 def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Write a picture (PNG, or what the name's ending says): precision against recall, F1 against threshold, reliability.
+    """Write a figure: precision against recall, scores against the threshold, and reliability.
 
-    Raises `SettingError` when there is no curve to draw (picks without scores, or no picks or no truth), and for an ending
-    that names no kind of picture.
+    The path's suffix chooses the format. Raises `SettingError` when there is no curve to draw (picks without scores, no picks or
+    no ground truth), and for an unknown suffix.
     """
     if path.suffix.lower().lstrip(".") not in (kinds := Figure().canvas.get_supported_filetypes()):
-        raise SettingError(f"{path}: pictures of this kind cannot be written; end its name in one of: {', '.join(kinds)}")
+        raise SettingError(f"{path}: figures of this format cannot be written; use one of the suffixes {', '.join(kinds)}")
     curve, reliable = evaluation.curve, evaluation.reliability
     if curve is None:
-        raise SettingError(f"{path} cannot be drawn: a curve needs picks with scores, and particles to be found")
+        raise SettingError(f"{path} cannot be drawn: curves need picks with scores and ground truth")
     figure = Figure(figsize=(13.5 if reliable else 9, 4.2), layout="constrained")
     panels = figure.subplots(1, 3 if reliable else 2)
     _precision_recall(panels[0], curve)

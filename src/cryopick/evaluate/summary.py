@@ -1,4 +1,4 @@
-"""Evaluations as plain dictionaries for JSON; a ratio of nothing is None there, not NaN."""
+"""Evaluations as plain dictionaries for JSON, with None for NaN."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from cryopick.evaluate.pixelwise import PixelEvaluation, scores_of
 
 
 def matching_summary(evaluation: Evaluation) -> dict[str, Any]:
-    """One-to-one matching: pooled numbers, means over micrographs, localisation, curve and every micrograph."""
+    """Summarise one-to-one matching: pooled scores, means over micrographs, localisation, curve and every micrograph."""
     means = {"precision": evaluation.mean_precision, "recall": evaluation.mean_recall, "f1": evaluation.mean_f1}
     summary = {
         "protocol": "matching",
@@ -37,7 +37,7 @@ def matching_summary(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def pixel_summary(evaluation: PixelEvaluation) -> dict[str, Any]:
-    """The papers' protocol: mean and maximum over micrographs, and every micrograph."""
+    """Summarise the published protocol: mean and maximum over micrographs, and every micrograph."""
     summary = {
         "protocol": "paper",
         "mean_over_micrographs": asdict(evaluation.mean),

@@ -1,1 +1,1 @@
-"""Micrographs and picks, from and to every program's files."""
+"""Reading and writing of micrographs and picks in other programs' formats."""

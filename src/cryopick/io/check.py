@@ -1,4 +1,4 @@
-"""Every fault of a micrograph or of a file of picks, not only the first one that a reader would stop at."""
+"""Checks that find all faults of a micrograph or a file of picks, not only the first at which a reader stops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.micrographs.files import pixel_fault, read_picture
+from cryopick.io.micrographs.files import pixel_fault, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.formats import detect_format, read_picks
 from cryopick.types import Picks
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What there is to say about a file.
+class CheckResult:
+    """Faults, notes and facts about a file.
 
     Attributes
     ----------
-    faults : why it cannot be used, or not as it is; empty for a good file.
+    faults : problems that make it unusable as it is; empty for a sound file.
     notes : oddities that do not stop a reader.
-    facts : what is in it, as far as it could be read: a name and a text each.
+    facts : its contents as far as they could be read: names and texts.
     """
 
     faults: tuple[CryopickError, ...] = ()
@@ -32,42 +32,42 @@ class Examination:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def examine_micrograph(path: Path | str) -> Examination:
-    """Read a micrograph; of a cut one the rows that are there are examined too."""
+def check_micrograph(path: Path | str) -> CheckResult:
+    """Check a micrograph; of a truncated one, also the rows that can be read."""
     path = Path(path)
     faults: list[CryopickError] = []
     try:
-        picture = read_picture(path, salvage=False)
+        image = read_raw_image(path, salvage=False)
     except FileError as unreadable:
         faults.append(unreadable)
         try:
-            picture = read_picture(path, salvage=True)
+            image = read_raw_image(path, salvage=True)
         except FileError:
-            return Examination(tuple(faults))
-    if fault := pixel_fault(picture.pixels, path):
+            return CheckResult(tuple(faults))
+    if fault := pixel_fault(image.pixels, path):
         faults.append(fault)
-    height, width = picture.pixels.shape
+    height, width = image.pixels.shape
     facts = {
         "size": f"{width} x {height} pixels (width x height)",
-        "stored": picture.stored,
-        "pixel size": "unknown" if picture.pixel_size is None else f"{picture.pixel_size:g} Å",
-        "values": _statistics(picture.pixels),
+        "stored": image.stored,
+        "pixel size": "unknown" if image.pixel_size is None else f"{image.pixel_size:g} Å",
+        "values": _statistics(image.pixels),
     }
-    return Examination(tuple(faults), picture.notes, facts)
+    return CheckResult(tuple(faults), image.notes, facts)
 
 
-def examine_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> Examination:
-    """Read a file or folder of picks in any known format; with its micrographs, their names and edges are checked as well."""
+def check_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> CheckResult:
+    """Check a file or folder of picks in any known format, with its micrographs also their names and edges."""
     try:
         name = detect_format(path)
         all_picks = read_picks(path, format=name, micrographs=micrographs)
     except CryopickError as fault:
-        return Examination((fault,))
-    return judge_picks(all_picks, Path(path), name)
+        return CheckResult((fault,))
+    return check_read_picks(all_picks, Path(path), name)
 
 
-def judge_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -> Examination:
-    """What there is to say about picks that were read from a path."""
+def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -> CheckResult:
+    """Check picks that have been read from a path."""
     count = sum(len(picks) for picks in all_picks)
     scores = [picks.scores for picks in all_picks if picks.scores is not None and len(picks)]
     facts = {"format": format_name, "picks": f"{count} on {len(all_picks)} micrograph{'' if len(all_picks) == 1 else 's'}"}
@@ -75,7 +75,7 @@ def judge_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -> Exa
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
     notes = () if count else ("no picks at all",)
-    return Examination(tuple(faults), notes, facts)
+    return CheckResult(tuple(faults), notes, facts)
 
 
 def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:
@@ -87,13 +87,11 @@ def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:
         outside, size = int(np.count_nonzero((picks.xy < 0).any(axis=1))), "left of its first column or above its first row"
     if outside:
         found = f"{outside} of {len(picks)} picks lie outside {picks.micrograph} ({size})"
-        faults.append(
-            FileError(path, found, "Look whether they belong to a picture of another size, binning or direction of rows")
-        )
+        faults.append(FileError(path, found, "Check whether they belong to an image of another size, binning or row order"))
     doubled = len(picks) - len(np.unique(picks.xy, axis=0))
     if doubled:
-        found = f"{doubled} of {len(picks)} picks on {picks.micrograph} are there twice"
-        faults.append(FileError(path, found, "Remove the doubles, or they count as particles"))
+        found = f"{doubled} of {len(picks)} picks on {picks.micrograph} are duplicates"
+        faults.append(FileError(path, found, "Remove them; otherwise they are extracted twice"))
     return faults
 
 

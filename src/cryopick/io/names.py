@@ -1,4 +1,4 @@
-"""Micrograph names as different programs write them: with folders or without, with an extension, with CryoSPARC's UID before."""
+"""Micrograph names as programs write them: with or without folders, extension and CryoSPARC's UID prefix."""
 
 import re
 from collections import defaultdict
@@ -19,21 +19,21 @@ def stem(name: str) -> str:
 
 
 def without_uid(name: str) -> str:
-    """The file name, folders dropped, without the 21 digits that CryoSPARC puts before the names of what it imports."""
+    """The file name without folders and the 21 digits that CryoSPARC prefixes to imported files."""
     return _UID.sub("", PurePosixPath(name).name, count=1) if uid(name) is not None else PurePosixPath(name).name
 
 
 def uid(name: str) -> int | None:
-    """CryoSPARC's UID at the start of the file name, None when there is none."""
+    """CryoSPARC's UID at the start of the file name; None when there is none."""
     match = _UID.match(PurePosixPath(name).name)
     return int(match[1]) if match else None
 
 
 class NameIndex:
-    """Finds the one of many known names that another program's spelling means.
+    """Finds the known name that another program's spelling means.
 
-    The spelling that differs least wins: the whole name, else the file name, else without extension, else without CryoSPARC's
-    UID. Where several known names fit, the one that shares most of its last folders with the spelling is meant.
+    The whole name is compared first, then the file name, then without extension, then without CryoSPARC's UID. Of several
+    matches, the one that shares the most parent folders with the spelling is meant.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
@@ -47,24 +47,24 @@ class NameIndex:
             self._by_key.append(dict(table))
 
     def find(self, written: str) -> str:
-        """The known name that `written` means. Raises `NameMatchError` when none fits, or several do equally well."""
+        """The known name that `written` means. Raises `NameMatchError` when none matches, or several match equally well."""
         for key, table in zip(_KEYS, self._by_key, strict=True):
             if fitting := table.get(key(written)):
                 return self._nearest(written, fitting)
         raise NameMatchError(
-            f"no micrograph fits the name {written!r}; there are {_listed(self._known)}. "
+            f"no micrograph matches the name {written!r}; there are {_listed(self._known)}. "
             "Names may differ in folders, extension and CryoSPARC's UID only"
         )
 
     def fits(self, written: str) -> bool:
-        """Whether `written` means one of the known names, or several."""
+        """Whether `written` matches one or several of the known names."""
         return any(key(written) in table for key, table in zip(_KEYS, self._by_key, strict=True))
 
     def find_once(self, written: str) -> str:
-        """As `find`; raises `NameMatchError` also when another spelling has been found to mean the same name before."""
+        """As `find`, but raises `NameMatchError` also when another spelling has matched the same name before."""
         name = self.find(written)
         if self._spelling.setdefault(name, written) != written:
-            raise NameMatchError(f"both {self._spelling[name]!r} and {written!r} fit the micrograph {name!r}; rename one of them")
+            raise NameMatchError(f"both {self._spelling[name]!r} and {written!r} match the micrograph {name!r}; rename one")
         return name
 
     def _nearest(self, written: str, fitting: list[str]) -> str:
@@ -73,14 +73,14 @@ class NameIndex:
         shared = [_shared_folders(written, name) for name in fitting]
         best = [name for name, count in zip(fitting, shared, strict=True) if count == max(shared)]
         if len(best) > 1:
-            raise NameMatchError(f"the name {written!r} fits {_listed(best)}. Write it with the folders that tell them apart")
+            raise NameMatchError(f"the name {written!r} matches {_listed(best)}. Add the folders that distinguish them")
         return best[0]
 
 
 def match_names(written: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """The known name of each written one.
 
-    Raises `NameMatchError` when one fits none or several, and when two spellings mean the same known name.
+    Raises `NameMatchError` when one matches none or several, and when two spellings mean the same known name.
     """
     index = NameIndex(known)
     return {name: index.find_once(name) for name in dict.fromkeys(written)}

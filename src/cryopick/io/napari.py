@@ -1,4 +1,4 @@
-"""Micrographs and picks in napari: what its plugin manifest ``napari.yaml`` names. napari itself is not imported.
+"""Reader and writer of micrographs and picks for napari, named by ``napari.yaml``; napari itself is not imported.
 
 napari's layers are tuples `(data, attributes, kind)`. Its points are (row, column) in pixels of the image, the first pixel's
 centre at (0, 0): the image frame with its axes in the other order.
@@ -20,21 +20,21 @@ Layer = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | list[str]], list[Layer]]
 
 MOST_LAYERS = 100
-"""Micrographs of one file beyond which napari becomes too slow to use."""
+"""Number of micrographs in one file above which napari becomes too slow."""
 UNKNOWN_DIAMETER = 20.0
 CONTRAST = (0.5, 99.5)
-"""Per cent of pixels that are black at most, and white at least."""
+"""Percentiles of the pixels shown as black and white."""
 OURS = "cryopick"
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
-    """What napari calls to learn whether these files can be read; None for those that are no micrographs and no picks."""
+    """The reader of these files, as napari asks for it; None when they are neither micrographs nor picks."""
     paths = [path] if isinstance(path, str) else path
     return read_layers if paths and all(_can_be_read(Path(one)) for one in paths) else None
 
 
 def read_layers(path: str | list[str]) -> list[Layer]:
-    """An image for each micrograph, and for each micrograph of a file of picks a layer of points, of which the first is shown.
+    """Read micrographs as image layers, and picks as one points layer per micrograph, of which the first is visible.
 
     Raises `FileError` for damaged files, and `CryopickError` for picks on more than `MOST_LAYERS` micrographs.
     """
@@ -43,11 +43,10 @@ def read_layers(path: str | list[str]) -> list[Layer]:
 
 
 def write_points(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
-    """Write layers of points as picks, in the format that the suffix tells; the paths written.
+    """Write points layers as picks, in the format of the suffix, and return the paths written.
 
-    A layer that came from a file of picks keeps its micrograph's name, shape and pixel size, and its scores; a point that was
-    added to it has score 1. A layer drawn by hand belongs to the micrograph that it is named after. Raises `CryopickError` where
-    the format needs what a layer lacks.
+    A layer from a file of picks keeps its micrograph's name, shape, pixel size and scores; points that were added have score 1.
+    A new layer is of the micrograph it is named after. Raises `CryopickError` when the format needs what a layer lacks.
     """
     write_picks([_picks(data, attributes) for data, attributes, _ in layers], path)
     return [path]
@@ -77,7 +76,7 @@ def _points(path: Path) -> list[Layer]:
     found = read_picks(path)
     if len(found) > MOST_LAYERS:
         raise CryopickError(
-            f"{path} has picks on {len(found)} micrographs, too many layers for napari; open the file of one of them, "
+            f"{path} has picks on {len(found)} micrographs, too many layers for napari; open a file with one of them, "
             "as `cryopick convert` writes with --to box"
         )
     return [_layer(picks, shown=index == 0) for index, picks in enumerate(found)]

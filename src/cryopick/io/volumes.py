@@ -1,4 +1,4 @@
-"""Stacks of reference pictures and density maps: MRC files with more than one section, packed or not."""
+"""Stacks of 2D references and density maps: MRC files with more than one section, compressed or not."""
 
 from pathlib import Path
 
@@ -13,30 +13,30 @@ from cryopick.io.micrographs.mrc import MrcHeader, cut_or_damaged, open_mrc, rea
 
 
 def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
-    """Pictures (n, h, w), n >= 1, of an MRC or MRCS stack as stored, and Å per pixel, None where the header tells none (0 or 1).
+    """Read the images (n, h, w), n >= 1, of an MRC or MRCS stack, and Å per pixel; None when the header has none (0 or 1).
 
-    Raises `FileError` for files that are missing, cut, no MRC, or hold NaN or infinite values.
+    Raises `FileError` for files that are missing, truncated, not MRC, or contain NaN or infinite values.
     """
     pixels, header = _read_whole(Path(path))
     return pixels, header.pixel_size
 
 
 def read_map(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
-    """Densities (z, y, x) of a map, and its voxels' side in Å, None where the header tells none (0).
+    """Read the densities (z, y, x) of a map, and its voxel size in Å; None when the header has none (0).
 
-    Files whose columns run along another axis than x, as CCP4 maps may have, are turned into this order. Raises `FileError`
-    for a single picture, and where `read_stack` does.
+    Files with another axis order, as CCP4 maps may have, are transposed. Raises `FileError` for a single image, and as
+    `read_stack`.
     """
     path = Path(path)
     pixels, header = _read_whole(path)
     if len(pixels) == 1:
-        raise FileError(path, "is a single picture, not a map", "Give a volume with several sections")
+        raise FileError(path, "is a single image, not a map", "Give a volume with several sections")
     axes_of_file = header.axes[::-1]  # of sections, rows, columns
     return np.ascontiguousarray(pixels.transpose([axes_of_file.index(axis) for axis in (3, 2, 1)])), header.voxel_size
 
 
 def write_map(path: Path, density: NDArray[np.floating], *, voxel_size: float) -> None:
-    """Write densities (z, y, x) as a float32 MRC volume, whole or not at all; `voxel_size` in Å."""
+    """Write densities (z, y, x) as a float32 MRC volume, completely or not at all; `voxel_size` in Å."""
     with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
         file.set_data(density.astype(np.float32))
         file.set_volume()
@@ -50,5 +50,5 @@ def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
         found = cut_or_damaged(rows, header.shape[0] * header.shape[1])
         raise FileError(path, found, AGAIN)
     if not np.isfinite(pixels.sum(dtype=np.float64)):
-        raise FileError(path, "has NaN or infinite values", "Make it again; float16 overflows beyond 65504")
+        raise FileError(path, "has NaN or infinite values", "Create it again; float16 overflows beyond 65504")
     return pixels, header

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cryopick.errors import CryopickError, FileError
+from cryopick.errors import FileError, MissingExtraError
 from cryopick.models import sam_keys
 from cryopick.models.checkpoints import PICKLES, read_state
 from cryopick.models.weights import fit
@@ -73,13 +73,13 @@ class Sam:
 def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
     """Load Segment Anything in float32 from a Hugging Face folder or id, or from an original ``.pth`` file.
 
-    Loading is strict and runs no pickled code. Raises `FileError` if there is no such model, and `CryopickError` if
-    `transformers` is not installed.
+    Loading is strict and runs no pickled code. Raises `FileError` if there is no such model, and
+    `MissingExtraError` if `transformers` is not installed.
     """
     try:
         from transformers import SamModel, utils
     except ImportError as error:
-        raise CryopickError("Segment Anything needs the extra sam: pip install 'cryopick[sam]'") from error
+        raise MissingExtraError("sam", "Segment Anything") from error
     path = Path(source).expanduser()
     if path.is_file():
         return Sam(_from_original(path).to(device))

@@ -1,4 +1,4 @@
-"""Workers on the machines of a cluster, through Dask: its scheduler hands out tasks, batch jobs are asked for and replaced."""
+"""Workers on the machines of a cluster, through Dask, which submits batch jobs and distributes tasks."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
-from cryopick.errors import CryopickError, SettingError
+from cryopick.errors import MissingExtraError, SettingError
 from cryopick.parallel.process import one_thread, one_thread_for_children
 from cryopick.parallel.worker import portable
 
@@ -23,26 +23,26 @@ Result = TypeVar("Result")
 Batch = Literal["slurm", "pbs", "lsf"]
 CLASSES: dict[str, str] = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
 ATTEMPTS = 3
-"""Machines on which a task may fail before it counts as failed."""
-BLAMES = 3
-"""Tasks that fail on one machine and succeed on another before the first one gets no more."""
+"""Machines on which a task must fail before it counts as failed."""
+FAILURES_TO_EXCLUDE = 3
+"""Tasks that fail on one machine and succeed on another before the first machine is excluded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """What is asked of a cluster.
+    """The jobs that are requested from a cluster.
 
     Attributes
     ----------
-    count : jobs at a time; on one machine ("local") worker processes.
-    cores : of each job, which runs as many workers of one thread each.
-    memory : of each job, shared by its workers: "16GB".
-    time : after which the cluster ends a job; another one follows.
+    count : number of jobs at a time; with "local", of worker processes.
+    cores : cores of each job, which runs one worker of one thread on each.
+    memory : memory of each job, shared by its workers: "16GB".
+    time : time limit of a job ("HH:MM:SS"), after which another one replaces it.
     queue : queue or partition.
-    setup : lines of shell before the workers start: modules, environments.
-    extra : further directives of the job script, as "--gres=gpu:1".
-    interface : network through which workers reach this process: "ib0".
-    logs : folder for what jobs print.
+    setup : shell commands before the workers start, for modules and environments.
+    extra : further directives of the job script, such as "--gres=gpu:1".
+    interface : network interface through which workers reach this process: "ib0".
+    logs : folder for the output of jobs.
     """
 
     count: int = 1
@@ -57,19 +57,19 @@ class Jobs:
 
 
 def job_script(where: str, jobs: Jobs) -> str:
-    """The script of one job as it would be submitted. Raises `SettingError` where no jobs are submitted."""
+    """The script of one job as it would be submitted. Raises `SettingError` for clusters without jobs."""
     if where not in CLASSES:
-        raise SettingError(f"--cluster {where} submits no jobs; job scripts are for {', '.join(CLASSES)}")
+        raise SettingError(f"--cluster {where} submits no jobs; there are job scripts for {', '.join(CLASSES)}")
     with _batch_cluster(where, jobs) as cluster:
         return str(cluster.job_script())
 
 
 @contextmanager
-def open_cluster(where: str, jobs: Jobs) -> Iterator["DaskCrew"]:
-    """Workers by "slurm", "pbs", "lsf", on this machine ("local"), or those of a scheduler that runs ("tcp://host:8786").
+def open_cluster(where: str, jobs: Jobs) -> Iterator["DaskPool"]:
+    """Open workers in jobs of "slurm", "pbs" or "lsf", on this machine ("local"), or of a running scheduler ("tcp://host:8786").
 
-    Jobs that the cluster ends or loses are submitted again. Raises `SettingError` for another `where`, without the extra
-    `cluster`, and when a scheduler does not answer.
+    Jobs that end are submitted again. Raises `SettingError` for any other `where`, without the extra `cluster`, and when the
+    scheduler does not answer.
     """
     if where in CLASSES:
         opened = _batch_cluster(where, jobs)
@@ -78,15 +78,15 @@ def open_cluster(where: str, jobs: Jobs) -> Iterator["DaskCrew"]:
     elif re.match(r"(tcp|tls|ucx)://", where):
         opened = _running_scheduler(where)
     else:
-        raise SettingError(f"there is no cluster {where!r}; give {', '.join(CLASSES)}, local, or a scheduler as tcp://host:8786")
+        raise SettingError(f"--cluster must be {', '.join(CLASSES)}, local, or a scheduler as tcp://host:8786, got {where!r}")
     with opened as cluster, _distributed().Client(cluster, set_as_default=False) as client:
         if where in CLASSES:
             cluster.adapt(minimum_jobs=jobs.count, maximum_jobs=jobs.count)
-        yield DaskCrew(client, expected=jobs.count * (1 if where == "local" else jobs.cores))
+        yield DaskPool(client, expected=jobs.count * (1 if where == "local" else jobs.cores))
 
 
-class DaskCrew:
-    """Runs tasks on Dask's workers; `expected` is how many of them may come."""
+class DaskPool:
+    """A pool of Dask workers; `expected` is the number of workers that may come."""
 
     def __init__(self, client: Any, *, expected: int) -> None:
         self.client = client
@@ -94,7 +94,7 @@ class DaskCrew:
 
     @property
     def dashboard(self) -> str:
-        """Where a browser sees the workers."""
+        """Address of the web page about the workers."""
         return str(self.client.dashboard_link)
 
     def run(
@@ -105,50 +105,49 @@ class DaskCrew:
         lost: Callable[[Task, str], Result],
         failed: Callable[[Result], bool],
     ) -> Generator[Result]:
-        """The results of the tasks, in the order in which they come; as `run_tasks`, and forgiving to bad machines.
+        """The results of the tasks, in the order in which they come; as `run_tasks`, but tolerant of faulty machines.
 
-        A task whose result has `failed`, or that raised, is tried on other machines before that is believed. A machine whose
-        failures succeed elsewhere gets no more tasks. A task whose workers die is `lost` in the end. Twice as many tasks as there
-        are workers are drawn ahead.
+        A task whose result has `failed`, or that raised an exception, is tried on other machines first. A machine whose failed
+        tasks succeed elsewhere is excluded. A task whose workers keep dying is `lost`. Tasks are drawn ahead, two for each
+        worker.
         """
-        campaign = _Campaign(self.client, start, lost, failed)
+        run = _Run(self.client, start, lost, failed)
         completed = _distributed().as_completed(loop=self.client.loop)
         remaining = iter(tasks)
         try:
             while True:
-                ahead = 2 * max(self.expected, len(campaign.workers())) - len(campaign.flights)
+                ahead = 2 * max(self.expected, len(run.workers())) - len(run.submitted)
                 for task in islice(remaining, max(0, ahead)):
-                    completed.add(campaign.submit(task, ()))
+                    completed.add(run.submit(task, ()))
                 if completed.is_empty():
                     return
-                outcome = campaign.land(next(completed))
-                if isinstance(outcome, _Again):
-                    completed.add(campaign.submit(outcome.task, outcome.failed_on))
+                received = run.receive(next(completed))
+                if isinstance(received, _Submission):
+                    completed.add(run.submit(received.task, received.failed_on))
                 else:
-                    yield outcome.result
+                    yield received.result
         finally:
             with suppress(Exception):  # the scheduler may be gone
-                self.client.cancel(list(campaign.flights), force=True)
+                self.client.cancel(list(run.submitted), force=True)
 
 
 @dataclass(frozen=True)
-class _Flight:
+class _Submission:
+    """A task, and the machines on which it has failed so far and is not to be tried again."""
+
     task: Any
     failed_on: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Again(_Flight):
-    """A task to be tried on another machine than those on which it has failed."""
+class _Finished:
+    """The final result of a task."""
 
-
-@dataclass(frozen=True)
-class _Landed:
     result: Any
 
 
-class _Campaign:
-    """Tasks in the hands of Dask, and what has been learnt of the machines."""
+class _Run:
+    """The tasks that Dask has been given, and the failures attributed to each machine."""
 
     def __init__(self, client: Any, start: Any, lost: Callable[[Any, str], Any], failed: Callable[[Any], bool]) -> None:
         self.client = client
@@ -156,17 +155,18 @@ class _Campaign:
         self.lost = lost
         self.failed = failed
         self.name = uuid4().hex
-        self.flights: dict[Any, _Flight] = {}
-        self.blames: Counter[str] = Counter()
+        self.submitted: dict[Any, _Submission] = {}
+        self.failures: Counter[str] = Counter()
 
     def workers(self) -> dict[str, str]:
-        """The machine of each worker, by address, without machines that get no more tasks."""
+        """The machine of each worker, by address, without excluded machines unless all are."""
         known = self.client.scheduler_info(n_workers=-1)["workers"]
         hosts = {address: _host(address) for address in known}
-        good = {address: host for address, host in hosts.items() if self.blames[host] < BLAMES}
+        good = {address: host for address, host in hosts.items() if self.failures[host] < FAILURES_TO_EXCLUDE}
         return good or hosts
 
     def submit(self, task: Any, failed_on: tuple[str, ...]) -> Any:
+        """Give Dask a task, for machines on which it has not failed; returns its future."""
         workers = self.workers()
         others = [address for address, host in workers.items() if host not in failed_on]
         future = self.client.submit(
@@ -179,64 +179,66 @@ class _Campaign:
             workers=others or None,
             allow_other_workers=bool(others),
         )
-        self.flights[future] = _Flight(task, failed_on)
+        self.submitted[future] = _Submission(task, failed_on)
         return future
 
-    def land(self, future: Any) -> _Again | _Landed:
-        """The result of a task, or that it is to be tried again. Raises what it raised wherever it was tried."""
-        flight = self.flights.pop(future)
+    def receive(self, future: Any) -> _Submission | _Finished:
+        """The result of a task, or how to submit it again. Raises the exception of a task that failed wherever it was tried."""
+        submission = self.submitted.pop(future)
         try:
             performed: _Performed = future.result()
         except _distributed().KilledWorker as error:
-            return _Landed(self.lost(flight.task, f"its worker processes died, the last one {error.last_worker.address}"))
-        tried = (*flight.failed_on, performed.host)
+            reason = f"its worker processes died, the last one on {error.last_worker.address}"
+            return _Finished(self.lost(submission.task, reason))
+        tried = (*submission.failed_on, performed.host)
         bad = performed.error is not None or self.failed(performed.result)
         if bad and len(tried) < ATTEMPTS and set(self.workers().values()) - set(tried):
-            return _Again(flight.task, tried)
+            return _Submission(submission.task, tried)
         if performed.error is not None:
             raise performed.error
         if not bad:
-            self.blame(flight.failed_on)
-        return _Landed(performed.result)
+            self.attribute_failure(submission.failed_on)
+        return _Finished(performed.result)
 
-    def blame(self, hosts: Iterable[str]) -> None:
+    def attribute_failure(self, hosts: Iterable[str]) -> None:
+        """Count a failure of machines at a task that another one has done."""
         for host in set(hosts):
-            self.blames[host] += 1
-            if self.blames[host] == BLAMES:
-                logger.warning("%s fails at what other machines do; it gets no more tasks", host)
+            self.failures[host] += 1
+            if self.failures[host] == FAILURES_TO_EXCLUDE:
+                logger.warning("%s is excluded: %d tasks failed there and succeeded on other machines", host, FAILURES_TO_EXCLUDE)
 
 
 @dataclass(frozen=True)
 class _Performed:
-    """What came of a task on a machine."""
+    """The result of a task on one machine, or its error."""
 
     host: str
     result: Any = None
     error: Exception | None = None
 
 
-_begun: dict[str, Callable[[Any], Any]] = {}
-"""What `start` gave in this worker process, by the name of the campaign; the last one only."""
-_alone = Lock()
+_started: dict[str, Callable[[Any], Any]] = {}
+"""The work that `start` returned in this worker process, by the name of the run; of the last run only."""
+_one_task = Lock()
 
 
-def _perform(campaign: str, folder: str, start: Callable[[], Callable[[Any], Any]], task: Any) -> _Performed:
-    """Runs in a worker: one task at a time, in the folder in which the run was started."""
+def _perform(run: str, folder: str, start: Callable[[], Callable[[Any], Any]], task: Any) -> _Performed:
+    """Perform a task in a worker, one at a time, in the folder in which the run was started."""
     host = _host(_distributed().get_worker().address)
     try:
-        with _alone, chdir(folder):
-            if campaign not in _begun:
-                _begun.clear()
+        with _one_task, chdir(folder):
+            if run not in _started:
+                _started.clear()
                 one_thread_for_children()
-                _begun[campaign] = start()
+                _started[run] = start()
                 one_thread()
-            return _Performed(host, _begun[campaign](task))
+            return _Performed(host, _started[run](task))
     except Exception as error:
         return _Performed(host, error=portable(error))
 
 
 def _host(address: str) -> str:
-    """The machine in a worker's address."""
+    """The machine of a worker, from its address."""
     return re.sub(r"^\w+://|:\d+$", "", address)
 
 
@@ -247,7 +249,7 @@ def _batch_cluster(where: str, jobs: Jobs) -> Iterator[Any]:
     except ImportError as error:
         raise _missing(error) from None
     kind = getattr(dask_jobqueue, CLASSES[where])
-    time = ":".join(jobs.time.split(":")[:2]) if where == "lsf" else jobs.time  # LSF counts no seconds
+    time = ":".join(jobs.time.split(":")[:2]) if where == "lsf" else jobs.time  # LSF takes no seconds
     with kind(
         cores=jobs.cores,
         processes=jobs.cores,
@@ -289,5 +291,5 @@ def _distributed() -> Any:
     return distributed
 
 
-def _missing(error: ImportError) -> CryopickError:
-    return SettingError(f"--cluster needs Dask ({error}); install it with: pip install 'cryopick[cluster]'")
+def _missing(error: ImportError) -> MissingExtraError:
+    return MissingExtraError("cluster", f"--cluster ({error})")

@@ -1,4 +1,4 @@
-"""Worker processes: as many as asked for, few tasks in hand each so that memory is bounded, and none is missed when one dies."""
+"""A pool of worker processes with few tasks each, so that memory is bounded, and without loss of tasks when a worker dies."""
 
 import logging
 import multiprocessing
@@ -14,8 +14,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from cryopick.errors import CryopickError
 from cryopick.parallel.pipeline import Staged, overlapped
-from cryopick.parallel.process import changed_environment, ctrl_c_left_to_this_process, one_thread, one_thread_for_children
-from cryopick.parallel.worker import News, serve
+from cryopick.parallel.process import changed_environment, ctrl_c_ignored_by_children, one_thread, one_thread_for_children
+from cryopick.parallel.worker import Message, serve
 
 logger = logging.getLogger(__name__)
 Task = TypeVar("Task")
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 Start = Callable[[], Callable[[Task], Result] | Staged[Task, Any, Any, Result]]
 ATTEMPTS = 2
 PAUSE = 0.5
-"""Seconds after which tasks are asked for again, where there are none at the moment."""
+"""Seconds to wait for the next task where there is none at the moment."""
 
 
 def run_tasks(
@@ -37,22 +37,22 @@ def run_tasks(
     """The results of the tasks, in the order in which they come.
 
     Each worker is a fresh process (spawned, hence safe with torch and CUDA; `start` and the tasks are pickled) that calls
-    `start` once and what that returns for each task; with `workers=1` all happens in this process. Where `start` gives `Staged`
-    work, its stages overlap. A task is drawn from `tasks` when a worker has room for it; None says that there is none at the
-    moment, and they are asked again a little later.
+    `start` once, and what `start` returns once for each task; with `workers=1` everything happens in this process. If `start`
+    returns `Staged` work, its stages overlap. A task is drawn from `tasks` when a worker has room for it; None means that there
+    is none at the moment, and the next one is drawn a little later.
 
-    Of a worker that dies nobody knows which task has killed it. So each that it had in hand is tried once more by a worker that
-    has no other; when that worker dies too, the task's result is `lost(task, reason)`. An exception from `start` or from a task
-    ends the run and is raised here. Closing the iterator kills the workers.
+    When a worker dies, it is unknown which of its tasks has killed it, so each is tried once more by a worker that has no other
+    task. When that worker dies too, the task's result is `lost(task, reason)`. An exception from `start` or a task ends the run
+    and is raised here. Closing the iterator kills the workers.
 
     Parameters
     ----------
-    environments : variables that the workers, in turn, have beside those of this process; one that takes the place of a dead
-        one has the same. Not for `workers=1`.
+    environments : environment variables for the workers, in turn, beside those of this process; a worker that replaces a dead
+        one has the same. Ignored with `workers=1`.
     """
     one_thread_for_children()
     if workers > 1:
-        yield from _Crew(tasks, start, lost, workers, environments).run()
+        yield from _WorkerPool(tasks, start, lost, workers, environments).run()
         return
     remaining = iter(tasks)
     for first in remaining:
@@ -77,13 +77,13 @@ def _one_by_one(work: Callable[[Task], Result], tasks: Iterable[Task | None]) ->
 
 
 class _Worker(Generic[Task]):
-    """One process, the pipe to it, and the tasks in its hands with the number of times they were handed out.
+    """One process, the pipe to it, and its tasks with the number of the attempt that each is at.
 
-    `room` is for how many more tasks it has asked; the first one it gets unasked, while it starts.
+    `room` is the number of further tasks that it has asked for; it gets the first one while it starts, without asking.
     """
 
-    def __init__(self, start: Start[Task, Any], seat: int, environment: Mapping[str, str]) -> None:
-        self.seat = seat
+    def __init__(self, start: Start[Task, Any], slot: int, environment: Mapping[str, str]) -> None:
+        self.slot = slot
         self.started = False
         self.room = 0
         self.tasks: dict[int, tuple[Task, int]] = {}
@@ -91,27 +91,30 @@ class _Worker(Generic[Task]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=serve, args=(theirs, start), daemon=True)
-        with ctrl_c_left_to_this_process(), changed_environment(environment):
+        with ctrl_c_ignored_by_children(), changed_environment(environment):
             self.process.start()
         theirs.close()
 
     @property
     def is_free(self) -> bool:
+        """Whether it has no task and has asked for one."""
         return self.room > 0 and not self.tasks
 
     @property
     def can_read_ahead(self) -> bool:
-        """Whether it has room beside what it does; not beside a task that may have killed another worker."""
+        """Whether it can take a task beside its own; never beside one that may have killed another worker."""
         return self.room > 0 and all(attempt == 1 for _, attempt in self.tasks.values())
 
-    def give(self, task: Task, attempt: int) -> None:
+    def send(self, task: Task, attempt: int) -> None:
+        """Give it a task."""
         number = next(self.numbers)
         self.tasks[number] = (task, attempt)
         self.room -= 1
-        with suppress(OSError):  # it has died: the next reading tells
+        with suppress(OSError):  # it has died, as the next message will tell
             self.connection.send((number, task))
 
-    def news(self) -> tuple[News | Literal["died"], Any]:
+    def receive(self) -> tuple[Message | Literal["died"], Any]:
+        """Its next message, or that it has died and of what."""
         try:
             kind, content = self.connection.recv()
         except (EOFError, OSError):
@@ -120,7 +123,9 @@ class _Worker(Generic[Task]):
         return kind, content
 
 
-class _Crew(Generic[Task, Result]):
+class _WorkerPool(Generic[Task, Result]):
+    """Starts workers, hands out tasks, receives results, and requeues the tasks of workers that die."""
+
     def __init__(
         self,
         tasks: Iterable[Task | None],
@@ -131,7 +136,7 @@ class _Crew(Generic[Task, Result]):
     ) -> None:
         self.tasks = iter(tasks)
         self.exhausted = False
-        self.again: deque[Task] = deque()
+        self.requeued: deque[Task] = deque()
         self.start = start
         self.lost = lost
         self.number = number
@@ -139,44 +144,45 @@ class _Crew(Generic[Task, Result]):
         self.workers: dict[Connection[Any, Any], _Worker[Task]] = {}
 
     def run(self) -> Iterator[Result]:
+        """The results in the order in which they come; kills all workers when it ends or is closed."""
         try:
             while True:
-                self.employ()
+                self.assign()
                 if self.exhausted and not self.workers:
                     return
                 wanting = len(self.workers) < self.number or any(worker.can_read_ahead for worker in self.workers.values())
                 for connection in wait(list(self.workers), timeout=PAUSE if wanting and not self.exhausted else None):
-                    yield from self.hear(self.workers[connection])  # type: ignore[index]
+                    yield from self.receive(self.workers[connection])  # type: ignore[index]
         finally:
             for worker in self.workers.values():
                 worker.process.kill()
             for worker in self.workers.values():
                 worker.process.join()
 
-    def employ(self) -> None:
-        """Give tasks to those that have none, hire for tasks that are left, and then give some to be read ahead.
+    def assign(self) -> None:
+        """Give tasks to free workers, start workers for the tasks that are left, then give some to be read ahead.
 
-        When no task will come any more, those that have none go.
+        When no tasks are left, free workers are stopped.
         """
         for worker in self.workers.values():
             if worker.is_free and (following := self.draw()):
-                worker.give(*following)
+                worker.send(*following)
         while len(self.workers) < self.number and (following := self.draw()):
-            self.hire().give(*following)
+            self.start_worker().send(*following)
         for worker in self.workers.values():
             if worker.can_read_ahead and (following := self.draw_new()):
-                worker.give(*following)
-        if self.exhausted and not self.again:
+                worker.send(*following)
+        if self.exhausted and not self.requeued:
             for worker in [worker for worker in self.workers.values() if worker.is_free]:
-                self.strike_off(worker)  # it reads the end of the pipe and ends
+                self.remove(worker)  # closes the pipe, on which it ends
                 worker.process.join()
 
     def draw(self) -> tuple[Task, int] | None:
-        """The next task and how often it is tried then; None when there is none, now or ever."""
-        return (self.again.popleft(), ATTEMPTS) if self.again else self.draw_new()
+        """The next task and the number of this attempt at it; None when there is none at the moment, or any more."""
+        return (self.requeued.popleft(), ATTEMPTS) if self.requeued else self.draw_new()
 
     def draw_new(self) -> tuple[Task, int] | None:
-        """As `draw`, without tasks that may have killed a worker."""
+        """As `draw`, without requeued tasks."""
         if self.exhausted:
             return None
         try:
@@ -186,26 +192,27 @@ class _Crew(Generic[Task, Result]):
             return None
         return None if task is None else (task, 1)
 
-    def hire(self) -> _Worker[Task]:
-        """A new worker, in the first seat that nobody has."""
-        taken = {worker.seat for worker in self.workers.values()}
-        seat = next(seat for seat in count() if seat not in taken)
-        worker: _Worker[Task] = _Worker(self.start, seat, self.environments[seat % len(self.environments)])
+    def start_worker(self) -> _Worker[Task]:
+        """Start a worker in the first free slot."""
+        taken = {worker.slot for worker in self.workers.values()}
+        slot = next(slot for slot in count() if slot not in taken)
+        worker: _Worker[Task] = _Worker(self.start, slot, self.environments[slot % len(self.environments)])
         self.workers[worker.connection] = worker
         return worker
 
-    def strike_off(self, worker: _Worker[Task]) -> None:
+    def remove(self, worker: _Worker[Task]) -> None:
+        """Forget a worker and close its pipe."""
         del self.workers[worker.connection]
         worker.connection.close()
 
-    def hear(self, worker: _Worker[Task]) -> Iterator[Result]:
-        """What a worker says: a result, that it has room for another task, or its end."""
-        kind, content = worker.news()
+    def receive(self, worker: _Worker[Task]) -> Iterator[Result]:
+        """Act on the next message of a worker, which may bring results."""
+        kind, content = worker.receive()
         if kind == "raised":
             raise content
         if kind == "died":
-            yield from self.mourn(worker, content)
-        elif kind == "room":
+            yield from self.requeue_tasks(worker, content)
+        elif kind == "ready":
             worker.started = True
             worker.room += 1
         else:
@@ -213,22 +220,22 @@ class _Crew(Generic[Task, Result]):
             del worker.tasks[number]
             yield result
 
-    def mourn(self, worker: _Worker[Task], cause: str) -> Iterator[Result]:
-        """Put back what a worker had in hand when it died, or give it up after the last attempt."""
-        self.strike_off(worker)
+    def requeue_tasks(self, worker: _Worker[Task], cause: str) -> Iterator[Result]:
+        """Requeue the tasks of a worker that died; those at their last attempt are lost."""
+        self.remove(worker)
         if not worker.started:
             raise CryopickError(f"a worker process {cause} while it started")
         for task, attempt in worker.tasks.values():
             if attempt == ATTEMPTS:
                 yield self.lost(task, f"its worker process {cause}, {ATTEMPTS} times")
             else:
-                logger.warning("a worker process %s; what it had in hand is tried once more", cause)
-                self.again.append(task)
+                logger.warning("a worker process %s; its tasks are tried once more", cause)
+                self.requeued.append(task)
 
 
 def _cause(exitcode: int | None) -> str:
     if exitcode == -signal.SIGKILL:
-        return "was killed (signal 9), as the system does when memory runs out: use fewer workers"
+        return "was killed (signal 9), as the system does when memory runs out; use fewer workers"
     if exitcode is not None and exitcode < 0:
         return f"ended by signal {-exitcode} ({signal.Signals(-exitcode).name})"
     return f"ended with exit code {exitcode}"

@@ -1,4 +1,4 @@
-"""How many cores this process may use, and one thread for each process that computes."""
+"""Cores, threads, environment and signals of this process and its children."""
 
 import os
 import signal
@@ -19,20 +19,20 @@ THREAD_VARIABLES = (
 
 
 def available_cores(proc: Path = Path("/proc/self/cgroup"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores that this process may use: its affinity mask, or less where its control group has a CPU quota; at least 1."""
+    """Number of cores that this process may use, at least 1: its affinity mask, or the CPU quota of its control group."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *(int(quota) for quota in _quotas(proc, cgroups))]))
 
 
 def one_thread_for_children() -> None:
-    """One thread for OpenMP and BLAS in processes started from now on, and in libraries that are not yet imported here."""
+    """Limit OpenMP and BLAS to one thread, in processes started from now on and in libraries not yet imported in this one."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"
 
 
 @contextmanager
 def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Other variables of the environment for a while, which processes that are started then inherit."""
+    """Change environment variables in the block; processes that are started there inherit them."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:
@@ -46,9 +46,9 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 
 def one_thread() -> None:
-    """One thread for OpenCV and torch, where they are imported, in this process; scipy.fft has one unless it is asked for more.
+    """Limit OpenCV and torch, where they are imported, to one thread in this process; scipy.fft uses one by default.
 
-    BLAS reads its number when it is loaded: call `one_thread_for_children` before that.
+    BLAS reads its number of threads when it is loaded: call `one_thread_for_children` before that.
     """
     if "cv2" in sys.modules:
         import cv2
@@ -61,7 +61,7 @@ def one_thread() -> None:
 
 
 def _quotas(proc: Path, cgroups: Path) -> list[float]:
-    """Quotas in cores of the control group (version 2, then 1) of this process and of the groups around it."""
+    """CPU quotas, in cores, of the control groups (version 1 or 2) of this process and of their parents."""
     try:
         groups = [line.split(":", 2)[1:] for line in proc.read_text().splitlines() if line.count(":") >= 2]
     except OSError:
@@ -88,9 +88,9 @@ def _quota(folder: Path) -> list[float]:
 
 
 @contextmanager
-def ctrl_c_left_to_this_process() -> Iterator[None]:
-    """Processes that are started meanwhile do not hear Ctrl-C: they inherit a mask."""
-    resource_tracker.ensure_running()  # else the first process brings it along, and that takes the mask off
+def ctrl_c_ignored_by_children() -> Iterator[None]:
+    """Make processes that are started in the block ignore Ctrl-C, through a signal mask that they inherit."""
+    resource_tracker.ensure_running()  # otherwise the first process starts it, which removes the mask
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

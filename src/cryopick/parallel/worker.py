@@ -1,4 +1,4 @@
-"""The life of a worker process: it starts, asks for tasks through its pipe, and sends their results there."""
+"""The main loop of a worker process: it asks for tasks through a pipe and sends their results back."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,24 +14,24 @@ from cryopick.parallel.pipeline import Staged, overlapped
 from cryopick.parallel.process import one_thread
 
 AnyStaged = Staged[Any, Any, Any, Any]
-News = Literal["room", "result", "raised"]
-"""What a worker says: that it has room for a task, which comes with a number; that number and the task's result; or an exception,
-after which there is nothing more."""
+Message = Literal["ready", "result", "raised"]
+"""Messages of a worker: "ready" for a task, which comes with a number; "result", with that number and the task's result; and
+"raised", with an exception, after which the worker ends."""
 
 
-class HungUpError(Exception):
-    """The pipe is closed, by the parent or by its end."""
+class ConnectionClosedError(Exception):
+    """The pipe was closed, by the parent or by its end."""
 
 
 def serve(connection: "Connection[Any, Any]", start: Callable[[], Callable[[Any], Any] | AnyStaged]) -> None:
-    """Answer tasks until the pipe is closed. An exception of `start` or of the work is sent, and ends this, too."""
+    """Work on tasks until the pipe is closed. An exception of `start` or of a task is sent to the parent, and ends the worker."""
     pipe = _Pipe(connection)
-    with suppress(HungUpError):
-        with pipe.telling():
+    with suppress(ConnectionClosedError):
+        with pipe.sending_errors():
             work = start()
             one_thread()
         if isinstance(work, Staged):
-            for _ in overlapped(_StagedAfar(pipe, work), repeat("whatever comes next")):
+            for _ in overlapped(_RemoteStages(pipe, work), repeat("the next task")):
                 pass
         else:
             _one_by_one(pipe, work)
@@ -40,12 +40,12 @@ def serve(connection: "Connection[Any, Any]", start: Callable[[], Callable[[Any]
 def _one_by_one(pipe: "_Pipe", work: Callable[[Any], Any]) -> None:
     while True:
         number, task = pipe.receive()
-        with pipe.telling():
+        with pipe.sending_errors():
             pipe.send("result", (number, work(task)))
 
 
-class _StagedAfar:
-    """Staged work of which each task is received when it is read, and the result sent when it is written."""
+class _RemoteStages:
+    """Staged work that receives each task in its first stage and sends the result in its last."""
 
     def __init__(self, pipe: "_Pipe", work: AnyStaged) -> None:
         self.pipe = pipe
@@ -53,63 +53,67 @@ class _StagedAfar:
         self.ahead = work.ahead
 
     def read(self, _: object) -> tuple[int, Any]:
+        """See `Staged.read`."""
         number, task = self.pipe.receive()
-        with self.pipe.telling():
+        with self.pipe.sending_errors():
             return number, self.work.read(task)
 
     def compute(self, read: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        """See `Staged.compute`."""
         parent = parent_process()
-        if parent is not None and not parent.is_alive():  # nobody waits for what was read ahead
-            raise HungUpError
-        with self.pipe.telling():
+        if parent is not None and not parent.is_alive():  # no one needs what was read ahead
+            raise ConnectionClosedError
+        with self.pipe.sending_errors():
             made = self.work.compute([content for _, content in read])
             return [(number, one) for (number, _), one in zip(read, made, strict=True)]
 
     def write(self, made: tuple[int, Any]) -> None:
+        """See `Staged.write`."""
         number, content = made
-        with self.pipe.telling():
+        with self.pipe.sending_errors():
             self.pipe.send("result", (number, self.work.write(content)))
 
 
 class _Pipe:
-    """The pipe to the parent, for several threads."""
+    """The pipe to the parent, shared by several threads."""
 
     def __init__(self, connection: "Connection[Any, Any]") -> None:
         self.connection = connection
-        self.sending = Lock()
-        self.receiving = Lock()
+        self.send_lock = Lock()
+        self.receive_lock = Lock()
 
-    def send(self, kind: News, content: Any = None) -> None:
+    def send(self, kind: Message, content: Any = None) -> None:
+        """Send a message. Raises `ConnectionClosedError`."""
         message = ForkingPickler.dumps((kind, content))
         try:
-            with self.sending:
+            with self.send_lock:
                 self.connection.send_bytes(message)
         except OSError as error:
-            raise HungUpError from error
+            raise ConnectionClosedError from error
 
     def receive(self) -> Any:
-        """Ask for a task, and wait for it and its number."""
-        with self.receiving:
-            self.send("room")
+        """Ask for a task and wait for it; returns its number and the task. Raises `ConnectionClosedError`."""
+        with self.receive_lock:
+            self.send("ready")
             try:
                 return self.connection.recv()
             except (EOFError, OSError) as error:
-                raise HungUpError from error
+                raise ConnectionClosedError from error
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Send an exception at once: other threads of this process may wait for tasks for as long as the parent lets them."""
+    def sending_errors(self) -> Iterator[None]:
+        """Send an exception to the parent at once: other threads of this process may still be waiting for tasks."""
         try:
             yield
-        except HungUpError:
+        except ConnectionClosedError:
             raise
         except Exception as error:
             self.send("raised", portable(error))
-            raise HungUpError from error
+            raise ConnectionClosedError from error
 
 
 def portable(error: Exception) -> Exception:
-    """The exception, or one that says the same where it cannot be sent to another process."""
+    """The exception, or a `CryopickError` with its text if it cannot be sent to another process."""
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:

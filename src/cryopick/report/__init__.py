@@ -1,1 +1,1 @@
-"""A run as a page in the browser: one file that shows what was picked, where to look first, and where to cut."""
+"""The report of a run: one page for the browser with counts, scores, averages and every micrograph."""

@@ -1,35 +1,34 @@
-"""Which micrographs somebody ought to look at first, and why."""
+"""Warnings about micrographs that differ from the others of their run."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryopick.report.summary import Subject
+from cryopick.report.summary import MicrographSummary
 from cryopick.robust import robust_deviation
 
-FAR = 3.5
-"""Robust deviations from the median beyond which a value stands out (Iglewicz & Hoaglin 1993)."""
+OUTLIER_LIMIT = 3.5
+"""Robust standard deviations from the median beyond which a value is an outlier (Iglewicz & Hoaglin 1993)."""
 SMALLEST_SPREAD = 0.02
-"""Least deviation of scores and diameters, as a share of their median: micrographs that all but agree have no outliers."""
+"""Least standard deviation of scores and diameters, relative to their median, so that almost equal values give no outliers."""
 
 
-def reasons(subjects: Sequence[Subject]) -> list[list[str]]:
-    """Why each micrograph wants a look, the gravest reason first; empty for those that are like the others."""
-    counts, scores, diameters = (_column(subjects, name) for name in ("count", "median_score", "diameter"))
+def find_warnings(micrographs: Sequence[MicrographSummary]) -> list[list[str]]:
+    """Return the warnings about each micrograph, the most serious first; an empty list for a usual one."""
+    counts, scores, diameters = (_column(micrographs, name) for name in ("count", "median_score", "diameter"))
     expected = np.nanmedian(counts) if np.isfinite(counts).any() else 0.0
-    far_counts = deviations(counts, least=float(np.sqrt(max(expected, 1.0))))
-    far_scores = deviations(scores, least=SMALLEST_SPREAD * _median(scores))
-    far_diameters = deviations(diameters, least=SMALLEST_SPREAD * _median(diameters))
-    rows = zip(subjects, far_counts, far_scores, far_diameters, strict=True)
-    return [_reasons(subject, count, score, diameter) for subject, count, score, diameter in rows]
+    count_z = robust_z_scores(counts, least=float(np.sqrt(max(expected, 1.0))))
+    score_z = robust_z_scores(scores, least=SMALLEST_SPREAD * _median(scores))
+    diameter_z = robust_z_scores(diameters, least=SMALLEST_SPREAD * _median(diameters))
+    return [_warnings(*row) for row in zip(micrographs, count_z, score_z, diameter_z, strict=True)]
 
 
-def deviations(values: NDArray[np.float64], *, least: float = 0.0) -> NDArray[np.float64]:
-    """How many robust standard deviations each value lies from the median: NaN where it is NaN, all zero without spread.
+def robust_z_scores(values: NDArray[np.float64], *, least: float = 0.0) -> NDArray[np.float64]:
+    """Return how many robust standard deviations each value lies from the median: NaN for NaN, zero where nothing varies.
 
-    The deviation is that of the median absolute deviation, and no less than `least`. For counts that is the square root of the
-    expected one, since counts scatter so much by chance alone.
+    The standard deviation is estimated from the median absolute deviation and is at least `least`. For counts, `least` is the
+    square root of the expected count, the scatter of counting alone.
     """
     known = values[np.isfinite(values)]
     if len(known) == 0:
@@ -38,23 +37,23 @@ def deviations(values: NDArray[np.float64], *, least: float = 0.0) -> NDArray[np
     return (values - np.median(known)) / spread if spread > 0 else np.where(np.isfinite(values), 0.0, np.nan)
 
 
-def _reasons(subject: Subject, count: float, score: float, diameter: float) -> list[str]:
-    if subject.outcome.status == "failed":
-        return [f"Failed: {subject.outcome.error}"]
+def _warnings(micrograph: MicrographSummary, count_z: float, score_z: float, diameter_z: float) -> list[str]:
+    if micrograph.outcome.status == "failed":
+        return [f"Failed: {micrograph.outcome.error}"]
     found = []
-    if subject.count == 0:
+    if micrograph.count == 0:
         found.append("No particles")
-    elif abs(count) > FAR:
-        found.append("Far more particles than usual" if count > 0 else "Far fewer particles than usual")
-    if score < -FAR:
-        found.append("Scores lower than usual")
-    if abs(diameter) > FAR:
-        found.append("Diameter larger than usual" if diameter > 0 else "Diameter smaller than usual")
-    return [*found, *(f"Warning: {note}" for note in subject.outcome.notes)]
+    elif abs(count_z) > OUTLIER_LIMIT:
+        found.append("Far more particles than usual" if count_z > 0 else "Far fewer particles than usual")
+    if score_z < -OUTLIER_LIMIT:
+        found.append("Lower scores than usual")
+    if abs(diameter_z) > OUTLIER_LIMIT:
+        found.append("Larger diameter than usual" if diameter_z > 0 else "Smaller diameter than usual")
+    return [*found, *(f"Warning: {note}" for note in micrograph.outcome.notes)]
 
 
-def _column(subjects: Sequence[Subject], name: str) -> NDArray[np.float64]:
-    values = [getattr(subject, name) if subject.outcome.status == "done" else None for subject in subjects]
+def _column(micrographs: Sequence[MicrographSummary], name: str) -> NDArray[np.float64]:
+    values = [getattr(micrograph, name) if micrograph.outcome.status == "done" else None for micrograph in micrographs]
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Write the report of a run: one page that needs nothing else, or for big runs a page with a folder of its data beside it."""
+"""The report page: a single HTML file, or for large runs a page with a folder of data beside it."""
 
 import base64
 import hashlib
@@ -14,71 +14,72 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cryopick import __version__
-from cryopick.display.thumbnails import BANDS, CROP_SIDE, Glimpse, encode_jpeg, read_glimpse
+from cryopick.display.thumbnails import BANDS, Thumbnail, encode_jpeg, read_thumbnail
 from cryopick.files import atomic_path, write_bytes, write_text
-from cryopick.report.averages import COLUMNS, Averages, side_by_side
-from cryopick.report.entries import Entry, data_url, entry, picture_within
-from cryopick.report.outliers import reasons
-from cryopick.report.summary import Subject, settings_of, survey, whole_record
-from cryopick.report.truth import Compared
+from cryopick.report.averages import MONTAGE_COLUMNS, PickAverages, draw_averages
+from cryopick.report.entries import Entry, data_url, micrograph_entry, shrink_jpeg
+from cryopick.report.outliers import find_warnings
+from cryopick.report.summary import MicrographSummary, load_record, read_settings, read_summaries
+from cryopick.report.truth import TruthComparison
 from cryopick.runs.folder import RunFolder
 
 PAGE = "report.html"
 ASSETS = "report"
+"""Folder beside the page that holds the data of a large run."""
 BUDGET = 28_000_000
-"""Bytes that a page with everything inside may have; a run that needs more gets a folder of assets."""
-OUTSIDE = 600_000
-"""Bytes of the page that are neither picks nor thumbnails."""
+"""Most bytes of a page that holds everything."""
+FIXED_BYTES = 600_000
+"""Bytes of the page apart from picks and thumbnails."""
 BYTES_PER_PICK = 11
 BYTES_PER_MICROGRAPH = 700
-LEAST_PICTURE = 4_500
+SMALLEST_IMAGE = 4_500
 """Bytes of JPEG below which a thumbnail shows too little."""
-PART = 100
-SCRIPTS = ("data.js", "charts.js", "gallery.js", "main.js")
+PART_SIZE = 100
+"""Micrographs in one part of the data."""
+SCRIPTS = ("data.js", "charts.js", "gallery.js", "detail.js", "panels.js", "threshold.js", "report.js")
+"""Files in ``static`` that make up the script of the page, in this order; ``report.js`` is its entry."""
 
 
-def write_report(run: Path, *, compared: Compared | None = None, budget: int = BUDGET) -> Path:
-    """Write ``report.html`` into the folder of a run, from its records and glimpses; the path of the page.
+def write_report(run: Path, *, comparison: TruthComparison | None = None, budget: int = BUDGET) -> Path:
+    """Write ``report.html`` into the folder of a run, from its records and thumbnails, and return its path.
 
-    One micrograph's picks and pictures at a time are in memory. The page holds everything while that takes no more than `budget`
-    bytes; else pictures and picks lie in the folder ``report`` beside it, and are fetched from there as they are needed.
+    Only one micrograph's picks and image are in memory at a time. Up to `budget` bytes, the page holds everything. Beyond that,
+    images and picks are written to the folder ``report`` beside it, and the page loads them from there.
 
-    Raises `FileError` for a folder without results and for damaged records or glimpses.
+    Raises `FileError` for a folder without results and for damaged records or thumbnails.
     """
     folder = RunFolder(run)
-    subjects = survey(folder)
-    room = _room_for_pictures(subjects, budget)
-    writer = _Writer(folder, subjects, reasons(subjects), compared, room)
+    micrographs = read_summaries(folder)
+    builder = _PageBuilder(folder, micrographs, find_warnings(micrographs), comparison, _image_budget(micrographs, budget))
     page = run / PAGE
     with folder.writing():
         with folder.one_at_a_time():
-            folder.note_assembled(page, *writer.assets())
+            folder.note_assembled(page, *builder.assets())
         with atomic_path(page) as temporary:
-            writer.template.stream(report=writer).dump(str(temporary), encoding="utf-8")
+            builder.template.stream(report=builder).dump(str(temporary), encoding="utf-8")
     return page
 
 
-def _room_for_pictures(subjects: Sequence[Subject], budget: int) -> int | None:
+def _image_budget(micrographs: Sequence[MicrographSummary], budget: int) -> int | None:
     """Bytes of JPEG for each micrograph; None where not everything fits into the page."""
-    fixed = OUTSIDE + sum(BYTES_PER_MICROGRAPH + BYTES_PER_PICK * subject.count for subject in subjects)
-    room = (budget - fixed) * 3 // 4 // len(subjects)
-    return room if room >= LEAST_PICTURE else None
+    fixed = FIXED_BYTES + sum(BYTES_PER_MICROGRAPH + BYTES_PER_PICK * micrograph.count for micrograph in micrographs)
+    available = (budget - fixed) * 3 // 4 // len(micrographs)  # base64 takes four bytes for three
+    return available if available >= SMALLEST_IMAGE else None
 
 
 @dataclass
-class _Writer:
-    """What the template asks for, in the order in which it asks: parts first, since the head is known after them."""
+class _PageBuilder:
+    """The values that the template asks for, in the order it asks: the parts first, since the summary is complete after them."""
 
     folder: RunFolder
-    subjects: Sequence[Subject]
-    reasons: Sequence[Sequence[str]]
-    compared: Compared | None
-    room: int | None
-    averages: Averages = field(init=False)
+    micrographs: Sequence[MicrographSummary]
+    warnings: Sequence[Sequence[str]]
+    comparison: TruthComparison | None
+    image_budget: int | None
+    averages: PickAverages = field(init=False)
 
     def __post_init__(self) -> None:
-        self.averages = Averages(sum(subject.outcome.status == "done" for subject in self.subjects))
+        self.averages = PickAverages(sum(micrograph.outcome.status == "done" for micrograph in self.micrographs))
 
     @cached_property
     def template(self) -> Any:
@@ -106,26 +107,26 @@ class _Writer:
 
     @property
     def policy(self) -> str:
-        """The content security policy: no network at all, and no script but ours."""
-        ours = base64.b64encode(hashlib.sha256(f"\n{self.script}".encode()).digest()).decode("ascii")
-        beside = " 'self' file:" if self.room is None else ""
-        return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:{beside}; script-src 'sha256-{ours}'{beside}"
+        """The content security policy: no network, and no script but that of the page."""
+        own = base64.b64encode(hashlib.sha256(f"\n{self.script}".encode()).digest()).decode("ascii")
+        beside = " 'self' file:" if self.image_budget is None else ""
+        return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:{beside}; script-src 'sha256-{own}'{beside}"
 
     def assets(self) -> list[Path]:
-        """The files that will lie beside the page."""
-        if self.room is not None:
+        """The files to be written beside the page."""
+        if self.image_budget is not None:
             return []
         place = self.folder.path / ASSETS
-        done = (subject.stem for subject in self.subjects if subject.outcome.status == "done")
-        pictures = [place / f"{stem}.jpg" for stem in done]
-        return [*pictures, *(place / f"part-{number:04d}.js" for number in range(-(-len(self.subjects) // PART)))]
+        done = (micrograph.stem for micrograph in self.micrographs if micrograph.outcome.status == "done")
+        images = [place / f"{stem}.jpg" for stem in done]
+        return [*images, *(place / f"part-{number:04d}.js" for number in range(-(-len(self.micrographs) // PART_SIZE)))]
 
     def parts(self) -> Iterator[dict[str, str]]:
-        """The micrographs, `PART` at a time: as JSON, or as the name of a script that holds them."""
-        numbered = list(zip(self.subjects, self.reasons, strict=True))
-        for number, start in enumerate(range(0, len(numbered), PART)):
-            content = as_json([self._entry(subject, why) for subject, why in numbered[start : start + PART]])
-            if self.room is not None:
+        """The micrographs, `PART_SIZE` at a time: as JSON, or as the name of a script that holds them."""
+        rows = list(zip(self.micrographs, self.warnings, strict=True))
+        for number, start in enumerate(range(0, len(rows), PART_SIZE)):
+            content = as_json([self._entry(micrograph, found) for micrograph, found in rows[start : start + PART_SIZE]])
+            if self.image_budget is not None:
                 yield {"json": content}
                 continue
             path = self.folder.path / ASSETS / f"part-{number:04d}.js"
@@ -133,62 +134,57 @@ class _Writer:
             yield {"file": f"{ASSETS}/{path.name}"}
 
     @property
-    def head(self) -> Markup:
+    def summary(self) -> Markup:
         """Everything that is not about a single micrograph; complete after the last part."""
-        sheet, scores = self.averages.montage()
-        found = {
-            "name": self.name,
+        montage, scores = self.averages.montage()
+        content = {
             "path": str(self.folder.path),
-            "version": __version__,
             "written": time.strftime("%Y-%m-%d %H:%M"),
-            "settings": settings_of(self.folder),
+            "settings": read_settings(self.folder),
             "averages": {
-                "sheet": data_url(encode_jpeg(side_by_side(self.averages.means), quality=92)),
+                "image": data_url(encode_jpeg(draw_averages(self.averages.means), quality=92)),
                 "bands": BANDS,
                 "counts": self.averages.counts.tolist(),
             },
-            "crops": {"sheet": data_url(encode_jpeg(sheet)), "columns": COLUMNS, "side": CROP_SIDE, "scores": scores},
-            "truth": None if self.compared is None else self._truth(self.compared),
+            "crops": {"image": data_url(encode_jpeg(montage)), "columns": MONTAGE_COLUMNS, "scores": scores},
+            "truth": None if self.comparison is None else self._truth(self.comparison),
         }
-        return as_json(found)
+        return as_json(content)
 
     @staticmethod
-    def _truth(compared: Compared) -> dict[str, object]:
-        count = sum(len(picks) for picks in compared.particles.values())
+    def _truth(comparison: TruthComparison) -> dict[str, object]:
         return {
-            "curve": compared.curve,
-            "averagePrecision": compared.average_precision,
-            "overall": compared.overall,
-            "particles": count,
-            "micrographs": len(compared.particles),
+            "curve": comparison.curve,
+            "averagePrecision": comparison.average_precision,
+            "overall": comparison.overall,
         }
 
-    def _entry(self, subject: Subject, why: Sequence[str]) -> Entry:
-        record = whole_record(self.folder.record(subject.stem))
-        truth = None if self.compared is None else self.compared.particles.get(subject.outcome.name)
-        made = entry(record, reasons=why, median_score=subject.median_score, truth=truth)
-        path = self.folder.glimpse(subject.stem)
-        if subject.outcome.status != "done" or not path.is_file():
-            return {**made, "picture": None}
-        seen = read_glimpse(path)
+    def _entry(self, micrograph: MicrographSummary, warnings: Sequence[str]) -> Entry:
+        record = load_record(self.folder.record(micrograph.stem))
+        truth = None if self.comparison is None else self.comparison.particles.get(micrograph.outcome.name)
+        entry = micrograph_entry(record, reasons=warnings, median_score=micrograph.median_score, truth=truth)
+        path = self.folder.thumbnail(micrograph.stem)
+        if micrograph.outcome.status != "done" or not path.is_file():
+            return {**entry, "image": None}
+        seen = read_thumbnail(path)
         self.averages.add(seen, record.scores)
-        return {**made, "picture": self._picture(seen, subject.stem)}
+        return {**entry, "image": self._image(seen, micrograph.stem)}
 
-    def _picture(self, seen: Glimpse, stem: str) -> str:
-        if self.room is not None:
-            return data_url(picture_within(seen.picture, self.room))
+    def _image(self, seen: Thumbnail, stem: str) -> str:
+        if self.image_budget is not None:
+            return data_url(shrink_jpeg(seen.image, self.image_budget))
         path = self.folder.path / ASSETS / f"{stem}.jpg"
-        if not _is_newer(path, self.folder.glimpse(stem)):
-            write_bytes(path, seen.picture)
+        if not _is_newer(path, self.folder.thumbnail(stem)):
+            write_bytes(path, seen.image)
         return f"{ASSETS}/{path.name}"
 
 
 def _is_newer(path: Path, source: Path) -> bool:
-    """Whether a file was made from the present state of another, as pages of a run that goes on find most of theirs."""
+    """Whether a file was made from the present state of another; in a run that continues, most images of the page were."""
     return path.is_file() and path.stat().st_mtime_ns > source.stat().st_mtime_ns
 
 
 def as_json(value: object) -> Markup:
-    """JSON that is harmless inside a `script` element, whatever its strings hold."""
+    """Return JSON that is safe inside a `script` element, whatever its strings contain."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

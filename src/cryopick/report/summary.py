@@ -1,27 +1,28 @@
-"""What the folder of a run tells of its micrographs, without their picks."""
+"""Summaries of the micrographs of a run, without their picks."""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import yaml
 
 from cryopick.errors import FileError
+from cryopick.provenance import flat
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Outcome, Record, read_record
 
 
 @dataclass(frozen=True)
-class Subject:
+class MicrographSummary:
     """One micrograph of a run.
 
     Attributes
     ----------
-    stem : of its files in the run's folder.
-    median_score : of its picks; None where it has none, or they have no scores.
+    stem : the stem of its files in the folder of the run.
+    outcome : what the run recorded.
+    median_score : of its picks; None without picks or scores.
     """
 
     stem: str
@@ -30,58 +31,54 @@ class Subject:
 
     @property
     def count(self) -> int:
+        """Number of picks."""
         return self.outcome.picks
 
     @property
     def diameter(self) -> float | None:
+        """Particle diameter [Å, or pixels without a pixel size]; None without picks."""
         return self.outcome.diameter if self.outcome.picks else None
 
 
-def survey(folder: RunFolder) -> list[Subject]:
-    """Every micrograph that has been picked or has failed, in the order of the run's table.
+def read_summaries(folder: RunFolder) -> list[MicrographSummary]:
+    """Return the micrographs that were picked or failed, in the order of the table of the run.
 
-    Records are read one at a time and their picks let go. Micrographs that the table leaves out are left out; where there is no
-    table yet, all records count, by name. Raises `FileError` where there is no record at all, and for damaged ones.
+    Records are read one at a time, so that only one micrograph's picks are in memory. Micrographs that are not in the table are
+    ignored; without a table, all records count, sorted by file name. Raises `FileError` for a folder without records and for
+    damaged records.
     """
-    order = _order(folder.table)
-    subjects = [_subject(path) for path in sorted(folder.records.glob("*.json"))]
-    known = [subject for subject in subjects if not order or subject.outcome.name in order]
+    order = _table_order(folder.table)
+    micrographs = [_summarize(path) for path in sorted(folder.records.glob("*.json"))]
+    known = [micrograph for micrograph in micrographs if not order or micrograph.outcome.name in order]
     if not known:
         raise FileError(folder.path, "holds no results of `cryopick pick`", "Give the folder that was its --out")
-    return sorted(known, key=lambda subject: order.get(subject.outcome.name, 0))
+    return sorted(known, key=lambda micrograph: order.get(micrograph.outcome.name, 0))
 
 
-def whole_record(path: Path) -> Record:
-    """A record with its picks. Raises `FileError` where it is damaged."""
+def load_record(path: Path) -> Record:
+    """Read a record with its picks. Raises `FileError` for a damaged one."""
     try:
         return read_record(path)
     except msgspec.DecodeError as error:
-        remedy = "Run the same `cryopick pick` again; it picks that micrograph anew"
+        remedy = "Run the same `cryopick pick` again to pick this micrograph again"
         raise FileError(path, f"is damaged ({error})", remedy) from error
 
 
-def settings_of(folder: RunFolder) -> dict[str, str]:
-    """The run's settings for people: dotted names and values in the order of ``run.yaml``, what is not set left out."""
+def read_settings(folder: RunFolder) -> dict[str, str]:
+    """Return the settings of a run as dotted names and text, in the order of ``run.yaml``, without those that are not set."""
     content = yaml.safe_load(folder.settings.read_text(encoding="utf-8")) or {}
-    flat = _flat({"cryopick": content.get("cryopick"), **(content.get("pick") or {}), "versions": content.get("versions")})
-    return {key: str(value) for key, value in flat.items() if value not in (None, [], {})}
+    named = flat({"cryopick": content.get("cryopick"), **(content.get("pick") or {}), "versions": content.get("versions")})
+    return {key: str(value) for key, value in named.items() if value not in (None, [], {})}
 
 
-def _subject(path: Path) -> Subject:
-    record = whole_record(path)
+def _summarize(path: Path) -> MicrographSummary:
+    record = load_record(path)
     median = float(np.median(record.scores)) if record.scores else None
-    return Subject(path.stem, record.outcome, median)
+    return MicrographSummary(path.stem, record.outcome, median)
 
 
-def _order(table: Path) -> dict[str, int]:
+def _table_order(table: Path) -> dict[str, int]:
     if not table.is_file():
         return {}
     with table.open(encoding="utf-8", errors="surrogateescape", newline="") as rows:
         return {row["name"]: number for number, row in enumerate(csv.DictReader(rows))}
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

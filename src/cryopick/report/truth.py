@@ -1,4 +1,4 @@
-"""A run held against true particles: the curve that the page draws."""
+"""A run compared with ground truth: precision, recall and the curve that the page draws."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +10,20 @@ from cryopick.evaluate.curves import Curve
 from cryopick.runs.results import PickedMicrograph, read_picks_or_run, run_picks
 from cryopick.types import Picks
 
-POINTS = 1000
-"""A curve of more thresholds is thinned to so many."""
+CURVE_POINTS = 1000
+"""Most points of the curve on the page; a curve with more thresholds is thinned."""
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
-    """A run against a truth.
+class TruthComparison:
+    """The picks of a run scored against ground truth.
 
     Attributes
     ----------
-    curve : columns thresholds, precision, recall and f1, thresholds from the highest down; None where picks have no scores.
-    average_precision : None where there is no curve.
-    particles : the truth of each micrograph, by the name that the run has for it.
-    overall : precision, recall and F1 of all picks.
+    curve : columns thresholds (descending), precision, recall and f1; None where the picks have no scores.
+    average_precision : area under the curve; None where there is none.
+    particles : the true particles by the micrograph's name in the run.
+    overall : precision, recall and F1 of all picks; None where undefined.
     """
 
     curve: dict[str, list[float]] | None
@@ -32,27 +32,38 @@ class Compared:
     overall: dict[str, float | None]
 
 
-def compare(run: Path, truth: Path, *, diameter: float | None = None) -> Compared:
-    """Match the run's picks with the truth, one to one within half a diameter, on the micrographs that it has picked.
+def compare_with_truth(
+    run: Path,
+    truth: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    diameter: float | None = None,
+) -> TruthComparison:
+    """Match the picks of a run with ground truth, one to one within half a diameter, on the micrographs that were picked.
 
-    Errors as of `read_picks` and `evaluate_picks`.
+    Parameters
+    ----------
+    truth : a file or folder of picks in any format, or a run.
+    format : of `truth`; detected from its content by default.
+    diameter : particle diameter in Å, or pixels without a pixel size; by default that of the ground truth, else of the picks.
+
+    Raises the errors of `read_picks` and `evaluate_picks`.
     """
     picks = run_picks(run)
-    true = read_picks_or_run(truth, micrographs=[PickedMicrograph.of(each) for each in picks], unknown=set())
+    true = read_picks_or_run(truth, format=format, micrographs=[PickedMicrograph.of(each) for each in picks], unknown=set())
     evaluation = evaluate_picks(picks, true, diameter=diameter)
-    particles = {one.found.micrograph: one.truth for one in evaluation.per_micrograph}
     curve = evaluation.curve
     ratios = {"precision": evaluation.precision, "recall": evaluation.recall, "f1": evaluation.f1}
-    return Compared(
-        None if curve is None else _columns(curve),
-        None if curve is None else curve.average_precision,
-        particles,
-        {name: None if np.isnan(value) else value for name, value in ratios.items()},
+    return TruthComparison(
+        curve=None if curve is None else _thin(curve),
+        average_precision=None if curve is None else curve.average_precision,
+        particles={one.found.micrograph: one.truth for one in evaluation.per_micrograph},
+        overall={name: None if np.isnan(value) else value for name, value in ratios.items()},
     )
 
 
-def _columns(curve: Curve) -> dict[str, list[float]]:
+def _thin(curve: Curve) -> dict[str, list[float]]:
     count = len(curve.thresholds)
-    shown = np.unique(np.append(np.linspace(0, count - 1, min(POINTS, count)).round().astype(int), curve.best))
+    shown = np.unique(np.append(np.linspace(0, count - 1, min(CURVE_POINTS, count)).round().astype(int), curve.best))
     columns = {"thresholds": curve.thresholds, "precision": curve.precision, "recall": curve.recall, "f1": curve.f1}
     return {name: values[shown].tolist() for name, values in columns.items()}

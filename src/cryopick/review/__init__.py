@@ -1,1 +1,1 @@
-"""Look at picks in the browser and correct them; the originals stay as they are, every correction is on the disk at once."""
+"""Review picks in the browser: look at them, correct them, compare two sets. Originals are kept; every edit is saved at once."""

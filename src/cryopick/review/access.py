@@ -1,8 +1,8 @@
-"""Who may talk to the server: pages that it gave out itself, to somebody who had the address that it printed.
+"""Access control: only pages that the server sent itself, opened with the address that it printed, may send requests.
 
-The server listens on this machine alone, but other users' programs and any web page in the same browser can reach it. So every
-request needs the token, in the address of the first one and then in a cookie that no script can read; a name of the host that is
-this machine's own (against DNS rebinding); and an origin that is the server itself (against requests from other sites).
+The server listens on the local machine only, but other users' programs and any web page in the same browser can reach it. Every
+request therefore needs the token, first in the address and then in a cookie that scripts cannot read; a host name of the local
+machine (against DNS rebinding); and the server itself as origin (against requests from other sites).
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OWN_HOSTS = {"127.0.0.1", "localhost"}
+LOCAL_HOSTS = {"127.0.0.1", "localhost"}
 PAGES = {"/", "/compare"}
-"""Paths whose address may carry the token."""
+"""Paths that accept the token in their address."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -26,14 +26,19 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-STALE = """<!doctype html><meta charset="utf-8"><title>cryopick review</title>
-<p>This address is not valid (any more). <code>cryopick review</code> prints a new one each time it is started; open that one.
-Nothing is lost: every edit was saved when it was made.</p>
+INVALID_ADDRESS_PAGE = """<!doctype html><meta charset="utf-8"><title>cryopick review</title>
+<p>This address is not valid or has expired. <code>cryopick review</code> prints a new address each time it starts; open that one.
+No edits are lost: each was saved when it was made.</p>
 """
 
 
-class Guard:
-    """Lets requests pass to `app` that bear the token and come from the server's own pages; adds headers to all answers."""
+class AccessMiddleware:
+    """ASGI middleware that lets requests with the token from the server's own pages pass and adds headers to every response.
+
+    Attributes
+    ----------
+    cookie : name of the cookie that holds the token.
+    """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -42,46 +47,46 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise RuntimeError("only HTTP is served")
+            raise RuntimeError("only HTTP is supported")
         headers = Headers(scope=scope)
-        in_address = self._in_address(scope)
-        answer = self._refusal(scope, headers, in_address)
+        in_address = self._has_token_in_address(scope)
+        refusal = self._refusal(scope, headers, in_address)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 changed = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     changed[name] = value
-                if in_address and answer is None:
+                if in_address and refusal is None:
                     changed.append("Set-Cookie", f"{self.cookie}={self._token.decode()}; Path=/; HttpOnly; SameSite=Strict")
             await send(message)
 
-        await (answer or self._app)(scope, receive, send_with_headers)
+        await (refusal or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers, in_address: bool) -> Response | None:
-        """The answer to a request that may not pass, None for one that may."""
+        """Return the response to a request that is not allowed; None for one that is."""
         host = headers.get("host", "")
-        if host.rsplit(":", 1)[0] not in OWN_HOSTS:
-            return PlainTextResponse("not a name of this server", 403)
+        if host.rsplit(":", 1)[0] not in LOCAL_HOSTS:
+            return PlainTextResponse("this host name is not allowed", 403)
         if headers.get("origin") not in {None, f"http://{host}"}:
-            return PlainTextResponse("not from another site", 403)
-        if not (in_address or self._in_cookie(headers)):
-            return HTMLResponse(STALE, 403)
+            return PlainTextResponse("requests from other sites are not allowed", 403)
+        if not (in_address or self._has_token_in_cookie(headers)):
+            return HTMLResponse(INVALID_ADDRESS_PAGE, 403)
         opened_by_person = in_address and scope["method"] == "GET"
         if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not opened_by_person:
-            return PlainTextResponse("not from another site", 403)
+            return PlainTextResponse("requests from other sites are not allowed", 403)
         if scope["method"] == "POST" and headers.get("content-type", "").split(";")[0] != "application/json":
-            return PlainTextResponse("only JSON", 415)
+            return PlainTextResponse("the content type must be application/json", 415)
         return None
 
-    def _in_address(self, scope: Scope) -> bool:
+    def _has_token_in_address(self, scope: Scope) -> bool:
         if scope["path"] not in PAGES:
             return False
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
-        return self._fits(given[0])
+        return self._is_token(given[0])
 
-    def _in_cookie(self, headers: Headers) -> bool:
-        return self._fits(cookie_parser(headers.get("cookie", "")).get(self.cookie, ""))
+    def _has_token_in_cookie(self, headers: Headers) -> bool:
+        return self._is_token(cookie_parser(headers.get("cookie", "")).get(self.cookie, ""))
 
-    def _fits(self, given: str) -> bool:
+    def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token)

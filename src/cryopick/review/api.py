@@ -1,4 +1,4 @@
-"""What the server tells its pages, as plain dictionaries for JSON."""
+"""The data that the server sends to its pages, as dictionaries for JSON."""
 
 import math
 from functools import lru_cache
@@ -11,82 +11,81 @@ from cryopick.display.pyramid import LONGEST_DENOISED, TILE, level_count
 from cryopick.errors import CryopickError
 from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.picks.formats import FORMATS
-from cryopick.review.session import Review, Subject
+from cryopick.review.session import Review, ReviewMicrograph
 
-BINS = 60
+HISTOGRAM_BINS = 60
 
 
 def overview(review: Review, title: str) -> dict[str, Any]:
-    """All that a page needs to begin: a row for each micrograph, the scores, the formats."""
+    """Return what a page needs at its start: a row per micrograph, the histogram of scores, the formats."""
     return {
         "title": title,
-        "number": review.number,
+        "entryCount": review.entry_count,
         "threshold": review.threshold,
         "scores": histogram(review.scores),
-        "rows": [row(review, index) for index in range(len(review.subjects))],
+        "rows": [row(review, index) for index in range(len(review.micrographs))],
         "formats": FORMATS.names,
         "tile": TILE,
     }
 
 
 def row(review: Review, index: int) -> dict[str, Any]:
-    """A micrograph's line in the list."""
-    sheet = review.sheet(index)
-    state = sheet.state
+    """Return the row of a micrograph in the list."""
+    edited = review.edited_picks(index)
+    state = edited.state
     return {
-        "name": review.subjects[index].source.name,
+        "name": review.micrographs[index].source.name,
         "picks": int(state.kept(review.threshold).sum()),
         "bad": state.bad,
         "reviewed": state.reviewed,
-        "touched": sheet.touched,
+        "edited": edited.was_edited,
         "revision": review.revision(index),
     }
 
 
 def changes(review: Review, after: int) -> dict[str, Any]:
-    """What has changed since a page last asked; `rows` by index, all of them when the threshold of all moved."""
-    number = review.number
+    """Return what changed since the journal had `after` entries: rows by index, all of them if the shared threshold moved."""
+    entry_count = review.entry_count
     changed, everything = review.changed_since(after)
-    indices = range(len(review.subjects)) if everything else sorted(changed)
+    indices = range(len(review.micrographs)) if everything else sorted(changed)
     rows = {str(index): row(review, index) for index in indices}
-    return {"number": number, "threshold": review.threshold, "everything": everything, "rows": rows}
+    return {"entryCount": entry_count, "threshold": review.threshold, "rows": rows}
 
 
 def detail(review: Review, index: int) -> dict[str, Any]:
-    """One micrograph with every pick that has not been taken away; those below the threshold too."""
-    number, revision = review.number, review.revision(index)
-    sheet, subject = review.sheet(index), review.subjects[index]
-    state = sheet.state
+    """Return one micrograph with every pick that was not removed, including those below the threshold."""
+    revision = review.revision(index)
+    edited, micrograph = review.edited_picks(index), review.micrographs[index]
+    state = edited.state
     rows = np.flatnonzero(state.present)
     return {
         "index": index,
-        "number": number,
         "revision": revision,
-        **_geometry(subject),
+        **_geometry(micrograph),
         "picks": {
             "number": state.numbers[rows].tolist(),
             "x": state.xy[rows, 0].round(2).tolist(),
             "y": state.xy[rows, 1].round(2).tolist(),
-            "score": [None if math.isnan(score) else score for score in state.scores[rows].tolist()],  # held against thresholds
+            "score": [None if math.isnan(score) else score for score in state.scores[rows].tolist()],  # compared, so not rounded
             "hand": state.by_hand[rows].tolist(),
         },
         "areas": [{"area": area, "radius": one.radius, "points": one.points} for area, one in state.areas.items()],
         "bad": state.bad,
         "reviewed": state.reviewed,
         "threshold": state.threshold,
-        "general": review.threshold,
+        "sharedThreshold": review.threshold,
         "canUndo": review.can_undo(index),
         "canRedo": review.can_redo(index),
-        "found": len(sheet.original),
+        "originalCount": len(edited.original),
         "row": row(review, index),
     }
 
 
-def _geometry(subject: Subject) -> dict[str, Any]:
-    """Shape, scale and levels of a micrograph; an error in their place when its file cannot be read."""
-    picks = subject.picks
+def _geometry(micrograph: ReviewMicrograph) -> dict[str, Any]:
+    """Return shape, pixel size, diameter and levels of a micrograph, or an error where its file cannot be read."""
+    picks = micrograph.picks
     try:
-        shape, own_size = _shape(subject)
+        shape, own_size = _shape(micrograph)
     except (CryopickError, OSError) as error:
         return {"error": str(error), "shape": None}
     first = 0
@@ -94,7 +93,7 @@ def _geometry(subject: Subject) -> dict[str, Any]:
         first += 1
     return {
         "shape": shape,
-        "pixelSize": picks.pixel_size or subject.source.pixel_size or own_size,
+        "pixelSize": picks.pixel_size or micrograph.source.pixel_size or own_size,
         "diameter": picks.diameter_px,
         "levels": level_count(shape),
         "denoisedFrom": first,
@@ -102,13 +101,13 @@ def _geometry(subject: Subject) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4096)
-def _shape(subject: Subject) -> tuple[tuple[int, int], float | None]:
-    return read_shape(subject.source.path)
+def _shape(micrograph: ReviewMicrograph) -> tuple[tuple[int, int], float | None]:
+    return read_shape(micrograph.source.path)
 
 
 def histogram(scores: NDArray[np.float32]) -> dict[str, Any] | None:
-    """How scores are spread, None where there are none or all are the same."""
+    """Return a histogram of scores; None without scores or if all are the same."""
     if len(scores) == 0 or scores.min() == scores.max():
         return None
-    counts, edges = np.histogram(scores, BINS)
+    counts, edges = np.histogram(scores, HISTOGRAM_BINS)
     return {"low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist()}

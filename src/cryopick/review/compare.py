@@ -1,4 +1,4 @@
-"""Two sets of picks of the same micrographs, before and after: where they agree, and how good each is where truth is known."""
+"""Comparison of two sets of picks of the same micrographs: where they agree and, on reviewed micrographs, how good each is."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -13,69 +13,71 @@ from cryopick.review.export import labelled_names
 from cryopick.review.session import Review
 from cryopick.types import Picks
 
-UNKNOWN_RADIUS = 20.0
-"""Pixels, where nobody knows the diameter."""
+DEFAULT_RADIUS_PX = 20.0
+"""Largest distance of matching picks where the diameter is unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The review's original picks before, other ones after; reviewed micrographs are the truth.
+    """The original picks of a review before, other picks after; the picks of reviewed micrographs are ground truth.
 
     Attributes
     ----------
-    before, after : of the review's micrographs, in their order.
-    title : of the set after.
-    learnt : names of micrographs that the picks after have learnt from; numbers on them prove little.
+    review : the review with the micrographs and the ground truth.
+    before, after : picks of its micrographs, in their order.
+    title : name of the set after.
+    trained_on : names of micrographs that the picker of the set after was trained on; scores on them are not a fair test.
     """
 
     review: Review
     before: Sequence[Picks]
     after: Sequence[Picks]
     title: str
-    learnt: frozenset[str]
+    trained_on: frozenset[str]
 
     @staticmethod
-    def of(review: Review, found: Sequence[Picks], *, title: str, seen: Collection[str] = ()) -> "Comparison":
-        """The comparison with picks that bear the names of the review's micrographs; without picks where none were found.
+    def of(review: Review, found: Sequence[Picks], *, title: str, trained_on: Collection[str] = ()) -> "Comparison":
+        """Compare with picks of the review's micrographs; a micrograph without any counts as picked and empty.
 
-        `seen` names the micrographs that they have learnt from; unless it is known, those in the labels that were written last.
+        `trained_on` names the micrographs that the picker was trained on. If it is empty, the micrographs in the labels that were
+        written last are assumed.
         """
         by_name = {each.micrograph: each for each in found}
-        names = [subject.source.name for subject in review.subjects]
+        names = [micrograph.source.name for micrograph in review.micrographs]
         after = [by_name.get(name, Picks(name)) for name in names]
-        learnt = {name for name in names if Path(name).name in seen} or labelled_names(review)
-        return Comparison(review, [subject.picks for subject in review.subjects], after, title, frozenset(learnt))
+        known = {name for name in names if Path(name).name in trained_on} or labelled_names(review)
+        return Comparison(review, [micrograph.picks for micrograph in review.micrographs], after, title, frozenset(known))
 
     def above(self, before: float | None, after: float | None) -> "Comparison":
-        """The same of picks that have these scores at least; None, and picks without scores, leave all."""
+        """Return the comparison of the picks with at least these scores; None keeps all, as do picks without scores."""
         return replace(
-            self, before=[_above(each, before) for each in self.before], after=[_above(each, after) for each in self.after]
+            self, before=[_at_least(each, before) for each in self.before], after=[_at_least(each, after) for each in self.after]
         )
 
     def row(self, index: int) -> dict[str, Any]:
-        """One micrograph's line: counts, how many agree, and the counts against the truth or None."""
+        """Return the row of a micrograph: number of picks in each set and in both, and scores against ground truth or None."""
         before, after = self.before[index], self.after[index]
         agreed = len(self._match(before, after, index).pairs)
         truth = self._truth(index)
         return {
             "name": before.micrograph,
-            "learnt": before.micrograph in self.learnt,
+            "trainedOn": before.micrograph in self.trained_on,
             "before": len(before),
             "after": len(after),
             "agreed": agreed,
             "truth": None if truth is None else len(truth),
-            "beforeScore": None if truth is None else _score(self._counts(before, truth, index)),
-            "afterScore": None if truth is None else _score(self._counts(after, truth, index)),
+            "beforeScore": None if truth is None else _ratios(self._counts(before, truth, index)),
+            "afterScore": None if truth is None else _ratios(self._counts(after, truth, index)),
         }
 
     def totals(self) -> list[dict[str, Any]]:
-        """Pooled numbers of reviewed micrographs: those that nothing was learnt from, then the others."""
+        """Return pooled scores of reviewed micrographs: those that were not used for training, then those that were."""
         groups = []
-        for learnt in (False, True):
+        for trained_on in (False, True):
             members = [
                 index
-                for index, subject in enumerate(self.review.subjects)
-                if (subject.source.name in self.learnt) is learnt and self._truth(index) is not None
+                for index, micrograph in enumerate(self.review.micrographs)
+                if (micrograph.source.name in self.trained_on) is trained_on and self._truth(index) is not None
             ]
             before, after = Counts(0, 0, 0), Counts(0, 0, 0)
             for index in members:
@@ -83,18 +85,19 @@ class Comparison:
                 if truth is not None:
                     before += self._counts(self.before[index], truth, index)
                     after += self._counts(self.after[index], truth, index)
-            groups.append({"learnt": learnt, "micrographs": len(members), "before": _score(before), "after": _score(after)})
+            ratios = {"before": _ratios(before), "after": _ratios(after)}
+            groups.append({"trainedOn": trained_on, "micrographs": len(members), **ratios})
         return groups
 
     def detail(self, index: int) -> dict[str, Any]:
-        """Both sets of a micrograph, each pick with its kind: `agreed` or `only` here; with truth `right`, `false`, `missed`."""
+        """Return both sets of a micrograph; picks are `agreed` or `only` in one set; with ground truth, `correct` or `false`."""
         before, after, truth = self.before[index], self.after[index], self._truth(index)
         pairs = self._match(before, after, index).pairs
         sides = [
             self._side(before, truth, set(pairs[:, 0].tolist()), index),
             self._side(after, truth, set(pairs[:, 1].tolist()), index),
         ]
-        return {"before": sides[0], "after": sides[1], "judged": truth is not None}
+        return {"before": sides[0], "after": sides[1], "hasTruth": truth is not None}
 
     def _side(self, picks: Picks, truth: Picks | None, agreed: set[int], index: int) -> dict[str, Any]:
         missed = []
@@ -102,14 +105,14 @@ class Comparison:
             kinds = ["agreed" if row in agreed else "only" for row in range(len(picks))]
         else:
             match = self._match(picks, truth, index)
-            right = set(match.pairs[:, 0].tolist())
-            kinds = ["right" if row in right else "false" for row in range(len(picks))]
+            correct = set(match.pairs[:, 0].tolist())
+            kinds = ["correct" if row in correct else "false" for row in range(len(picks))]
             missed = truth.xy[match.missed].round(2).tolist()
         scores = None if picks.scores is None else [round(score, 4) for score in picks.scores.tolist()]
         return {"xy": picks.xy.round(2).tolist(), "scores": scores, "kinds": kinds, "missed": missed}
 
     def _truth(self, index: int) -> Picks | None:
-        state = self.review.sheet(index).state
+        state = self.review.edited_picks(index).state
         return self.review.result(index) if state.reviewed and not state.bad else None
 
     def _counts(self, picks: Picks, truth: Picks, index: int) -> Counts:
@@ -118,13 +121,13 @@ class Comparison:
 
     def _match(self, one: Picks, other: Picks, index: int) -> Match:
         diameter_px = self.before[index].diameter_px or self.after[index].diameter_px
-        return match_points(one.xy, other.xy, radius_px=diameter_px / 2 if diameter_px else UNKNOWN_RADIUS)
+        return match_points(one.xy, other.xy, radius_px=diameter_px / 2 if diameter_px else DEFAULT_RADIUS_PX)
 
 
-def _above(picks: Picks, least: float | None) -> Picks:
+def _at_least(picks: Picks, least: float | None) -> Picks:
     return picks if least is None or picks.scores is None else picks.where(picks.scores >= np.float32(least))
 
 
-def _score(counts: Counts) -> dict[str, float | None]:
-    ratios = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
-    return {name: None if value != value else round(value, 3) for name, value in ratios.items()}
+def _ratios(counts: Counts) -> dict[str, float | None]:
+    values = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
+    return {name: None if value != value else round(value, 3) for name, value in values.items()}

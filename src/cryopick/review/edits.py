@@ -1,7 +1,7 @@
-"""What a person can do to the picks of a micrograph, and how it stands in the journal.
+"""Edits of picks, and the journal entries that record them.
 
-Points are in the image frame. A pick's number is its place among the original picks, or, for one set by hand, a number that the
-review gave it; no number is given twice.
+Points are in the image frame. A pick is identified by its index among the original picks or, if it was added by hand, by a number
+that the review assigns; no number is used twice.
 """
 
 import math
@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 
 class Add(Struct, frozen=True, tag="add"):
-    """Set a pick by hand; the review chooses its number."""
+    """Add a pick by hand; the review assigns its number."""
 
     x: float
     y: float
@@ -23,7 +23,7 @@ class Add(Struct, frozen=True, tag="add"):
 
 
 class Move(Struct, frozen=True, tag="move"):
-    """Put a pick elsewhere; from then on it counts as set by hand."""
+    """Move a pick; it then counts as set by hand."""
 
     pick: Number
     x: float
@@ -31,13 +31,13 @@ class Move(Struct, frozen=True, tag="move"):
 
 
 class Remove(Struct, frozen=True, tag="remove"):
-    """Take picks away, one or all within a lasso."""
+    """Remove picks, a single one or all inside a lasso."""
 
     picks: Annotated[list[Number], Meta(min_length=1)]
 
 
 class Paint(Struct, frozen=True, tag="paint"):
-    """Declare an area bad: all that is nearer than `radius` to a line. Its picks go, those set there later stay."""
+    """Mark everything within `radius` pixels of a line as a bad area. Its picks are removed; picks added there later stay."""
 
     radius: Annotated[float, Meta(gt=0)]
     points: Annotated[list[Point], Meta(min_length=1, max_length=20_000)]
@@ -45,19 +45,19 @@ class Paint(Struct, frozen=True, tag="paint"):
 
 
 class Erase(Struct, frozen=True, tag="erase"):
-    """Take back a bad area; the picks that went with it return."""
+    """Remove a bad area; the picks that it removed come back."""
 
     area: Number
 
 
 class MarkBad(Struct, frozen=True, tag="bad"):
-    """Say that a whole micrograph is of no use, or that it is after all."""
+    """Mark a micrograph as bad, or as good again."""
 
     value: bool
 
 
 class MarkReviewed(Struct, frozen=True, tag="reviewed"):
-    """Say that every particle of a micrograph is picked now and nothing else; it keeps the threshold of this moment."""
+    """Mark a micrograph as reviewed: its picks are exactly its particles. It keeps the threshold of this moment."""
 
     value: bool
     threshold: float | None = None
@@ -72,16 +72,16 @@ class SetThreshold(Struct, frozen=True, tag="threshold"):
 Edit = Add | Move | Remove | Paint | Erase | MarkBad | MarkReviewed | SetThreshold
 
 
-class Original(Struct, frozen=True, tag="original"):
-    """The picks of a micrograph before its first edit, so that the journal holds true whatever becomes of their file."""
+class OriginalEntry(Struct, frozen=True, tag="original"):
+    """The picks of a micrograph before its first edit, so that the journal does not depend on the file of picks."""
 
     micrograph: str
     xy: list[Point]
     scores: list[float] | None = None
 
 
-class Step(Struct, frozen=True, tag="step"):
-    """One edit, of a micrograph or, with an empty name, of all; `key` tells a request that was sent twice."""
+class EditEntry(Struct, frozen=True, tag="step"):
+    """An edit of a micrograph, or of all where the name is empty. `key` identifies the request, in case it is sent twice."""
 
     micrograph: str
     edit: Edit
@@ -89,27 +89,27 @@ class Step(Struct, frozen=True, tag="step"):
     at: float = 0.0
 
 
-class Undo(Struct, frozen=True, tag="undo"):
-    """The last edit of a micrograph, or with an empty name of all, is taken back."""
+class UndoEntry(Struct, frozen=True, tag="undo"):
+    """The last edit of a micrograph, or of all where the name is empty, was undone."""
 
     micrograph: str
     key: str = ""
     at: float = 0.0
 
 
-class Redo(Struct, frozen=True, tag="redo"):
-    """The edit that was taken back last is made again."""
+class RedoEntry(Struct, frozen=True, tag="redo"):
+    """The edit that was undone last was made again."""
 
     micrograph: str
     key: str = ""
     at: float = 0.0
 
 
-Entry = Original | Step | Undo | Redo
+JournalEntry = OriginalEntry | EditEntry | UndoEntry | RedoEntry
 
 
-class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the page sends: an edit, or an undo or redo of what it shows at `revision`."""
+class EditRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request from a page: an edit, or an undo or redo of what the page shows at `revision`."""
 
     key: Annotated[str, Meta(min_length=8, max_length=64)]
     edit: Edit | None = None
@@ -118,8 +118,8 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     revision: int = 0
 
 
-def fault(edit: Edit) -> str | None:
-    """Why an edit cannot be kept: numbers that are none; JSON's own range is checked when it is read."""
+def check_edit(edit: Edit) -> str | None:
+    """Say why an edit is invalid; None for a valid one. Ranges are checked when the JSON is decoded; finite numbers are not."""
     match edit:
         case Add(x=x, y=y) | Move(x=x, y=y):
             numbers = [x, y]
@@ -129,9 +129,9 @@ def fault(edit: Edit) -> str | None:
             numbers = [value]
         case _:
             numbers = []
-    return None if all(map(math.isfinite, numbers)) else "an edit has a number that is not finite"
+    return None if all(map(math.isfinite, numbers)) else "coordinates, radii and thresholds must be finite numbers"
 
 
-def decode_request(body: bytes) -> Request:
-    """Read a request; raises `msgspec.DecodeError` for anything else."""
-    return msgspec.json.decode(body, type=Request)
+def decode_request(body: bytes) -> EditRequest:
+    """Decode a request from JSON. Raises `msgspec.DecodeError` for anything else."""
+    return msgspec.json.decode(body, type=EditRequest)

@@ -1,4 +1,4 @@
-"""What a review leaves: picks in any format beside the untouched originals, what is bad, and labels to learn from."""
+"""The results of a review: corrected picks in any format, tables, bad areas, and labels for training."""
 
 import csv
 import shlex
@@ -19,11 +19,12 @@ COLUMNS = ["name", "path", "state", "picks", "found", "taken_away", "set_by_hand
 
 @dataclass(frozen=True)
 class Labels:
-    """A data set of reviewed micrographs in CryoPPP's layout.
+    """A data set of reviewed micrographs in the layout of CryoPPP.
 
     Attributes
     ----------
-    micrographs, particles : how many there are.
+    folder : where it was written.
+    micrographs, particles : their numbers.
     """
 
     folder: Path
@@ -32,14 +33,13 @@ class Labels:
 
 
 def write_result(review: Review, name: str = "star") -> Path:
-    """Write the picks that are left in one format, bad micrographs left out, and the tables that go with them.
+    """Write the kept picks in one format, without bad micrographs, and the tables of the review; return the path of the picks.
 
-    ``picks.star`` is the format "star"; others get a folder of their own, which is made anew. Beside them lie ``areas.json``
-    with the bad areas and ``micrographs.csv`` with a row for each micrograph. Raises `CryopickError` when the format cannot hold
-    these picks.
+    The format "star" is written to ``picks.star``; any other to a folder of its own, which is replaced. ``areas.json`` holds the
+    bad areas, and ``micrographs.csv`` has a row per micrograph. Raises `CryopickError` if the format cannot hold these picks.
     """
     FORMATS.get(name)
-    good = [index for index in range(len(review.subjects)) if not review.sheet(index).state.bad]
+    good = [index for index in range(len(review.micrographs)) if not review.edited_picks(index).state.bad]
     picks = (review.result(index) for index in good)
     if name == "star":
         place = review.folder / "picks.star"
@@ -54,35 +54,34 @@ def write_result(review: Review, name: str = "star") -> Path:
 
 def write_tables(review: Review) -> None:
     """Write ``areas.json`` and ``micrographs.csv``."""
-    areas = {subject.source.name: _areas(review, index) for index, subject in enumerate(review.subjects)}
+    areas = {each.source.name: _areas(review, index) for index, each in enumerate(review.micrographs)}
     write_areas({name: each for name, each in areas.items() if each}, review.folder / "areas.json")
     with text_file(review.folder / "micrographs.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for index in range(len(review.subjects)):
+        for index in range(len(review.micrographs)):
             table.writerow(_row(review, index))
 
 
 def write_labels(review: Review) -> Labels:
-    """Write the reviewed micrographs, as links, with particles, false picks and bad areas, as a data set to learn from.
+    """Write a data set for training: links to the reviewed micrographs, their particles, false positives and bad areas.
 
-    The data set is made anew. Bad micrographs and those that nobody has marked as reviewed are not in it. Raises `SettingError`
-    when none is left.
+    An earlier data set is replaced. Bad micrographs are excluded. Raises `SettingError` if no micrograph is reviewed.
     """
-    chosen = [index for index in range(len(review.subjects)) if _is_truth(review, index)]
+    chosen = [index for index in range(len(review.micrographs)) if _is_truth(review, index)]
     if not chosen:
         raise SettingError("no micrograph is marked as reviewed; mark at least one first")
     folder = DatasetFolder(review.folder / LABELS)
     shutil.rmtree(folder.root, ignore_errors=True)
     folder.micrographs.mkdir(parents=True)
     particles = 0
-    areas = {Path(review.subjects[index].source.name).name: _areas(review, index) for index in chosen}
+    areas = {Path(review.micrographs[index].source.name).name: _areas(review, index) for index in chosen}
     write_areas({name: each for name, each in areas.items() if each}, folder.areas)
     for index in chosen:
-        source = review.subjects[index].source
+        source = review.micrographs[index].source
         name = Path(source.name).name
         (folder.micrographs / name).symlink_to(source.path.resolve())
-        truth, rejected = review.result(index), review.sheet(index).rejected()
+        truth, rejected = review.result(index), review.edited_picks(index).rejected()
         particles += len(truth)
         write_picks([replace(truth, micrograph=name)], folder.coordinates, format="cryoppp")
         write_picks([replace(rejected, micrograph=name)], folder.false_positives, format="cryoppp")
@@ -90,15 +89,15 @@ def write_labels(review: Review) -> Labels:
 
 
 def labelled_names(review: Review) -> set[str]:
-    """Names of the micrographs in the labels that were written last, so that others are known to be new to what they taught."""
+    """Return the names of the micrographs in the labels that were written last."""
     folder = DatasetFolder(review.folder / LABELS).micrographs
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return {subject.source.name for subject in review.subjects if Path(subject.source.name).name in present}
+    return {each.source.name for each in review.micrographs if Path(each.source.name).name in present}
 
 
 def training_commands(review: Review, reviewed: Path) -> list[str]:
-    """The way from corrections to better picks, as commands to type: learn, pick again, compare."""
-    picks = review.subjects[0].picks
+    """Return the commands that lead from corrections to better picks: fine-tune, pick again, compare."""
+    picks = review.micrographs[0].picks
     run = review.folder / "finetuned"
     again = reviewed.with_name(f"{reviewed.name}-finetuned")
     size = f" --diameter {picks.diameter:g}" if picks.diameter else ""
@@ -107,36 +106,36 @@ def training_commands(review: Review, reviewed: Path) -> list[str]:
     labels = shlex.quote(str(review.folder / LABELS))
     return [
         f"cryopick finetune {labels} --complete --out {shlex.quote(str(run))}{size}{scale}",
-        f"cryopick pick {_inputs(review)} --picker segnet --weights {weights}{size}{scale} --out {shlex.quote(str(again))}",
+        f"cryopick pick {_inputs(review)} --picker unet --weights {weights}{size}{scale} --out {shlex.quote(str(again))}",
         f"cryopick review {shlex.quote(str(reviewed))} --compare {shlex.quote(str(again))}",
     ]
 
 
 def _is_truth(review: Review, index: int) -> bool:
-    state = review.sheet(index).state
+    state = review.edited_picks(index).state
     return state.reviewed and not state.bad
 
 
 def _areas(review: Review, index: int) -> list[BadArea]:
-    return [BadArea(area.radius, area.points) for area in review.sheet(index).state.areas.values()]
+    return [BadArea(area.radius, area.points) for area in review.edited_picks(index).state.areas.values()]
 
 
 def _inputs(review: Review) -> str:
-    """What to give `cryopick pick` for the same micrographs: their folder, or a list where they lie in several."""
-    folders = {subject.source.path.parent for subject in review.subjects}
+    """Return the argument of `cryopick pick` for the same micrographs: their folder, or a list if they are in several."""
+    folders = {each.source.path.parent for each in review.micrographs}
     if len(folders) == 1:
         return shlex.quote(str(folders.pop()))
     listed = review.folder / "micrographs.txt"
-    write_text(listed, "".join(f"{subject.source.path.resolve()}\n" for subject in review.subjects))
+    write_text(listed, "".join(f"{each.source.path.resolve()}\n" for each in review.micrographs))
     return shlex.quote(str(listed))
 
 
 def _row(review: Review, index: int) -> list[object]:
-    subject, sheet = review.subjects[index], review.sheet(index)
-    state = sheet.state
+    source, edited = review.micrographs[index].source, review.edited_picks(index)
+    state = edited.state
     threshold = review.threshold if state.threshold is None else state.threshold
-    word = "bad" if state.bad else "reviewed" if state.reviewed else "edited" if sheet.touched else "untouched"
+    word = "bad" if state.bad else "reviewed" if state.reviewed else "edited" if edited.was_edited else "untouched"
     by_hand = int((state.by_hand & state.present).sum())
     kept = 0 if state.bad else len(review.result(index))
-    found = len(sheet.original)
-    return [subject.source.name, subject.source.path, word, kept, found, len(sheet.rejected()), by_hand, threshold]
+    found = len(edited.original)
+    return [source.name, source.path, word, kept, found, len(edited.rejected()), by_hand, threshold]

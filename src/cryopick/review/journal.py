@@ -1,4 +1,4 @@
-"""The record of a review: one JSON line an entry, only ever added to, on the disk before anybody hears of it."""
+"""The journal of a review: one JSON line per entry, append-only, on disk before the edit is confirmed."""
 
 import logging
 import os
@@ -7,19 +7,23 @@ from pathlib import Path
 import msgspec
 
 from cryopick.errors import FileError
-from cryopick.review.edits import Entry
+from cryopick.review.edits import JournalEntry
 
 logger = logging.getLogger(__name__)
 
 
 class Journal:
-    """An append-only file of entries, open for one process.
+    """An append-only file of entries, open in one process.
 
-    A line that a crash has cut is dropped when the file is opened again; all lines before it were on the disk.
+    An incomplete last line, left by a crash, is dropped when the file is opened; all lines before it are complete.
+
+    Attributes
+    ----------
+    entries : what the file held when it was opened.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file; raises `FileError` for a line within it that cannot be read."""
+        """Open or create the file. Raises `FileError` for a damaged line."""
         self.path = path
         self._encoder = msgspec.json.Encoder()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +32,7 @@ class Journal:
             content = path.read_bytes()
             self._size = content.rfind(b"\n") + 1
             if len(content) > self._size:
-                logger.warning("%s: its last line was cut when a review ended; it is dropped", path)
+                logger.warning("%s: the last line is incomplete, as after a crash, and is dropped", path)
                 os.ftruncate(self._file, self._size)
             self.entries = _decoded(path, content[: self._size])
             _sync_folder(path.parent)
@@ -36,8 +40,8 @@ class Journal:
             self.close()
             raise
 
-    def append(self, *entries: Entry) -> None:
-        """Add entries, all or none; returns when they are on the disk. Raises `OSError` when the disk does not take them."""
+    def append(self, *entries: JournalEntry) -> None:
+        """Append entries, all or none, and return when they are on disk. Raises `OSError` if they cannot be written."""
         lines = b"".join(self._encoder.encode(entry) + b"\n" for entry in entries)
         try:
             written = 0
@@ -50,18 +54,18 @@ class Journal:
         self._size += len(lines)
 
     def close(self) -> None:
-        """Close the file; every entry is on the disk already."""
+        """Close the file; all entries are on disk already."""
         os.close(self._file)
 
 
-def _decoded(path: Path, content: bytes) -> list[Entry]:
-    decoder = msgspec.json.Decoder(Entry)
-    entries: list[Entry] = []
+def _decoded(path: Path, content: bytes) -> list[JournalEntry]:
+    decoder = msgspec.json.Decoder(JournalEntry)
+    entries: list[JournalEntry] = []
     for number, line in enumerate(content.splitlines(), 1):
         try:
             entries.append(decoder.decode(line))
         except msgspec.DecodeError as error:
-            remedy = "Restore it from a copy, or move the folder away to start the review anew"
+            remedy = "Restore it from a backup, or move the folder away to start a new review"
             raise FileError(path, f"line {number} is damaged ({error})", remedy) from None
     return entries
 

@@ -1,4 +1,4 @@
-"""What `cryopick review` is pointed at: a run, or micrographs with picks, as subjects of a review."""
+"""The input of `cryopick review`: a run, or micrographs with picks."""
 
 import csv
 from collections.abc import Sequence
@@ -9,46 +9,48 @@ from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.picks.formats import detect_format, formats_by_suffix, read_picks
-from cryopick.review.session import Subject
+from cryopick.review.session import ReviewMicrograph
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.results import is_run, run_picks
 from cryopick.types import Picks, usual_diameter
 
 FOLDER = "review"
-"""Below the folder that is reviewed; all that a review writes lies in it."""
+"""Folder inside the one under review; a review writes nowhere else."""
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class ReviewInput:
     """Micrographs with their picks, in the order of the input.
 
     Attributes
     ----------
-    unknown : names of micrographs that have picks and are not among the subjects.
+    micrographs : the micrographs to review.
+    unknown : names of other micrographs that the picks mention.
     """
 
-    subjects: list[Subject]
+    micrographs: list[ReviewMicrograph]
     unknown: list[str]
 
 
-def open_subjects(
+def load_micrographs(
     folder: Path,
     *,
     picks: Path | None = None,
     micrographs: Sequence[str] | None = None,
     pixel_size: float | None = None,
     diameter: float | None = None,
-) -> Opened:
-    """The micrographs of a run or of a folder, with picks of the run, of `picks`, of files beside them, or without any.
+) -> ReviewInput:
+    """Load the micrographs of a run or a folder with their picks: of the run, from `picks`, from files beside them, or none.
 
     Parameters
     ----------
-    folder : of a run, of micrographs, or one with a folder `micrographs` in it.
-    picks : a file or folder of any format, or a run; wins over what `folder` has.
-    micrographs : inputs as of `find_micrographs`; for a run whose micrographs have moved, and folders that hold picks alone.
-    diameter : of the particles in Å, or pixels without a pixel size; wins over the picks' own.
+    folder : a run, a folder of micrographs, or a folder that contains a folder ``micrographs``.
+    picks : a file or folder of any format, or a run; overrides the picks in `folder`.
+    micrographs : inputs as for `find_micrographs`, for a run whose micrographs have moved and for folders with picks only.
+    pixel_size : Å per pixel; overrides that of the files.
+    diameter : particle diameter in Å, or pixels without a pixel size; overrides that of the picks.
 
-    Raises `FileError` for a folder with nothing to review and for micrographs that are not where the run read them.
+    Raises `FileError` for a folder with nothing to review and for micrographs that no longer exist.
     """
     if not folder.is_dir():
         raise FileError(folder, "is not a folder", "Give the output of `cryopick pick`, or a folder of micrographs")
@@ -60,15 +62,15 @@ def open_subjects(
     found, unknown = _picks_for(folder, picks, sources, pixel_size)
     by_name = {each.micrograph: each for each in found}
     usual = diameter or usual_diameter(found)
-    subjects = [Subject(source, _picks_of(source, by_name.get(source.name), diameter, usual)) for source in sources]
-    return Opened(subjects, sorted(unknown))
+    loaded = [ReviewMicrograph(source, _picks_of(source, by_name.get(source.name), diameter, usual)) for source in sources]
+    return ReviewInput(loaded, sorted(unknown))
 
 
 def review_folder(folder: Path) -> Path:
-    """Where the review of a folder lies. Raises `FileError` when a link there leads out of it."""
+    """Return the folder of the review of `folder`. Raises `FileError` if a link there points outside it."""
     place = folder / FOLDER
     if not place.resolve().is_relative_to(folder.resolve()):
-        raise FileError(place, "leads out of the folder that is reviewed", "Remove this link; a review writes nowhere else")
+        raise FileError(place, "points outside the folder under review", "Remove this link; a review writes nowhere else")
     return place
 
 
@@ -76,7 +78,7 @@ def _sources_of_run(folder: Path, pixel_size: float | None) -> list[MicrographSo
     with RunFolder(folder).table.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["status"] == "done"]
     if not rows:
-        raise FileError(folder, "is a run that has picked no micrograph", "See its micrographs.csv for the reasons")
+        raise FileError(folder, "is a run without picked micrographs", "See its micrographs.csv for the reasons")
     base = _base_of([row["path"] for row in rows], folder)
     return [
         MicrographSource(base / row["path"], row["name"], pixel_size or (float(row["pixel_size"]) if row["pixel_size"] else None))
@@ -85,12 +87,12 @@ def _sources_of_run(folder: Path, pixel_size: float | None) -> list[MicrographSo
 
 
 def _base_of(paths: Sequence[str], folder: Path) -> Path:
-    """The folder that a run's paths start from: the present one, or one above the run."""
+    """Return the folder that the paths of a run are relative to: the present one, or one above the run."""
     for base in [Path(), *folder.resolve().parents]:
         if any((base / path).exists() for path in paths[:50]):
             return base
-    remedy = "Mount their disk, start from the folder where the run was started, or name them with --micrographs"
-    raise FileError(paths[0], f"is not there, where the run {folder} read it", remedy)
+    remedy = "Mount its disk, start from the folder where the run was started, or name the micrographs with --micrographs"
+    raise FileError(paths[0], f"does not exist, but the run {folder} read it", remedy)
 
 
 def _micrographs_in(folder: Path) -> list[str]:
@@ -108,22 +110,22 @@ def _picks_for(
 
 
 def read_known_picks(place: Path, sources: Sequence[MicrographSource], pixel_size: float | None) -> tuple[list[Picks], set[str]]:
-    """Picks of any format or a run on known micrographs, and the names of the others.
+    """Read the picks of known micrographs, of any format or from a run, and the names of other micrographs in them.
 
-    Raises `CryopickError` when none of the picks lies on a known micrograph.
+    Raises `CryopickError` if there are picks, but none of a known micrograph.
     """
     unknown: set[str] = set()
     read = run_picks if is_run(place) else read_picks
     found = read(place, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
     if unknown and not found:
-        raise CryopickError(f"{place}: none of its picks lies on these micrographs; it has {sorted(unknown)[0]!r}")
+        raise CryopickError(f"{place}: has no picks of these micrographs, but of {sorted(unknown)[0]!r}")
     return found, unknown
 
 
 def _picks_beside(folder: Path) -> Path | None:
-    """Picks that lie in the folder itself or in its ground truth; None where nothing looks like picks.
+    """Find picks in the folder itself or in its ground truth; None if there are none.
 
-    Raises `FileError` where several files each may hold the picks of all micrographs.
+    Raises `FileError` if several files may each hold the picks of all micrographs.
     """
     labels = DatasetFolder(folder).coordinates
     if labels.is_dir():
@@ -134,7 +136,7 @@ def _picks_beside(folder: Path) -> Path | None:
     files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in known and path.is_file()]
     found = [path for path in files if _looks_like_picks(path)]
     if len(found) > 1:
-        raise FileError(folder, f"holds {len(found)} files of picks, such as {found[0].name}", "Name one of them with --picks")
+        raise FileError(folder, f"contains {len(found)} files of picks, such as {found[0].name}", "Name one of them with --picks")
     return found[0] if found else None
 
 
@@ -147,7 +149,7 @@ def _looks_like_picks(path: Path) -> bool:
 
 
 def _picks_of(source: MicrographSource, picks: Picks | None, diameter: float | None, usual: float | None) -> Picks:
-    """The micrograph's picks with a diameter where one is known; none where nothing was found on it."""
+    """Return the picks of a micrograph, with a diameter where one is known; empty where it has none."""
     if picks is None:
         return Picks(source.name, diameter=usual, pixel_size=source.pixel_size, optics_group=source.optics_group, uid=source.uid)
     return replace(picks, diameter=diameter or picks.diameter or usual)

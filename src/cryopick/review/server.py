@@ -1,4 +1,8 @@
-"""The web server behind the page: what there is to see, and where edits arrive. It listens on this machine alone."""
+"""The web server of a review: it serves pages, data and tiles, and receives edits.
+
+It listens on the local machine only. The pages are in ``static``: ``review.html`` with the script
+``review.js``, and ``compare.html`` with ``compare.js``.
+"""
 
 import json
 import math
@@ -20,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 
 from cryopick.display.pyramid import Pyramid, PyramidCache, View, build, build_denoised, tile
 from cryopick.errors import CryopickError
-from cryopick.review.access import Guard
+from cryopick.review.access import AccessMiddleware
 from cryopick.review.api import changes, detail, histogram, overview
 from cryopick.review.compare import Comparison
 from cryopick.review.edits import decode_request
@@ -30,17 +34,18 @@ from cryopick.review.session import ConflictError, Review, all_scores
 HOST = "127.0.0.1"
 CACHE_BYTES = 512 << 20
 LARGEST_BODY = 4 << 20
-WIDEST_BLUR = 200.0
-"""Pixels; a wider Gaussian leaves nothing to see."""
+LARGEST_BLUR = 200.0
+"""Standard deviation [px] of the widest Gaussian; a wider one leaves nothing to see."""
 
 
 class Server:
-    """The answers to all requests about one review.
+    """The request handlers of one review.
 
     Parameters
     ----------
-    reviewed : the folder that was given, for titles and commands.
-    comparison : picks of another run to hold against the review's, None where there are none.
+    review : the review that pages look at and edit.
+    reviewed : the folder under review, for titles and commands.
+    comparison : a second set of picks to compare with; None without one.
     """
 
     def __init__(self, review: Review, reviewed: Path, comparison: Comparison | None = None) -> None:
@@ -50,10 +55,10 @@ class Server:
         self._pyramids = PyramidCache(CACHE_BYTES)
         self._static = as_file(files("cryopick.review").joinpath("static")).__enter__()
 
-    def app(self, token: str) -> Guard:
-        """The ASGI application, which answers those who know the token."""
+    def app(self, token: str) -> AccessMiddleware:
+        """Return the ASGI application; it accepts requests that have the token."""
         routes = [
-            Route("/", self._page("index.html")),
+            Route("/", self._page("review.html")),
             Route("/compare", self._page("compare.html")),
             Mount("/static", StaticFiles(directory=self._static)),
             Route("/api/overview", self._overview),
@@ -66,8 +71,12 @@ class Server:
             Route("/api/comparison/{index:int}", self._compare_one),
             Route("/tiles/{index:int}/{view:str}/{level:int}/{column:int}/{row:int}.jpg", self._tile),
         ]
-        errors: dict[Any, Callable[..., Response]] = {CryopickError: _told, OSError: _disk, msgspec.DecodeError: _told}
-        return Guard(Starlette(routes=routes, exception_handlers=errors), token)
+        errors: dict[Any, Callable[..., Response]] = {
+            CryopickError: _bad_request,
+            OSError: _disk_error,
+            msgspec.DecodeError: _bad_request,
+        }
+        return AccessMiddleware(Starlette(routes=routes, exception_handlers=errors), token)
 
     def _page(self, name: str) -> Callable[[Request], Response]:
         def page(request: Request) -> Response:
@@ -79,13 +88,13 @@ class Server:
         return JSONResponse(overview(self._review, str(self._reviewed)) | {"compare": self._comparison is not None})
 
     def _changes(self, request: Request) -> Response:
-        return JSONResponse(changes(self._review, _whole(request, "after")))
+        return JSONResponse(changes(self._review, _integer(request, "after")))
 
     def _detail(self, request: Request) -> Response:
         return JSONResponse(detail(self._review, self._index(request)))
 
     async def _edit(self, request: Request) -> Response:
-        index, body = self._index(request), await _body(request)
+        index, body = self._index(request), await _read_body(request)
         return await run_in_threadpool(self._submit, index, body)
 
     def _submit(self, index: int, body: bytes) -> Response:
@@ -97,9 +106,9 @@ class Server:
 
     async def _export(self, request: Request) -> Response:
         try:
-            name = str(json.loads(await _body(request))["format"])
+            name = str(json.loads(await _read_body(request))["format"])
         except (ValueError, LookupError, TypeError):
-            raise HTTPException(400, "name a format") from None
+            raise HTTPException(400, "the request must name a format") from None
         return JSONResponse({"path": str(await run_in_threadpool(write_result, self._review, name))})
 
     def _labels(self, request: Request) -> Response:
@@ -108,45 +117,45 @@ class Server:
         return JSONResponse({"micrographs": labels.micrographs, "particles": labels.particles, "commands": commands})
 
     def _compare(self, request: Request) -> Response:
-        comparison = self._compared(request)
-        rows = [comparison.row(index) for index in range(len(self._review.subjects))]
+        comparison = self._comparison_at_thresholds(request)
+        rows = [comparison.row(index) for index in range(len(self._review.micrographs))]
         scores = {"before": histogram(all_scores(comparison.before)), "after": histogram(all_scores(comparison.after))}
         return JSONResponse({"title": comparison.title, "rows": rows, "totals": comparison.totals(), "scores": scores})
 
     def _compare_one(self, request: Request) -> Response:
-        return JSONResponse(self._compared(request).detail(self._index(request)))
+        return JSONResponse(self._comparison_at_thresholds(request).detail(self._index(request)))
 
     def _tile(self, request: Request) -> Response:
         index, place = self._index(request), request.path_params
         view: View = "denoised" if place["view"] == "denoised" else "plain"
-        pyramid = self._pyramids.get((index, view), lambda: self._built(index, view))
-        picture = tile(pyramid, place["level"], place["column"], place["row"], blur=_blur(request))
-        if picture is None:
+        pyramid = self._pyramids.get((index, view), lambda: self._build_pyramid(index, view))
+        image = tile(pyramid, place["level"], place["column"], place["row"], blur=_blur(request))
+        if image is None:
             raise HTTPException(404, "no such tile")
-        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return Response(image, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
-    def _built(self, index: int, view: View) -> Pyramid:
-        subject = self._review.subjects[index]
-        micrograph = subject.source.read(salvage=True)
+    def _build_pyramid(self, index: int, view: View) -> Pyramid:
+        selected = self._review.micrographs[index]
+        micrograph = selected.source.read(salvage=True)
         if view == "denoised":
-            return build_denoised(micrograph, diameter_px=subject.picks.diameter_px)
+            return build_denoised(micrograph, diameter_px=selected.picks.diameter_px)
         return build(micrograph)
 
     def _index(self, request: Request) -> int:
         index: int = request.path_params["index"]
-        if index >= len(self._review.subjects):
+        if index >= len(self._review.micrographs):
             raise HTTPException(404, "no such micrograph")
         return index
 
-    def _compared(self, request: Request) -> Comparison:
-        """What is compared, at the thresholds that are asked for."""
+    def _comparison_at_thresholds(self, request: Request) -> Comparison:
+        """Return the comparison at the thresholds in the request."""
         if self._comparison is None:
-            raise HTTPException(404, "nothing to compare with; start with --compare")
-        return self._comparison.above(_least(request, "before"), _least(request, "after"))
+            raise HTTPException(404, "there is nothing to compare; start `cryopick review` with --compare")
+        return self._comparison.above(_threshold(request, "before"), _threshold(request, "after"))
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that listens on this machine alone; port 0 takes a free one. Raises `OSError` for one that is taken."""
+    """Open a socket that listens on the local machine only; port 0 selects a free one. Raises `OSError` for a port in use."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -158,59 +167,59 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def serve(app: Guard, listener: socket.socket) -> None:
-    """Answer until Ctrl-C or SIGTERM."""
+def serve(app: AccessMiddleware, listener: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
     )
     uvicorn.Server(config).run(sockets=[listener])
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_BODY:
-            raise HTTPException(413, "too long")
+            raise HTTPException(413, "the request is too long")
     return bytes(body)
 
 
-def _whole(request: Request, name: str) -> int:
+def _integer(request: Request, name: str) -> int:
     try:
         return int(request.query_params.get(name, "0"))
     except ValueError:
-        raise HTTPException(400, f"{name} is not a whole number") from None
+        raise HTTPException(400, f"{name} must be a whole number, got {request.query_params[name]!r}") from None
 
 
-def _least(request: Request, name: str) -> float | None:
-    """A threshold; all picks where none is asked for."""
+def _threshold(request: Request, name: str) -> float | None:
+    """Return the threshold in a request; None keeps all picks."""
     if name not in request.query_params:
         return None
-    least = _number(request.query_params[name])
-    if math.isnan(least):
-        raise HTTPException(400, f"{name} is not a number")
-    return least
+    threshold = _number(request.query_params[name])
+    if math.isnan(threshold):
+        raise HTTPException(400, f"{name} must be a number, got {request.query_params[name]!r}")
+    return threshold
 
 
 def _blur(request: Request) -> float:
     blur = _number(request.query_params.get("blur", "0"))
-    if not 0 <= blur <= WIDEST_BLUR:
-        raise HTTPException(400, f"blur must lie between 0 and {WIDEST_BLUR:g} pixels")
+    if not 0 <= blur <= LARGEST_BLUR:
+        raise HTTPException(400, f"blur must be between 0 and {LARGEST_BLUR:g} pixels")
     return blur
 
 
 def _number(text: str) -> float:
-    """Not a number for what is none."""
+    """Return the number in a text; NaN for any other text."""
     try:
         return float(text)
     except ValueError:
         return math.nan
 
 
-def _told(request: Request, error: Exception) -> Response:
+def _bad_request(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
 
 
-def _disk(request: Request, error: Exception) -> Response:
+def _disk_error(request: Request, error: Exception) -> Response:
     where = f"{getattr(error, 'filename', None) or 'the disk'}"
     return JSONResponse({"error": f"not saved: {where}: {getattr(error, 'strerror', None) or error}"}, 507)

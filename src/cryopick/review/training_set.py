@@ -1,4 +1,4 @@
-"""Which micrographs the weights of a run have seen, so that numbers on the others can be trusted."""
+"""The micrographs that the weights of a run were trained on; only scores on the others are a fair test."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from cryopick.runs.folder import RunFolder
 from cryopick.runs.results import is_run
 
 
-def names_seen(run: Path) -> set[str]:
-    """Names of micrographs that a run's weights were trained on or chosen by, as the card in their file says.
+def training_names(run: Path) -> set[str]:
+    """Return the names of the micrographs that the weights of a run were trained on or selected by, from the card in their file.
 
-    Empty for picks that are no run, and for runs without weights or with such as are not there any more.
+    Empty for picks that are not a run, for runs without weights, and where the file of weights no longer exists.
     """
     if not is_run(run):
         return set()

@@ -1,6 +1,6 @@
-"""Micrographs that come into a folder, each told of once it is completely written.
+"""New micrographs in a folder, each reported when it is completely written.
 
-Folders are listed again and again, because network file systems tell nobody of new files.
+Folders are listed repeatedly, because network file systems do not notify of new files.
 """
 
 import time
@@ -12,11 +12,11 @@ from cryopick.io.micrographs.headers import is_whole
 from cryopick.io.micrographs.sources import MicrographSource
 
 PATIENCE = 600.0
-"""Seconds without change after which a file that is not whole is handed out all the same, so that somebody learns of it."""
+"""Seconds without change after which an incomplete file is reported all the same, so that its failure becomes known."""
 
 
 class _State(NamedTuple):
-    """What tells that a file has changed. Times of the file's machine are only compared with each other."""
+    """The state of a file; another one means that it has changed. Its time is that of the file server."""
 
     size: int
     modified: int
@@ -24,13 +24,13 @@ class _State(NamedTuple):
 
 
 class Arrivals:
-    """The micrographs that `find` lists, each once, when it has not changed for `settle` seconds and has all its bytes.
+    """Reports the micrographs that `find` lists, each once, when it is unchanged for `settle` seconds and has all its bytes.
 
     Parameters
     ----------
-    find : lists all there are at the moment.
-    taken : names of those that are not to be told of.
-    clock : seconds that only go forward.
+    find : lists all micrographs at the moment.
+    taken : names of micrographs that are not reported.
+    clock : a monotonic clock [s].
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class Arrivals:
         self._settle = settle
         self._clock = clock
         self._taken = dict.fromkeys(taken, None)
-        self._handed: dict[str, _State] = {}
+        self._reported: dict[str, _State] = {}
         self._failed: dict[str, _State] = {}
         self._settling: dict[str, tuple[_State, float]] = {}
 
     @property
     def settling(self) -> int:
-        """How many files are being written, or were a moment ago."""
+        """Number of files that are being written, or were a moment ago."""
         return len(self._settling)
 
-    def look(self) -> list[MicrographSource]:
-        """Those that have become ready since the last look, in the order of the listing. Files that vanished are forgotten."""
+    def poll(self) -> list[MicrographSource]:
+        """The micrographs that have become complete since the last call, in the order of the listing."""
         now = self._clock()
         settling: dict[str, tuple[_State, float]] = {}
         ready = []
         for source in self._find():
-            if source.name in self._taken or source.name in self._handed:
+            if source.name in self._taken or source.name in self._reported:
                 continue
             state = _state(source.path)
             if state is None or self._failed.get(source.name) == state:
@@ -68,7 +68,7 @@ class Arrivals:
             before, since = self._settling.get(source.name, (state, now))
             since = since if before == state else now
             if now - since >= self._settle and (is_whole(source.path) or now - since >= PATIENCE):
-                self._handed[source.name] = state
+                self._reported[source.name] = state
                 ready.append(source)
             else:
                 settling[source.name] = (state, since)
@@ -76,24 +76,24 @@ class Arrivals:
         return ready
 
     def done(self, name: str) -> None:
-        """Never tell of this one again, whatever becomes of its file."""
-        self._handed.pop(name, None)
+        """Never report this micrograph again, even if its file changes."""
+        self._reported.pop(name, None)
         self._failed.pop(name, None)
         self._taken[name] = None
 
     def failed(self, name: str) -> None:
-        """Tell of this one again when its file has changed."""
-        if name in self._handed:
-            self._failed[name] = self._handed.pop(name)
+        """Report this micrograph again when its file has changed."""
+        if name in self._reported:
+            self._failed[name] = self._reported.pop(name)
 
     def vanished(self, name: str) -> None:
-        """Take a file of this name for a new one."""
-        self._handed.pop(name, None)
+        """Report a file of this name again, as a new one."""
+        self._reported.pop(name, None)
         self._failed.pop(name, None)
 
 
 def _state(path: Path) -> _State | None:
-    """None for a file that is gone or cannot be seen at the moment."""
+    """The state of a file; None if it is gone or inaccessible at the moment."""
     try:
         status = path.stat()
     except OSError:

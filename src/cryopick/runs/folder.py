@@ -1,22 +1,22 @@
-"""The output folder of a run: where everything lies, whether this run may write there, and what a fresh start removes."""
+"""The output folder of a run: its paths, its locks, whether this run may write there, and what `--overwrite` removes."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryopick.files import LockedError, locked
-from cryopick.runs.records import Outcome, read_outcome
-from cryopick.runs.settings import HEADER, RunSettings, as_yaml, differences
 from cryopick.errors import FileError, SettingError
-from cryopick.files import leftovers, write_text
+from cryopick.files import LockedError, leftovers, locked, write_text
+from cryopick.provenance import RUN, RunRecord
+from cryopick.runs.records import Outcome, read_outcome
+from cryopick.runs.settings import COMMAND, RunSettings, mismatch, run_record
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths below the output folder, all of them.
+    """All paths below the output folder.
 
-    `relion_job` makes it the folder of a RELION job: RELION has put files of its own there, and expects coordinates beside them.
+    With `relion_job` it is the folder of a RELION job, in which RELION keeps files of its own and expects the coordinates.
     """
 
     path: Path
@@ -24,37 +24,46 @@ class RunFolder:
 
     @property
     def settings(self) -> Path:
-        return self.path / "run.yaml"
+        """The ``run.yaml`` with the settings of the run."""
+        return self.path / RUN
 
     @property
     def particles(self) -> Path:
+        """The picks of all micrographs."""
         return self.path / "particles.star"
 
     @property
     def table(self) -> Path:
+        """A row for each micrograph: picks, time, status, notes."""
         return self.path / "micrographs.csv"
 
     @property
     def relion(self) -> Path:
+        """The folder of RELION's coordinate files."""
         return self.path if self.relion_job else self.path / "relion"
 
     @property
     def manifest(self) -> Path:
-        """The list of the files about all micrographs, one name a line."""
+        """The list of the run's joint files, those about all micrographs, one name a line."""
         return self.records / "assembled.txt"
 
     @property
     def records(self) -> Path:
+        """The folder of the records, one JSON file for each micrograph."""
         return self.path / "records"
 
     def record(self, stem: str) -> Path:
+        """The record of a micrograph."""
         return self.records / f"{stem}.json"
 
     def preview(self, stem: str) -> Path:
+        """The preview of a micrograph with its picks."""
         return self.path / "previews" / f"{stem}.png"
 
-    def glimpse(self, stem: str) -> Path:
-        return self.path / "glimpses" / f"{stem}.npz"
+    def thumbnail(self, stem: str) -> Path:
+        """The thumbnail of a micrograph; in the folder of earlier versions, where it has one there."""
+        path, earlier = (self.path / folder / f"{stem}.npz" for folder in ("thumbnails", "glimpses"))
+        return earlier if earlier.is_file() and not path.is_file() else path
 
     def holds(self, stem: str, outcome: Outcome, *, previews: bool) -> bool:
         """Whether all files of a finished micrograph are there."""
@@ -62,13 +71,14 @@ class RunFolder:
         return all(file.is_file() for file in files)
 
     def relative(self, path: Path) -> str:
+        """A path relative to the output folder, with forward slashes."""
         return path.relative_to(self.path).as_posix()
 
     @contextmanager
     def in_use(self, *, shared: bool = False) -> Iterator[None]:
-        """Make the folder and keep other runs out of it; with `shared`, all that do not share it.
+        """Make the folder and lock it against other runs; with `shared`, against those that do not share it.
 
-        Raises `SettingError` for a folder that holds something else, which is not touched, and when another run is at work.
+        Raises `SettingError` for a folder that holds other files, which are not touched, and when another run uses it.
         """
         with self.writing():
             self.path.mkdir(parents=True, exist_ok=True)
@@ -77,17 +87,17 @@ class RunFolder:
                 self.relion_job or self._is_run()
             ):  # in this order: a shard that starts now writes its settings first
                 raise SettingError(
-                    f"{self.path} holds files but no run of cryopick; nothing there is touched, give another --out"
+                    f"{self.path} holds other files and no run of cryopick pick; nothing was changed there. Give another --out"
                 )
         with self._locked(".run.lock", shared=shared):
             yield
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
-        """Wait until no other of the runs that share the folder does what only one may do."""
+        """Hold the lock for steps that only one of the runs that share the folder may take at a time; wait for it."""
         return self._locked(".files.lock", wait=True)
 
     def prepare(self, settings: RunSettings, *, overwrite: bool = False, shared: bool = False) -> None:
-        """Check that what is picked in the folder had the same settings; afterwards it holds this ``run.yaml``.
+        """Check that the micrographs finished in the folder were picked with the same settings, and write its ``run.yaml``.
 
         Call it with the folder `in_use`. Raises `SettingError` for other settings unless `overwrite`, which removes what
         cryopick wrote there and nothing else.
@@ -95,30 +105,30 @@ class RunFolder:
         with self.writing():
             if self._is_run():
                 self._join(settings, overwrite=overwrite, shared=shared)
-            write_text(self.settings, as_yaml(settings))
+            run_record(settings).write(self.settings)
 
     def assembled(self) -> set[Path]:
-        """The files about all micrographs that this run or one before it wrote."""
+        """The joint files that this run or an earlier one wrote."""
         names = self.manifest.read_text(encoding="utf-8").splitlines() if self.manifest.is_file() else []
         return {self.path / name for name in names}
 
     def note_assembled(self, *paths: Path) -> None:
-        """Remember that these files are the run's own."""
+        """Add files to the list of the run's joint files."""
         names = {self.relative(path) for path in self.assembled().union(paths)}
         write_text(self.manifest, "".join(f"{name}\n" for name in sorted(names)))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn an `OSError` of writing (disk full, no permission) into a `FileError` that says how to go on."""
+        """Turn an `OSError` (disk full, no permission) into a `FileError` that says how to resume."""
         try:
             yield
         except OSError as error:
             found = f"cannot be written: {error.strerror or error}"
-            remedy = "Make room or give another --out; what is finished is kept, and the same command goes on from there"
+            remedy = "Make room or give another --out. What is finished is kept; run the same command again to resume"
             raise FileError(error.filename or self.path, found, remedy) from error
 
     def _is_run(self) -> bool:
-        return self.settings.is_file() and self.settings.read_text(encoding="utf-8", errors="replace").startswith(HEADER)
+        return RunRecord.is_at(self.settings, COMMAND)
 
     @contextmanager
     def _locked(self, name: str, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
@@ -128,17 +138,16 @@ class RunFolder:
                     held.enter_context(locked(self.path / name, shared=shared, wait=wait))
             except LockedError:
                 raise SettingError(
-                    f"{self.path} is in use by another run; wait for its end, give another --out, or make all runs shards"
+                    f"{self.path} is in use by another run. Wait until it ends, give another --out, or run both as shards (--shard)"
                 ) from None
             yield
 
     def _join(self, settings: RunSettings, *, overwrite: bool, shared: bool) -> None:
-        changed = differences(self.settings.read_text(encoding="utf-8"), settings)
-        if changed and not overwrite and (shared or any(self.records.glob("*.json"))):
-            raise SettingError(
-                f"{self.path} holds a run with other settings ({'; '.join(changed)}); "
-                "give the same, another --out, or --overwrite to start afresh"
-            )
+        if not overwrite and (shared or any(self.records.glob("*.json"))):
+            problem = mismatch(RunRecord.read(self.settings, COMMAND), settings)
+            if problem:
+                remedy = "Use the settings and the version it was made with, give another --out, or start afresh with --overwrite"
+                raise SettingError(f"{self.path} {problem}. {remedy}")
         if not shared:  # half-written files of a run that was killed
             for path in leftovers(self.path):
                 path.unlink(missing_ok=True)
@@ -146,7 +155,7 @@ class RunFolder:
             self._clear()
 
     def _clear(self) -> None:
-        """Remove all that was written, the settings last, so that a clearing that was interrupted can be repeated."""
+        """Remove all that was written, the settings last, so that an interrupted removal can be repeated."""
         written = list(self.assembled())
         for record in self.records.glob("*.json"):
             outcome = read_outcome(record)
@@ -156,5 +165,5 @@ class RunFolder:
             path.unlink(missing_ok=True)
         folders = {folder for path in written for folder in path.parents if self.path in folder.parents}
         for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-            with suppress(OSError):  # not empty: it holds something that is not ours
+            with suppress(OSError):  # not empty: it holds files of others
                 folder.rmdir()

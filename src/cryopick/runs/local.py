@@ -1,4 +1,4 @@
-"""How many workers this machine has room for: by its cores, its memory, and its GPUs."""
+"""Workers on this machine: as many as its cores, its memory and its GPUs allow."""
 
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -14,54 +14,54 @@ from cryopick.parallel.process import available_cores
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Outcome
 from cryopick.runs.settings import RunSettings
-from cryopick.runs.task import Build, Task, lost, start_picking
+from cryopick.runs.task import Build, PickTask, lost, start_picking
 
 GB = 2**30
 WORKER_BYTES = GB // 5
-"""Python with its libraries, and the files about one micrograph."""
+"""Memory of Python with its libraries and the files of one micrograph."""
 NETWORK_BYTES = GB // 2
-"""What torch and a small network take beside that."""
+"""Memory of torch and a small network, beside that."""
 CUDA_BYTES = 2 * GB
-"""What a worker on a GPU takes of the machine's own memory, before it has read anything."""
+"""Main memory of a worker on a GPU, before it has read anything."""
 COPIES = 6
-"""Copies of a micrograph, as float32, that a worker holds at its peak: five of the one it picks, one read ahead."""
+"""Copies of a micrograph, as float32, that a worker holds at its peak: five of the one it picks, and one read ahead."""
 SHARE = 0.8
-"""Of the free memory; the rest is left to the disk cache and to others."""
+"""Fraction of the free memory that is used; the rest is left to the disk cache and to other programs."""
 COPIES_ON_GPU = 3
-"""The same, of each of the micrographs that a worker on a GPU makes ready, looks at and finishes at a time."""
+"""The same, of each micrograph that a worker on a GPU prepares, has in the batch or finishes at a time."""
 THREADS = 4
-"""Micrographs that a worker on a GPU makes ready at a time; with more threads, Python's lock would make them wait."""
+"""Micrographs that a worker on a GPU prepares at a time; with more threads they would wait for Python's lock."""
 GPU_WORKER_BYTES = 8 * GB
-"""Of a GPU's memory for each worker there: enough for Segment Anything."""
+"""GPU memory for each worker: enough for Segment Anything."""
 
 
 @dataclass(frozen=True)
-class GpuTeam:
+class GpuSharing:
     """How workers share the GPUs.
 
     Attributes
     ----------
-    together : micrographs that each makes ready, looks at and finishes at a time.
-    environments : variables that show the workers, in turn, one GPU each.
+    batch_size : micrographs that each worker prepares, has in the batch and finishes at a time.
+    environments : environment variables that assign the workers, in turn, one GPU each.
     """
 
-    together: int
+    batch_size: int
     environments: Sequence[Mapping[str, str]]
 
 
 def suggest_workers(settings: RunSettings, sources: Sequence[MicrographSource]) -> tuple[int, str]:
-    """A number of workers, at least one and no more than there are micrographs, and what it is limited by, in words.
+    """A number of workers, from one to the number of micrographs, and what limits it, in words.
 
-    Looks at the first micrograph whose size can be told. Networks with weights of their own, such as Segment Anything, may take
-    more than is reckoned with.
+    The memory is estimated from the first micrograph whose header can be read. Large networks, such as Segment Anything, may
+    take more than is estimated.
     """
     on_gpu = settings.device == "cuda"
     limits = _gpu_limits() if on_gpu else {(cores := available_cores()): _counted(cores, "core")}
-    picture = 4 * _pixels(sources)
+    micrograph_bytes = 4 * _pixels(sources)
     if on_gpu:
-        need = CUDA_BYTES + COPIES_ON_GPU * picture * 3 * THREADS
+        need = CUDA_BYTES + COPIES_ON_GPU * micrograph_bytes * 3 * THREADS
     else:
-        need = WORKER_BYTES + COPIES * picture + (NETWORK_BYTES if "device" in settings.settings else 0)
+        need = WORKER_BYTES + COPIES * micrograph_bytes + (NETWORK_BYTES if "device" in settings.settings else 0)
     free = available_memory()
     if free is not None:
         limits.setdefault(max(1, int(SHARE * free / need)), f"{free / GB:.1f} GB of free memory, {need / GB:.1f} GB each")
@@ -71,26 +71,26 @@ def suggest_workers(settings: RunSettings, sources: Sequence[MicrographSource]) 
 
 
 def gpu_workers() -> int:
-    """As many workers as there is room for on the GPUs and the cores, at least one."""
+    """Number of workers, at least one, that the GPUs and the cores allow."""
     return min(_gpu_limits())
 
 
-def gpu_team(workers: int) -> GpuTeam:
-    """How so many workers share the GPUs and the cores of this machine."""
-    together = min(THREADS, max(1, available_cores() // workers))
-    return GpuTeam(together, [{"CUDA_VISIBLE_DEVICES": name} for name in visible_gpus()])
+def gpu_sharing(workers: int) -> GpuSharing:
+    """How a number of workers share the GPUs and the cores of this machine."""
+    batch_size = min(THREADS, max(1, available_cores() // workers))
+    return GpuSharing(batch_size, [{"CUDA_VISIBLE_DEVICES": name} for name in visible_gpus()])
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; schedulers set that to the part that is ours."""
+    """The GPUs that this process may use, by the names in CUDA_VISIBLE_DEVICES, which schedulers set, or else by index."""
     count = len(_gpu_memories())
-    told = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = [name.strip() for name in told.split(",") if name.strip()]
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in listed.split(",") if name.strip()]
     return names[:count] or [str(index) for index in range(count)]
 
 
 def _gpu_limits() -> dict[int, str]:
-    """A worker for each `THREADS` cores, shared evenly by the GPUs, and no more on one than its memory has room for."""
+    """Limits with their reasons: a worker for each `THREADS` cores, spread evenly over the GPUs, as their memory allows."""
     memories, cores = _gpu_memories(), available_cores()
     many = max(1, len(memories))
     by_cores = many * max(1, cores // (THREADS * many))
@@ -109,7 +109,7 @@ def _gpu_memories() -> list[int]:
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that can be had without swapping, or that a container's limit leaves; None where nothing tells."""
+    """Bytes that are available without swapping and within a container's limit; None if unknown."""
     found = []
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
@@ -126,7 +126,7 @@ def available_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("
 
 
 def _cached(statistics: Path) -> int:
-    """Bytes of files that a group has read and that go when it needs the memory; they count as used."""
+    """Bytes of the disk cache that count as used but are freed when the group needs memory."""
     try:
         return int(dict(line.split() for line in statistics.read_text().splitlines())["inactive_file"])
     except (OSError, KeyError, ValueError):
@@ -148,12 +148,12 @@ def _counted(number: int, thing: str) -> str:
 
 
 def pick_here(
-    tasks: Iterable[Task | None], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int
+    tasks: Iterable[PickTask | None], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int
 ) -> Generator[tuple[str, Outcome]]:
-    """What comes of the tasks, by their stems, in the order in which it comes; see `run_tasks`."""
-    start, gone = partial(start_picking, folder, settings, build), partial(lost, folder)
+    """Pick on this machine; gives stems and outcomes in the order in which they come. See `run_tasks`."""
+    start, record_lost = partial(start_picking, folder, settings, build), partial(lost, folder)
     if settings.device == "cuda":
-        team = gpu_team(workers)
-        start = partial(start, together=team.together)
-        return run_tasks(tasks, start, workers=workers, lost=gone, environments=team.environments)
-    return run_tasks(tasks, start, workers=workers, lost=gone)
+        sharing = gpu_sharing(workers)
+        start = partial(start, batch_size=sharing.batch_size)
+        return run_tasks(tasks, start, workers=workers, lost=record_lost, environments=sharing.environments)
+    return run_tasks(tasks, start, workers=workers, lost=record_lost)

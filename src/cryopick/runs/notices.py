@@ -1,4 +1,4 @@
-"""Warnings of the package, kept with the micrograph that they are about instead of being shown 20,000 times."""
+"""Warnings of the package, collected with the micrograph that they are about instead of being shown 20,000 times."""
 
 import logging
 from collections.abc import Iterator
@@ -6,51 +6,54 @@ from contextlib import contextmanager
 from threading import get_ident
 
 
-class _Notebook(logging.Handler):
-    """Takes what the package logs while some threads collect warnings, and passes on all that is not theirs."""
+class _WarningCollector(logging.Handler):
+    """Takes the package's warnings in threads that collect them, and passes on all other log records."""
 
     def __init__(self) -> None:
         super().__init__()
         self.package = logging.getLogger("cryopick")
-        self.pages: dict[int, list[str]] = {}
+        self.notes_of_thread: dict[int, list[str]] = {}
         self.propagated = True
 
-    def open(self, notes: list[str]) -> None:
+    def begin(self, notes: list[str]) -> None:
+        """Collect the warnings of this thread in `notes` from now on."""
         self.acquire()
         try:
-            if not self.pages:
+            if not self.notes_of_thread:
                 self.package.addHandler(self)
                 self.propagated, self.package.propagate = self.package.propagate, False
-            self.pages[get_ident()] = notes
+            self.notes_of_thread[get_ident()] = notes
         finally:
             self.release()
 
-    def shut(self) -> None:
+    def end(self) -> None:
+        """Stop collecting the warnings of this thread."""
         self.acquire()
         try:
-            del self.pages[get_ident()]
-            if not self.pages:
+            del self.notes_of_thread[get_ident()]
+            if not self.notes_of_thread:
                 self.package.removeHandler(self)
                 self.package.propagate = self.propagated
         finally:
             self.release()
 
     def emit(self, record: logging.LogRecord) -> None:
-        notes = None if record.thread is None else self.pages.get(record.thread)
+        """See `logging.Handler.emit`."""
+        notes = None if record.thread is None else self.notes_of_thread.get(record.thread)
         if notes is None or record.levelno < logging.WARNING:
             logging.getLogger().handle(record)
         else:
             notes.append(record.getMessage())
 
 
-_notebook = _Notebook()
+_collector = _WarningCollector()
 
 
 @contextmanager
-def warnings_kept(notes: list[str]) -> Iterator[None]:
-    """Append to `notes` what the package warns of in this thread, which is not shown then."""
-    _notebook.open(notes)
+def collect_warnings(notes: list[str]) -> Iterator[None]:
+    """Append the package's warnings in this thread to `notes` instead of showing them."""
+    _collector.begin(notes)
     try:
         yield
     finally:
-        _notebook.shut()
+        _collector.end()

@@ -1,16 +1,16 @@
-"""The files about all micrographs of a run, put together from the records of each, in the order of the input."""
+"""The joint files about all micrographs of a run, assembled from the records in the order of the input."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from cryopick.errors import CryopickError
+from cryopick.io.picks.base import text_file
+from cryopick.io.picks.formats import place_in, write_picks
+from cryopick.io.picks.relion import INDEX, INDEX_3_1, coordinate_file, write_index
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Outcome, read_record
 from cryopick.runs.settings import RunSettings
-from cryopick.errors import CryopickError
-from cryopick.io.picks.formats import place_in, write_picks
-from cryopick.io.picks.base import text_file
-from cryopick.io.picks.relion import INDEX, INDEX_3_1, coordinate_file, write_index
 from cryopick.types import Picks
 
 COLUMNS = ["name", "path", "picks", "seconds", "diameter", "pixel_size", "status", "error", "notes"]
@@ -19,8 +19,8 @@ COLUMNS = ["name", "path", "picks", "seconds", "diameter", "pixel_size", "status
 def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], settings: RunSettings) -> list[str]:
     """Write ``particles.star``, RELION's index, ``micrographs.csv`` and the further formats.
 
-    `outcomes` come with the stems of their records; one outcome and the picks of one micrograph at a time are in memory. A
-    format that cannot hold these picks is left out and told in the result; the others are written.
+    `outcomes` come with the stems of their records; the picks of one micrograph at a time are in memory. Returns a message for
+    each format that cannot hold the picks and is not written.
     """
     with folder.writing():
         folder.note_assembled(folder.particles, folder.table, folder.relion / INDEX, folder.relion / INDEX_3_1)
@@ -31,7 +31,7 @@ def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], setting
 
 
 def format_path(folder: RunFolder, name: str) -> Path:
-    """Where a format is written, in a folder of its own."""
+    """Where the picks are written in a format: in a folder of its own."""
     return place_in(folder.path / name, "particles", format=name)
 
 
@@ -52,7 +52,7 @@ def _picks(folder: RunFolder, finished: Mapping[str, str]) -> Iterator[Picks]:
 
 
 def _write_table(path: Path, outcomes: Iterable[tuple[str, Outcome]]) -> dict[str, str]:
-    """The names of the finished micrographs, by stem."""
+    """Write a row for each micrograph; returns the names of the finished ones, by stem."""
     finished = {}
     with text_file(path) as file:
         table = csv.writer(file, lineterminator="\n")

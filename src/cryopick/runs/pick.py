@@ -1,22 +1,38 @@
-"""Pick many micrographs into one output folder, so that a run that was stopped at any moment goes on where it was."""
+"""Pick many micrographs into one output folder, with runs that can be resumed wherever they were stopped."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cryopick.runs.outputs import assemble
-from cryopick.parallel.dask_cluster import DaskCrew
+from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.parallel.dask_cluster import DaskPool
+from cryopick.pickers.diameter import DiameterEstimate
+from cryopick.runs.estimate import prepare_with_diameter, with_recorded_estimate
 from cryopick.runs.folder import RunFolder
+from cryopick.runs.local import pick_here
+from cryopick.runs.outputs import assemble
 from cryopick.runs.records import Outcome, file_stems, is_another, read_outcome
 from cryopick.runs.settings import RunSettings, build_picker
 from cryopick.runs.shards import Shard
-from cryopick.runs.estimate import prepare_sized, recorded
-from cryopick.runs.task import Build, Task, lost, start_picking
-from cryopick.runs.local import pick_here
-from cryopick.io.micrographs.sources import MicrographSource
-from cryopick.pickers.diameter import DiameterEstimate
+from cryopick.runs.task import Build, PickTask, lost, start_picking
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """Where a run stands before it picks its first micrograph.
+
+    Attributes
+    ----------
+    total : number of micrographs of this run, or of its shard.
+    finished : number of those that an earlier run has finished.
+    picks : number of picks on the finished ones.
+    """
+
+    total: int
+    finished: int
+    picks: int
 
 
 @dataclass(frozen=True)
@@ -25,23 +41,24 @@ class RunResult:
 
     Attributes
     ----------
-    outcomes : one for each micrograph, in the order of the input; those that were not reached are "pending".
-    kept : how many of them an earlier run had finished.
-    left_out : how many other micrographs have records in the folder; the files leave them out.
-    interrupted : whether Ctrl-C or the like ended the run; its files are whole and hold what was finished.
+    outcomes : one for each micrograph, in the order of the input; "pending" for those that were not reached.
+    finished_before : number of micrographs that an earlier run had finished.
+    excluded : number of further micrographs with records in the folder, which the joint files do not contain.
+    interrupted : whether the run was stopped, by Ctrl-C for example; its files are whole and contain what was finished.
     problems : formats that could not be written, and why.
-    assembled : whether the files about all micrographs were written, which shards leave to the last of them.
+    assembled : whether the joint files were written; of several shards, the last one does it.
     """
 
     outcomes: list[Outcome]
-    kept: int
-    left_out: int
+    finished_before: int
+    excluded: int
     interrupted: bool
     problems: list[str]
     assembled: bool = True
 
     @property
     def failed(self) -> list[Outcome]:
+        """The outcomes of micrographs that failed."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
 
@@ -54,90 +71,97 @@ def run_picking(
     overwrite: bool = False,
     shard: Shard | None = None,
     relion_job: bool = False,
-    crew: DaskCrew | None = None,
+    pool: DaskPool | None = None,
     build: Build = build_picker,
     on_estimate: Callable[[DiameterEstimate], None] = lambda estimate: None,
-    on_start: Callable[[int, int], None] = lambda kept, total: None,
+    on_start: Callable[[RunStart], None] = lambda start: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
-    """Pick every micrograph that has no finished record in `out`, then write the files about all of them.
+    """Pick every micrograph that has no finished record in `out`, then write the joint files about all of them.
 
-    Where no diameter is given it is estimated over a few of the sources, or taken from the earlier run, see `prepare_sized`.
-    The bytes of all files of picks depend on the sources and the settings alone: not on `workers` or shards, nor on how often
-    the run was stopped. (On GPUs, but for the rounding of sums, which depends on the micrographs that are looked at together.)
-    A micrograph that cannot be read or picked is recorded as failed and tried again by the next run.
+    Where no diameter is given, it is estimated from a few of the sources or taken from the run that is resumed, see
+    `prepare_with_diameter`. The bytes of all files of picks depend only on the sources and the settings: not on `workers` or
+    shards, nor on how often the run was stopped. (On GPUs, they also depend on the rounding of sums, which differs between
+    batches.) A micrograph that cannot be read or picked is recorded as failed, and tried again by the next run.
 
     Parameters
     ----------
-    workers : processes; one is this process itself.
-    overwrite : remove first what an earlier run wrote.
-    shard : pick this part of the sources only, beside runs of the other parts; the last one writes the files about all.
-    relion_job : `out` is the folder of a RELION job, which gets the layout of its auto-picking jobs.
-    crew : picks in place of worker processes here.
-    build : makes the picker, once in each worker; pickled by reference.
-    on_estimate : told the diameter, where none was given.
-    on_start, on_outcome : told how many micrographs are finished already and how many there are, then each outcome as it comes.
-    should_stop : asked after each micrograph whether to end as after Ctrl-C.
+    workers : number of processes; with 1, this process does the work.
+    overwrite : first remove what an earlier run wrote.
+    shard : pick only this part of the sources, beside runs of the other parts; the last one writes the joint files.
+    relion_job : whether `out` is the folder of a RELION job, which gets the layout of RELION's auto-picking jobs.
+    pool : Dask workers that pick instead of processes on this machine.
+    build : builds the picker, once in each worker; pickled by reference.
+    on_estimate : called with the estimated diameter, where none was given.
+    on_start : called before the first micrograph is picked.
+    on_outcome : called with each outcome as it comes, not with those of earlier runs.
+    should_stop : called after each micrograph; the run stops as with Ctrl-C when it returns True.
 
     Raises
     ------
     SettingError
-        When `out` holds something else, a run with other settings, or one that is at work and is no other shard.
+        When `out` holds other files, a run with other settings, or a run that is in progress and no shard of this one.
     FileError
         When `out` cannot be written.
     """
     folder, tasks = RunFolder(out, relion_job), _tasks(sources)
     with folder.in_use(shared=shard is not None):
         with folder.one_at_a_time():
-            settings = prepare_sized(folder, settings, sources, build, overwrite=overwrite, shared=shard is not None)
+            settings = prepare_with_diameter(folder, settings, sources, build, overwrite=overwrite, shared=shard is not None)
         if settings.estimate is not None:
             on_estimate(settings.estimate)
         mine = tasks if shard is None else shard.share(tasks)
         outcomes = {task.stem: _earlier(task, folder, settings) for task in mine}
         left = [task for task in mine if outcomes[task.stem].status != "done"]
-        on_start(len(mine) - len(left), len(mine))
-        results = _results(left, folder, settings, build, workers=workers, crew=crew)
-        interrupted = _hear_out(results, outcomes, on_outcome=on_outcome, should_stop=should_stop)
-        if interrupted:  # some may have been finished and not told
-            untold = [task for task in left if outcomes[task.stem].status != "done"]
-            outcomes |= {task.stem: _earlier(task, folder, settings) for task in untold}
+        start = _start(outcomes.values())
+        on_start(start)
+        results = _results(left, folder, settings, build, workers=workers, pool=pool)
+        interrupted = _receive(results, outcomes, on_outcome=on_outcome, should_stop=should_stop)
+        if interrupted:  # some may have been finished and not reported
+            unreported = [task for task in left if outcomes[task.stem].status != "done"]
+            outcomes |= {task.stem: _earlier(task, folder, settings) for task in unreported}
         last = shard is None or _all_recorded(tasks, folder)
         problems = _assemble(folder, tasks, settings, known=outcomes) if last else []
-        left_out = _others(tasks, folder) if last else 0
-        return RunResult(list(outcomes.values()), len(mine) - len(left), left_out, interrupted, problems, assembled=last)
+        excluded = _others(tasks, folder) if last else 0
+        return RunResult(list(outcomes.values()), start.finished, excluded, interrupted, problems, assembled=last)
 
 
 def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSettings) -> RunResult:
-    """Write the files about all micrographs from what shards have picked, without picking; raises as `run_picking` does."""
+    """Write the joint files from what shards have picked, without picking. Raises what `run_picking` raises."""
     folder, tasks = RunFolder(out), _tasks(sources)
     with folder.in_use():
-        settings = recorded(folder, settings)
+        settings = with_recorded_estimate(folder, settings)
         folder.prepare(settings)
         outcomes = {task.stem: _earlier(task, folder, settings) for task in tasks}
         problems = _assemble(folder, tasks, settings, known=outcomes)
-        kept = sum(outcome.status == "done" for outcome in outcomes.values())
-        return RunResult(list(outcomes.values()), kept, _others(tasks, folder), False, problems)
+        finished = _start(outcomes.values()).finished
+        return RunResult(list(outcomes.values()), finished, _others(tasks, folder), False, problems)
+
+
+def _start(outcomes: Collection[Outcome]) -> RunStart:
+    finished = [outcome for outcome in outcomes if outcome.status == "done"]
+    return RunStart(len(outcomes), len(finished), sum(outcome.picks for outcome in finished))
 
 
 def _results(
-    tasks: list[Task], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int, crew: DaskCrew | None
+    tasks: list[PickTask], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int, pool: DaskPool | None
 ) -> Generator[tuple[str, Outcome]]:
-    """What comes of the tasks, by their stems: from a crew, or from workers of this machine."""
-    if crew is None:
+    """Stems and outcomes of the tasks, from Dask workers or from workers on this machine."""
+    if pool is None:
         return pick_here(tasks, folder, settings, build, workers=workers)
     start = partial(start_picking, folder, settings, build)
-    return crew.run(tasks, start, lost=partial(lost, folder), failed=_has_failed)
+    return pool.run(tasks, start, lost=partial(lost, folder), failed=_has_failed)
 
 
-def _hear_out(
+def _receive(
     results: Generator[tuple[str, Outcome]],
     outcomes: dict[str, Outcome],
     *,
     on_outcome: Callable[[Outcome], None],
     should_stop: Callable[[], bool],
 ) -> bool:
-    """Put results into `outcomes` as they come; whether that was interrupted before the last one."""
+    """Put results into `outcomes` as they come; returns whether that was interrupted."""
     try:
         with closing(results):
             for stem, outcome in results:
@@ -154,31 +178,31 @@ def _has_failed(result: tuple[str, Outcome]) -> bool:
     return result[1].status == "failed"
 
 
-def _tasks(sources: Sequence[MicrographSource]) -> list[Task]:
+def _tasks(sources: Sequence[MicrographSource]) -> list[PickTask]:
     stems = file_stems([source.name for source in sources])
-    return [Task(source, stem) for source, stem in zip(sources, stems, strict=True)]
+    return [PickTask(source, stem) for source, stem in zip(sources, stems, strict=True)]
 
 
-def _assemble(folder: RunFolder, tasks: list[Task], settings: RunSettings, *, known: Mapping[str, Outcome]) -> list[str]:
-    """The files about all micrographs; outcomes that are not `known` are read from their records."""
+def _assemble(folder: RunFolder, tasks: list[PickTask], settings: RunSettings, *, known: Mapping[str, Outcome]) -> list[str]:
+    """Write the joint files; outcomes that are not `known` are read from their records."""
     outcomes = ((task.stem, known.get(task.stem) or _earlier(task, folder, settings)) for task in tasks)
     with folder.one_at_a_time():
         return assemble(folder, outcomes, settings)
 
 
-def _all_recorded(tasks: list[Task], folder: RunFolder) -> bool:
-    """Whether each micrograph has been picked or has failed, by whichever shard."""
+def _all_recorded(tasks: list[PickTask], folder: RunFolder) -> bool:
+    """Whether each micrograph has been picked or has failed, in any shard."""
     return {f"{task.stem}.json" for task in tasks} <= {path.name for path in folder.records.glob("*.json")}
 
 
-def _others(tasks: list[Task], folder: RunFolder) -> int:
-    """How many micrographs beside these have records."""
+def _others(tasks: list[PickTask], folder: RunFolder) -> int:
+    """Number of further micrographs with records."""
     stems = {task.stem for task in tasks}
     return sum(record.stem not in stems for record in folder.records.glob("*.json"))
 
 
-def _earlier(task: Task, folder: RunFolder, settings: RunSettings) -> Outcome:
-    """What an earlier run left for a micrograph: "done" only when all its files are there."""
+def _earlier(task: PickTask, folder: RunFolder, settings: RunSettings) -> Outcome:
+    """The outcome of a micrograph in an earlier run: "done" only if all its files are there."""
     pending = Outcome(name=task.source.name, path=str(task.source.path))
     outcome = read_outcome(folder.record(task.stem))
     if outcome is None or outcome.name != task.source.name or is_another(Path(outcome.path), task.source.path):

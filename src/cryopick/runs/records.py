@@ -1,4 +1,4 @@
-"""One small file for each micrograph that a run has finished: what it found, or why it failed. A later run goes on from them."""
+"""Records: a small file for each micrograph with its picks, or why it failed, from which a later run resumes."""
 
 import hashlib
 import logging
@@ -18,23 +18,23 @@ from cryopick.types import Picks
 
 logger = logging.getLogger(__name__)
 LONGEST_FILE_NAME = 255
-"""Bytes, on all usual file systems."""
+"""In bytes, on all common file systems."""
 
 Status = Literal["done", "failed", "pending"]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How it went with one micrograph.
+    """The outcome of one micrograph.
 
     Attributes
     ----------
-    name, path : the micrograph, as its source names it.
-    status : "done", "failed" with an `error`, or "pending", which no record holds.
-    picks : their number.
-    seconds : wall time of reading, picking and writing it, without the waiting between them.
+    name, path : of the micrograph.
+    status : "done", "failed" with an `error`, or "pending", which is never recorded.
+    picks : number of picks.
+    seconds : wall time of reading, picking and writing, without waiting between them.
     diameter : Å where the pixel size is known, else pixels; the picker's estimate when none was given.
-    files : what was written for this micrograph, relative to the output folder.
-    notes : warnings while it was read and picked.
+    files : files of this micrograph, relative to the output folder.
+    notes : warnings from reading and picking it.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Record(msgspec.Struct, frozen=True):
     scores: list[float] | None = None
 
     def to_picks(self) -> Picks:
+        """The picks with everything that is recorded of their micrograph."""
         scores = None if self.scores is None else np.array(self.scores, np.float32)
         xy = np.array(self.xy, np.float64).reshape(-1, 2)
         about = self.outcome
@@ -67,13 +68,13 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """A record of which the picks are left unread."""
+    """A record without its picks."""
 
     outcome: Outcome
 
 
 def done(picks: Picks, *, path: str, seconds: float, files: list[str], notes: list[str]) -> Record:
-    """The record of a micrograph that was picked."""
+    """Make the record of a micrograph that was picked."""
     outcome = Outcome(
         name=picks.micrograph,
         path=path,
@@ -93,28 +94,28 @@ def done(picks: Picks, *, path: str, seconds: float, files: list[str], notes: li
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write a record atomically; the last thing that is done for a micrograph."""
+    """Write a record atomically; the last step for a micrograph."""
     write_bytes(path, msgspec.json.encode(record))
 
 
 def read_record(path: Path) -> Record:
-    """Read a whole record."""
+    """Read a record with its picks."""
     return msgspec.json.decode(path.read_bytes(), type=Record)
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """Read a record without its picks; None when there is none, or when the disk has damaged it (which is logged)."""
+    """Read a record without its picks; None when there is none, or, with a warning, when it is damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Head).outcome
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        logger.warning("%s: damaged (%s); its micrograph is picked again", path, error)
+        logger.warning("%s is damaged (%s); its micrograph is picked again", path, error)
         return None
 
 
 def is_another(picked: Path, given: Path) -> bool:
-    """Whether a file of the same name was picked, from another folder; one that is gone has been moved, as projects are."""
+    """Whether the micrograph that was picked is another file than the one given; a file that is gone counts as moved."""
     try:
         return picked != given and not picked.samefile(given)
     except OSError:  # one is gone, or cannot be seen at the moment
@@ -122,11 +123,10 @@ def is_another(picked: Path, given: Path) -> bool:
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
-    """A file name without suffix for each micrograph's own files: its stem, with a hash of its whole name where two share one.
+    """The stem of the files of each micrograph: that of its name, with a hash of the whole name where two share one.
 
-    Stems that differ in case alone count as the same, for file systems that think so. Raises `NameMatchError` when two
-    micrographs have one coordinate file in RELION's layout, which nothing can change, and `SettingError` for a name that no
-    file of results can have or hold.
+    Stems that differ only in case count as equal, as they do on some file systems. Raises `NameMatchError` when two micrographs
+    have the same coordinate file in RELION's layout, and `SettingError` for a name that result files cannot have.
     """
     places: dict[PurePath, str] = {}
     for name in names:
@@ -134,7 +134,7 @@ def file_stems(names: Sequence[str]) -> list[str]:
         place = coordinate_file(name)
         if place in places:
             both = f"{places[place]} and {name}"
-            raise NameMatchError(f"{both} have one file of coordinates in RELION's layout, {place}; pick them into two folders")
+            raise NameMatchError(f"{both} have the same coordinate file in RELION's layout, {place}; pick them into two folders")
         places[place] = name
     stems = [stem(name) for name in names]
     shared = Counter(short.casefold() for short in stems)
@@ -142,7 +142,7 @@ def file_stems(names: Sequence[str]) -> list[str]:
 
 
 def free_stem(name: str, taken: Mapping[str, str]) -> str:
-    """As one of `file_stems`, for a micrograph that comes after those whose stems are `taken` (case folded, with their names)."""
+    """As `file_stems`, for one more micrograph; `taken` has the names of the others by their stems, case folded."""
     check_name(name)
     short = stem(name)
     return short if taken.get(short.casefold(), name) == name else _with_hash(short, name)
@@ -153,16 +153,16 @@ def _with_hash(short: str, name: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raises `SettingError` for a name that no file of results can have or hold."""
+    """Raise `SettingError` for a micrograph name that result files cannot have."""
     try:
         size = len(coordinate_file(name).name.encode())
     except UnicodeEncodeError:
         shown = name.encode("ascii", "backslashreplace").decode()
         raise SettingError(
-            f"{shown}: this name is not UTF-8, as results must be; rename the micrograph or leave it out"
+            f"{shown}: the name must be UTF-8; rename the micrograph or exclude it"
         ) from None
     if size > LONGEST_FILE_NAME:
         excess = size - LONGEST_FILE_NAME
         raise SettingError(
-            f"{name}: this name is {excess} bytes too long for files of results; rename the micrograph or leave it out"
+            f"{name}: the name is {excess} bytes too long for result files; rename the micrograph or exclude it"
         )

@@ -1,4 +1,4 @@
-"""What a run found, read back from its records: with the micrographs' shapes, which no flat STAR file holds."""
+"""Picks of a run, read from its records, which hold the micrographs' shapes too."""
 
 import csv
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 import msgspec
 
 from cryopick.coordinates import IMAGE_FRAME
+from cryopick.errors import FileError
+from cryopick.io.picks.base import KnownMicrographs, Reading, Source
+from cryopick.io.picks.formats import read_picks
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Record, read_record
-from cryopick.errors import FileError
-from cryopick.io.picks.formats import read_picks
-from cryopick.io.picks.base import KnownMicrographs, Reading, Source
 from cryopick.types import Picks, checked_pixel_size
 
 
 @dataclass(frozen=True)
 class PickedMicrograph:
-    """A micrograph as its picks remember it, a `Source` wherever its file may be now."""
+    """A micrograph as its picks describe it: a `Source` that needs no file."""
 
     name: str
     shape_hw: tuple[int, int] | None
@@ -30,11 +30,12 @@ class PickedMicrograph:
 
     @classmethod
     def of(cls, picks: Picks) -> "PickedMicrograph":
+        """The micrograph of some picks."""
         return cls(picks.micrograph, picks.shape_hw, picks.pixel_size, picks.optics_group, picks.uid)
 
 
 def is_run(path: Path) -> bool:
-    """Whether this is the output folder of `cryopick pick`."""
+    """Whether this is the output folder of a run of `cryopick pick`."""
     folder = RunFolder(path)
     return os.path.isfile(folder.settings) and os.path.isfile(folder.table)  # noqa: PTH113 - False for closed folders too
 
@@ -46,7 +47,7 @@ def run_picks(
     unknown: set[str] | None = None,
     pixel_size: float | None = None,
 ) -> list[Picks]:
-    """Picks of every finished micrograph of a run: those in its ``particles.star``, and those without any pick.
+    """The picks of every finished micrograph of a run, also of those without any picks.
 
     `micrographs`, `unknown` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
     """
@@ -70,7 +71,7 @@ def read_picks_or_run(
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
-    """As `read_picks`, and where no format is named, also of a run's output folder."""
+    """As `read_picks`; without a `format`, `path` may also be the output folder of a run."""
     if format is None and is_run(path):
         return run_picks(path, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size)
     return read_picks(path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
@@ -81,7 +82,7 @@ def _read(path: Path) -> Record:
         return read_record(path)
     except msgspec.DecodeError as error:
         raise FileError(
-            path, f"is damaged ({error})", "Run the same `cryopick pick` again; it picks that micrograph anew"
+            path, f"is damaged ({error})", "Run the same `cryopick pick` again; it picks that micrograph again"
         ) from None
 
 

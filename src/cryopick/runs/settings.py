@@ -1,26 +1,24 @@
-"""What decides the picks of a run and the form of its output: all that a second run must share to go on with the first."""
+"""Settings that decide the picks of a run and the form of its output; a later run must share them to resume it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from importlib.metadata import version
-from platform import python_version
+from dataclasses import asdict, fields, replace
 from typing import Any, Literal, cast, get_args
 
 import msgspec
 
-from cryopick import __version__
 from cryopick.config import load_preset, resolve
 from cryopick.errors import SettingError
 from cryopick.io.picks.formats import FORMATS
 from cryopick.pickers import DEFAULT, PICKERS, current_name, picker
 from cryopick.pickers.base import Picker
 from cryopick.pickers.diameter import DiameterEstimate
+from cryopick.provenance import RunRecord, plain
 
 Device = Literal["auto", "cpu", "cuda"]
-HEADER = "# Made by cryopick pick: the settings that a later run must have to go on with this one.\n"
 WRITTEN_ANYWAY = {"star", "relion"}
-ESTIMATE = "estimate"
-OUTPUT_ONLY = {"formats", "previews", "glimpses"}
+COMMAND = "pick"
+NOT_COMPARED = {"formats", "previews", "thumbnails", "glimpses", "estimate"}
+"""Settings that change no picks, one of them by its earlier name, and the estimated diameter, which a later run takes over."""
 LIBRARIES = ("numpy", "scipy", "opencv-python-headless")
 
 
@@ -29,17 +27,17 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    picker, preset : names; the preset is folded into `settings` already.
-    settings : every setting of the picker, as plain YAML values.
-    diameter : Å, or pixels where the pixel size is unknown; None when it is not given.
-    estimate : the diameter that was found for this run where none was given, and how.
-    pixel_size : Å per pixel that replaces the files' own; None keeps those.
-    salvage : pick what there is of truncated micrographs instead of failing on them.
-    seed : of all random numbers.
-    device : where the picker computes.
-    formats : names of pick formats to write beside RELION's.
-    previews : whether a PNG is drawn for each micrograph.
-    glimpses : whether workers leave behind what a report shows of each micrograph.
+    picker, preset : names; `settings` include those of the preset.
+    settings : all settings of the picker, as plain YAML values.
+    diameter : particle diameter [Å], or in pixels where the pixel size is unknown; None if not given.
+    estimate : the diameter that was estimated for this run where none was given.
+    pixel_size : pixel size [Å] in place of the files' own; None keeps those.
+    salvage : whether to pick the readable part of truncated micrographs, which otherwise fail.
+    seed : random seed.
+    device : device that the picker computes on.
+    formats : names of further pick formats to write, beside STAR files.
+    previews : whether a PNG with the picks is drawn for each micrograph.
+    thumbnails : whether a thumbnail is kept for each micrograph, which reports show.
     """
 
     picker: str = DEFAULT
@@ -53,11 +51,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     device: Literal["cpu", "cuda"] = "cpu"
     formats: list[str] = []
     previews: bool = True
-    glimpses: bool = True
+    thumbnails: bool = True
 
     @property
     def picked_diameter(self) -> float | None:
-        """What the picker is told: the diameter that was given, or else estimated."""
+        """The diameter for the picker: the one given, or else estimated; None if there is neither."""
         return self.diameter if self.diameter is not None or self.estimate is None else self.estimate.diameter
 
 
@@ -75,7 +73,7 @@ def run_settings(
     salvage: bool = False,
     formats: list[str] | None = None,
     previews: bool = True,
-    glimpses: bool = True,
+    thumbnails: bool = True,
 ) -> RunSettings:
     """Settings of a run, checked: the picker's defaults, its preset, `settings` and `threshold`, each over the one before.
 
@@ -111,7 +109,7 @@ def run_settings(
         device=chosen,
         formats=[name for name in dict.fromkeys(formats or []) if name not in WRITTEN_ANYWAY],
         previews=previews,
-        glimpses=glimpses,
+        thumbnails=thumbnails,
     )
 
 
@@ -120,41 +118,40 @@ def build_picker(settings: RunSettings) -> Picker:
     return picker(settings.picker, settings=settings.settings)
 
 
-def as_yaml(settings: RunSettings) -> str:
-    """The text of ``run.yaml``: settings, then versions; the same settings give the same bytes."""
-    import yaml
-
-    versions = {"python": python_version(), **{library: version(library) for library in _libraries(settings)}}
-    content = {"cryopick": __version__, "pick": msgspec.to_builtins(settings), "versions": versions}
-    return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+def run_record(settings: RunSettings) -> RunRecord:
+    """The content of the run's ``run.yaml``."""
+    libraries = (*LIBRARIES, "torch") if "device" in settings.settings else LIBRARIES
+    return RunRecord(COMMAND, plain(settings), libraries)
 
 
-def differences(old_text: str, settings: RunSettings) -> list[str]:
-    """What decides the picks and is not as in the text of a ``run.yaml``: `["picker.threshold: 0.2 became 0.3"]`.
+def mismatch(earlier: RunRecord, settings: RunSettings) -> str:
+    """Why a run with these settings cannot resume an earlier one, as `RunRecord.mismatch` says it; "" when it can.
 
-    To begin salvaging changes nothing on micrographs that are done, so that is no difference; to stop is one. To leave maps out
-    that nothing else depends on is none either; to ask for them is one, since micrographs that are done would have none.
+    Settings of the output alone may change. `salvage` may be switched on, since it changes nothing on finished micrographs, but
+    not off; maps may be switched off but not on, since finished micrographs would have none.
     """
-    import yaml
-
-    old, new = yaml.safe_load(old_text) or {}, yaml.safe_load(as_yaml(settings))
-    before, after = ({"cryopick": content.get("cryopick"), **_flat(content.get("pick") or {})} for content in (old, new))
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in OUTPUT_ONLY]
-    changed = [key for key in changed if key.partition(".")[0] != ESTIMATE]
-    changed = [key for key in changed if key != "salvage" or not settings.salvage]
-    changed = [key for key in changed if key != "settings.maps" or after.get(key) is not None]
-    return [f"{key}: {before.get(key)} became {after.get(key)}" for key in changed]
+    name, new = earlier.settings.get("picker"), run_record(settings)
+    if name != settings.picker and not _is_known(name, earlier.settings.get("settings") or {}):
+        return f"holds a run made by an earlier version of cryopick with the picker {name}, which this version cannot resume"
+    with_picker = name == settings.picker
+    before, after = (replace(one, settings=_compared(one, settings, with_picker=with_picker)) for one in (earlier, new))
+    return after.mismatch(before)
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+def _compared(record: RunRecord, new: RunSettings, *, with_picker: bool) -> dict[str, Any]:
+    """The settings of a record that must agree; those of the picker under names of their own, where both pickers are the same."""
+    compared = {key: value for key, value in record.settings.items() if key not in NOT_COMPARED}
+    if new.salvage:
+        compared.pop("salvage", None)
+    of_picker = compared.pop("settings", None) or {}
+    if new.settings.get("maps") is None:
+        of_picker = {key: value for key, value in of_picker.items() if key != "maps"}
+    return compared | ({f"settings.{key}": value for key, value in of_picker.items()} if with_picker else {})
 
 
-def _libraries(settings: RunSettings) -> list[str]:
-    return [*LIBRARIES, "torch"] if "device" in settings.settings else list(LIBRARIES)
+def _is_known(name: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether this version has the picker with these settings."""
+    return name in PICKERS and set(settings) <= {field.name for field in fields(PICKERS.get(name).Settings)}
 
 
 def _asked(device: Device, *layers: Mapping[str, Any]) -> Device:

@@ -1,4 +1,4 @@
-"""Parts of a run that know nothing of each other, as the tasks of a job array."""
+"""Independent parts of one run, such as the tasks of a job array."""
 
 import re
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise SettingError(f"there is no shard {self.number}/{self.count}; the first is 1/{self.count}")
+            raise SettingError(f"--shard must be from 1/{self.count} to {self.count}/{self.count}, got {self.number}/{self.count}")
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """From `"2/10"`. Raises `SettingError` for what is no shard."""
+        """The shard of a text such as `"2/10"`. Raises `SettingError` for any other text."""
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if match is None:
-            raise SettingError(f"{text!r} is no shard; write the number and how many there are, as 2/10")
+            raise SettingError(f"--shard must be a number and a count such as 2/10, got {text!r}")
         return cls(int(match[1]), int(match[2]))
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Every `count`-th item: all shards together take each once, and neighbours go to different ones."""
+        """Every `count`-th item, so that each item belongs to one shard and neighbours to different ones."""
         return items[self.number - 1 :: self.count]

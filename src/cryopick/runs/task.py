@@ -1,4 +1,4 @@
-"""What a worker does with micrographs: read them, pick them, and write what belongs to each alone."""
+"""Work on single micrographs: read, pick, and write the files that belong to each alone."""
 
 import logging
 import time
@@ -6,54 +6,56 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryopick.display.overlays import Marks, RgbImage, draw, write_png
+from cryopick.display.thumbnails import Thumbnail, make_thumbnail, write_thumbnail
+from cryopick.errors import CryopickError
+from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.io.picks.relion import write_coordinates
+from cryopick.pickers.base import BatchPicker, Picker
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.notices import warnings_kept
+from cryopick.runs.notices import collect_warnings
 from cryopick.runs.records import Outcome, Record, done, write_record
 from cryopick.runs.settings import RunSettings
-from cryopick.errors import CryopickError
-from cryopick.display.thumbnails import Glimpse, glimpse, write_glimpse
-from cryopick.io.picks.relion import write_coordinates
-from cryopick.display.overlays import Marks, Picture, draw, write_png
-from cryopick.io.micrographs.sources import MicrographSource
-from cryopick.pickers.base import BatchPicker, Picker
 from cryopick.types import Micrograph, Picks
 
 logger = logging.getLogger(__name__)
 Build = Callable[[RunSettings], Picker]
+FAILED_BATCHES = 2
+"""Batches that fail on the GPU in a row before a warning says so; a single one may be the fault of one micrograph."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """A micrograph to pick, and the stem of the files that it leaves."""
+class PickTask:
+    """A micrograph to pick, and the stem of the files that are written for it."""
 
     source: MicrographSource
     stem: str
 
 
 @dataclass
-class Case:
-    """A micrograph on its way through the stages, with what is known of it so far, or why it failed.
+class PickState:
+    """A micrograph on its way through the stages: what is known of it so far, or why it failed.
 
-    `micrograph` is forgotten once nothing will look at it again; `ready` and `seen` are those of a `BatchPicker`.
+    `micrograph` is deleted once it is no longer needed; `prepared` and `output` belong to a `BatchPicker`.
     """
 
-    task: Task
+    task: PickTask
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     error: str = ""
     micrograph: Micrograph = field(init=False)
-    ready: Any = None
-    seen: Any = None
+    prepared: Any = None
+    output: Any = None
     picks: Picks = field(init=False)
-    preview: Picture | None = None
-    glimpse: Glimpse | None = None
+    preview: RgbImage | None = None
+    thumbnail: Thumbnail | None = None
 
-    def attempt(self, step: Callable[["Case"], None]) -> None:
-        """Do a step, unless one has failed: the time that it takes, its warnings and its error are the micrograph's."""
+    def attempt(self, step: Callable[["PickState"], None]) -> None:
+        """Do a step unless an earlier one has failed, and record its time, its warnings and its error."""
         if self.error:
             return
         start = time.perf_counter()
-        with warnings_kept(self.notes):
+        with collect_warnings(self.notes):
             try:
                 step(self)
             except Exception as error:
@@ -62,18 +64,18 @@ class Case:
         self.seconds += time.perf_counter() - start
 
 
-def start_picking(folder: RunFolder, settings: RunSettings, build: Build, *, together: int | None = None) -> "PickOne":
-    """Make the picker and what works with it: on several micrographs `together` where that is said and the picker can."""
+def start_picking(folder: RunFolder, settings: RunSettings, build: Build, *, batch_size: int | None = None) -> "PickStages":
+    """Build the picker and the stages around it: for batches of micrographs if `batch_size` is given and the picker can."""
     picker = build(settings)
-    if together is not None and isinstance(picker, BatchPicker):
-        return PickTogether(folder, settings, picker, ahead=together)
-    return PickOne(folder, settings, picker)
+    if batch_size is not None and isinstance(picker, BatchPicker):
+        return BatchPickStages(folder, settings, picker, ahead=batch_size)
+    return PickStages(folder, settings, picker)
 
 
-class PickOne:
-    """Picks one micrograph after another, and writes what belongs to each alone: its record last.
+class PickStages:
+    """Picks one micrograph after another, and writes the files that belong to each alone; its record comes last.
 
-    `Staged` work: while one is picked, the next is read and the files of the last one are written.
+    `Staged` work: while one micrograph is picked, the next is read and the files of the last one are written.
     """
 
     ahead = 1
@@ -83,107 +85,135 @@ class PickOne:
         self.settings = settings
         self.picker = picker
 
-    def __call__(self, task: Task) -> tuple[str, Outcome]:
-        """All stages of one micrograph: the stem of its files and what came of it."""
-        (case,) = self.compute([self.read(task)])
-        return self.write(case)
+    def __call__(self, task: PickTask) -> tuple[str, Outcome]:
+        """Take a micrograph through all stages; returns the stem of its files and its outcome."""
+        (state,) = self.compute([self.read(task)])
+        return self.write(state)
 
-    def read(self, task: Task) -> Case:
-        case = Case(task)
-        case.attempt(self._read)
-        return case
+    def read(self, task: PickTask) -> PickState:
+        """Read the micrograph. See `Staged.read`."""
+        state = PickState(task)
+        state.attempt(self._read)
+        return state
 
-    def compute(self, cases: Sequence[Case]) -> Sequence[Case]:
-        for case in cases:
-            case.attempt(self._pick)
-        return cases
+    def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
+        """Pick the micrographs and draw them. See `Staged.compute`."""
+        for state in states:
+            state.attempt(self._pick)
+        return states
 
-    def write(self, case: Case) -> tuple[str, Outcome]:
-        """Raises `FileError` where the output folder cannot be written, which is not the micrograph's fault."""
+    def write(self, state: PickState) -> tuple[str, Outcome]:
+        """Write the files of a micrograph. See `Staged.write`.
+
+        Raises `FileError` where the output folder cannot be written, which is no failure of the micrograph.
+        """
         start = time.perf_counter()
-        if case.error:
-            return _failed(case.task, case.error, self.folder, seconds=case.seconds)
+        if state.error:
+            return _failed(state.task, state.error, self.folder, seconds=state.seconds)
         with self.folder.writing():
-            files = [write_coordinates(case.picks, self.folder.relion)]
-            if case.preview is not None:
-                files.append(self.folder.preview(case.task.stem))
-                write_png(case.preview, files[-1])
-            if case.glimpse is not None:
-                files.append(self.folder.glimpse(case.task.stem))
-                write_glimpse(case.glimpse, files[-1])
+            files = [write_coordinates(state.picks, self.folder.relion)]
+            if state.preview is not None:
+                files.append(self.folder.preview(state.task.stem))
+                write_png(state.preview, files[-1])
+            if state.thumbnail is not None:
+                files.append(self.folder.thumbnail(state.task.stem))
+                write_thumbnail(state.thumbnail, files[-1])
             names = [self.folder.relative(file) for file in files]
-            seconds, path = case.seconds + time.perf_counter() - start, str(case.task.source.path)
-            record = done(case.picks, path=path, seconds=seconds, files=names, notes=case.notes)
-            write_record(record, self.folder.record(case.task.stem))
-        return case.task.stem, record.outcome
+            seconds, path = state.seconds + time.perf_counter() - start, str(state.task.source.path)
+            record = done(state.picks, path=path, seconds=seconds, files=names, notes=state.notes)
+            write_record(record, self.folder.record(state.task.stem))
+        return state.task.stem, record.outcome
 
-    def _read(self, case: Case) -> None:
-        case.micrograph = case.task.source.read(salvage=self.settings.salvage)
+    def _read(self, state: PickState) -> None:
+        state.micrograph = state.task.source.read(salvage=self.settings.salvage)
 
-    def _pick(self, case: Case) -> None:
-        self._depict(case, self.picker.pick(case.micrograph, diameter=self.settings.picked_diameter))
+    def _pick(self, state: PickState) -> None:
+        self._draw(state, self.picker.pick(state.micrograph, diameter=self.settings.picked_diameter))
 
-    def _depict(self, case: Case, picks: Picks) -> None:
-        case.picks = picks
-        case.preview = draw(case.micrograph, [Marks(picks)]) if self.settings.previews else None
-        case.glimpse = glimpse(case.micrograph, picks) if self.settings.glimpses else None
-        del case.micrograph
+    def _draw(self, state: PickState, picks: Picks) -> None:
+        state.picks = picks
+        state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
+        state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None
+        del state.micrograph
 
 
-class PickTogether(PickOne):
-    """Picks several micrographs at once, for a GPU: threads make ready and finish them, one thread looks with the network.
+class BatchPickStages(PickStages):
+    """Picks batches of micrographs on a GPU: threads prepare and finish micrographs, one thread runs the network.
 
-    `ahead` micrographs, at most, are made ready, looked at and finished at a time.
+    At most `ahead` micrographs are being prepared, in the batch, and being finished.
     """
 
     def __init__(self, folder: RunFolder, settings: RunSettings, picker: BatchPicker[Any, Any], *, ahead: int) -> None:
         super().__init__(folder, settings, picker)
         self.parts = picker
         self.ahead = ahead
+        self._failed_batches = 0
+        self._has_warned = False
 
-    def read(self, task: Task) -> Case:
-        case = super().read(task)
-        case.attempt(self._prepare)
-        return case
+    def read(self, task: PickTask) -> PickState:
+        """Read and prepare the micrograph. See `Staged.read`."""
+        state = super().read(task)
+        state.attempt(self._prepare)
+        return state
 
-    def compute(self, cases: Sequence[Case]) -> Sequence[Case]:
-        whole = [case for case in cases if not case.error]
+    def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
+        """Run the network on the batch, or on one micrograph after another where the batch fails. See `Staged.compute`."""
+        whole = [state for state in states if not state.error]
         start = time.perf_counter()
         try:
-            seen = self.parts.predict([case.ready for case in whole])
-        except Exception:  # memory of the GPU, say: one by one, they fit or are named
-            logger.debug("%d micrographs together failed", len(whole), exc_info=True)
-            seen = None
-        if seen is None:  # only here: until its handler ends, an exception holds what filled the memory
-            for case in whole:
-                case.attempt(self._look)
-            return cases
-        for case, one in zip(whole, seen, strict=True):
-            case.seen = one
-            case.seconds += (time.perf_counter() - start) / len(whole)
-        return cases
+            outputs = self.parts.predict([state.prepared for state in whole])
+        except Exception as error:  # out of memory, say: one by one, they fit, or the one at fault is named
+            logger.debug("a batch of %d micrographs failed", len(whole), exc_info=True)
+            self._note_failed_batch(whole, error)
+            outputs = None
+        if outputs is None:  # outside the handler, which keeps the exception and with it what fills the memory
+            for state in whole:
+                state.attempt(self._predict)
+            return states
+        self._failed_batches = 0
+        for state, output in zip(whole, outputs, strict=True):
+            state.output = output
+            state.seconds += (time.perf_counter() - start) / len(whole)
+        return states
 
-    def write(self, case: Case) -> tuple[str, Outcome]:
-        case.attempt(self._finish)
-        return super().write(case)
+    def write(self, state: PickState) -> tuple[str, Outcome]:
+        """Finish the picks and write the files of a micrograph. See `PickStages.write`."""
+        state.attempt(self._finish)
+        return super().write(state)
 
-    def _prepare(self, case: Case) -> None:
-        case.ready = self.parts.prepare(case.micrograph, diameter=self.settings.picked_diameter)
+    def _note_failed_batch(self, batch: Sequence[PickState], error: Exception) -> None:
+        """Warn once, on the terminal and in the notes of one micrograph, when batches keep failing."""
+        if len(batch) < 2:
+            return
+        self._failed_batches += 1
+        if self._has_warned or self._failed_batches < FAILED_BATCHES:
+            return
+        self._has_warned = True
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        warning = (
+            f"{self._failed_batches} batches of micrographs in a row failed on the GPU ({reason}). Micrographs of failed batches "
+            "are picked one by one, which takes longer; if memory runs out, use fewer --workers"
+        )
+        batch[0].notes.append(warning)
+        logger.warning("%s", warning)
 
-    def _look(self, case: Case) -> None:
-        (case.seen,) = self.parts.predict([case.ready])
+    def _prepare(self, state: PickState) -> None:
+        state.prepared = self.parts.prepare(state.micrograph, diameter=self.settings.picked_diameter)
 
-    def _finish(self, case: Case) -> None:
-        self._depict(case, self.parts.finish(case.ready, case.seen))
-        case.ready = case.seen = None
+    def _predict(self, state: PickState) -> None:
+        (state.output,) = self.parts.predict([state.prepared])
+
+    def _finish(self, state: PickState) -> None:
+        self._draw(state, self.parts.finish(state.prepared, state.output))
+        state.prepared = state.output = None
 
 
-def lost(folder: RunFolder, task: Task, reason: str) -> tuple[str, Outcome]:
-    """Record a micrograph whose workers died."""
+def lost(folder: RunFolder, task: PickTask, reason: str) -> tuple[str, Outcome]:
+    """Record a micrograph whose workers died as failed."""
     return _failed(task, reason, folder, seconds=0.0)
 
 
-def _failed(task: Task, error: str, folder: RunFolder, *, seconds: float) -> tuple[str, Outcome]:
+def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float) -> tuple[str, Outcome]:
     outcome = Outcome(name=task.source.name, path=str(task.source.path), status="failed", error=error, seconds=seconds)
     with folder.writing():
         write_record(Record(outcome), folder.record(task.stem))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 
-from cryopick.errors import SettingError
+from cryopick.errors import MissingExtraError, SettingError
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -18,13 +18,13 @@ def launch(*, accelerator: Accelerator, devices: int, nodes: int = 1, precision:
     With several devices this script is started once more for each of them. Under torchrun its numbers of processes and nodes
     are taken; under SLURM's srun there must be as many tasks on each node as devices.
 
-    Raises `SettingError` where Lightning is not installed or those processes cannot be.
+    Raises `MissingExtraError` where Lightning is not installed, `SettingError` where those processes cannot be.
     """
     try:
         from lightning.fabric import Fabric
         from lightning.fabric.utilities.exceptions import MisconfigurationException
     except ImportError as error:
-        raise SettingError("training needs Lightning and TensorBoard: pip install 'cryopick[train]'") from error
+        raise MissingExtraError("train", "training") from error
     devices, nodes = _torchrun() or (devices, nodes)
     try:
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=precision)

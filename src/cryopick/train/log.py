@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import FileError, MissingExtraError
 from cryopick.files import atomic_path, write_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Logbook:
     picture is drawn anew from the table with each row. Rows after `step`, of a run that was killed between the table and its
     checkpoint, are forgotten, because they are about to be written again.
 
-    Raises `SettingError` where TensorBoard is wanted and not installed.
+    Raises `MissingExtraError` where TensorBoard is wanted and not installed.
     """
 
     def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
@@ -107,7 +107,5 @@ def _event_writer(folder: Path, step: int) -> "SummaryWriter":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise SettingError(
-            "TensorBoard is not installed: pip install 'cryopick[train]', or train without it: loop.tensorboard=false"
-        ) from error
+        raise MissingExtraError("train", "logging to TensorBoard (switched off by --set loop.tensorboard=false)") from error
     return SummaryWriter(log_dir=str(folder), purge_step=step + 1 if step else None)

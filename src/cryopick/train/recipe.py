@@ -46,7 +46,7 @@ class Training:
         self.out, self._describe, self._fabric = out, describe, fabric
         kept = {key: value for key, value in asdict(settings).items() if key not in HERE}
         kept |= {"loop": asdict(loop), "processes": fabric.world_size}
-        record_run(out, kept, begun=(out / LAST).exists(), first=fabric.is_global_zero)
+        record_run(out, kept, resumed=(out / LAST).exists(), first=fabric.is_global_zero)
         self.trainer = Trainer(task, data, loop, fabric=fabric, out=out)
 
     @property

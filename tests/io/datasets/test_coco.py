@@ -1,4 +1,4 @@
-"""Labelled micrographs become COCO sets: boxes where the particles are, in whichever order a picture's rows come."""
+"""Labelled micrographs become COCO sets: boxes where the particles are, in whichever order an image's rows come."""
 
 import json
 from itertools import chain
@@ -34,7 +34,7 @@ def test_a_box_is_the_centre_less_half_a_diameter(tmp_path):
     assert sorted(path.name for path in (tmp_path / "coco").iterdir()) == ["train.json"]
 
 
-def test_upside_down_a_box_surrounds_the_particle_in_the_turned_picture(tmp_path):
+def test_upside_down_a_box_surrounds_the_particle_in_the_flipped_image(tmp_path):
     pixels = np.zeros((40, 60))
     pixels[3:8, 8:13] = 1  # five pixels across, its middle at row 5, column 10
     write_coco_sets([labelled(tmp_path / "a.jpg", [[10, 5]], diameter=6)], tmp_path, shares=(1, 0, 0), upside_down=True)
@@ -74,7 +74,7 @@ def test_three_micrographs_are_one_for_each_part():
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.1, 0.1), (1.2, -0.2, 0)])
-def test_shares_that_cannot_be_are_refused(shares):
+def test_invalid_shares_are_refused(shares):
     with pytest.raises(SettingError, match="sum to 1"):
         split_names(["a"], shares)
 

@@ -8,7 +8,7 @@ import pytest
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.micrographs.files import read_micrograph, split_name, write_micrograph
 
-PICTURE = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]], np.float32)
+PIXELS = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]], np.float32)
 FORMATS = [".mrc", ".tif", ".png", ".jpg"]
 
 
@@ -18,7 +18,7 @@ def path(tmp_path):
 
 
 def test_a_given_pixel_size_wins_with_a_warning_where_it_differs(path, caplog):
-    write_micrograph(path, PICTURE, pixel_size=1.77)
+    write_micrograph(path, PIXELS, pixel_size=1.77)
     assert read_micrograph(path, pixel_size=1.78).pixel_size == 1.78
     assert caplog.text == ""
     assert read_micrograph(path, pixel_size=1.8).pixel_size == 1.8
@@ -27,7 +27,7 @@ def test_a_given_pixel_size_wins_with_a_warning_where_it_differs(path, caplog):
 
 
 def test_a_given_pixel_size_fills_in_for_an_unknown_one(path, caplog):
-    write_micrograph(path, PICTURE)
+    write_micrograph(path, PIXELS)
     assert read_micrograph(path).pixel_size is None
     assert read_micrograph(path, pixel_size=0.83).pixel_size == 0.83
     assert caplog.text == ""
@@ -35,13 +35,13 @@ def test_a_given_pixel_size_fills_in_for_an_unknown_one(path, caplog):
 
 @pytest.mark.parametrize("wrong", [0, -1, np.nan])
 def test_a_given_pixel_size_is_checked(path, wrong):
-    write_micrograph(path, PICTURE)
+    write_micrograph(path, PIXELS)
     with pytest.raises(CryopickError, match="pixel size"):
         read_micrograph(path, pixel_size=wrong)
 
 
 def test_the_name_is_the_files_unless_given(path):
-    write_micrograph(path, PICTURE)
+    write_micrograph(path, PIXELS)
     assert read_micrograph(str(path)).name == "m.mrc"
     assert read_micrograph(path, name="Motion/job2/m.mrc").name == "Motion/job2/m.mrc"
     assert read_micrograph(path).path == path
@@ -50,7 +50,7 @@ def test_the_name_is_the_files_unless_given(path):
 @pytest.mark.parametrize("inside", FORMATS)
 @pytest.mark.parametrize("named", FORMATS)
 def test_the_content_decides_and_a_name_that_differs_is_warned_about(tmp_path, inside, named, caplog):
-    write_micrograph(tmp_path / f"m{inside}", PICTURE.astype(np.uint8))
+    write_micrograph(tmp_path / f"m{inside}", PIXELS.astype(np.uint8))
     path = (tmp_path / f"m{inside}").rename(tmp_path / f"other{named}")
     kind = {".mrc": "mrc", ".tif": "tiff", ".png": "png", ".jpg": "jpeg"}[inside]
     micrograph = read_micrograph(path)
@@ -67,8 +67,8 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 def test_an_mrc_with_an_unknown_suffix_is_read_with_a_warning(path, caplog):
-    write_micrograph(path, PICTURE)
-    assert read_micrograph(path.rename(path.with_suffix(".sum"))).pixels.tolist() == PICTURE.tolist()
+    write_micrograph(path, PIXELS)
+    assert read_micrograph(path.rename(path.with_suffix(".sum"))).pixels.tolist() == PIXELS.tolist()
     assert "MRC" in caplog.text
 
 
@@ -77,7 +77,7 @@ def test_a_missing_file_is_named(path):
         read_micrograph(path)
 
 
-def test_a_folder_is_no_micrograph(tmp_path):
+def test_a_folder_is_not_a_micrograph(tmp_path):
     with pytest.raises(FileError, match="is a folder"):
         read_micrograph(tmp_path)
 
@@ -92,14 +92,14 @@ def test_a_file_that_may_not_be_read_is_named(path, monkeypatch):
     def refuse(self, *args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    write_micrograph(path, PICTURE)
+    write_micrograph(path, PIXELS)
     monkeypatch.setattr(type(path), "open", refuse)  # root may read everything
     with pytest.raises(FileError, match=r"may not be read.*chmod"):
         read_micrograph(path)
 
 
 def test_nan_and_infinite_pixels_are_counted_and_located(path):
-    pixels = PICTURE.copy()
+    pixels = PIXELS.copy()
     pixels[1, 3], pixels[2, 0], pixels[2, 4] = np.nan, np.inf, -np.inf
     with pytest.warns(RuntimeWarning, match="NaN"):
         write_micrograph(path, pixels)
@@ -108,7 +108,7 @@ def test_nan_and_infinite_pixels_are_counted_and_located(path):
 
 
 @pytest.mark.parametrize("suffix", [".mrc", ".tif", ".png"])
-def test_constant_pictures_are_refused(tmp_path, suffix):
+def test_constant_images_are_refused(tmp_path, suffix):
     write_micrograph(tmp_path / f"m{suffix}", np.full((3, 5), 7, np.uint8))
     with pytest.raises(FileError, match="every pixel is 7"):
         read_micrograph(tmp_path / f"m{suffix}")
@@ -129,20 +129,20 @@ def test_reading_takes_no_more_than_three_copies(tmp_path, rng, suffix, dtype):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_same_pixels_give_the_same_bytes(tmp_path, suffix):
     for folder in ("a", "b"):
-        write_micrograph(tmp_path / folder / f"m{suffix}", PICTURE.astype(np.uint8), pixel_size=1.5)
+        write_micrograph(tmp_path / folder / f"m{suffix}", PIXELS.astype(np.uint8), pixel_size=1.5)
     assert (tmp_path / f"a/m{suffix}").read_bytes() == (tmp_path / f"b/m{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("name", "pixels", "said"),
     [
-        ("m.hdf", PICTURE, "no format"),
-        ("m.mrc", PICTURE[None], "shape"),
-        ("m.mrc", PICTURE[:0], "shape"),
-        ("m.mrc.gz", PICTURE, "no format"),
+        ("m.hdf", PIXELS, "no format"),
+        ("m.mrc", PIXELS[None], "shape"),
+        ("m.mrc", PIXELS[:0], "shape"),
+        ("m.mrc.gz", PIXELS, "no format"),
     ],
 )
-def test_what_cannot_be_written_is_refused(tmp_path, name, pixels, said):
+def test_invalid_input_is_not_written(tmp_path, name, pixels, said):
     with pytest.raises(SettingError, match=said):
         write_micrograph(tmp_path / name, pixels)
     assert list(tmp_path.iterdir()) == []

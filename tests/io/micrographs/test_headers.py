@@ -19,7 +19,7 @@ def test_one_angstrom_in_an_mrc_header_is_as_unknown_as_it_is_when_the_micrograp
     assert read_shape(tmp_path / "a.mrc")[1] is None is read_micrograph(tmp_path / "a.mrc").pixel_size
 
 
-def test_what_is_not_what_its_name_says_is_read_whole(tmp_path, rng):
+def test_a_file_with_a_wrong_suffix_is_read_completely(tmp_path, rng):
     for name, other in (("a.mrc", "a.tif"), ("b.png", "b.tif"), ("c.mrc", "c.jpg"), ("d.tif", "d.mrc")):
         write_micrograph(tmp_path / name, rng.integers(0, 255, (30, 50)).astype(np.uint8))
         (tmp_path / name).rename(tmp_path / other)

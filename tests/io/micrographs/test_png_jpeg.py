@@ -1,4 +1,4 @@
-"""PNG and JPEG pictures give their grey values, top row first; cut ones are found out."""
+"""PNG and JPEG images give their grey values, top row first; cut ones are found out."""
 
 import struct
 import zlib
@@ -10,7 +10,7 @@ import pytest
 from cryopick.errors import FileError, SettingError
 from cryopick.io.micrographs.files import read_micrograph, write_micrograph
 
-PICTURE = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]])
+PIXELS = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]])
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -24,7 +24,7 @@ def png(rows: list[bytes], width: int, depth: int, colour: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("depth", "values"), [(8, PICTURE * 2), (16, PICTURE * 500)])
+@pytest.mark.parametrize(("depth", "values"), [(8, PIXELS * 2), (16, PIXELS * 500)])
 def test_grey_pngs_give_their_values_row_by_row(tmp_path, depth, values):
     rows = [row.astype(f">u{depth // 8}").tobytes() for row in values]
     (tmp_path / "m.png").write_bytes(png(rows, 5, depth, 0))
@@ -36,9 +36,9 @@ def test_grey_pngs_give_their_values_row_by_row(tmp_path, depth, values):
 @pytest.mark.parametrize(("colour", "extra"), [(2, []), (6, [255]), (4, [255])])
 def test_grey_kept_as_colours_is_grey(tmp_path, colour, extra, caplog):
     copies = 1 if colour == 4 else 3
-    rows = [bytes(byte for value in row for byte in [value] * copies + extra) for row in PICTURE.tolist()]
+    rows = [bytes(byte for value in row for byte in [value] * copies + extra) for row in PIXELS.tolist()]
     (tmp_path / "m.png").write_bytes(png(rows, 5, 8, colour))
-    assert read_micrograph(tmp_path / "m.png").pixels.tolist() == PICTURE.tolist()
+    assert read_micrograph(tmp_path / "m.png").pixels.tolist() == PIXELS.tolist()
     assert caplog.text == ""
 
 
@@ -51,7 +51,7 @@ def test_colours_become_their_luminance_with_a_warning(tmp_path, caplog):
 
 
 def test_jpegs_give_their_values_row_by_row(tmp_path):
-    values = np.kron(PICTURE, np.ones((8, 8))).astype(np.uint8)  # JPEG keeps blocks of one value
+    values = np.kron(PIXELS, np.ones((8, 8))).astype(np.uint8)  # JPEG keeps blocks of one value
     cv2.imwrite(str(tmp_path / "m.jpg"), values, [cv2.IMWRITE_JPEG_QUALITY, 100])
     micrograph = read_micrograph(tmp_path / "m.jpg")
     assert micrograph.kind == "jpeg"
@@ -60,12 +60,12 @@ def test_jpegs_give_their_values_row_by_row(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("part", [0.95, 0.5, 0.1])
-def test_cut_pictures_are_errors(tmp_path, rng, suffix, part):
+def test_truncated_images_are_errors(tmp_path, rng, suffix, part):
     path = tmp_path / f"m{suffix}"
     write_micrograph(path, rng.integers(0, 255, (70, 41)).astype(np.uint8))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(FileError, match="is cut"):
+    with pytest.raises(FileError, match="is truncated"):
         read_micrograph(path)
 
 
@@ -76,13 +76,13 @@ def test_a_damaged_png_is_an_error(tmp_path):
 
 
 def test_written_pngs_hold_the_values_as_given(tmp_path):
-    write_micrograph(tmp_path / "m.png", PICTURE.astype(np.uint8))
-    assert cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_UNCHANGED).tolist() == PICTURE.tolist()
+    write_micrograph(tmp_path / "m.png", PIXELS.astype(np.uint8))
+    assert cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_UNCHANGED).tolist() == PIXELS.tolist()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg"])
 @pytest.mark.parametrize("dtype", ["float32", "uint16", "int16"])
 def test_values_that_are_not_8_bit_must_be_scaled_before(tmp_path, suffix, dtype):
     with pytest.raises(SettingError, match="scale"):
-        write_micrograph(tmp_path / f"m{suffix}", PICTURE.astype(dtype))
+        write_micrograph(tmp_path / f"m{suffix}", PIXELS.astype(dtype))
     assert list(tmp_path.iterdir()) == []

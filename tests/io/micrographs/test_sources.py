@@ -10,7 +10,7 @@ from cryopick.errors import CryopickError, FileError
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import find_micrographs
 
-PICTURE = np.arange(15, dtype=np.float32).reshape(3, 5)
+PIXELS = np.arange(15, dtype=np.float32).reshape(3, 5)
 
 STAR_31 = """# version 30001
 
@@ -88,7 +88,7 @@ def test_a_folder_gives_its_micrographs_by_name_and_nothing_else(tmp_path):
     assert names([tmp_path]) == wanted
 
 
-def test_relions_power_spectra_and_half_sums_are_left_out_beside_their_micrograph(tmp_path):
+def test_relions_power_spectra_and_half_sums_are_skipped_beside_their_micrograph(tmp_path):
     for name in ("a.mrc", "a_PS.mrc", "a_EVN.mrc", "a_ODD.mrc", "b_PS.mrc"):
         touch(tmp_path / name)
     assert names([tmp_path]) == ["a.mrc", "b_PS.mrc"]
@@ -108,7 +108,7 @@ def test_a_pattern_gives_the_micrographs_that_match_sorted(tmp_path):
     assert names([str(tmp_path / "m_[12].mrc")]) == ["m_1.mrc", "m_2.mrc"]
 
 
-def test_a_file_with_a_bracket_in_its_name_is_no_pattern(tmp_path):
+def test_a_file_with_a_bracket_in_its_name_is_not_a_pattern(tmp_path):
     assert names([touch(tmp_path / "m[1].mrc")]) == ["m[1].mrc"]
 
 
@@ -124,7 +124,7 @@ def test_a_list_is_relative_to_its_folder_or_to_the_current_one(tmp_path, monkey
     assert [source.path.resolve() for source in find_micrographs([listing])] == [b, a]
 
 
-def test_the_mark_that_windows_programs_begin_a_text_with_is_no_part_of_the_first_path(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_first_path(tmp_path):
     touch(tmp_path / "a.mrc")
     (tmp_path / "all.txt").write_bytes(b"\xef\xbb\xbfa.mrc\r\n")
     assert names([tmp_path / "all.txt"]) == ["a.mrc"]
@@ -160,7 +160,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
 
 def test_a_name_that_no_file_system_takes_is_a_missing_micrograph(tmp_path):
     (tmp_path / "all.txt").write_text("a" * 5000 + ".mrc\n")
-    with pytest.raises(FileError, match="are not there"):
+    with pytest.raises(FileError, match="do not exist"):
         find_micrographs(tmp_path / "all.txt")
 
 
@@ -202,7 +202,7 @@ def test_a_star_outside_its_project_is_an_error_unless_run_from_there(project, t
     star = tmp_path / "elsewhere/micrographs.star"
     star.parent.mkdir()
     star.write_text(STAR_31)
-    with pytest.raises(FileError, match="not there, for instance MotionCorr/job002/Movies/b_1"):
+    with pytest.raises(FileError, match="do not exist, for instance MotionCorr/job002/Movies/b_1"):
         find_micrographs([star])
     monkeypatch.chdir(project)
     assert find_micrographs([star])[1].path.exists()
@@ -271,22 +271,22 @@ def test_what_is_not_there_is_named(tmp_path, given):
 def test_a_source_reads_its_micrograph_with_name_size_and_group(project):
     star = project / "micrographs.star"
     star.write_text(STAR_31)
-    write_micrograph(project / "MotionCorr/job002/Movies/b_1.mrc", PICTURE, pixel_size=0.885)
+    write_micrograph(project / "MotionCorr/job002/Movies/b_1.mrc", PIXELS, pixel_size=0.885)
     micrograph = find_micrographs([star])[0].read()
-    assert micrograph.pixels.tolist() == PICTURE.tolist()
+    assert micrograph.pixels.tolist() == PIXELS.tolist()
     assert (micrograph.name, micrograph.pixel_size, micrograph.optics_group) == ("MotionCorr/job002/Movies/b_1.mrc", 0.885, 2)
 
 
 @pytest.mark.parametrize("pack", [gzip, bz2])
 def test_a_source_salvages_on_request(tmp_path, pack):
-    write_micrograph(tmp_path / "m.mrc", PICTURE)
+    write_micrograph(tmp_path / "m.mrc", PIXELS)
     content = (tmp_path / "m.mrc").read_bytes()
     (tmp_path / "m.mrc").unlink()
     (tmp_path / "m.mrc.x").write_bytes(pack.compress(content[:-4]))
     (source,) = find_micrographs([tmp_path / "m.mrc.x"])
     with pytest.raises(FileError, match="2 of 3 rows"):
         source.read()
-    assert source.read(salvage=True).pixels[:2].tolist() == PICTURE[:2].tolist()
+    assert source.read(salvage=True).pixels[:2].tolist() == PIXELS[:2].tolist()
 
 
 def test_nothing_is_opened_and_nothing_missed_among_many(tmp_path):

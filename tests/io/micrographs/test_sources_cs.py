@@ -38,7 +38,7 @@ def test_cryosparcs_exposures_give_names_uids_and_pixel_sizes(tmp_path, blob):
     assert first.path == tmp_path / "CS/J1/imported/b.mrc"
 
 
-def test_a_mark_before_a_cryosparc_path_is_no_part_of_the_path(tmp_path):
+def test_a_mark_before_a_cryosparc_path_is_not_part_of_the_path(tmp_path):
     touch(tmp_path / "J1/imported/a.mrc")
     exposures(tmp_path / "e.cs", paths=(">J1/imported/a.mrc",))
     (source,) = find_micrographs([tmp_path / "e.cs"])
@@ -49,7 +49,7 @@ BROKEN_HEADER = b"\x93NUMPY\x01\x00\x08\x00{'descr\n"
 
 
 @pytest.mark.parametrize("content", [b"text", b"", b"PK\x03\x04 a zip", BROKEN_HEADER])
-def test_a_file_that_is_no_cs_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_cs_dataset_is_refused(tmp_path, content):
     (tmp_path / "e.cs").write_bytes(content)
     with pytest.raises(FileError, match="not a CryoSPARC dataset"):
         find_micrographs([tmp_path / "e.cs"])
@@ -57,14 +57,14 @@ def test_a_file_that_is_no_cs_is_refused(tmp_path, content):
 
 def test_compressed_exposures_are_named_as_such(tmp_path):
     (tmp_path / "e.cs").write_bytes(b"\x95CSDAT and more")
-    with pytest.raises(FileError, match="compressed form"):
+    with pytest.raises(FileError, match="compressed CryoSPARC dataset"):
         find_micrographs([tmp_path / "e.cs"])
 
 
 def test_a_cs_whose_names_are_numbers_is_refused(tmp_path):
     with (tmp_path / "e.cs").open("wb") as stream:
         np.save(stream, np.zeros(2, [("micrograph_blob/path", "f4")]))
-    with pytest.raises(FileError, match="micrograph_blob/path is no text"):
+    with pytest.raises(FileError, match="micrograph_blob/path is not text"):
         find_micrographs([tmp_path / "e.cs"])
 
 

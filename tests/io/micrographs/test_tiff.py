@@ -7,7 +7,7 @@ import tifffile
 from cryopick.errors import FileError
 from cryopick.io.micrographs.files import read_micrograph, write_micrograph
 
-PICTURE = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]])
+PIXELS = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]])
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def path(tmp_path):
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"])
 def test_every_width_and_byte_order_gives_the_pixels_row_by_row(path, dtype, byteorder):
-    tifffile.imwrite(path, PICTURE.astype(dtype), byteorder=byteorder)
+    tifffile.imwrite(path, PIXELS.astype(dtype), byteorder=byteorder)
     micrograph = read_micrograph(path)
-    assert micrograph.pixels.tolist() == PICTURE.tolist()
+    assert micrograph.pixels.tolist() == PIXELS.tolist()
     assert micrograph.pixels.dtype == np.float32
     assert micrograph.kind == "tiff"
 
@@ -45,7 +45,7 @@ def test_tiled_files_and_bigtiff_are_read(path, rng, options):
 @pytest.mark.parametrize("unit", ["CENTIMETER", "INCH"])
 def test_the_pixel_size_comes_from_the_resolution(path, unit):
     per_unit = {"CENTIMETER": 1e8, "INCH": 2.54e8}[unit] / 1.77
-    tifffile.imwrite(path, PICTURE.astype("u1"), resolution=(per_unit, per_unit), resolutionunit=unit)
+    tifffile.imwrite(path, PIXELS.astype("u1"), resolution=(per_unit, per_unit), resolutionunit=unit)
     assert read_micrograph(path).pixel_size == pytest.approx(1.77)
 
 
@@ -53,53 +53,53 @@ def test_the_pixel_size_comes_from_the_resolution(path, unit):
     ("unit", "per_unit"), [("nm", 1 / 0.177), ("Angstrom", 1 / 1.77), ("\\u00c5", 1 / 1.77), ("micron", 1e4 / 1.77)]
 )
 def test_the_pixel_size_comes_from_imagejs_unit(path, unit, per_unit):
-    tifffile.imwrite(path, PICTURE.astype("u1"), imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit})
+    tifffile.imwrite(path, PIXELS.astype("u1"), imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit})
     assert read_micrograph(path).pixel_size == pytest.approx(1.77, rel=1e-5)
 
 
 @pytest.mark.parametrize(
     ("resolution", "unit"), [((72, 72), "INCH"), ((300, 300), "INCH"), ((1, 1), "NONE"), ((28, 28), "CENTIMETER")]
 )
-def test_a_printers_resolution_is_no_pixel_size(path, resolution, unit):
-    tifffile.imwrite(path, PICTURE.astype("u1"), resolution=resolution, resolutionunit=unit)
+def test_a_printing_resolution_is_not_a_pixel_size(path, resolution, unit):
+    tifffile.imwrite(path, PIXELS.astype("u1"), resolution=resolution, resolutionunit=unit)
     assert read_micrograph(path).pixel_size is None
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_equal_colour_channels_are_grey(path, planar):
-    grey = PICTURE.astype("u1")
+    grey = PIXELS.astype("u1")
     channels = np.stack([grey] * 3, axis=-1 if planar == "contig" else 0)
     tifffile.imwrite(path, channels, photometric="rgb", planarconfig=planar)
-    assert read_micrograph(path).pixels.tolist() == PICTURE.tolist()
+    assert read_micrograph(path).pixels.tolist() == PIXELS.tolist()
 
 
 @pytest.mark.parametrize("imagej", [False, True])
-def test_movies_and_stacks_are_no_micrographs(path, imagej):
-    tifffile.imwrite(path, np.stack([PICTURE] * 7).astype("u1"), imagej=imagej, photometric="minisblack")
+def test_movies_and_stacks_are_not_micrographs(path, imagej):
+    tifffile.imwrite(path, np.stack([PIXELS] * 7).astype("u1"), imagej=imagej, photometric="minisblack")
     with pytest.raises(FileError, match="stack of 7") as error:
         read_micrograph(path)
     assert "Motion-correct" in error.value.remedy
 
 
-def test_movies_written_frame_by_frame_are_no_micrographs(path):
+def test_movies_written_frame_by_frame_are_not_micrographs(path):
     with tifffile.TiffWriter(path) as writer:
         for frame in range(4):
-            writer.write((PICTURE + frame).astype("u1"), metadata=None, contiguous=False)
+            writer.write((PIXELS + frame).astype("u1"), metadata=None, contiguous=False)
     with pytest.raises(FileError, match="stack of 4"):
         read_micrograph(path)
 
 
-def test_a_thumbnail_after_the_picture_is_left_out_with_a_warning(path, caplog):
+def test_a_thumbnail_after_the_image_is_ignored_with_a_warning(path, caplog):
     with tifffile.TiffWriter(path) as writer:
-        writer.write(PICTURE.astype("u2"), metadata=None)
-        writer.write(PICTURE[:2, :2].astype("u1"), metadata=None)
-    assert read_micrograph(path).pixels.tolist() == PICTURE.tolist()
+        writer.write(PIXELS.astype("u2"), metadata=None)
+        writer.write(PIXELS[:2, :2].astype("u1"), metadata=None)
+    assert read_micrograph(path).pixels.tolist() == PIXELS.tolist()
     assert "1 further" in caplog.text
 
 
 @pytest.mark.parametrize("compression", [65000, 65001, 65002])
 def test_an_eer_movie_is_named_as_one(path, compression):
-    tifffile.imwrite(path, PICTURE.astype("u1"), bigtiff=True)
+    tifffile.imwrite(path, PIXELS.astype("u1"), bigtiff=True)
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages[0].tags["Compression"].overwrite(compression)
     with pytest.raises(FileError, match="EER movie"):
@@ -112,12 +112,12 @@ def test_a_cut_file_is_an_error(path, rng, options, part):
     tifffile.imwrite(path, rng.integers(0, 60000, (70, 41)).astype("uint16"), **options)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(FileError, match="cut or damaged TIFF"):
+    with pytest.raises(FileError, match="truncated or damaged TIFF"):
         read_micrograph(path)
 
 
 def test_complex_numbers_are_refused(path):
-    tifffile.imwrite(path, PICTURE.astype("c8"))
+    tifffile.imwrite(path, PIXELS.astype("c8"))
     with pytest.raises(FileError, match="complex"):
         read_micrograph(path)
 
@@ -127,16 +127,16 @@ def test_complex_numbers_are_refused(path):
     [("uint8", "uint8"), ("uint16", "uint16"), ("int16", "int16"), ("float16", "float32"), ("float64", "float32")],
 )
 def test_written_files_hold_the_values_their_type_and_the_resolution(path, dtype, stored):
-    write_micrograph(path, PICTURE.astype(dtype), pixel_size=1.77)
+    write_micrograph(path, PIXELS.astype(dtype), pixel_size=1.77)
     with tifffile.TiffFile(path) as tiff:
         values = tiff.asarray()
         per_cm = tiff.pages[0].get_resolution("CENTIMETER")
     assert values.dtype == stored
-    assert values.tolist() == PICTURE.tolist()
+    assert values.tolist() == PIXELS.tolist()
     assert per_cm == pytest.approx((1e8 / 1.77, 1e8 / 1.77))
 
 
-def test_a_picture_that_memory_cannot_hold_is_named(tmp_path, monkeypatch):
+def test_an_image_that_does_not_fit_in_memory_is_named(tmp_path, monkeypatch):
     def full(channels):
         raise MemoryError("Unable to allocate 15 GiB")
 

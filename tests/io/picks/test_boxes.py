@@ -39,7 +39,7 @@ def test_boxes_of_eman_with_blanks_decimals_and_a_fifth_column(tmp_path):
 def test_the_box_is_the_diameter_in_pixels_unless_one_is_given(tmp_path):
     picks = Picks("a.mrc", [[50, 50]], None, 30.0, None, 1.5)
     assert written(tmp_path, picks, "box", ".box") == "40\t40\t20\t20\n"
-    with pytest.raises(SettingError, match=r"a\.mrc: this format holds boxes; give a box size"):
+    with pytest.raises(SettingError, match=r"a\.mrc: this format needs a box size"):
         write_picks([Picks("a.mrc", [[50, 50]])], tmp_path / "b.box")
 
 
@@ -198,13 +198,13 @@ def test_rows_of_cryoppp_are_counted_from_the_last_row_of_the_mrc(tmp_path):
     assert picks.diameter == 84 * 1.5
 
 
-def test_rows_of_cryoppp_are_those_of_its_pictures_which_are_turned_already(tmp_path):
+def test_rows_of_cryoppp_are_those_of_its_images_which_are_flipped_already(tmp_path):
     (tmp_path / "a.csv").write_text(CRYOPPP)
     (picks,) = read_picks(tmp_path, micrographs=[blank("a.jpg", (100, 2000))])
     assert picks.xy.tolist() == [[1970, 99], [0, 0]]
     assert picks.diameter == 84
 
 
-def test_cryoppp_gets_whole_pixels_of_the_turned_picture(tmp_path):
+def test_cryoppp_gets_integer_pixels_of_the_flipped_image(tmp_path):
     picks = Picks("a.mrc", [[10.25, 0], [3, 99]], None, 30.0, (100, 200), 1.5)
     assert written(tmp_path, picks, "cryoppp", ".csv") == "X-Coordinate,Y-Coordinate,Diameter\n10,99,20\n3,0,20\n"

@@ -103,7 +103,7 @@ def test_the_same_picks_give_the_same_bytes(tmp_path, name):
 
 
 @EVERY_FORMAT
-def test_a_format_is_told_from_what_it_writes(tmp_path, name):
+def test_a_format_is_recognised_from_what_it_writes(tmp_path, name):
     path = place_in(tmp_path / name, "out", format=name)
     write_picks([picks_of("a.mrc", [[1, 2]], [0.5])], path, format=name)
     assert detect_format(path) == {"cryosparc-star": "star"}.get(name, name)
@@ -130,7 +130,7 @@ def test_what_no_format_recognises_is_an_error_with_the_formats(tmp_path):
         read_picks(path)
     with pytest.raises(FileError, match="one of relion, star"):
         write_picks([], tmp_path / "out.xyz")
-    with pytest.raises(SettingError, match="no format of picks is called 'pdf'"):
+    with pytest.raises(SettingError, match="no pick format 'pdf'"):
         read_picks(path, format="pdf")
 
 
@@ -154,7 +154,7 @@ def test_a_suffix_stands_for_one_format_and_of_several_for_that_of_a_single_file
 
 
 @EVERY_FORMAT
-def test_what_a_format_writes_has_its_suffix_and_is_one_file_or_a_folder_as_it_says(tmp_path, name):
+def test_a_format_writes_files_with_its_suffix_one_or_a_folder_as_declared(tmp_path, name):
     kind = FORMATS.get(name)
     path = place_in(tmp_path / "own", "out", format=name)
     write_picks([picks_of(f"{stem}.mrc", [[1, 2]], [0.5]) for stem in "ab"], path, format=name)
@@ -171,14 +171,14 @@ def test_names_become_those_of_the_micrographs(tmp_path):
     assert [each.micrograph for each in found] == ["J1/000001281467243737059_a.mrc", "x/b.tif"]
 
 
-def test_names_that_fit_no_micrograph_are_an_error(tmp_path):
+def test_names_that_match_no_micrograph_are_an_error(tmp_path):
     (tmp_path / "p.txt").write_text("image_name\tx_coord\ty_coord\nz\t1\t2\n")
-    with pytest.raises(NameMatchError, match=r"p\.txt: no micrograph fits the name 'z'; there are 'a\.mrc'"):
+    with pytest.raises(NameMatchError, match=r"p\.txt: no micrograph matches the name 'z'; there are 'a\.mrc'"):
         read_picks(tmp_path / "p.txt", micrographs=micrographs(["a.mrc"]))
 
 
 @pytest.mark.parametrize("kind", ["cryoppp", "csv"])
-def test_names_that_fit_no_micrograph_are_left_out_and_told_where_that_is_asked_for(tmp_path, kind):
+def test_names_that_match_no_micrograph_are_skipped_and_collected_on_request(tmp_path, kind):
     # CryoPPP counts rows from the last one, so that points on an unknown micrograph cannot be converted at all.
     known = Known("b.mrc", tmp_path / "b.mrc", None)
     write_micrograph(known.path, np.zeros((30, 50), np.float32))
@@ -198,7 +198,7 @@ def test_two_names_in_a_file_that_mean_one_micrograph_are_an_error(tmp_path):
         read_picks(tmp_path / "p.txt", micrographs=micrographs(["a.mrc"]))
 
 
-def test_picks_belong_to_their_micrographs_group_and_exposure_unless_their_file_tells_another_group(tmp_path):
+def test_picks_have_their_micrographs_group_and_exposure_unless_their_file_has_another_group(tmp_path):
     (tmp_path / "p.csv").write_text("micrograph,x,y\na.mrc,1,2\n")
     known = Known("a.mrc", None, None, optics_group=4, uid=77)
     (picks,) = read_picks(tmp_path / "p.csv", micrographs=[known])
@@ -230,7 +230,7 @@ def test_a_micrograph_that_is_damaged_does_not_stop_picks_that_need_no_shape(tmp
     assert "a.mrc" in caplog.text
 
 
-def test_picks_of_a_picture_of_another_size_are_an_error(tmp_path):
+def test_picks_of_an_image_of_another_size_are_an_error(tmp_path):
     write_picks([Picks("a.jpg", [[10, 20]], None, 30.0, (100, 200))], tmp_path / "x.json")
     with pytest.raises(CryopickError, match=r"a\.jpg has \(rows, columns\) \(100, 200\) there, but .* has \(300, 500\)"):
         read_picks(tmp_path / "x.json", micrographs=micrographs(["a.mrc"]))
@@ -242,7 +242,7 @@ def test_a_given_pixel_size_wins(tmp_path):
     assert read_picks(tmp_path / "p.star", pixel_size=2.0, micrographs=[Known("a.mrc")])[0].pixel_size == 2.0
 
 
-def test_a_shape_that_nobody_knows_is_asked_for_with_the_files_name(tmp_path):
+def test_an_unknown_shape_that_is_needed_is_an_error_with_the_files_name(tmp_path):
     (tmp_path / "a.csv").write_text("X-Coordinate,Y-Coordinate,Diameter\n1,2,30\n")
     with pytest.raises(CryopickError, match=r"a\.csv: picks of a: the micrograph's shape is needed"):
         read_picks(tmp_path / "a.csv")
@@ -257,14 +257,14 @@ def test_two_micrographs_that_would_share_a_file_are_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["topaz", "cryosparc-star"])
-def test_two_micrographs_that_a_table_cannot_tell_apart_are_an_error(tmp_path, name):
+def test_two_micrographs_that_a_table_cannot_distinguish_are_an_error(tmp_path, name):
     twins = [picks_of("x/a.mrc", [[1, 2]], [0.5]), picks_of("y/a.mrc", [[3, 4]], [0.5])]
     with pytest.raises(NameMatchError, match=r"x/a\.mrc and y/a\.mrc would both be written as a"):
         write_picks(twins, place_in(tmp_path, "out", format=name), format=name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_finished_is_not_begun(tmp_path):
+def test_a_file_that_cannot_be_completed_is_not_created(tmp_path):
     def some():
         yield picks_of("a.mrc", [[1, 2]], [0.5])
         raise RuntimeError("the disk is full")

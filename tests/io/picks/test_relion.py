@@ -65,7 +65,7 @@ def test_a_job_is_read_from_outside_the_project_and_when_moved(job, tmp_path):
 
 def test_a_coordinate_file_that_is_missing_is_named(job):
     (job / "autopick.star").write_text(INDEX.replace("raw/a_autopick", "raw/z_autopick"))
-    with pytest.raises(FileError, match=r"lists AutoPick/job006/raw/z_autopick\.star, which is not there"):
+    with pytest.raises(FileError, match=r"lists AutoPick/job006/raw/z_autopick\.star, which does not exist"):
         read_picks(job)
 
 
@@ -101,7 +101,7 @@ def test_an_index_without_its_table_and_one_with_impossible_names_are_errors(tmp
     with pytest.raises(FileError, match="no table with _rlnMicrographCoordinates"):
         read_picks(index)
     index.write_text("data_\nloop_\n_rlnMicrographName\n_rlnMicrographCoordinates\na.mrc " + "a" * 5000 + "\n")
-    with pytest.raises(FileError, match="which is not there"):
+    with pytest.raises(FileError, match="which does not exist"):
         read_picks(index)
 
 
@@ -138,7 +138,7 @@ def test_one_coordinate_file_is_the_picks_of_one_micrograph(tmp_path, suffix):
 
 
 def test_a_folder_without_coordinate_files_is_an_error(tmp_path):
-    with pytest.raises(FileError, match=r"holds no file that ends in _autopick\.star"):
+    with pytest.raises(FileError, match=r"has no file that ends in _autopick\.star"):
         read_picks(tmp_path, format="relion")
 
 

@@ -95,14 +95,14 @@ def test_eman_boxes_of_even_and_odd_sides_are_read_by_relion_around_our_picks(pr
 def test_several_micrographs_of_a_relion_job_one_of_them_without_picks(project, pixels):
     names = [f"MotionCorr/job002/raw/{letter}.mrc" for letter in "abc"]
     (project / names[0]).parent.mkdir(parents=True)
-    pictures = [pixels, pixels + 10, pixels + 20]
-    for name, picture in zip(names, pictures, strict=True):
-        save(project, name, picture)
+    images = [pixels, pixels + 10, pixels + 20]
+    for name, image in zip(names, images, strict=True):
+        save(project, name, image)
     write_micrographs_star(project / "micrographs.star", names)
     picks = [Picks(names[0], XY[:2]), Picks(names[1]), Picks(names[2], XY[2:3])]
     write_index([(each.micrograph, write_coordinates(each, Path("Pick"))) for each in picks], Path("Pick"))
     particles = extract(project, "--coord_dir", "Pick/", "--coord_suffix", "_autopick.star", box=10)
-    expected = [crop(pictures[0], XY[0], 10), crop(pictures[0], XY[1], 10), crop(pictures[2], XY[2], 10)]
+    expected = [crop(images[0], XY[0], 10), crop(images[0], XY[1], 10), crop(images[2], XY[2], 10)]
     np.testing.assert_array_equal(particles, expected)
 
 
@@ -121,8 +121,8 @@ def test_what_relion_writes_when_it_extracts_is_read(project, pixels):
 def test_what_relions_own_picker_writes_is_read(project, rng, name):
     y, x = np.mgrid[:256, :320]
     discs = sum(np.hypot(x - cx, y - cy) < 12 for cx, cy in [(80, 60), (240, 180)])
-    picture = (rng.normal(size=discs.shape) * 0.1 - discs).astype(np.float32)
-    save(project, name, picture)
+    image = (rng.normal(size=discs.shape) * 0.1 - discs).astype(np.float32)
+    save(project, name, image)
     write_micrographs_star(project / "micrographs.star", [name])
     command = "relion_autopick --i micrographs.star --odir Pick/ --pickname autopick --LoG --LoG_diam_min 30 --LoG_diam_max 42"
     done = subprocess.run([*command.split(), "--shrink", "0"], capture_output=True, text=True)

@@ -80,7 +80,7 @@ def test_a_group_that_the_optics_table_lacks_has_no_pixel_size(tmp_path):
     assert (a.optics_group, a.pixel_size) == (5, None)
 
 
-def test_an_empty_table_is_no_picks(tmp_path):
+def test_an_empty_table_gives_no_picks(tmp_path):
     (tmp_path / "x.star").write_text("data_particles\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n\n")
     assert read_picks(tmp_path / "x.star") == []
 
@@ -91,7 +91,7 @@ def test_a_bad_coordinate_is_named_with_its_row(tmp_path):
         read_picks(tmp_path / "x.star")
 
 
-def test_a_star_file_without_coordinates_says_what_it_has(tmp_path):
+def test_the_error_for_a_star_file_without_coordinates_lists_its_blocks(tmp_path):
     (tmp_path / "micrographs.star").write_text("data_micrographs\nloop_\n_rlnMicrographName\na.mrc\n")
     with pytest.raises(FileError, match="only data_micrographs"):
         read_picks(tmp_path / "micrographs.star", format="star")

@@ -74,7 +74,7 @@ def test_cryosparc_tools_reads_ours(tmp_path):
     assert {name for name, *_ in CS_FIELDS} <= set(found.fields())
 
 
-def test_scores_and_pixel_sizes_that_some_micrographs_lack_are_left_out(tmp_path):
+def test_scores_and_pixel_sizes_that_some_micrographs_lack_are_omitted(tmp_path):
     write_picks(
         [Picks("a.mrc", [[1, 2]], [0.5], None, (10, 20)), Picks("b.mrc", [[1, 2]], None, None, (10, 20), 1.5)], tmp_path / "x.cs"
     )
@@ -88,7 +88,7 @@ def test_fractions_need_the_shape(tmp_path):
 
 def test_the_compressed_form_and_other_datasets_are_named_as_such(tmp_path, cryosparc_picks):
     cryosparc_picks.save(tmp_path / "x.cs", format=2)
-    with pytest.raises(FileError, match="compressed form"):
+    with pytest.raises(FileError, match="compressed CryoSPARC dataset"):
         read_picks(tmp_path / "x.cs")
     cryosparc_picks.drop_fields(["location/center_x_frac"]).save(tmp_path / "x.cs")
     with pytest.raises(FileError, match="has no location/center_x_frac"):
@@ -101,8 +101,8 @@ def test_the_compressed_form_and_other_datasets_are_named_as_such(tmp_path, cryo
 # Topaz
 
 
-def test_topaz_coordinates_are_pixels_of_the_downsampled_picture(tmp_path):
-    # A Fourier crop keeps the first pixel's centre, so pixel 10 of a picture 8 times smaller is pixel 80.
+def test_topaz_coordinates_are_pixels_of_the_downsampled_image(tmp_path):
+    # A Fourier crop keeps the first pixel's centre, so pixel 10 of an image 8 times smaller is pixel 80.
     text = "image_name\tx_coord\ty_coord\tscore\nMay08_03.05.02\t10\t0\t-0.75\nb\t1\t2\t3.5\nMay08_03.05.02\t3\t4\t0\n"
     (tmp_path / "topaz.txt").write_text(text)
     assert detect_format(tmp_path / "topaz.txt") == "topaz"
@@ -164,7 +164,7 @@ def test_scores_missing_in_the_midst_are_named(tmp_path):
         read_picks(tmp_path / "a.csv")
 
 
-def test_a_table_without_x_and_y_says_what_it_has(tmp_path):
+def test_the_error_for_a_table_without_x_and_y_lists_its_columns(tmp_path):
     (tmp_path / "a.csv").write_text("left,top\n1,2\n")
     with pytest.raises(FileError, match=r"no columns x and y \(only left, top\)"):
         read_picks(tmp_path / "a.csv", format="csv")

@@ -92,7 +92,7 @@ def test_pairs_are_a_table_of_one_row(star):
 
 
 @pytest.mark.parametrize("value", ["abc", "nan", "inf", "''", "1,5"])
-def test_a_value_that_is_no_number_is_named_with_its_row(star, value):
+def test_a_value_that_is_not_a_number_is_named_with_its_row(star, value):
     table = read_star(star(f"data_x\nloop_\n_a\n_b\n1 2\n3 {value}\n"))["x"]
     with pytest.raises(FileError, match=r"file\.star: row 2 has _b .*, which is not a number"):
         table.numbers("b")
@@ -113,7 +113,7 @@ def test_a_missing_column_is_named_with_those_there_are(star):
         (b"data_x\nloop_\n_a\n_b\n1 2 3\n", "Wrong number of values"),
     ],
 )
-def test_what_is_not_a_star_file_says_so(star, content, fault):
+def test_a_file_that_is_not_star_is_named(star, content, fault):
     with pytest.raises(FileError, match=fault):
         read_star(star(content))
 
@@ -179,7 +179,7 @@ def test_a_name_that_no_star_file_can_hold_is_an_error(name):
         star_text({"x": {"name": [name]}})
 
 
-def test_the_mark_that_windows_programs_begin_a_text_with_is_left_out(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     (tmp_path / "a.star").write_bytes(b"\xef\xbb\xbfdata_\n\nloop_\n_rlnCoordinateX #1\n7\n")
     (table,) = read_star(tmp_path / "a.star").values()
     assert table.numbers("rlnCoordinateX").tolist() == [7]

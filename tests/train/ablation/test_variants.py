@@ -71,7 +71,7 @@ def test_a_killed_ablation_trains_only_what_is_left_and_ends_with_the_same_table
     assert (whole, first, second) == (["a1", "a2", "b1", "b2"], ["a1", "a2", "b1"], ["b1", "b2"])
     for name in ("table.csv", "table.md"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
-    with pytest.raises(SettingError, match="steps: 3 became 4"):
+    with pytest.raises(SettingError, match="steps was 3, now 4"):
         run_ablation(ablation(second), tmp_path / "killed", {"steps": 4})
 
 
@@ -143,7 +143,8 @@ def test_presets_small_and_full_can_be_resolved(study):
     ],
 )
 def test_the_command_writes_the_table(tmp_path, model, words, expected):
-    command = ["ablate", model, "simulate", "--out", str(tmp_path), *sorted(SIMULATED), *words]
+    command = ["ablate", model, "--simulate", "--out", str(tmp_path)]
+    command += [part for word in (*sorted(SIMULATED), *words) for part in ("--set", word)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     with (tmp_path / "table.csv").open() as file:

@@ -72,7 +72,7 @@ def test_a_folder_of_cryoppp_s_shape_needs_nothing_else(tmp_path, rng):
     (one,) = find_labelled(tmp_path).micrographs
     assert one.areas == [area]
     DatasetFolder(tmp_path).areas.write_text('{"a.mrc": [{"radius": -1, "points": []}]}')
-    with pytest.raises(FileError, match="holds no bad areas"):
+    with pytest.raises(FileError, match="not a valid file of areas"):
         find_labelled(tmp_path)
 
 

@@ -139,7 +139,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(micrographs, unt
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (tmp_path / "killed" / "weights.safetensors").read_bytes()
     fewer = labelled(with_labels(micrographs[0], micrographs[0].truth.xy[1:]), *micrographs[1:])
-    with pytest.raises(SettingError, match="labels_of"):
+    with pytest.raises(SettingError, match="training_particles"):
         finetune_segnet(fewer, settings, tmp_path / "killed")
 
 

@@ -18,7 +18,14 @@ SMALL = [
 
 
 def test_a_short_training_gives_weights_that_the_tiled_route_takes(tmp_path):
-    command = ["train", "transformer", "simulate", *SMALL, "--out", str(tmp_path)]
+    command = [
+        "train",
+        "transformer",
+        "--simulate",
+        *(part for word in SMALL for part in ("--set", word)),
+        "--out",
+        str(tmp_path),
+    ]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
     card = read_card(tmp_path / "weights.safetensors")

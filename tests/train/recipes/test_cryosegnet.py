@@ -116,7 +116,7 @@ def test_pages_are_made_once_and_bad_ones_are_named(tmp_path, caplog):
         made = prepare_pages(micrographs, CryoSegNetSettings(weights=None, side=64), folder=tmp_path, fabric=ALONE)
         assert [name for name, _ in made] == ["a.mrc", "c.mrc"]
     assert sorted(loads) == ["a.mrc", "bad.mrc", "bad.mrc", "c.mrc"]
-    assert "left out: bad.mrc: is cut" in caplog.text
+    assert "left out: bad.mrc: is truncated" in caplog.text
 
 
 def test_every_epoch_sees_each_page_once_and_only_a_batch_of_them_is_read(monkeypatch, rng):

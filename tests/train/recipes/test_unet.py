@@ -19,8 +19,16 @@ from cryopick.train.recipes.unet import SegnetTraining, calibrate, structures_of
 from cryopick.types import Picks
 
 pytest.importorskip("lightning.fabric")
-SMALL = ["width=2", "levels=2", "structures=2", "held_out_structures=2", "held_out_crops=2", "accelerator=cpu", "recipe.crop=48"]
-SHORT = ["loop.steps=3", "loop.batch=4", "loop.validate_every=2", "loop.warmup=1", "loop.tensorboard=false"]
+
+
+def as_options(*words: str) -> list[str]:
+    return [part for word in words for part in ("--set", word)]
+
+
+SMALL = as_options(
+    "width=2", "levels=2", "structures=2", "held_out_structures=2", "held_out_crops=2", "accelerator=cpu", "recipe.crop=48"
+)
+SHORT = as_options("loop.steps=3", "loop.batch=4", "loop.validate_every=2", "loop.warmup=1", "loop.tensorboard=false")
 
 
 def train(*words: str) -> str:
@@ -42,7 +50,7 @@ def helix(path: Path) -> Path:
 
 
 def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
-    assert "f1_held_out" in train("segnet", "simulate", *SMALL, *SHORT, "--out", str(tmp_path))
+    assert "f1_held_out" in train("segnet", "--simulate", *SMALL, *SHORT, "--out", str(tmp_path))
     card = read_card(tmp_path / "weights.safetensors")
     assert card is not None
     assert (card.settings, card.input["particle_px"]) == ({"width": 2, "levels": 2, "maps": 3}, 14.0)
@@ -55,17 +63,17 @@ def test_a_short_training_gives_weights_that_the_fast_route_takes(tmp_path):
 
 def test_a_run_is_not_gone_on_with_under_other_settings_and_tells_when_patience_ended_it(tmp_path):
     out = ["--out", str(tmp_path)]
-    patient = [*SHORT, "loop.steps=40", "loop.validate_every=1", "loop.patience=1", "loop.learning_rate=0"]
-    told = train("segnet", "simulate", *SMALL, *patient, *out)
-    assert "stopped early at step 2: 1 validations were no better than the best" in told
-    assert "going on from step 2" in train("segnet", "simulate", *SMALL, *patient, *out)
-    with pytest.raises(SettingError, match=r"other settings \(loop.batch: 4 became 2\)"):
-        train("segnet", "simulate", *SMALL, *patient, "loop.batch=2", *out)
+    patient = [*SHORT, *as_options("loop.steps=40", "loop.validate_every=1", "loop.patience=1", "loop.learning_rate=0")]
+    told = train("segnet", "--simulate", *SMALL, *patient, *out)
+    assert "stopped early at step 2: no improvement in 1 validation" in told
+    assert "resuming at step 2" in train("segnet", "--simulate", *SMALL, *patient, *out)
+    with pytest.raises(SettingError, match=r"other settings \(loop.batch was 4, now 2\)"):
+        train("segnet", "--simulate", *SMALL, *patient, *as_options("loop.batch=2"), *out)
 
 
 def test_structures_of_files_and_hard_crops_are_learnt_from_and_named_in_the_card(tmp_path):
-    words = [*SMALL, *SHORT, f"structure_files={helix(tmp_path / 'helix.pdb')}", "negatives.share=0.25"]
-    train("segnet", "simulate", *words, "--out", str(tmp_path))
+    words = [*SMALL, *SHORT, *as_options(f"structure_files={helix(tmp_path / 'helix.pdb')}", "negatives.share=0.25")]
+    train("segnet", "--simulate", *words, "--out", str(tmp_path))
     card = read_card(tmp_path / "weights.safetensors")
     assert card is not None
     assert card.data == {"seen": ["2 random proteins, simulated", "helix"], "held_out": ["random proteins of another seed"]}
@@ -80,13 +88,15 @@ def test_the_share_of_crops_that_show_a_structure_of_files_is_as_asked_for(tmp_p
 
 def test_weights_are_started_from_and_others_are_refused_by_their_shapes(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    train("segnet", "simulate", *SMALL, *SHORT, "--out", str(first))
+    train("segnet", "--simulate", *SMALL, *SHORT, "--out", str(first))
     init = f"init={first / 'weights.safetensors'}"
-    train("segnet", "simulate", *SMALL, *SHORT, init, "loop.learning_rate=0", "loop.ema=null", "--out", str(second))
+    train(
+        "segnet", "--simulate", *SMALL, *SHORT, *as_options(init, "loop.learning_rate=0", "loop.ema=null"), "--out", str(second)
+    )
     old, new = (load_file(folder / "weights.safetensors") for folder in (first, second))
     assert torch.equal(old["output.weight"], new["output.weight"])
     with pytest.raises(FileError, match="of another shape"):
-        train("segnet", "simulate", *SMALL, "width=4", init, "--out", str(tmp_path / "third"))
+        train("segnet", "--simulate", *SMALL, *as_options("width=4", init), "--out", str(tmp_path / "third"))
 
 
 def test_labelled_micrographs_are_parted_learnt_from_and_the_bad_ones_named(tmp_path, caplog):
@@ -96,7 +106,7 @@ def test_labelled_micrographs_are_parted_learnt_from_and_the_bad_ones_named(tmp_
         folder.write(made.micrograph, made.truth, Picks(made.micrograph.name))
     bad = sorted(folder.micrographs.iterdir())[1]
     bad.write_bytes(bad.read_bytes()[:900])
-    train("segnet", str(folder.root), *SMALL, *SHORT, "recipe.diameter_px=[12, 12]", "--out", str(tmp_path / "run"))
+    train("segnet", str(folder.root), *SMALL, *SHORT, *as_options("recipe.diameter_px=[12, 12]"), "--out", str(tmp_path / "run"))
     card = read_card(tmp_path / "run" / "weights.safetensors")
     assert card is not None
     names = card.data["seen"] + card.data["held_out"]
@@ -108,9 +118,9 @@ def test_labelled_micrographs_are_parted_learnt_from_and_the_bad_ones_named(tmp_
 def test_what_cannot_be_learnt_from_is_refused(tmp_path):
     with pytest.raises(FileError, match="does not exist"):
         train("segnet", str(tmp_path / "none"), "--out", str(tmp_path / "run"))
-    with pytest.raises(SettingError, match="of labelled micrographs only"):
-        train("segnet", "simulate", "--diameter", "100", "--out", str(tmp_path / "run"))
-    with pytest.raises(SettingError, match="from simulated micrographs only"):
+    with pytest.raises(SettingError, match="--diameter cannot be used with --simulate"):
+        train("segnet", "--simulate", "--diameter", "100", "--out", str(tmp_path / "run"))
+    with pytest.raises(SettingError, match="on simulated micrographs only"):
         train("transformer", str(tmp_path), "--out", str(tmp_path / "run"))
 
 

@@ -100,7 +100,8 @@ def test_the_command_line_trains_it_with_the_paper_preset(tmp_path, coco):
     sizes = [f"{name}={value}" for name, value in TINY.items()]
     small = ["size.short_side=64", "size.long_side=64", "augmentation.short_sides=[64]", "augmentation.cropped=0"]
     loop = ["loop.steps=2", "loop.batch=2", "loop.validate_every=2", "loop.tensorboard=false", "denoised=true", "accelerator=cpu"]
-    command = ["train", "transformer", str(coco), "--preset", "paper", "--out", str(tmp_path / "run"), *sizes, *small, *loop]
+    command = ["train", "transformer", str(coco), "--preset", "paper", "--out", str(tmp_path / "run")]
+    command += [part for word in (*sizes, *small, *loop) for part in ("--set", word)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     card = read_card(tmp_path / "run" / WEIGHTS)

@@ -3,8 +3,6 @@
 Micrographs are simulated from a fixed seed, with the same density of particles at all sizes.
 """
 
-import hashlib
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -31,10 +29,10 @@ from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.parallel.process import THREAD_VARIABLES, available_cores
 from cryopick.pickers import PICKERS
 from cryopick.pickers.base import Untrained
+from cryopick.provenance import earlier_result, fingerprint, read_result
 from cryopick.runs.settings import run_settings
 from cryopick.train.recipe import RECIPES
 
-logger = logging.getLogger(__name__)
 Kind = Literal["stages", "program", "workers", "training"]
 PROTOCOL = 1
 """Version of the protocol; timings of another version are taken again."""
@@ -226,7 +224,7 @@ def run_timings(
     for case in cases:
         path = out / "timings" / f"{case.key.name}.json"
         signature = _signature(case, origin)
-        earlier = _earlier(path, signature)
+        earlier = earlier_result(path, Timing, signature)
         if earlier is not None:
             yield earlier, True
             continue
@@ -243,7 +241,7 @@ def run_timings(
 
 def read_timings(out: Path) -> list[Timing]:
     """Read all timings in a folder, sorted by kind, subject, device, size and workers, except damaged ones."""
-    found = [timing for path in (out / "timings").glob("*.json") if (timing := _read(path)) is not None]
+    found = [timing for path in (out / "timings").glob("*.json") if (timing := read_result(path, Timing)) is not None]
     return sorted(found, key=lambda one: msgspec.structs.astuple(one.key))
 
 
@@ -271,18 +269,4 @@ def _worker_counts() -> list[int]:
 
 
 def _signature(case: TimingCase, origin: Origin) -> str:
-    content = [PROTOCOL, __version__, case.key, case.identity, origin.processor]
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
-
-
-def _earlier(path: Path, signature: str) -> Timing | None:
-    timing = _read(path) if path.exists() else None
-    return timing if timing is not None and timing.signature == signature else None
-
-
-def _read(path: Path) -> Timing | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Timing)
-    except msgspec.DecodeError as error:
-        logger.warning("%s is damaged or from an earlier version (%s); it is skipped and has to be taken again", path, error)
-        return None
+    return fingerprint(PROTOCOL, __version__, case.key, case.identity, origin.processor)

@@ -1,1 +1,1 @@
-"""Labelled data sets: CryoPPP and COCO."""
+"""Labelled datasets: CryoPPP and COCO."""

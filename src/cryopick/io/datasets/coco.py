@@ -1,4 +1,4 @@
-"""Labelled micrographs as COCO JSON for detection networks: one file to learn from, one to validate on, one to test on."""
+"""Labelled micrographs as COCO JSON for detection networks, split into training, validation and test sets."""
 
 import os
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ PUBLISHED_SHARES = (0.8, 0.1, 0.1)
 
 
 def split_names(names: Sequence[str], shares: Sequence[float], *, seed: int = 0) -> list[list[str]]:
-    """Names dealt out at random in these shares, each part sorted; the same names and seed give the same parts in any order.
+    """Split names at random into parts of these shares, each sorted; the same names in any order and seed give the same parts.
 
-    A part whose share is not 0 gets at least one name where there are enough. Raises `SettingError` for shares that are
-    negative or do not sum to 1.
+    A part whose share is not 0 gets at least one name if there are enough. Raises `SettingError` for shares that are negative
+    or do not sum to 1.
     """
     wanted = np.asarray(shares, np.float64)
     if not (np.isfinite(wanted).all() and (wanted >= 0).all() and np.isclose(wanted.sum(), 1)):
-        raise SettingError(f"shares of {', '.join(f'{share:g}' for share in shares)} cannot be; give parts of 1 that sum to 1")
+        raise SettingError(f"shares must sum to 1 and not be negative, got {', '.join(f'{share:g}' for share in shares)}")
     order = generator(seed, "split").permutation(len(names))
     mixed = np.array(sorted(names), dtype=object)[order]
     counts = _dealt(len(names), wanted)
@@ -43,18 +43,23 @@ def write_coco_sets(
     upside_down: bool = False,
     box: int | None = None,
 ) -> dict[str, list[Picks]]:
-    """Write ``train.json``, ``val.json`` and ``test.json`` into a folder, but no empty ones; gives back what is in each.
+    """Write ``train.json``, ``val.json`` and ``test.json`` to a folder, omitting empty ones; returns the picks in each.
 
-    A box is as wide as the particle, or `box` pixels; a picture's ``file_name`` leads to it from the folder.
+    ``file_name`` is the micrograph's path relative to the folder.
 
     Parameters
     ----------
-    upside_down : the pictures' last rows are the first of those that were labelled: CryoPPP's JPEGs, and whatever else the
-        published programs made, against picks on MRC files.
+    micrographs : micrographs with their labels.
+    out : the folder.
+    shares : of the three sets, which sum to 1.
+    seed : random seed of the split.
+    upside_down : flip the labels' rows, for images whose rows are in the reverse order of those that were labelled: CryoPPP's
+        JPEGs with labels of MRC files.
+    box : box size in pixels; the diameter if omitted.
     """
     by_name = {one.source.name: one for one in micrographs}
     if len(by_name) < len(micrographs):
-        raise CryopickError("two micrographs share a name; put them into sets of their own")
+        raise CryopickError("two micrographs share a name; write them to different folders")
     parts = dict(zip(PARTS, split_names(list(by_name), shares, seed=seed), strict=True))
     written = {part: [_placed(by_name[name], out, upside_down) for name in names] for part, names in parts.items() if names}
     for part, picks in written.items():
@@ -65,14 +70,14 @@ def write_coco_sets(
 def _placed(one: LabelledMicrograph, out: Path, upside_down: bool) -> Picks:
     truth = one.truth
     if truth.shape_hw is None:
-        raise CryopickError(f"{truth.micrograph}: nobody says how many rows and columns it has")
+        raise CryopickError(f"{truth.micrograph}: its height and width are unknown; give the micrographs")
     rows = PixelMap.flip_rows(truth.shape_hw[0]) if upside_down else PixelMap()
     path = os.path.relpath(one.source.path, out)
     return replace(truth, micrograph=PurePath(path).as_posix(), xy=rows.from_home(truth.xy))
 
 
 def _dealt(total: int, shares: NDArray[np.float64]) -> list[int]:
-    """Whole numbers that sum to `total`, nearest to the shares; none is 0 whose share is not, where there are enough."""
+    """Integers that sum to `total`, nearest to the shares; none is 0 unless its share is, if there are enough."""
     exact = shares * total
     least = (shares > 0).astype(int) if total >= np.count_nonzero(shares) else np.zeros(len(shares), int)
     counts = np.maximum(np.floor(exact).astype(int), least)

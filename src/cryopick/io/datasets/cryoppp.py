@@ -1,6 +1,6 @@
-"""Labelled micrographs in the folders of CryoPPP: `micrographs`, and under `ground_truth` the particles and false positives.
+"""Labelled micrographs in CryoPPP's folders: `micrographs`, and in `ground_truth` the particles and false positives.
 
-One file is our own: ``ground_truth/areas.json`` with the areas that hold no particle, as a person painted them.
+One file is an addition: ``ground_truth/areas.json`` with areas without particles, painted by hand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from cryopick.types import Micrograph, Picks
 
 
 class BadArea(msgspec.Struct, frozen=True):
-    """All that is no further than `radius` from a line of points or a single one; pixels, image frame."""
+    """An area without particles: all within `radius` of a line of points or a single point, in pixels of the image frame."""
 
     radius: Annotated[float, msgspec.Meta(gt=0)]
     points: Annotated[list[tuple[float, float]], msgspec.Meta(min_length=1)]
@@ -27,7 +27,7 @@ class BadArea(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class LabelledMicrograph:
-    """A micrograph that is known but not read, its particles, places that look like particles and are none, and bad areas."""
+    """A micrograph that has not been read, its particles, false positives, and areas without particles."""
 
     source: MicrographSource
     truth: Picks
@@ -37,47 +37,52 @@ class LabelledMicrograph:
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """The folders of one data set, which need not exist yet."""
+    """The paths of one dataset, which need not exist."""
 
     root: Path
 
     @property
     def micrographs(self) -> Path:
+        """Folder of the micrographs."""
         return self.root / "micrographs"
 
     @property
     def ground_truth(self) -> Path:
+        """Folder of all labels."""
         return self.root / "ground_truth"
 
     @property
     def coordinates(self) -> Path:
+        """Folder of the particles' CSV files."""
         return self.ground_truth / "particle_coordinates"
 
     @property
     def false_positives(self) -> Path:
+        """Folder of the false positives' CSV files."""
         return self.ground_truth / "false_positives"
 
     @property
     def areas(self) -> Path:
+        """File of the areas without particles."""
         return self.ground_truth / "areas.json"
 
     def write(self, micrograph: Micrograph, truth: Picks, false_positives: Picks) -> None:
-        """Write one micrograph as MRC, under its name, and a CSV of each kind of label, also where there is none."""
+        """Write one micrograph as MRC under its name, and a CSV of each kind of label, also when empty."""
         write_micrograph(self.micrographs / micrograph.name, micrograph.pixels, pixel_size=micrograph.pixel_size)
         write_picks([truth], self.coordinates, format="cryoppp")
         write_picks([false_positives], self.false_positives, format="cryoppp")
 
 
 def write_areas(areas: Mapping[str, Sequence[BadArea]], path: Path) -> None:
-    """Write the bad areas of micrographs, by their names, as JSON."""
+    """Write areas without particles as JSON, by micrograph name."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(areas), indent=1) + b"\n")
 
 
 def read_areas(path: Path) -> dict[str, list[BadArea]]:
-    """Bad areas by the names of their micrographs; none where there is no such file. Raises `FileError` for a damaged one."""
+    """Read areas without particles by micrograph name; none when the file does not exist. Raises `FileError` if damaged."""
     if not path.is_file():
         return {}
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, list[BadArea]])
     except msgspec.DecodeError as error:
-        raise FileError(path, f"holds no bad areas ({error})", "Write the labels again, or remove this file") from None
+        raise FileError(path, f"is not a valid file of areas ({error})", "Write the labels again, or remove this file") from None

@@ -1,4 +1,4 @@
-"""What the readers of single pictures share: their result, the first look at a file, and grey from colours."""
+"""Code shared by the readers of images: their result, a file's first bytes, and conversion to grey."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +9,22 @@ from numpy.typing import NDArray
 from cryopick.errors import FileError
 from cryopick.types import FileKind
 
-AGAIN = "Copy it again, or make it again"  # the remedy for files that were not written or copied to their end
-RGB_WEIGHTS = (0.299, 0.587, 0.114)  # luminance of ITU-R BT.601
+AGAIN = "Copy it again, or create it again"
+"""The remedy for files that were not written or copied completely."""
+RGB_WEIGHTS = (0.299, 0.587, 0.114)
+"""Luminance of ITU-R BT.601."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One picture as its file has it; nothing about its values has been judged yet.
+class RawImage:
+    """An image as its file has it; its values have not been checked.
 
     Attributes
     ----------
     pixels : float32 (h, w), row 0 = first row of the file.
-    kind : the file's kind.
-    stored : how the file keeps the values, for people: "MRC mode 12 (float16)".
-    pixel_size : Å per pixel that the file tells, None when it tells none.
+    kind : the file's format.
+    stored : how the file stores the values, for display: "MRC mode 12 (float16)".
+    pixel_size : Å per pixel from the file; None when it has none.
     notes : oddities that did not stop the reader.
     """
 
@@ -34,7 +36,7 @@ class Picture:
 
 
 def first_bytes(path: Path, count: int = 1024) -> bytes:
-    """The first bytes of a file; a `FileError` for one that is missing, a folder, empty or not readable by this user."""
+    """Read a file's first bytes. Raises `FileError` for a missing file, a folder, an empty file and one without permission."""
     try:
         with path.open("rb") as stream:
             head = stream.read(count)
@@ -47,14 +49,14 @@ def first_bytes(path: Path, count: int = 1024) -> bytes:
     except OSError as error:
         raise FileError(path, f"cannot be opened ({error.strerror})", "Check the disk it is on, then try again") from error
     if not head:
-        raise FileError(path, "is empty (0 bytes)", "Copy it again, or make it again; a full disk leaves such files")
+        raise FileError(path, "is empty (0 bytes)", "Copy or create it again; a full disk leaves such files")
     return head
 
 
 def to_grey(channels: NDArray[np.number]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """One plane from grey (h, w), grey + alpha (h, w, 2), RGB (h, w, 3) or RGBA (h, w, 4) pixels, and notes.
+    """Convert grey (h, w), grey + alpha (h, w, 2), RGB (h, w, 3) or RGBA (h, w, 4) pixels to one plane (h, w), with notes.
 
-    Equal colour channels are the grey picture they were made from; different ones give their luminance, and a note. Alpha is
+    Equal colour channels give the grey image they were made from; different ones give their luminance, and a note. Alpha is
     dropped.
     """
     if channels.ndim == 2:
@@ -67,4 +69,4 @@ def to_grey(channels: NDArray[np.number]) -> tuple[NDArray[np.float32], tuple[st
     grey = np.zeros(channels.shape[:2], np.float32)
     for weight, plane in zip(RGB_WEIGHTS, (red, green, blue), strict=True):
         grey += np.float32(weight) * plane.astype(np.float32)
-    return grey, ("a colour picture; its luminance is used",)
+    return grey, ("a colour image; its luminance is used",)

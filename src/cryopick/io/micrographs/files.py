@@ -1,4 +1,4 @@
-"""Micrographs from and to files: MRC, TIFF, PNG, JPEG, told apart by their content, not their name."""
+"""Read and write micrographs: MRC, TIFF, PNG and JPEG, recognised by their content."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cryopick.errors import FileError, SettingError
 from cryopick.files import atomic_path
-from cryopick.io.micrographs.common import Picture, first_bytes
+from cryopick.io.micrographs.common import RawImage, first_bytes
 from cryopick.io.micrographs.mrc import compression, looks_like_mrc, read_mrc, unpacked_start, write_mrc
 from cryopick.io.micrographs.png_jpeg import read_raster, write_raster
 from cryopick.io.micrographs.tiff import read_tiff, write_tiff
@@ -48,13 +48,13 @@ PIXEL_SIZE_TOLERANCE = 0.01
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """A file name's stem, folders and all, and its suffix: `("a/m_1.2", ".mrc")` of `a/m_1.2.mrc.gz`."""
+    """Split a file name into its stem, with folders, and its suffix: `("a/m_1.2", ".mrc")` of `a/m_1.2.mrc.gz`."""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would tidy the name
     return os.path.splitext(stem) if suffix.lower() in PACKED_SUFFIXES else (stem, suffix)  # noqa: PTH122
 
 
 def suffix_kind(path: PurePath) -> FileKind | None:
-    """The kind of micrograph that a file's name promises, `.gz` and `.bz2` left aside; None for other names."""
+    """The format of a micrograph by its name, ignoring `.gz` and `.bz2`; None for other names."""
     return SUFFIXES.get(split_name(path.name)[1].lower())
 
 
@@ -65,45 +65,83 @@ def read_micrograph(
 
     Parameters
     ----------
-    pixel_size : Å per pixel; wins over the file's own, with a warning where they differ by more than 1 %.
-    name : how other files refer to it; the file's name when not given.
-    salvage : read the rows that are there of a cut MRC and fill the others with their mean, with a warning.
+    path : an MRC file, also compressed by gzip or bzip2, or a TIFF, PNG or JPEG.
+    pixel_size : Å per pixel; overrides the file's own, with a warning when they differ by more than 1 %.
+    name : how other files refer to it; the file's name if omitted.
+    salvage : read the complete rows of a truncated MRC and fill the others with their mean, with a warning.
+
+    Returns
+    -------
+    Micrograph
+        Pixels as float32 (h, w), and the pixel size in Å if known.
 
     Raises
     ------
     FileError
-        For files that are missing, unreadable, empty, cut, of another kind, stacks, movies or volumes, for pixels that are NaN
-        or infinite, and for constant pictures. It says what was found and what to do.
+        For files that are missing, unreadable, empty, truncated or in another format, for stacks, movies and volumes, for NaN
+        and infinite pixels, and for constant images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> write_micrograph("m.mrc", np.eye(64, dtype=np.float32), pixel_size=1.5)
+    >>> micrograph = read_micrograph("m.mrc")
+    >>> micrograph.name, micrograph.shape_hw, micrograph.pixel_size
+    ('m.mrc', (64, 64), 1.5)
     """
     path = Path(path)
-    picture = read_picture(path, salvage=salvage)
-    for note in picture.notes:
+    image = read_raw_image(path, salvage=salvage)
+    for note in image.notes:
         logger.warning("%s: %s", path, note)
-    if fault := pixel_fault(picture.pixels, path):
+    if fault := pixel_fault(image.pixels, path):
         raise fault
-    if pixel_sizes_differ(pixel_size, picture.pixel_size):
-        logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, picture.pixel_size, pixel_size)
+    if pixel_sizes_differ(pixel_size, image.pixel_size):
+        logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, image.pixel_size, pixel_size)
     return Micrograph(
-        pixels=picture.pixels,
-        pixel_size=picture.pixel_size if pixel_size is None else checked_pixel_size(pixel_size, str(path)),
+        pixels=image.pixels,
+        pixel_size=image.pixel_size if pixel_size is None else checked_pixel_size(pixel_size, str(path)),
         name=path.name if name is None else name,
         path=path,
-        kind=picture.kind,
+        kind=image.kind,
     )
 
 
-def write_micrograph(path: Path | str, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
-    """Write pixels (h, w) as MRC, TIFF, PNG or JPEG, by the suffix; whole or not at all.
+def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph, *, pixel_size: float | None = None) -> None:
+    """Write a micrograph as MRC, TIFF, PNG or JPEG, by the suffix; completely or not at all.
 
     MRC and TIFF keep 8 and 16-bit types and float32 (MRC also float16, and widens uint8 to uint16); all else becomes float32.
-    PNG and JPEG take uint8 only and know no pixel size. Raises `SettingError` for what cannot be written.
+    PNG and JPEG take uint8 only and have no pixel size.
+
+    Parameters
+    ----------
+    path : the file; an existing one is replaced.
+    pixels : array (h, w), row 0 = first row of the file; or a `Micrograph`.
+    pixel_size : Å per pixel; that of the `Micrograph` if omitted, or unknown.
+
+    Raises
+    ------
+    SettingError
+        For an unknown suffix, arrays that are empty or not two-dimensional, PNG and JPEG of other types than uint8, and
+        arguments in the wrong order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> write_micrograph("m.tif", np.arange(12, dtype=np.uint16).reshape(3, 4), pixel_size=1.5)
+    >>> read_micrograph("m.tif").pixels[2].tolist()
+    [8.0, 9.0, 10.0, 11.0]
     """
+    if not isinstance(path, Path | str):
+        raise SettingError("write_micrograph(path, pixels): the first argument must be a path; give the path first")
+    if isinstance(pixels, Micrograph):
+        pixel_size = pixel_size or pixels.pixel_size
+        pixels = pixels.pixels
     path = Path(path)
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise SettingError(f"{path}: no format has this suffix; use one of {', '.join(SUFFIXES)}")
     if pixels.ndim != 2 or 0 in pixels.shape:
-        raise SettingError(f"{path}: a micrograph is a non-empty (h, w) array, not one of shape {pixels.shape}")
+        raise SettingError(f"{path}: a micrograph is a non-empty (h, w) array, got shape {pixels.shape}")
     if kind in {"png", "jpeg"} and pixels.dtype != np.uint8:
         raise SettingError(f"{path}: {kind.upper()} holds 8-bit pixels; scale these {pixels.dtype} values to 0-255 first")
     checked_pixel_size(pixel_size, str(path))
@@ -117,41 +155,41 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic], *, pixel_siz
 
 
 def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
-    """Whether both are known and more than 1 % apart."""
+    """Whether both are known and differ by more than 1 %."""
     return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
 
 
-def read_picture(path: Path, *, salvage: bool) -> Picture:
-    """The one picture in a file of any kind, before its values are judged. Raises `FileError` where it cannot be read."""
+def read_raw_image(path: Path, *, salvage: bool) -> RawImage:
+    """Read the image of a file in any format, without checking its values. Raises `FileError` when it cannot be read."""
     head = first_bytes(path)
     packed = compression(head)
     kind = _kind_of(unpacked_start(path) if packed else head, path)
     if packed and kind != "mrc":
-        raise FileError(path, f"is a {packed}-packed {kind.upper()}", f"Unpack it first; only MRC is read from {packed}")
+        raise FileError(path, f"is a {packed}-compressed {kind.upper()}", f"Decompress it first; only MRC is read from {packed}")
     if kind == "mrc":
-        picture = read_mrc(path, salvage=salvage)
+        image = read_mrc(path, salvage=salvage)
     elif kind == "tiff":
-        picture = read_tiff(path)
+        image = read_tiff(path)
     else:
-        picture = read_raster(path, kind)
+        image = read_raster(path, kind)
     if kind == suffix_kind(path):
-        return picture
-    note = f"its name does not say so, but it is {'an' if kind == 'mrc' else 'a'} {kind.upper()}; read as that"
-    return replace(picture, notes=(note, *picture.notes))
+        return image
+    note = f"read as {'an' if kind == 'mrc' else 'a'} {kind.upper()}, which its suffix does not say"
+    return replace(image, notes=(note, *image.notes))
 
 
 def pixel_fault(pixels: NDArray[np.float32], path: Path) -> FileError | None:
-    """Why nothing can be found in these pixels (h, w): NaN or infinite ones among them, or all of them the same."""
+    """The error for pixels (h, w) that contain NaN or infinite values or are all equal; None for others."""
     finite = np.isfinite(pixels)
     bad = pixels.size - int(np.count_nonzero(finite))
     if bad:
         row, column = np.unravel_index(int(np.argmin(finite)), pixels.shape)
         nan = int(np.count_nonzero(np.isnan(pixels)))
         found = f"has {nan} NaN and {bad - nan} infinite pixels, the first in row {row}, column {column}"
-        return FileError(path, found, "Make it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN")
+        return FileError(path, found, "Create it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN")
     low, high = float(pixels.min()), float(pixels.max())
     if low == high:
-        remedy = "Leave it out, or make it again; a blank exposure or a failed job leaves such files"
+        remedy = "Exclude it, or create it again; a blank exposure or a failed job leaves such files"
         return FileError(path, f"is constant: every pixel is {low:g}", remedy)
     return None
 

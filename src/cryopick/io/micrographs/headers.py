@@ -20,7 +20,7 @@ _JPEG_BYTES = 1 << 18  # room for the segments before it
 def read_shape(path: Path) -> tuple[tuple[int, int], float | None]:
     """Height and width in pixels, and Å per pixel or None, as `read_micrograph` gives them.
 
-    Takes a fraction of a millisecond. What is not what its name says is read whole; raises `FileError` as `read_micrograph` does.
+    Takes a fraction of a millisecond. Files with a wrong suffix are read completely. Raises `FileError` as `read_micrograph`.
     """
     kind = suffix_kind(path)
     try:
@@ -44,7 +44,7 @@ def _tiff_shape(path: Path) -> tuple[tuple[int, int], float | None]:
 
 
 def _raster_shape(path: Path) -> tuple[int, int] | None:
-    """Of a PNG or JPEG; None for other files and where the size is not near the beginning."""
+    """The shape of a PNG or JPEG; None for other files and when the size is not near the beginning."""
     with path.open("rb") as file:
         head = file.read(_JPEG_BYTES)
     if head.startswith(_PNG_START) and len(head) >= 24:
@@ -61,13 +61,13 @@ def _raster_shape(path: Path) -> tuple[int, int] | None:
 
 _ENDS = {"png": b"IEND", "jpeg": b"\xff\xd9"}
 _END_BYTES = 4096
-"""Some writers put a few bytes after a picture's end."""
+"""Some writers put a few bytes after an image's end."""
 
 
 def is_whole(path: Path) -> bool:
-    """Whether nothing is missing at the file's end, by its header alone; False also where no header can be read.
+    """Whether a file is complete, by its header alone; False also when the header cannot be read.
 
-    Pixels are not looked at. Of packed files (gzip, bzip2) only the header is checked, since nothing in it tells their length.
+    Pixels are not read. Of compressed files (gzip, bzip2) only the header is checked, since their length is unknown.
     """
     kind = suffix_kind(path)
     try:
@@ -88,7 +88,7 @@ def _mrc_is_whole(path: Path) -> bool:
 
 
 def _tiff_end(path: Path) -> int:
-    """Where the first picture's data end."""
+    """The end of the first image's data."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         return max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))

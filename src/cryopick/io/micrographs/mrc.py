@@ -1,4 +1,4 @@
-"""MRC2014 files, by hand where `mrcfile` gives up: cut files, odd headers, and rows read without a second whole copy.
+"""MRC2014 files, also where `mrcfile` gives up: truncated files and odd headers; rows are read without a second copy.
 
 Format: Cheng et al. 2015 (J. Struct. Biol. 192, 146), https://www.ccpem.ac.uk/mrc_format/mrc2014.php, and IMOD's notes on its
 own fields. Sections, rows and columns stay in the order of the file.
@@ -20,7 +20,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.micrographs.common import AGAIN, Picture, first_bytes
+from cryopick.io.micrographs.common import AGAIN, RawImage, first_bytes
 
 HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
@@ -40,17 +40,18 @@ IMOD_STAMP = 1146047817
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """What the header says, once it has been made sense of.
+    """The header's contents after corrections.
 
     Attributes
     ----------
     shape : sections, rows, columns.
+    mode : MRC's number of the value type.
     dtype : of the stored values, byte order included.
     offset : bytes before the first value.
-    voxel_size : Å along the columns; None when the header gives none.
+    voxel_size : Å along the columns; None when the header has none.
     space_group : 0 for images and stacks of them, 1 for volumes, 401 for stacks of volumes.
     axes : which of x, y, z (1, 2, 3) the columns, rows and sections run along.
-    notes : oddities that were put right.
+    notes : oddities that were corrected.
     """
 
     shape: tuple[int, int, int]
@@ -64,27 +65,29 @@ class MrcHeader:
 
     @property
     def pixel_size(self) -> float | None:
-        """Å per pixel of a picture; None also for exactly 1 Å, which many programs write for want of a better number."""
+        """Å per pixel of an image; None also for exactly 1 Å, which many programs write when it is unknown."""
         return None if self.voxel_size is None or abs(self.voxel_size - 1) < 1e-6 else self.voxel_size
 
     @property
     def row_bytes(self) -> int:
+        """Bytes per row."""
         return self.shape[2] * self.dtype.itemsize
 
     @property
     def stored(self) -> str:
+        """The value type, for display."""
         order = "big-endian " if self.dtype.byteorder == ">" else ""
         return f"MRC mode {self.mode} ({order}{self.dtype.newbyteorder('=').name})"
 
 
 def compression(head: bytes) -> str | None:
-    """Name of the compression that a file's first bytes show."""
+    """The compression by a file's first bytes; None when there is none."""
     return next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
 
 
 @contextmanager
 def open_mrc(path: Path) -> Iterator[tuple[BufferedIOBase, MrcHeader]]:
-    """An MRC file's bytes after the first 1,024, unpacked, and its header. Raises `FileError` as `read_header` does."""
+    """Open an MRC file: the decompressed bytes after the first 1,024, and its header. Raises `FileError` as `read_header`."""
     with _open_unpacked(path) as stream:
         head = bytearray(HEADER_BYTES)
         got, _ = _fill(stream, head)
@@ -93,27 +96,27 @@ def open_mrc(path: Path) -> Iterator[tuple[BufferedIOBase, MrcHeader]]:
 
 
 def unpacked_start(path: Path) -> bytes:
-    """The first 1,024 bytes of what a packed file holds, fewer where it breaks off."""
+    """The first 1,024 bytes of a file after decompression, fewer when it is shorter."""
     with _open_unpacked(path) as stream:
         head = bytearray(HEADER_BYTES)
         return bytes(head[: _fill(stream, head)[0]])
 
 
 def looks_like_mrc(head: bytes) -> bool:
-    """Whether a file's first 1,024 bytes can be an MRC header: marked as one, or with a mode and sides that can be."""
+    """Whether a file's first 1,024 bytes can be an MRC header: marked as one, or with a plausible mode and shape."""
     if len(head) < HEADER_BYTES:
         return False
     return head[208:211] == b"MAP" or any(_plausible(_fields(head, order)) for order in "<>")
 
 
 def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> MrcHeader:
-    """Make sense of the first 1,024 bytes; `file_bytes` is the size of the whole file where it is known.
+    """Parse the first 1,024 bytes; `file_bytes` is the size of the whole file if known.
 
-    A wrong machine stamp, map mark, number of sections or length of the extended header is put right and noted. Raises
-    `FileError` for a file that is no MRC and for modes that hold no plain picture.
+    A wrong machine stamp, map mark, number of sections or length of the extended header is corrected and noted. Raises
+    `FileError` for a file that is not MRC and for modes without real pixels.
     """
     if len(head) < HEADER_BYTES:
-        raise FileError(path, f"is cut within the MRC header ({len(head)} of 1024 bytes)", AGAIN)
+        raise FileError(path, f"is truncated within the MRC header ({len(head)} of 1024 bytes)", AGAIN)
     fields, notes = _in_right_byte_order(head, path)
     mode = int(fields["mode"])
     if mode in UNREADABLE_MODES:
@@ -126,7 +129,7 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
     shape = (max(sections, 1), int(fields["ny"]), int(fields["nx"]))
     claimed = math.prod(shape) * dtype.itemsize
     if file_bytes is not None and claimed > MOST_CLAIMED * file_bytes:
-        found = f"is cut or damaged: its header claims {claimed:,} bytes of pixels and the file has {file_bytes:,}"
+        found = f"is truncated or damaged: its header claims {claimed:,} bytes of pixels and the file has {file_bytes:,}"
         raise FileError(path, found, AGAIN)
     offset, offset_note = _data_offset(int(fields["nsymbt"]), claimed, file_bytes)
     voxel_size, size_note = _voxel_size(fields)
@@ -143,10 +146,10 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
 
 
 def read_data(stream: BufferedIOBase, header: MrcHeader) -> tuple[NDArray[np.float32], int, bool]:
-    """Values as float32 (sections, rows, columns), how many rows of all sections were there, and whether the file is sound.
+    """Read values as float32 (sections, rows, columns), the number of rows that could be read, and whether the file is sound.
 
-    `stream` stands after the header. Rows that are missing are zero. A file is not sound when rows are missing or a
-    compressed file's checksum fails.
+    `stream` is positioned after the header. Missing rows are zero. A file is not sound when rows are missing or a compressed
+    file's checksum fails.
     """
     _fill(stream, bytearray(header.offset - HEADER_BYTES))
     rows = header.shape[0] * header.shape[1]
@@ -167,11 +170,11 @@ def read_data(stream: BufferedIOBase, header: MrcHeader) -> tuple[NDArray[np.flo
     return pixels.reshape(header.shape), done, sound
 
 
-def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
-    """Read the one picture of an MRC or MRCS file, packed or not.
+def read_mrc(path: Path, *, salvage: bool = False) -> RawImage:
+    """Read the image of an MRC or MRCS file with one section, compressed or not.
 
-    With `salvage`, the missing rows of a cut file get the mean of those that are there. Raises `FileError` for cut files,
-    stacks and volumes.
+    With `salvage`, missing rows of a truncated file are filled with the mean of the others. Raises `FileError` for truncated
+    files, stacks and volumes.
     """
     with open_mrc(path) as (stream, header):
         _reject_stacks(header, path)
@@ -180,21 +183,21 @@ def read_mrc(path: Path, *, salvage: bool = False) -> Picture:
     if not sound:
         found = cut_or_damaged(rows, header.shape[1])
         if not (salvage and rows):
-            raise FileError(path, found, f"{AGAIN}; or read what is there with --salvage" if rows else AGAIN)
+            raise FileError(path, found, f"{AGAIN}; or read the complete rows with --salvage" if rows else AGAIN)
         pixels[0, rows:] = pixels[0, :rows].mean(dtype=np.float64)
-        notes += (f"{found}; what is missing is filled with the mean",)
-    return Picture(pixels[0], "mrc", header.stored, header.pixel_size, notes)
+        notes += (f"{found}; the others are filled with the mean",)
+    return RawImage(pixels[0], "mrc", header.stored, header.pixel_size, notes)
 
 
 def cut_or_damaged(rows: int, expected: int) -> str:
-    """What to call a file that is not sound, of which so many rows could be read."""
+    """Describe a file that is not sound, of which `rows` could be read."""
     if rows == expected:
-        return "is damaged: its checksum does not fit"
-    return f"is cut or damaged: {rows} of {expected} rows can be read"
+        return "is damaged: its checksum does not match"
+    return f"is truncated or damaged: {rows} of {expected} rows can be read"
 
 
 def write_mrc(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
-    """Write one picture (h, w), the same bytes for the same input.
+    """Write one image (h, w); the same input gives the same bytes.
 
     int8, int16, uint16, float16 and float32 keep their type, uint8 widens to uint16 (MRC's bytes are signed), all else
     becomes float32. An unknown pixel size is written as 0.
@@ -229,7 +232,7 @@ def _reject_stacks(header: MrcHeader, path: Path) -> None:
         return
     kind = "volume" if sections == rows == columns else "movie or stack" if header.space_group == 0 else "movie, stack or volume"
     found = f"is a {kind} of {sections} sections, not one micrograph"
-    raise FileError(path, found, "Motion-correct it if it is a movie; else split it into single pictures")
+    raise FileError(path, found, "Motion-correct it if it is a movie; else split it into single images")
 
 
 def _in_right_byte_order(head: bytes, path: Path) -> tuple[np.void, list[str]]:
@@ -243,9 +246,9 @@ def _in_right_byte_order(head: bytes, path: Path) -> tuple[np.void, list[str]]:
             return fields, notes
     if head[208:211] == b"MAP":
         fields = _fields(head, by_stamp or "<")
-        found = f"an MRC header with mode {fields['mode']} and {fields['nx']} x {fields['ny']} pixels, which cannot be"
+        found = f"has an invalid MRC header: mode {fields['mode']}, {fields['nx']} x {fields['ny']} pixels"
         raise FileError(path, found, AGAIN)
-    raise FileError(path, "is not an MRC file (its header makes no sense)", "Give MRC, TIFF, PNG or JPEG")
+    raise FileError(path, "is not an MRC file (its header is invalid)", "Give MRC, TIFF, PNG or JPEG")
 
 
 def _fields(head: bytes, order: str) -> np.void:
@@ -259,7 +262,7 @@ def _plausible(fields: np.void) -> bool:
 
 
 def _value_type(fields: np.void, mode: int) -> tuple[np.dtype[np.generic], str | None]:
-    """Bytes are signed in MRC2014; old files have them unsigned, and IMOD's flags tell."""
+    """Bytes are signed in MRC2014; in old files they are unsigned, which IMOD's flags show."""
     order = HEADER_DTYPE["mode"].newbyteorder(fields.dtype["mode"].byteorder).byteorder
     if mode != 0:
         return np.dtype(TYPES[mode]).newbyteorder(order), None
@@ -275,9 +278,9 @@ def _data_offset(extended: int, data: int, file_bytes: int | None) -> tuple[int,
     whole = HEADER_BYTES + data
     fits_without = file_bytes is not None and (file_bytes == whole or extended >= file_bytes >= whole)
     if extended and (fits_without or not 0 < extended <= LARGEST_EXTENDED_HEADER):
-        return HEADER_BYTES, f"the header claims an extended header of {extended} bytes, which is not there"
+        return HEADER_BYTES, f"the header claims an extended header of {extended} bytes, which does not exist"
     if file_bytes is not None and file_bytes > whole + extended:
-        return HEADER_BYTES + extended, f"{file_bytes - whole - extended} bytes after the picture were left out"
+        return HEADER_BYTES + extended, f"{file_bytes - whole - extended} bytes after the image were ignored"
     return HEADER_BYTES + extended, None
 
 
@@ -286,14 +289,14 @@ def _voxel_size(fields: np.void) -> tuple[float | None, str | None]:
         # six digits are what float32 keeps, so that 1.77 does not become 1.7700001
         x, y = (float(f"{fields['cella'][axis] / np.float64(fields[f'm{axis}']):.6g}") for axis in "xy")
     if not (np.isfinite(x) and x > 0):
-        return None, None if x == 0 or not int(fields["mx"]) else f"the header's pixel size of {x:g} Å cannot be; unknown"
+        return None, None if x == 0 or not int(fields["mx"]) else f"the header's pixel size of {x:g} Å is invalid and ignored"
     if abs(x - y) > 0.01 * x:
         return x, f"the header's pixel sizes differ: {x:g} Å along the rows, {y:g} Å down them; the first is used"
     return x, None
 
 
 def _fill(stream: BufferedIOBase, buffer: bytearray | memoryview) -> tuple[int, bool]:
-    """Fill the buffer as far as the file goes; how many bytes, and False where compressed data broke off or are damaged."""
+    """Fill the buffer as far as possible; the number of bytes, and False when compressed data are truncated or damaged."""
     view, done = memoryview(buffer), 0
     while done < len(view):
         try:

@@ -1,4 +1,4 @@
-"""PNG and JPEG pictures: already 8-bit, or 16-bit PNG; rows from the top, as stored (EXIF rotation is left alone)."""
+"""PNG and JPEG images, 8-bit or 16-bit PNG; rows from the top, as stored (EXIF rotation is ignored)."""
 
 from pathlib import Path
 
@@ -7,25 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.micrographs.common import AGAIN, Picture, to_grey
+from cryopick.io.micrographs.common import AGAIN, RawImage, to_grey
 from cryopick.types import FileKind
 
 END_MARKS: dict[FileKind, bytes] = {"png": b"IEND\xaeB`\x82", "jpeg": b"\xff\xd9"}
 JPEG_QUALITY = 95
 
 
-def read_raster(path: Path, kind: FileKind) -> Picture:
-    """Read a PNG or JPEG; OpenCV fills what is missing of a cut one with grey, so the end mark is looked for first."""
+def read_raster(path: Path, kind: FileKind) -> RawImage:
+    """Read a PNG or JPEG. Raises `FileError` for truncated files, which OpenCV would fill with grey."""
     content = np.fromfile(path, np.uint8)
     if END_MARKS[kind] not in content[-4096:].tobytes():
-        raise FileError(path, f"is cut: the end mark of a {kind.upper()} is missing", AGAIN)
+        raise FileError(path, f"is truncated: the end mark of a {kind.upper()} is missing", AGAIN)
     channels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if channels is None:
         raise FileError(path, f"is a damaged {kind.upper()}", AGAIN)
     if channels.ndim == 3:
         channels = channels[:, :, [2, 1, 0, *range(3, channels.shape[2])]]  # OpenCV keeps blue first
     pixels, notes = to_grey(channels)
-    return Picture(pixels, kind, f"{kind.upper()}, {channels.dtype.itemsize * 8}-bit", notes=notes)
+    return RawImage(pixels, kind, f"{kind.upper()}, {channels.dtype.itemsize * 8}-bit", notes=notes)
 
 
 def write_raster(path: Path, pixels: NDArray[np.generic]) -> None:

@@ -1,7 +1,7 @@
-"""Which micrographs a user means by a file, a folder, a pattern, a list, a RELION STAR or a CryoSPARC `.cs` file.
+"""Micrographs named by a file, a folder, a pattern, a list, a RELION STAR or a CryoSPARC `.cs` file.
 
-No micrograph is opened here, so that 20,000 of them are listed in a moment; one that is missing or damaged is found when it
-is read, and does not stop the others.
+No micrograph is opened here, so 20,000 of them are listed at once; a missing or damaged one is found when it is read, and does
+not stop the others.
 """
 
 import glob
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 LIST_SUFFIXES = {".txt", ".lst"}
 LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
 FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in a folder those are stacks and maps more often than micrographs
-SIDE_PICTURES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums beside each micrograph
+SIDE_IMAGES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums of each micrograph
 NAMES_TRIED = 50
 CRYOSPARC_BLOBS = ("micrograph_blob", "micrograph_blob_non_dw")
 
@@ -35,8 +35,8 @@ class MicrographSource:
     Attributes
     ----------
     path : its file.
-    name : how other programs refer to it: exactly as in the STAR or `.cs` file it came from, else the file's name.
-    pixel_size : Å per pixel as given or as the STAR or `.cs` file says; None leaves it to the micrograph's header.
+    name : how other programs refer to it: exactly as in the STAR or `.cs` file it is from, else the file's name.
+    pixel_size : Å per pixel as given or from the STAR or `.cs` file; None takes that of the micrograph's header.
     optics_group : RELION's group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
     """
@@ -48,13 +48,13 @@ class MicrographSource:
     uid: int | None = None
 
     def read(self, *, salvage: bool = False) -> Micrograph:
-        """The micrograph; raises as `read_micrograph` does."""
+        """Read the micrograph. Raises `FileError` as `read_micrograph`."""
         micrograph = read_micrograph(self.path, pixel_size=self.pixel_size, name=self.name, salvage=salvage)
         return replace(micrograph, optics_group=self.optics_group, uid=self.uid)
 
 
 def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
-    """The micrographs that the inputs name, in their order, each once.
+    """Find the micrographs that the inputs name, in their order, each once; none is read.
 
     Parameters
     ----------
@@ -63,14 +63,29 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
         `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
         the last two are relative to the project's folder, which is searched for upwards from the file.
-    pixel_size : Å per pixel of all; wins over what the files say, with a warning where they differ by more than 1 %.
+    pixel_size : Å per pixel of all; overrides the files' own, with a warning when they differ by more than 1 %.
+
+    Returns
+    -------
+    list of MicrographSource
+        With `name`, `path`, `pixel_size`, and a method `read` that gives the `Micrograph`.
 
     Raises
     ------
     FileError
         For an input that is missing, damaged or names no micrograph, or none that exists.
     CryopickError
-        For two files whose names differ by no more than the extension, because the results of one would overwrite the other's.
+        For two files whose names differ only in the extension, because their results would overwrite each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> for number in (1, 2):
+    ...     write_micrograph(f"raw/m{number}.mrc", np.eye(8, dtype=np.float32), pixel_size=1.5)
+    >>> [source.name for source in find_micrographs("raw/*.mrc")]
+    ['m1.mrc', 'm2.mrc']
+    >>> find_micrographs("raw")[0].read().shape_hw
+    (8, 8)
     """
     found = list_micrographs(inputs, pixel_size=pixel_size)
     _reject_shared_names(found)
@@ -78,7 +93,7 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
 
 
 def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
-    """As `find_micrographs`, and two files may share a name: for uses that write no results."""
+    """As `find_micrographs`, but two files may share a name: for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
     for given in [inputs] if isinstance(inputs, Path | str) else inputs:
@@ -111,10 +126,10 @@ def _in_folder(folder: Path) -> Iterator[MicrographSource]:
             names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
     except OSError as error:
         raise FileError(folder, f"cannot be listed ({error.strerror})", "Ask its owner for permission (chmod +rx)") from None
-    names -= {name for name in names if _is_side_picture(name, names)}
+    names -= {name for name in names if _is_side_image(name, names)}
     if not names:
-        found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also packed)"
-        raise FileError(folder, found, f"Name another one, or look in the folders within with the pattern '{folder}/**/*.mrc'")
+        found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also compressed)"
+        raise FileError(folder, found, f"Give another one, or include its subfolders with the pattern '{folder}/**/*.mrc'")
     for name in sorted(names):
         yield MicrographSource(folder / name, name)
 
@@ -124,23 +139,23 @@ def _is_listed(name: str) -> bool:
 
 
 def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
-    """A file, or a link that leads nowhere or in a circle: that has to fail when its turn comes, not to vanish from the list."""
+    """A file, or a broken link, which has to fail when it is read instead of vanishing from the list."""
     try:
         return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
     except OSError:
         return True
 
 
-def _is_side_picture(name: str, names: set[str]) -> bool:
+def _is_side_image(name: str, names: set[str]) -> bool:
     stem, _ = split_name(name)
-    return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_PICTURES)
+    return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_IMAGES)
 
 
 def _matching(pattern: Path) -> Iterator[MicrographSource]:
     found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207 - takes absolute patterns
     paths = [path for path in found if suffix_kind(path) and _may_be_read(path)]
     if not paths:
-        raise FileError(pattern, "no micrograph matches this pattern", f"Known are {', '.join(SUFFIXES)}, also packed")
+        raise FileError(pattern, "no micrograph matches this pattern", f"Known suffixes: {', '.join(SUFFIXES)}, also compressed")
     for path in paths:
         yield MicrographSource(path, path.name)
 
@@ -149,7 +164,7 @@ def _in_list(path: Path) -> Iterator[MicrographSource]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(path, f"cannot be read as text ({error})", "A list has one path a line") from error
+        raise FileError(path, f"cannot be read as text ({error})", "A list has one path per line") from error
     names = [line for line in lines if line and not line.startswith("#")]
     folder = _project_of(path, names, [path.absolute().parent, Path.cwd()])
     for name in names:
@@ -173,7 +188,7 @@ def _in_star(path: Path) -> Iterator[MicrographSource]:
 
 
 def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[int]) -> list[float | None]:
-    """From RELION 3.1's optics groups, or from 3.0's detector pixel (µm) and magnification; None where there is neither."""
+    """Pixel sizes from RELION 3.1's optics groups, or 3.0's detector pixel (µm) and magnification; None without either."""
     if optics is not None and "rlnMicrographPixelSize" in optics:
         known = zip(optics.numbers("rlnOpticsGroup").astype(int).tolist(), optics.numbers("rlnMicrographPixelSize"), strict=True)
         by_group = {group: _known_size(size) for group, size in known}
@@ -201,7 +216,7 @@ def _in_cs(path: Path) -> Iterator[MicrographSource]:
 
 
 def _folders_above(path: Path) -> list[Path]:
-    """Folders that may be the project's, nearest first, of the file and of what it links to; the current one last."""
+    """Possible project folders, nearest first: parents of the file and of its link target; the current folder last."""
     return [*path.absolute().parents, *path.resolve().parents, Path.cwd()]
 
 
@@ -213,8 +228,8 @@ def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
     for folder in folders:
         if any(os.path.exists(folder / name) for name in tried):  # noqa: PTH110 - no name is too long
             return folder
-    remedy = "Keep the file inside its project's folder, or run from the folder that its paths start from"
-    raise FileError(path, f"names micrographs that are not there, for instance {tried[0]}", remedy)
+    remedy = "Keep the file in its project folder, or run in the folder that its paths start from"
+    raise FileError(path, f"names micrographs that do not exist, for instance {tried[0]}", remedy)
 
 
 def _with_pixel_size(found: list[MicrographSource], given: float | None, origin: str) -> list[MicrographSource]:
@@ -222,7 +237,7 @@ def _with_pixel_size(found: list[MicrographSource], given: float | None, origin:
         return found
     other = [source.pixel_size for source in found if pixel_sizes_differ(given, source.pixel_size)]
     if other:
-        logger.warning("%s: says %.4g Å per pixel; %.4g Å was given and is used", origin, other[0], given)
+        logger.warning("%s: its pixel size is %.4g Å; %.4g Å was given and is used", origin, other[0], given)
     return [replace(source, pixel_size=given) for source in found]
 
 
@@ -234,10 +249,10 @@ def _reject_shared_names(sources: Iterable[MicrographSource]) -> None:
         if other is not source:
             raise CryopickError(
                 f"{other.path} and {source.path} share the name {stem}, so their results would overwrite each other; "
-                "leave one out (a pattern such as '*.mrc' may help), or pick them in two runs"
+                "exclude one (a pattern such as '*.mrc' may help), or pick them in two runs"
             )
 
 
 def _known_size(size: float) -> float | None:
-    """Six digits, what float32 keeps: 1.77, not 1.7699999; None for a size that cannot be, such as 0."""
+    """The size to six digits, the precision of float32 (1.77, not 1.7699999); None for an invalid one, such as 0."""
     return float(f"{size:.6g}") if math.isfinite(size) and size > 0 else None

@@ -1,4 +1,4 @@
-"""TIFF and BigTIFF pictures through `tifffile`: any width, compression and tiling that it knows; rows from the top."""
+"""TIFF and BigTIFF images through `tifffile`: any bit depth, compression and tiling it supports; rows from the top."""
 
 import math
 from pathlib import Path
@@ -8,7 +8,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.micrographs.common import AGAIN, Picture, to_grey
+from cryopick.io.micrographs.common import AGAIN, RawImage, to_grey
 
 EER_COMPRESSIONS = {65000, 65001, 65002}
 RESOLUTION_UNITS = {2: 2.54e8, 3: 1e8}  # Å in an inch, in a centimetre
@@ -20,10 +20,10 @@ IMAGEJ_UNITS = {
 PLAUSIBLE_PIXEL_SIZE = (0.05, 100.0)  # Å; printers' and screens' resolutions are far outside
 
 
-def read_tiff(path: Path) -> Picture:
-    """Read a TIFF with one picture; smaller pictures after the first (thumbnails) are left out with a note.
+def read_tiff(path: Path) -> RawImage:
+    """Read a TIFF with one image; smaller images after the first (thumbnails) are ignored with a note.
 
-    Raises `FileError` for movies and stacks, for EER, for complex numbers, and for cut or damaged files.
+    Raises `FileError` for movies and stacks, EER, complex numbers, and truncated or damaged files.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -36,7 +36,7 @@ def read_tiff(path: Path) -> Picture:
             if tiff.series[0].axes.startswith("S"):
                 channels = np.moveaxis(channels, 0, -1)
             if channels.ndim not in {2, 3} or not channels.size:
-                raise ValueError(f"a picture of shape {channels.shape}")
+                raise ValueError(f"an image of shape {channels.shape}")
             pixel_size = tiff_pixel_size(tiff)
             if np.iscomplexobj(channels):
                 raise FileError(path, "holds complex numbers", "Give the real-space micrograph")
@@ -44,16 +44,16 @@ def read_tiff(path: Path) -> Picture:
     except FileError:
         raise
     except MemoryError as error:
-        remedy = "Use fewer workers; or, if it should be small, copy it again: it is damaged then"
+        remedy = "Use fewer workers; if the file should be small, it is damaged: copy it again"
         raise FileError(path, f"needs more memory than there is ({error})", remedy) from error
     except Exception as error:  # tifffile and its decoders raise all kinds
-        raise FileError(path, f"is a cut or damaged TIFF ({error})", AGAIN) from error
+        raise FileError(path, f"is a truncated or damaged TIFF ({error})", AGAIN) from error
     stored = f"TIFF, {channels.dtype.newbyteorder('=').name}, compression {tifffile.COMPRESSION(page.compression).name.lower()}"
-    return Picture(pixels, "tiff", stored, pixel_size, (*notes, *colour_notes))
+    return RawImage(pixels, "tiff", stored, pixel_size, (*notes, *colour_notes))
 
 
 def write_tiff(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
-    """Write one picture (h, w) uncompressed, 8 and 16-bit integers as they are, all else as float32.
+    """Write one image (h, w) uncompressed, 8 and 16-bit integers unchanged, all else as float32.
 
     The pixel size goes into the resolution tags (pixels per centimetre), as IMOD writes it.
     """
@@ -77,9 +77,9 @@ def _reject_stacks(tiff: tifffile.TiffFile, path: Path) -> tuple[str, ...]:
     frames = math.prod(length for axis, length in lengths.items() if axis not in "YXS")
     same = sum(series.shape == first.shape for series in others)
     if frames > 1 or same:
-        found = f"is a stack of {max(frames, 1 + same)} pictures, not one micrograph"
-        raise FileError(path, found, "Motion-correct it if it is a movie; else split it into single pictures")
-    return (f"{len(others)} further pictures of other sizes were left out",) if others else ()
+        found = f"is a stack of {max(frames, 1 + same)} images, not one micrograph"
+        raise FileError(path, found, "Motion-correct it if it is a movie; else split it into single images")
+    return (f"{len(others)} further images of other sizes were ignored",) if others else ()
 
 
 def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:

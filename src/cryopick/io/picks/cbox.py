@@ -7,7 +7,7 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import FilePerMicrograph, Reading, Writing, placed
 from cryopick.io.tables.star import Column, read_star, star_text
 from cryopick.types import Picks
 
@@ -16,13 +16,14 @@ FRAME = Frame(anchor="corner", box_centre="middle")
 _UNKNOWN = "<NA>"  # crYOLO's mark, in the columns for tomograms
 
 
-class Cbox(OneFileEach):
-    """Boxes fit the particle, so the median estimated size is read as the diameter."""
+class Cbox(FilePerMicrograph):
+    """Boxes fit the particle: the estimated sizes are read as diameters."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".cbox"
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """See `FilePerMicrograph.read_one`."""
         table = read_star(path).get("cryolo")
         if table is None:
             raise FileError(path, "has no block data_cryolo", "Give a .cbox file that crYOLO wrote, or name another format")
@@ -39,15 +40,15 @@ class Cbox(OneFileEach):
             corners,
             FRAME,
             scores=table.numbers("Confidence") if scored else None,
-            diameter_px=float(np.median(widths)) if len(widths) else None,
+            diameters_px=widths,
             box=sizes,
         )
 
     def text(self, picks: Picks, writing: Writing) -> str:
+        """See `FilePerMicrograph.text`."""
         count = len(picks)
-        side = float(writing.box_of(picks)) if count else 0.0
-        corners = placed(picks, FRAME, box=side)
-        sides, unknown = np.full(count, side), [_UNKNOWN] * count
+        sides, unknown = writing.sides(picks), [_UNKNOWN] * count
+        corners = placed(picks, FRAME, box=sides[:, None])
         boxes: dict[str, Column] = {
             "CoordinateX": corners[:, 0],
             "CoordinateY": corners[:, 1],

@@ -8,29 +8,36 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Glance, Reading, Writing, placed, spool, text_file
+from cryopick.io.picks.base import Peek, Reading, Writing, placed, spool, text_file
 from cryopick.io.tables.delimited import parse_numbers, read_text
-from cryopick.types import Picks
+from cryopick.types import RESERVED_COLUMNS, Picks
 
 FRAME = Frame(anchor="corner", box_centre="middle")
 
 _DECIMALS = 3
+_KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "score", "segmentation", "keypoints", "num_keypoints"}
 
 
 class Coco:
-    """Boxes fit the particle, so the median of their sides is read as the diameter. Images without boxes are kept."""
+    """Boxes fit the particle, so their sides are read as diameters. Images without boxes are kept.
+
+    What else all annotations of an image have, besides COCO's own keys, is `Picks.data`.
+    """
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".json"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return glance.path.suffix.lower() == ".json" and glance.head.lstrip("\ufeff \r\n\t").startswith("{")
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        return peek.path.suffix.lower() == ".json" and peek.head.lstrip("\ufeff \r\n\t").startswith("{")
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         try:
             content = json.loads(read_text(path))
             boxes: dict[Any, list[Any]] = defaultdict(list)
@@ -46,6 +53,7 @@ class Coco:
             raise FileError(path, found, "Give a file of annotations, or name another format") from None
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         images, count = [], 0
         with text_file(path) as file, spool(path.parent) as annotations:
             for image_id, each in enumerate(picks, 1):
@@ -64,7 +72,7 @@ class Coco:
 def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], reading: Reading) -> Picks:
     name = str(image["file_name"])
     if any(len(annotation["bbox"]) != 4 for annotation in annotations):
-        raise FileError(path, f"{name} has a bbox that is not [x, y, width, height]", "Mend or remove that annotation")
+        raise FileError(path, f"{name} has a bbox that is not [x, y, width, height]", "Correct or remove that annotation")
     values = [
         parse_numbers(path, f"bbox of {name}", [str(annotation["bbox"][part]) for annotation in annotations]) for part in range(4)
     ]
@@ -78,9 +86,23 @@ def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, A
         FRAME,
         scores=[annotation["score"] for annotation in annotations] if scored else None,
         diameter_px=float(np.median(sizes)) if len(sizes) else None,
+        diameters_px=sizes.mean(axis=1),
+        data=_data(annotations),
         box=sizes,
         shape_hw=shape_hw,
     )
+
+
+def _data(annotations: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
+    """The keys beyond COCO's that every annotation has, where their values are all numbers, all bools or all strings."""
+    found = {}
+    names = [name for name in annotations[0] if name not in _KEYS | RESERVED_COLUMNS] if annotations else []
+    for name in names:
+        values = [annotation.get(name) for annotation in annotations]
+        kinds = {type(value) for value in values}
+        if kinds in ({bool}, {str}) or kinds <= {int, float}:
+            found[name] = np.array(values)
+    return found
 
 
 def _image(picks: Picks, image_id: int) -> dict[str, Any]:
@@ -91,15 +113,18 @@ def _image(picks: Picks, image_id: int) -> dict[str, Any]:
 def _annotations(picks: Picks, image_id: int, before: int, writing: Writing) -> Iterable[dict[str, Any]]:
     if not len(picks):
         return
-    side = writing.box_of(picks)
-    for number, (x, y) in enumerate(placed(picks, FRAME, box=side).tolist()):
+    sides = writing.sides(picks)
+    corners = placed(picks, FRAME, box=sides[:, None]).tolist()
+    data = {name: values.tolist() for name, values in picks.data.items() if name not in _KEYS}
+    for number, ((x, y), exact) in enumerate(zip(corners, sides.tolist(), strict=True)):
+        side = int(exact) if exact == int(exact) else round(exact, _DECIMALS)
         annotation = {
             "id": before + number + 1,
             "image_id": image_id,
             "category_id": 1,
             "bbox": [round(x, _DECIMALS), round(y, _DECIMALS), side, side],
-            "area": side * side,
+            "area": side * side if isinstance(side, int) else round(side * side, _DECIMALS),
             "iscrowd": 0,
         }
         score = {} if picks.scores is None else {"score": round(float(picks.scores[number]), 6)}
-        yield annotation | score
+        yield annotation | score | {name: values[number] for name, values in data.items()}

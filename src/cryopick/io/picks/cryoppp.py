@@ -8,7 +8,7 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Glance, OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import FilePerMicrograph, Peek, Reading, Writing, placed
 from cryopick.io.tables.delimited import parse_numbers, read_delimited
 from cryopick.types import Picks
 
@@ -18,19 +18,21 @@ _X, _Y, _DIAMETER = "X-Coordinate", "Y-Coordinate", "Diameter"
 _ALREADY_FLIPPED = (".jpg", ".jpeg", ".png")
 
 
-class CryopppCsv(OneFileEach):
-    """`X-Coordinate,Y-Coordinate,Diameter`; CryoPPP's denoised JPEGs are upside down already, and have these rows as theirs."""
+class CryopppCsv(FilePerMicrograph):
+    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows count from the first."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".csv"
 
-    def recognises(self, glance: Glance) -> bool:
-        if glance.entries:
-            first = next(iter(self.files(glance.path)), None)
-            return first is not None and self.recognises(Glance.at(first))
-        return _X in glance.head.split("\n", 1)[0]
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        if peek.entries:
+            first = next(iter(self.files(peek.path)), None)
+            return first is not None and self.recognises(Peek.at(first))
+        return _X in peek.head.split("\n", 1)[0]
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """See `FilePerMicrograph.read_one`."""
         columns = read_delimited(path)
         missing = [name for name in (_X, _Y) if name.lower() not in columns]
         if missing:
@@ -43,15 +45,17 @@ class CryopppCsv(OneFileEach):
             written,
             points,
             _frame_of(written if source is None else source.name),
-            diameter_px=float(np.median(diameters)) if len(diameters) else None,
+            diameters_px=diameters if _DIAMETER.lower() in columns else None,
         )
 
     def text(self, picks: Picks, writing: Writing) -> str:
+        """See `FilePerMicrograph.text`."""
         points = placed(picks, _frame_of(picks.micrograph)).astype(np.int64).tolist()
         if picks.diameter_px is None:
             return f"{_X},{_Y}\n" + "".join(f"{x},{y}\n" for x, y in points)
-        diameter = round(picks.diameter_px)
-        return f"{_X},{_Y},{_DIAMETER}\n" + "".join(f"{x},{y},{diameter}\n" for x, y in points)
+        diameters = [picks.diameter_px] * len(picks) if picks.diameters_px is None else picks.diameters_px.tolist()
+        rows = (f"{x},{y},{round(diameter)}\n" for (x, y), diameter in zip(points, diameters, strict=True))
+        return f"{_X},{_Y},{_DIAMETER}\n" + "".join(rows)
 
 
 def _frame_of(name: str) -> Frame:

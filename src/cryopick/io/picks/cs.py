@@ -1,7 +1,7 @@
-"""CryoSPARC's ``.cs``: a NumPy structured array with each pick's place as a fraction of its micrograph's width and height."""
+"""CryoSPARC's ``.cs``: a NumPy structured array with centres as fractions of the micrograph's width and height."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,33 +13,37 @@ from cryopick.coordinates import Frame
 from cryopick.errors import CryopickError, FileError
 from cryopick.files import atomic_path
 from cryopick.io.names import uid
-from cryopick.io.picks.base import Glance, Reading, Writing, placed, split_by_name
+from cryopick.io.picks.base import Peek, Reading, Writing, placed, split_by_name
 from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
-from cryopick.types import Picks
+from cryopick.types import RESERVED_COLUMNS, Picks
 
 FRAME = Frame(unit="fraction")
 
 _PATH, _SHAPE, _SIZE = "location/micrograph_path", "location/micrograph_shape", "location/micrograph_psize_A"
 _GROUP, _UID = "location/exp_group_id", "location/micrograph_uid"
 _X, _Y, _SCORE = "location/center_x_frac", "location/center_y_frac", "pick_stats/ncc_score"
+_OWN = {_PATH, _SHAPE, _SIZE, _GROUP, _UID, _X, _Y, _SCORE}
 
 
 class Cs:
-    """The fields that CryoSPARC's own pickers fill; `pick_stats/ncc_score` is the score.
+    """The fields that CryoSPARC's pickers write; `pick_stats/ncc_score` is the score.
 
-    A micrograph's uid is that of its exposure, or the one that CryoSPARC put before its name, so that picks on exported
-    micrographs join theirs; other uids are made from the name and the pick's number. The exposure group is the picks' optics
-    group.
+    A micrograph's uid is that of its exposure, or the prefix that CryoSPARC gave its name, so that picks on exported
+    micrographs are matched with their exposures; other uids are hashes of the name and the pick's number. The exposure group is
+    the picks' optics group. Other fields with one number, bool or text per pick, the picks' `uid` among them, are `Picks.data`
+    under their own names; vectors such as poses are not carried.
     """
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".cs"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return glance.path.suffix.lower() == ".cs" and not glance.path.is_dir()
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        return peek.path.suffix.lower() == ".cs" and not peek.path.is_dir()
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         rows = load_cs(path)
         missing = [name for name in (_PATH, _X, _Y) if name not in _fields(rows)]
         if missing:
@@ -51,6 +55,7 @@ class Cs:
         sizes = number_column(path, rows, _SIZE) if _SIZE in _fields(rows) else None
         groups = number_column(path, rows, _GROUP) if _GROUP in _fields(rows) else None
         uids = number_column(path, rows, _UID) if _UID in _fields(rows) else None
+        data = _further(rows)
         found = []
         for name, chosen in split_by_name(text_column(path, rows, _PATH)).items():
             first = chosen[0]
@@ -62,6 +67,7 @@ class Cs:
                 scores=None if scores is None else scores[chosen],
                 shape_hw=None if shapes is None else (int(shapes[first, 0]), int(shapes[first, 1])),
                 pixel_size=None if sizes is None else float(sizes[first]) or None,
+                data={field: values[chosen] for field, values in data.items()},
             )
             group = picks.optics_group if groups is None else int(groups[first]) or 1
             number = picks.uid if uids is None or picks.uid is not None else int(uids[first]) or None
@@ -69,10 +75,11 @@ class Cs:
         return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         parts = [_rows(each) for each in picks]
         longest = max((part.dtype[_PATH].itemsize for part in parts), default=1)
         optional = [name for name in (_SIZE, _SCORE) if parts and all(name in _fields(part) for part in parts)]
-        rows = np.empty(sum(map(len, parts)), _dtype(longest, optional))
+        rows = np.empty(sum(map(len, parts)), _dtype(longest, optional, _shared_fields(parts)))
         start = 0
         for part in parts:
             for name in _fields(rows):
@@ -82,7 +89,22 @@ class Cs:
             np.save(file, rows, allow_pickle=False)
 
 
-def _dtype(path_length: int, optional: Iterable[str]) -> np.dtype[np.void]:
+def _shared_fields(parts: list[NDArray[np.void]]) -> dict[str, np.dtype[Any]]:
+    """The further fields that every micrograph with picks has, each in a type that holds all of its values."""
+    filled = [part for part in parts if len(part)]
+    known = {"uid", *_OWN}
+    names = [name for name in (_fields(filled[0]) if filled else ()) if name not in known]
+    every = {name: [part.dtype[name] for part in filled if name in _fields(part)] for name in names}
+    return {name: np.result_type(*types) for name, types in every.items() if len(types) == len(filled)}
+
+
+def _further(rows: NDArray[np.void]) -> dict[str, NDArray[Any]]:
+    """The fields beyond those of picks that hold one number, bool or text per row."""
+    names = [name for name in _fields(rows) if name not in _OWN | RESERVED_COLUMNS]
+    return {name: rows[name] for name in names if rows[name].ndim == 1 and rows[name].dtype.kind in "biufSU"}
+
+
+def _dtype(path_length: int, optional: Iterable[str], further: Mapping[str, np.dtype[Any]]) -> np.dtype[np.void]:
     fields: list[tuple[Any, ...]] = [
         ("uid", "<u8"),
         (_UID, "<u8"),
@@ -92,7 +114,7 @@ def _dtype(path_length: int, optional: Iterable[str]) -> np.dtype[np.void]:
         (_X, "<f4"),
         (_Y, "<f4"),
     ]
-    return np.dtype(fields + [(name, "<f4") for name in optional])
+    return np.dtype(fields + [(name, "<f4") for name in optional] + list(further.items()))
 
 
 def _rows(picks: Picks) -> NDArray[np.void]:
@@ -100,9 +122,14 @@ def _rows(picks: Picks) -> NDArray[np.void]:
         raise CryopickError(f"{picks.micrograph}: a .cs file needs the micrograph's shape; give the micrographs")
     name = picks.micrograph.encode("utf-8", "surrogateescape")
     optional = [field for field, value in ((_SIZE, picks.pixel_size), (_SCORE, picks.scores)) if value is not None]
-    rows = np.zeros(len(picks), _dtype(max(len(name), 1), optional))
+    data = {field: _storable(values) for field, values in picks.data.items() if field not in _OWN}
+    own_uids = data.pop("uid", None)
+    rows = np.zeros(len(picks), _dtype(max(len(name), 1), optional, {field: values.dtype for field, values in data.items()}))
+    for field, values in data.items():
+        rows[field] = values
     known_uid = uid(picks.micrograph) if picks.uid is None else picks.uid
-    rows["uid"] = [_made_uid(name, number) for number in range(len(picks))]
+    kept = own_uids is not None and own_uids.dtype.kind in "iu"
+    rows["uid"] = own_uids if kept else [_made_uid(name, number) for number in range(len(picks))]
     rows[_UID] = _made_uid(name, None) if known_uid is None else known_uid
     rows[_GROUP] = picks.optics_group
     rows[_PATH] = name
@@ -113,6 +140,11 @@ def _rows(picks: Picks) -> NDArray[np.void]:
     if picks.scores is not None:
         rows[_SCORE] = picks.scores
     return rows
+
+
+def _storable(values: NDArray[Any]) -> NDArray[Any]:
+    """Strings as bytes, as CryoSPARC's files have them."""
+    return np.char.encode(values, "utf-8", "surrogateescape") if values.dtype.kind == "U" else values
 
 
 def _made_uid(name: bytes, number: int | None) -> int:

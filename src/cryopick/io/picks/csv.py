@@ -1,8 +1,9 @@
-"""Plain CSV: `micrograph,x,y,score,diameter` in pixels; of other tables, whatever of these columns they have."""
+"""Plain CSV: `micrograph,x,y,score,diameter` in pixels, then further columns; of other tables, those of these they have."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Glance, Reading, Writing, placed, split_by_name, text_file
+from cryopick.io.picks.base import Peek, Reading, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks.columns import SharedColumns, typed
 from cryopick.io.tables.delimited import first_of, parse_numbers, read_delimited
-from cryopick.types import Picks
+from cryopick.types import RESERVED_COLUMNS, Picks
 
 FRAME = Frame()
 
@@ -22,54 +24,84 @@ Y_COLUMNS = ("y", "y_coord", "y-coordinate", "y_px", "center_y")
 
 
 class Csv:
-    """One table of all micrographs, or a folder of tables that are named like theirs. Diameters are medians, in pixels."""
+    """One table of all micrographs, or a folder of tables named like theirs. Diameters are in pixels.
+
+    Further columns are `Picks.data`; on micrographs that lack one, its cells are empty.
+    """
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".csv"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        if glance.entries:
-            return any(name.lower().endswith(".csv") for name in glance.entries)
-        columns = {name.strip().strip('"').lower() for name in glance.head.split("\n", 1)[0].replace(";", ",").split(",")}
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        if peek.entries:
+            return any(name.lower().endswith(".csv") for name in peek.entries)
+        columns = {name.strip().strip('"').lower() for name in peek.head.split("\n", 1)[0].replace(";", ",").split(",")}
         return bool(columns & set(X_COLUMNS)) and bool(columns & set(Y_COLUMNS))
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         if not path.is_dir():
             return _read_table(path, reading)
         files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
         return [picks for file in files for picks in _read_table(file, reading)]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
-        with text_file(path) as file:
-            file.write("micrograph,x,y,score,diameter\n")
+        """See `PickFormat.write`."""
+        further = SharedColumns(fill="")
+        with text_file(path) as file, spool(path.parent) as rows:
             for each in picks:
-                file.write(_rows(each))
+                rows.write(_rows(each))
+                further.add(each.data, len(each))
+            columns = further.complete()
+            file.write(",".join(["micrograph,x,y,score,diameter", *map(_quoted, columns)]) + "\n")
+            rows.seek(0)
+            if not columns:
+                shutil.copyfileobj(rows, file)
+            else:
+                lines = (line.removesuffix("\n") for line in rows)
+                file.writelines(",".join(cells) + "\n" for cells in zip(lines, *map(_all_quoted, columns.values()), strict=True))
 
 
 def _read_table(path: Path, reading: Reading) -> list[Picks]:
-    columns = read_delimited(path)
-    x, y = first_of(columns, X_COLUMNS), first_of(columns, Y_COLUMNS)
+    columns = read_delimited(path, lower=False)
+    known = {name.lower(): name for name in reversed(columns)}
+    x, y, named = (first_of(known, names) for names in (X_COLUMNS, Y_COLUMNS, NAME_COLUMNS))
     if x is None or y is None:
         raise FileError(path, f"has no columns x and y (only {', '.join(columns)})", "Name the columns x and y in the first line")
-    points = np.stack([parse_numbers(path, name, columns[name]) for name in (x, y)], axis=1)
-    named = first_of(columns, NAME_COLUMNS)
-    groups = {stem(path.stem): np.arange(len(points))} if named is None else split_by_name(columns[named])
-    scores, diameters = _Optional(path, columns, "score"), _Optional(path, columns, "diameter")
+    points = np.stack([parse_numbers(path, name, columns[known[name]]) for name in (x, y)], axis=1)
+    groups = {stem(path.stem): np.arange(len(points))} if named is None else split_by_name(columns[known[named]])
+    scores, diameters = (_Optional(path, columns.get(known.get(name, ""), []), name) for name in ("score", "diameter"))
+    used = {known.get(name) for name in (x, y, named or "", *RESERVED_COLUMNS)}
+    further = {name: values for name, values in columns.items() if name and name not in used}
     picks = []
     for name, rows in groups.items():
-        sizes = diameters.of(rows)
-        diameter = None if sizes is None else float(np.median(sizes))
-        picks.append(reading.picks(path, name, points[rows], FRAME, scores=scores.of(rows), diameter_px=diameter))
+        data = _further(further, rows)
+        found = reading.picks(path, name, points[rows], FRAME, scores=scores.of(rows), diameters_px=diameters.of(rows), data=data)
+        picks.append(found)
     return picks
+
+
+def _further(columns: dict[str, list[str]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+    """The further columns of a micrograph, without those whose cells are all empty; empty cells among numbers become NaN."""
+    found = {}
+    for name, every in columns.items():
+        values = [every[row].strip() for row in rows.tolist()]
+        filled = [value for value in values if value]
+        if not filled:
+            continue
+        found[name] = typed(values)
+        if len(filled) < len(values) and typed(filled).dtype.kind in "iuf":
+            found[name] = typed([value or "nan" for value in values])
+    return found
 
 
 class _Optional:
     """A column of numbers that may be absent, or empty for whole micrographs."""
 
-    def __init__(self, path: Path, columns: dict[str, list[str]], name: str) -> None:
+    def __init__(self, path: Path, values: list[str], name: str) -> None:
         self._path, self._name = path, name
-        values = columns.get(name, [])
         self._given = np.ones(len(values), bool)
         if "" in values:
             self._given = np.array([value != "" for value in values])
@@ -87,8 +119,18 @@ class _Optional:
 
 
 def _rows(picks: Picks) -> str:
-    name = '"' + picks.micrograph.replace('"', '""') + '"' if set(picks.micrograph) & set(',"\n') else picks.micrograph
-    diameter = "" if picks.diameter_px is None else f"{picks.diameter_px:.3f}"
+    name = _quoted(picks.micrograph)
+    common = "" if picks.diameter_px is None else f"{picks.diameter_px:.3f}"
+    diameters = [common] * len(picks) if picks.diameters_px is None else [f"{each:.3f}" for each in picks.diameters_px.tolist()]
     scores = [""] * len(picks) if picks.scores is None else [f"{score:.6f}" for score in picks.scores.tolist()]
-    points = placed(picks, FRAME).tolist()
-    return "".join(f"{name},{x:.3f},{y:.3f},{score},{diameter}\n" for (x, y), score in zip(points, scores, strict=True))
+    rows = zip(placed(picks, FRAME).tolist(), scores, diameters, strict=True)
+    return "".join(f"{name},{x:.3f},{y:.3f},{score},{diameter}\n" for (x, y), score, diameter in rows)
+
+
+def _all_quoted(values: list[str]) -> list[str]:
+    quoted = {value: _quoted(value) for value in set(values)}
+    return [quoted[value] for value in values]
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"' if set(value) & set(',"\n') else value

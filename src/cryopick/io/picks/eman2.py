@@ -1,4 +1,4 @@
-"""EMAN2's ``info/NAME_info.json``: centres in pixels, each with the name of what was picked."""
+"""EMAN2's ``info/NAME_info.json``: centres in pixels with a type each."""
 
 import json
 from pathlib import Path
@@ -6,24 +6,26 @@ from typing import ClassVar
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Glance, OneFileEach, Reading, Writing, placed
+from cryopick.io.picks.base import FilePerMicrograph, Peek, Reading, Writing, placed
 from cryopick.io.tables.delimited import parse_numbers, read_text
 from cryopick.types import Picks
 
 FRAME = Frame()
 
 
-class Eman2Json(OneFileEach):
-    """The list `boxes`; whatever else EMAN2 keeps in the file is passed over, and a written file holds nothing else."""
+class Eman2Json(FilePerMicrograph):
+    """The list `boxes`; other entries of EMAN2 are ignored when reading and not written."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = "_info.json"
     folder: ClassVar[str] = "info"
 
-    def recognises(self, glance: Glance) -> bool:
-        return super().recognises(glance) or (bool(glance.entries) and bool(self.files(glance.path)))
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        return super().recognises(peek) or (bool(peek.entries) and bool(self.files(peek.path)))
 
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks:
+        """See `FilePerMicrograph.read_one`."""
         try:
             info = json.loads(read_text(path))
             boxes = info.get("boxes", [])
@@ -34,5 +36,6 @@ class Eman2Json(OneFileEach):
         return reading.picks(path, written, list(points), FRAME)
 
     def text(self, picks: Picks, writing: Writing) -> str:
+        """See `FilePerMicrograph.text`."""
         boxes = ",\n".join(f'  [{x:.3f}, {y:.3f}, "manual"]' for x, y in placed(picks, FRAME).tolist())
         return '{\n "boxes": [' + (f"\n{boxes}\n " if boxes else "") + "]\n}\n"

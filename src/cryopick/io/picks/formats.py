@@ -1,12 +1,12 @@
-"""Picks from and to any program's files. A new format is a module here and a line in `FORMATS`."""
+"""Read and write picks in any program's format. A new format is a module here and a line in `FORMATS`."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cryopick.errors import FileError
-from cryopick.io.picks.base import Glance, KnownMicrographs, PickFormat, Reading, Source, Writing
+from cryopick.errors import FileError, SettingError
+from cryopick.io.picks.base import KnownMicrographs, Peek, PickFormat, Reading, Source, Writing
 from cryopick.registry import Registry
-from cryopick.types import Picks, checked_pixel_size
+from cryopick.types import Picks, checked_pixel_size, each_picks
 
 FORMATS: Registry[type[PickFormat]] = Registry(
     "pick format",
@@ -37,25 +37,38 @@ def read_picks(
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
-    """The picks of each micrograph in a file, or in a folder of files.
+    """Read picks from any program's file, or from a folder with a file for each micrograph.
 
     Parameters
     ----------
-    format : a name in `FORMATS`; told from the content when None.
-    micrographs : those that the picks belong to. Names are then matched with theirs and come back as theirs, and shapes
-        and pixel sizes that the file lacks are taken from them.
-    unknown : where given, names that fit none of the micrographs are added to it, and their picks left out.
-    pixel_size : Å per pixel; wins over what the file and the micrographs say.
-    downsample : for Topaz, by how much the micrographs it saw had been reduced.
+    path : the file or folder.
+    format : a name in `FORMATS`; recognised from the content if omitted.
+    micrographs : the micrographs that the picks belong to, from `find_micrographs` or `read_micrograph`. Names are then matched
+        with theirs and replaced by theirs, and shapes and pixel sizes that the file lacks are taken from them.
+    unknown : where given, names that match none of the micrographs are added to it, and their picks are skipped.
+    pixel_size : Å per pixel; overrides the file's and the micrographs'.
+    downsample : for Topaz, the factor by which its micrographs were downsampled.
+
+    Returns
+    -------
+    list of Picks
+        The picks of each micrograph, in the order in which the file has them.
 
     Raises
     ------
     FileError
-        For a file that is no file of picks or has a bad row.
+        For a file that does not exist, is in no known format or has an invalid row.
     NameMatchError
-        For a name that fits several of the micrographs, or none unless `unknown` takes it.
+        For a name that matches several of the micrographs, or none of them unless `unknown` is given.
     CryopickError
-        When the micrographs' shapes or pixel sizes are needed and nobody tells them.
+        When shapes or pixel sizes are needed to convert the coordinates and neither the file nor the micrographs have them.
+
+    Examples
+    --------
+    >>> _ = open("picks.csv", "w").write("micrograph,x,y,score,class\\na.mrc,10,20,0.9,1\\na.mrc,30,40,0.5,2\\n")
+    >>> (picks,) = read_picks("picks.csv")
+    >>> picks.micrograph, picks.xy.tolist(), picks.data["class"].tolist()
+    ('a.mrc', [[10.0, 20.0], [30.0, 40.0]], [1, 2])
     """
     path = Path(path)
     chosen = FORMATS.get(detect_format(path) if format is None else format)()
@@ -67,45 +80,67 @@ def read_picks(
 
 
 def write_picks(
-    picks: Iterable[Picks],
+    picks: Picks | Iterable[Picks],
     path: Path | str,
     *,
     format: str | None = None,  # noqa: A002
     box: int | None = None,
     downsample: float = 1.0,
 ) -> None:
-    """Write picks, taken one micrograph at a time; the bytes depend on the picks alone.
+    """Write picks to a file, or to a folder for formats with a file for each micrograph.
+
+    Existing files are replaced. A file is written completely or not at all, and the same picks give the same bytes.
 
     Parameters
     ----------
-    path : a file, or a folder for formats with a file for each micrograph. Files that are there are replaced.
-    format : a name in `FORMATS`; chosen by the path's suffix when None.
-    box : side in pixels of boxes, for formats that hold boxes; the diameter's when None.
-    downsample : for Topaz, by how much the micrographs it sees are reduced.
+    picks : the picks of one micrograph, or of many; an iterator is consumed one micrograph at a time.
+    path : the file or folder.
+    format : a name in `FORMATS`; chosen by the path's suffix if omitted.
+    box : box size in pixels for formats with boxes; the picks' diameter if omitted.
+    downsample : for Topaz, the factor by which its micrographs are downsampled.
 
-    Raises `CryopickError` when the format needs shapes, pixel sizes or diameters that the picks lack.
+    Raises
+    ------
+    SettingError
+        For arguments in the wrong order, an unknown format, and boxes without `box` or a diameter.
+    FileError
+        When the suffix belongs to no format.
+    NameMatchError
+        When two micrographs would share a name in the file.
+    CryopickError
+        When the format needs a shape or pixel size that the picks lack.
+
+    Examples
+    --------
+    >>> write_picks(Picks("a.mrc", [[10, 20]], [0.9]), "one.star")
+    >>> write_picks([Picks("a.mrc", [[10, 20]]), Picks("b.mrc", [[30, 40]])], "boxes", format="box", box=64)
+    >>> read_picks("boxes", format="box")[1].xy.tolist()
+    [[30.0, 40.0]]
     """
+    if isinstance(path, Picks) or not isinstance(path, Path | str):
+        raise SettingError("write_picks(picks, path): the second argument must be a path; give the picks first")
+    every = each_picks(picks, "write_picks(picks, path)")
     path = Path(path)
-    FORMATS.get(format or format_of_name(path))().write(picks, path, Writing(box, downsample))
+    FORMATS.get(format or format_of_name(path))().write(every, path, Writing(box, downsample))
 
 
 def format_of_name(path: Path | str) -> str:
-    """The format that is written under a path's suffix when none is named. Raises `FileError` when the suffix tells none."""
+    """The format that a path's suffix stands for. Raises `FileError` for a suffix of no format."""
     path, known = Path(path), formats_by_suffix()
     if path.suffix.lower() not in known:
-        raise FileError(path, f"its suffix {path.suffix!r} tells no format", f"Name one of {', '.join(FORMATS.names)}")
+        raise FileError(path, f"no format has the suffix {path.suffix!r}", f"Name the format, one of {', '.join(FORMATS.names)}")
     return known[path.suffix.lower()]
 
 
 def formats_by_suffix() -> dict[str, str]:
-    """The format that each suffix stands for: the first in `FORMATS` that has it, those of a single file before the others."""
+    """The format that each suffix stands for: the first in `FORMATS` that has it, single-file formats before the others."""
     kinds = {name: FORMATS.get(name) for name in FORMATS.names}
     ranked = sorted(kinds, key=lambda name: not kinds[name].single)
     return {kinds[name].suffix: name for name in reversed(ranked)}
 
 
 def place_in(folder: Path, title: str, *, format: str) -> Path:  # noqa: A002
-    """Where a format is written that has a folder to itself: in a file named `title`, or in the folder itself."""
+    """The path to write a format to in a folder of its own: a file named `title`, or the folder itself."""
     kind = FORMATS.get(format)
     return folder / f"{title}{kind.suffix}" if kind.single else folder
 
@@ -113,10 +148,10 @@ def place_in(folder: Path, title: str, *, format: str) -> Path:  # noqa: A002
 def detect_format(path: Path | str) -> str:
     """The name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` when none does."""
     path = Path(path)
-    glance = Glance.at(path)
+    peek = Peek.at(path)
     for name in FORMATS.names:
-        if FORMATS.get(name)().recognises(glance):
+        if FORMATS.get(name)().recognises(peek):
             return name
-    if not (glance.head or glance.entries):
-        raise FileError(path, "is empty", "Write it again, or leave it out; a full disk leaves such files")
-    raise FileError(path, "is in no format of picks that is known", f"Name its format, one of {', '.join(FORMATS.names)}")
+    if not (peek.head or peek.entries):
+        raise FileError(path, "is empty", "Write it again, or omit it; a full disk leaves such files")
+    raise FileError(path, "is in no known format of picks", f"Name its format, one of {', '.join(FORMATS.names)}")

@@ -1,4 +1,4 @@
-"""RELION's auto-pick job: a coordinate STAR for each micrograph and an index, as RELION 3.1, 4 and 5 look for them."""
+"""RELION's auto-picking job: a coordinate STAR for each micrograph and an index, as RELION 3.1, 4 and 5 read them."""
 
 import os
 import re
@@ -13,13 +13,22 @@ from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError, NameMatchError
 from cryopick.files import write_bytes, write_text
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Glance, Reading, Writing, placed
-from cryopick.io.picks.star import NO_SCORE, coordinates, figures_of_merit, relion_frame, unless_by_hand
+from cryopick.io.picks.base import Peek, Reading, Writing, placed
+from cryopick.io.picks.columns import cells
+from cryopick.io.picks.star import (
+    NO_SCORE,
+    coordinates,
+    figures_of_merit,
+    further_columns,
+    labelled,
+    relion_frame,
+    unless_by_hand,
+)
 from cryopick.io.tables.delimited import read_text
-from cryopick.io.tables.star import read_star, star_text
+from cryopick.io.tables.star import Column, read_star, star_text
 from cryopick.types import Picks
 
-FRAME = Frame(quantum=1.0)  # the extract job cuts decimals off, so they are rounded before
+FRAME = Frame(quantum=1.0)  # the extraction job truncates decimals
 
 SUFFIX = "_autopick.star"
 INDEX = "autopick.star"
@@ -35,54 +44,59 @@ _COORDINATE_SUFFIX = re.compile(r"_(auto|manual)?picks?$")
 
 
 class RelionJob:
-    """A job folder of automatic or manual picks, or its index, or the coordinate STAR of a single micrograph."""
+    """The folder or index of an auto-picking or manual-picking job, or the coordinate STAR of one micrograph."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = SUFFIX
     single: ClassVar[bool] = False
 
-    def recognises(self, glance: Glance) -> bool:
-        if glance.entries:
-            return any(name in INDICES or name.startswith(PREFIX_3_1) or name.endswith(SUFFIX) for name in glance.entries)
-        lists_files = LISTING_LABEL in glance.head
-        lists_points = "_rlnCoordinateX" in glance.head and "_rlnMicrographName" not in glance.head
-        return lists_files or lists_points or glance.path.name.startswith(PREFIX_3_1) or glance.path.name.endswith(SUFFIX)
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        if peek.entries:
+            return any(name in INDICES or name.startswith(PREFIX_3_1) or name.endswith(SUFFIX) for name in peek.entries)
+        lists_files = LISTING_LABEL in peek.head
+        lists_points = "_rlnCoordinateX" in peek.head and "_rlnMicrographName" not in peek.head
+        return lists_files or lists_points or peek.path.name.startswith(PREFIX_3_1) or peek.path.name.endswith(SUFFIX)
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         return [_read_coordinates(file, name, reading) for name, file in _listed(path)]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         names: dict[Path, str] = {}
         for each in picks:
             file = path / coordinate_file(each.micrograph)
             if file in names:
                 both = f"{names[file]} and {each.micrograph}"
-                raise NameMatchError(f"{both} would both have their picks in {file}; write them to different folders")
+                raise NameMatchError(f"{both} would both be written to {file}; write them to different folders")
             names[write_coordinates(each, path)] = each.micrograph
         write_index([(name, file) for file, name in names.items()], path)
 
 
 def write_coordinates(picks: Picks, job: Path) -> Path:
-    """Write one micrograph's coordinate STAR below the job folder and return its path, where RELION 3.1 looks for it.
+    """Write one micrograph's coordinate STAR below the job folder and return its path.
 
-    That is the micrograph's own path without its RELION job (``MotionCorr/job002/raw/a.mrc`` gives ``raw/a_autopick.star``).
+    RELION 3.1 expects the micrograph's own path without its RELION job: ``MotionCorr/job002/raw/a.mrc`` gives
+    ``raw/a_autopick.star``.
     """
     points = placed(picks, replace(FRAME, rows=relion_rows(picks.micrograph)))
     unknown = np.full(len(picks), NO_SCORE)
-    table = {
+    table: dict[str, Column] = {
         "rlnCoordinateX": points[:, 0],
         "rlnCoordinateY": points[:, 1],
         "rlnClassNumber": np.zeros(len(picks), np.int64),
         "rlnAnglePsi": np.zeros(len(picks)),
         "rlnAutopickFigureOfMerit": unknown if picks.scores is None else picks.scores,
     }
+    table |= {label: cells(values) for label, values in labelled(picks).items()} if len(picks) else {}
     file = job / coordinate_file(picks.micrograph)
     write_text(file, star_text({"": table}))
     return file
 
 
 def coordinate_file(micrograph: str) -> PurePosixPath:
-    """Where below a job folder the coordinates of a micrograph lie."""
+    """The path of a micrograph's coordinates relative to the job folder."""
     inner = PurePosixPath(_JOB_FOLDER.sub("", micrograph))
     folders = [part for part in inner.parts[:-1] if part not in {"/", ".."}]
     return PurePosixPath(*folders, stem(inner.name) + SUFFIX)
@@ -104,23 +118,23 @@ def write_index(names_and_files: Iterable[tuple[str, Path]], job: Path) -> None:
 
 
 def _listed(path: Path) -> Iterator[tuple[str, Path]]:
-    """Names of micrographs and their coordinate files, from the job's index or by the files that are there."""
+    """Names of micrographs and their coordinate files, from the job's index or the files found."""
     index = _index_of(path) if path.is_dir() else path
     if index is None or index.name.startswith(PREFIX_3_1):
         suffix = SUFFIX if index is None else index.name.removeprefix(PREFIX_3_1)
         job = path if index is None else index.parent
         files = sorted(file for file in job.rglob(f"*{suffix}") if not file.name.startswith(PREFIX_3_1))
         if not files:
-            raise FileError(job, f"holds no file that ends in {suffix}", "Give the folder of a RELION job that picked particles")
+            raise FileError(job, f"has no file that ends in {suffix}", "Give the folder of a RELION picking job")
         for file in files:
             yield file.relative_to(job).as_posix().removesuffix(suffix), file
         return
-    if LISTING_LABEL not in Glance.at(index).head:
+    if LISTING_LABEL not in Peek.at(index).head:
         yield _COORDINATE_SUFFIX.sub("", index.stem), index
         return
     table = next((table for table in read_star(index).values() if LISTING_LABEL.removeprefix("_") in table), None)
     if table is None:
-        raise FileError(index, f"has no table with {LISTING_LABEL}", "Give the autopick.star that a RELION job wrote")
+        raise FileError(index, f"has no table with {LISTING_LABEL}", "Give the autopick.star of a RELION job")
     for name, written in zip(table.text("rlnMicrographName"), table.text("rlnMicrographCoordinates"), strict=True):
         yield name, _found(written, index)
 
@@ -131,21 +145,29 @@ def _index_of(job: Path) -> Path | None:
 
 
 def _found(written: str, index: Path) -> Path:
-    """A coordinate file as the index names it, or where it lies when the job has been moved."""
+    """A coordinate file as the index names it, or relative to the index when the job has been moved."""
     parts = PurePosixPath(written).parts
     candidates = [Path(written), *(index.parent / PurePosixPath(*parts[start:]) for start in range(len(parts)))]
     found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)  # noqa: PTH113 - no name is too long
     if found is None:
-        raise FileError(index, f"lists {written}, which is not there", "Read it in RELION's project folder, or mend the path")
+        raise FileError(index, f"lists {written}, which does not exist", "Run in RELION's project folder, or correct the path")
     return found
 
 
 def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
     if path.stat().st_size < _WITHOUT_LABELS_BYTES and "_rln" not in read_text(path):
-        return reading.picks(path, written, [], Frame())  # RELION leaves such files where it found nothing
+        return reading.picks(path, written, [], Frame())  # RELION writes such files where it found nothing
     table = next((table for table in read_star(path).values() if "rlnCoordinateX" in table), None)
     if table is None:
-        raise FileError(path, "has no table with _rlnCoordinateX", "Give the coordinates that a RELION job wrote")
+        raise FileError(path, "has no table with _rlnCoordinateX", "Give coordinates of a RELION job")
     merits = figures_of_merit(table)
     scores = None if merits is None else unless_by_hand(merits)
-    return reading.picks(path, written, coordinates(table), relion_frame(FRAME, written, reading), scores=scores)
+    return reading.picks(
+        path,
+        written,
+        coordinates(table),
+        relion_frame(FRAME, written, reading),
+        scores=scores,
+        diameters=table.numbers("rlnParticleDiameter") if "rlnParticleDiameter" in table else None,
+        data=further_columns(table),
+    )

@@ -1,10 +1,10 @@
-"""RELION's flat STAR: one row a particle, with the micrograph's name; also what CryoSPARC imports."""
+"""RELION's flat STAR: one row per particle, with the micrograph's name; also what CryoSPARC imports."""
 
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,31 +12,42 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
 from cryopick.io.names import stem, without_uid
-from cryopick.io.picks.base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
-from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, read_star, star_text
-from cryopick.types import Picks
+from cryopick.io.picks.base import Peek, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks.columns import SharedColumns, typed
+from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, quoted_column, read_star, star_text
+from cryopick.types import RESERVED_COLUMNS, Picks
 
 FRAME = Frame()
 _DECIMALS = 6
-NO_SCORE = -999.0  # what RELION writes for particles picked by hand
+NO_SCORE = -999.0  # written by RELION for particles picked manually
 
 _LABELS = ["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnOpticsGroup"]
+_DIAMETER = "rlnParticleDiameter"
+_OWN = {*_LABELS, _DIAMETER, "rlnMicrographPixelSize"}
+_NAMES = {"rlnClassNumber": "class", "rlnAnglePsi": "rotation"}
+_LABEL_OF = {name: label for label, name in _NAMES.items()}
+_PLACEHOLDERS = (0, -999, -9999)
+"""What RELION writes as class and angle where there is none."""
 
 
 class FlatStar:
-    """All picks in one table; an optics table keeps the pixel sizes, and the diameter where it is one for all.
+    """All picks in one table; an optics table has the pixel sizes, and the diameters where each group has one.
 
-    Rows of TIFFs are counted from the last, as RELION does. Micrographs without picks leave no trace.
+    Rows of TIFFs are counted from the last, as in RELION. Micrographs without picks do not appear. Further columns are
+    `Picks.data` by their labels, `rlnClassNumber` as `class` and `rlnAnglePsi` as `rotation`; a column is written when all
+    micrographs have it.
     """
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".star"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return "_rlnMicrographName" in glance.head and "_rlnCoordinateX" in glance.head
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        return "_rlnMicrographName" in peek.head and "_rlnCoordinateX" in peek.head
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         tables = read_star(path)
         table = next((table for table in tables.values() if "rlnCoordinateX" in table), None)
         if table is None:
@@ -46,6 +57,8 @@ class FlatStar:
         merits = figures_of_merit(table)
         pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
         groups = table.numbers("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
+        data = further_columns(table)
+        own_diameters = diameters if _DIAMETER in table else None
         found = []
         for name, rows in split_by_name(table.text("rlnMicrographName")).items():
             picks = reading.picks(
@@ -54,29 +67,39 @@ class FlatStar:
                 points[rows],
                 self.frame_of(name, reading),
                 scores=None if merits is None else unless_by_hand(merits[rows]),
-                diameter=_first(diameters, rows),
+                diameter=_first(diameters, rows) if own_diameters is None else None,
+                diameters=None if own_diameters is None else own_diameters[rows],
+                data={label: values[rows] for label, values in data.items()},
                 pixel_size=_first(pixel_sizes, rows),
             )
             found.append(picks if groups is None else replace(picks, optics_group=int(_first(groups, rows) or 1)))
         return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         optics = _OpticsGroups()
         names = UniqueNames(path, self.name_for)
+        further = SharedColumns()
         with text_file(path) as file, spool(path.parent) as rows:
             for each in picks:
                 if len(each):
                     rows.write(self._rows(each, names.add(each.micrograph), optics.number(each)))
-            file.write(optics.text() + loop_header("particles", _LABELS))
+                    further.add(labelled(each), len(each))
+            columns = further.complete()
+            file.write(optics.text() + loop_header("particles", [*_LABELS, *columns]))
             rows.seek(0)
-            shutil.copyfileobj(rows, file)
+            if not columns:
+                shutil.copyfileobj(rows, file)
+            else:
+                cells = zip(*map(quoted_column, columns.values()), strict=True)
+                file.writelines(f"{line[:-1]} {' '.join(row)}\n" for line, row in zip(rows, cells, strict=True))
 
     def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
         """The frame of one micrograph's coordinates."""
         return relion_frame(self.frame, name, reading)
 
     def name_for(self, name: str) -> str:
-        """How the micrograph is named in the file."""
+        """The micrograph's name in the file."""
         return name
 
     def _rows(self, picks: Picks, name: str, optics_group: int) -> str:
@@ -86,20 +109,23 @@ class FlatStar:
 
 
 class CryosparcStar(FlatStar):
-    """The flat table with bare file names, CryoSPARC's UID taken off; rows always in the file's order."""
+    """The flat table with bare file names without CryoSPARC's UID; rows are counted from the first, also in TIFFs."""
 
-    def recognises(self, glance: Glance) -> bool:
-        return False  # nothing but the names tells it from a flat STAR, and that reads it
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        return False  # only names differ from a flat STAR, which reads it
 
     def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
+        """See `FlatStar.frame_of`."""
         return self.frame
 
     def name_for(self, name: str) -> str:
+        """See `FlatStar.name_for`."""
         return without_uid(name)
 
 
 def relion_frame(frame: Frame, name: str, reading: Reading | None = None) -> Frame:
-    """The frame with rows counted as RELION counts them in this micrograph, whose name may lack its extension in the file."""
+    """The frame with RELION's row order for this micrograph, whose name may lack its extension in the file."""
     source = None if reading is None or stem(name) != PurePosixPath(name).name else reading.known.find(name)
     return replace(frame, rows=relion_rows(name if source is None else source.name))
 
@@ -110,17 +136,41 @@ def coordinates(table: StarTable) -> NDArray[np.float64]:
 
 
 def figures_of_merit(table: StarTable) -> NDArray[np.float64] | None:
-    """The particles' figures of merit, None where the table has none."""
+    """The particles' figures of merit; None when the table has none."""
     return table.numbers("rlnAutopickFigureOfMerit") if "rlnAutopickFigureOfMerit" in table else None
 
 
+def further_columns(table: StarTable) -> dict[str, NDArray[Any]]:
+    """All other columns as `Picks.data`: `class` and `rotation` unless they are placeholders, and the rest by their labels."""
+    labels = [label for label in table.labels if label not in _OWN and _NAMES.get(label, label) not in RESERVED_COLUMNS]
+    columns = {_NAMES.get(label, label): typed(table.text(label)) for label in labels}
+    unclassified = "class" not in columns or np.isin(columns["class"], _PLACEHOLDERS).all()
+    if unclassified:
+        columns.pop("class", None)
+    if unclassified and "rotation" in columns and np.isin(columns["rotation"], _PLACEHOLDERS).all():
+        del columns["rotation"]
+    return columns
+
+
+def labelled(picks: Picks) -> dict[str, NDArray[Any]]:
+    """The columns of `Picks.data` by their STAR labels, and per-pick diameters where the pixel size is known."""
+    columns: dict[str, NDArray[Any]] = {}
+    for name, values in picks.data.items():
+        label = "_".join(_LABEL_OF.get(name, name).split())
+        if label not in _OWN:
+            columns[label] = values.astype(np.int64) if values.dtype == bool else values
+    if picks.diameters is not None and picks.pixel_size is not None:  # in Å
+        columns[_DIAMETER] = picks.diameters
+    return columns
+
+
 def unless_by_hand(merits: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Figures of merit of one micrograph, None where all are RELION's mark for "picked by hand"."""
+    """Figures of merit of one micrograph; None when all are RELION's placeholder for manual picks."""
     return None if len(merits) and (merits == NO_SCORE).all() else merits
 
 
 def _per_particle(tables: dict[str, StarTable], table: StarTable, labels: Sequence[str]) -> list[NDArray[np.float64] | None]:
-    """For each label its value for every particle, from the row itself or from its optics group; None where no one gives it."""
+    """The values of each label for every particle, from the row or its optics group; None when neither has it."""
     optics = tables.get("optics")
     shared = [label for label in labels if label not in table and optics is not None and label in optics]
     found = {label: table.numbers(label) for label in labels if label in table}
@@ -129,7 +179,7 @@ def _per_particle(tables: dict[str, StarTable], table: StarTable, labels: Sequen
     elif optics is not None and shared and "rlnOpticsGroup" in optics and "rlnOpticsGroup" in table:
         number = {group: row for row, group in enumerate(optics.numbers("rlnOpticsGroup").tolist())}
         groups, which = np.unique(table.numbers("rlnOpticsGroup"), return_inverse=True)
-        rows = [number.get(group, len(number)) for group in groups.tolist()]  # a group that is not listed gives NaN
+        rows = [number.get(group, len(number)) for group in groups.tolist()]  # an unlisted group gives NaN
         found |= {label: np.append(optics.numbers(label), np.nan)[rows][which] for label in shared}
     return [found.get(label) for label in labels]
 
@@ -140,7 +190,7 @@ def _first(values: NDArray[np.float64] | None, rows: NDArray[np.intp]) -> float 
 
 
 class _OpticsGroups:
-    """The picks' own optics groups. One that has several pixel sizes keeps its number for the first; the others get free ones."""
+    """The picks' optics groups. One with several pixel sizes keeps its number for the first; the others get new ones."""
 
     def __init__(self) -> None:
         self._diameters: dict[int, set[float | None]] = {}
@@ -156,7 +206,7 @@ class _OpticsGroups:
         return self._numbers[key]
 
     def text(self) -> str:
-        """The optics table, nothing where a pixel size is unknown: a table that leaves a group out would be wrong."""
+        """The optics table; nothing when a pixel size is unknown, since a table must list all groups."""
         numbered = sorted((number, size) for (_, size), number in self._numbers.items() if size is not None)
         if not numbered or len(numbered) < len(self._numbers):
             return ""

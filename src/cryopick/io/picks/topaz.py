@@ -1,4 +1,4 @@
-"""Topaz's tab-separated table: centres in pixels of the downsampled picture, names without extension, scores."""
+"""Topaz's tab-separated table: centres in pixels of the downsampled micrograph, names without extension, scores."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,24 +10,26 @@ import numpy as np
 from cryopick.coordinates import Frame, PixelMap
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Glance, Reading, UniqueNames, Writing, placed, split_by_name, text_file
+from cryopick.io.picks.base import Peek, Reading, UniqueNames, Writing, placed, split_by_name, text_file
 from cryopick.io.tables.delimited import parse_numbers, read_delimited
 from cryopick.types import Picks
 
-FRAME = Frame(quantum=1.0)  # Topaz cuts decimals off
+FRAME = Frame(quantum=1.0)  # Topaz truncates decimals
 
 
 class Topaz:
-    """`image_name x_coord y_coord score`; Topaz downsamples by cutting the Fourier transform and scores by log-likelihood."""
+    """`image_name x_coord y_coord score`; Topaz downsamples by Fourier cropping and scores by log-likelihood ratios."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".txt"
     single: ClassVar[bool] = True
 
-    def recognises(self, glance: Glance) -> bool:
-        return glance.head.lstrip("\ufeff").startswith("image_name\t")
+    def recognises(self, peek: Peek) -> bool:
+        """See `PickFormat.recognises`."""
+        return peek.head.lstrip("\ufeff").startswith("image_name\t")
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
+        """See `PickFormat.read`."""
         columns = read_delimited(path, "\t")
         missing = [name for name in ("image_name", "x_coord", "y_coord") if name not in columns]
         if missing:
@@ -42,6 +44,7 @@ class Topaz:
         ]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
+        """See `PickFormat.write`."""
         shrink = _map(writing.downsample)
         scored: bool | None = None
         names = UniqueNames(path, stem)
@@ -51,7 +54,7 @@ class Topaz:
                     scored = each.scores is not None
                     file.write(_header(scored))
                 if scored != (each.scores is not None):
-                    raise CryopickError(f"{each.micrograph}: some micrographs have scores and others none; write them apart")
+                    raise CryopickError(f"{each.micrograph}: some micrographs have scores and others none; use different files")
                 points = placed(replace(each, xy=shrink.from_home(each.xy)), FRAME).astype(np.int64).tolist()
                 scores = [""] * len(each) if each.scores is None else [f"\t{score:.6f}" for score in each.scores.tolist()]
                 name = names.add(each.micrograph)

@@ -1,1 +1,1 @@
-"""Tables: STAR, delimited text and CryoSPARC arrays."""
+"""Tables: STAR files, delimited text and CryoSPARC datasets."""

@@ -1,4 +1,4 @@
-"""CryoSPARC's ``.cs`` datasets: NumPy structured arrays, one row a pick or an exposure."""
+"""CryoSPARC's ``.cs`` datasets: NumPy structured arrays with one row per pick or exposure."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ _COMPRESSED = b"\x95CSDAT"
 
 
 def load_cs(path: Path) -> NDArray[np.void]:
-    """The rows of a dataset. Raises `FileError` for the compressed form, and for whatever is not a plain dataset."""
+    """Read the rows of a dataset. Raises `FileError` for compressed datasets and for files that are not datasets."""
     try:
         with path.open("rb") as file:
             if file.read(len(_COMPRESSED)) == _COMPRESSED:
                 remedy = "Save it again with cryosparc-tools: Dataset.load(PATH).save(PATH)"
-                raise FileError(path, "is in CryoSPARC's compressed form", remedy)
+                raise FileError(path, "is a compressed CryoSPARC dataset", remedy)
             file.seek(0)
             rows = np.lib.format.read_array(file, allow_pickle=False)
     except FileError:
@@ -26,20 +26,20 @@ def load_cs(path: Path) -> NDArray[np.void]:
     except Exception as error:  # NumPy reads the header as Python, which fails in many ways
         raise _no_dataset(path, str(error)) from None
     if rows.dtype.names is None or rows.ndim != 1:
-        raise _no_dataset(path, "no table with named columns")
+        raise _no_dataset(path, "it has no named columns")
     return rows
 
 
 def text_column(path: Path, rows: NDArray[np.void], name: str) -> list[str]:
-    """A column of names; bytes that are not UTF-8 stay as the file system has them. Raises `FileError` where it holds no text."""
+    """A text column; bytes that are not UTF-8 are kept as surrogates. Raises `FileError` when it is not text."""
     if rows[name].dtype.kind not in "SU" or rows[name].ndim != 1:
-        raise _no_dataset(path, f"{name} is no text")
+        raise _no_dataset(path, f"{name} is not text")
     values = rows[name].tolist()
     return [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in values]
 
 
 def number_column(path: Path, rows: NDArray[np.void], name: str, *, width: int = 1) -> NDArray[np.generic]:
-    """A column of numbers (n,), or of `width` numbers each (n, width), in its own type. Raises `FileError` where it is not."""
+    """A numeric column (n,), or (n, width), in its own type. Raises `FileError` for other columns."""
     column = rows[name]
     if column.dtype.kind not in "iuf" or column.shape[1:] != (() if width == 1 else (width,)):
         raise _no_dataset(path, f"{name} does not hold {'a number' if width == 1 else f'{width} numbers'} in each row")

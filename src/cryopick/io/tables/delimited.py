@@ -1,4 +1,4 @@
-"""Tables in text files: delimited columns by name, and numbers with errors that name the row."""
+"""Tables in text files: delimited columns by name, and numbers, with errors that name the row."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from cryopick.errors import FileError
 
 
 def parse_numbers(path: Path, column: str, values: Sequence[str]) -> NDArray[np.float64]:
-    """Text as float64 (n,). Raises `FileError` for a value that is no finite number, with its row, counted from 1."""
+    """Parse text as float64 (n,). Raises `FileError` for a value that is not a finite number, with its row from 1."""
     try:
         numbers = np.fromiter(map(float, values), np.float64, len(values))
         bad = np.flatnonzero(~np.isfinite(numbers))
@@ -19,30 +19,31 @@ def parse_numbers(path: Path, column: str, values: Sequence[str]) -> NDArray[np.
         bad = np.array([row for row, value in enumerate(values) if not _is_finite(value)])
     if len(bad):
         row = int(bad[0])
-        raise FileError(path, f"row {row + 1} has {column} {values[row]!r}, which is not a number", "Mend or remove that row")
+        raise FileError(path, f"row {row + 1} has {column} {values[row]!r}, which is not a number", "Correct or remove that row")
     return numbers
 
 
 def read_text(path: Path) -> str:
-    """The file as text; bytes that are not UTF-8 stay as the file system has them. Raises `FileError` when it cannot be read."""
+    """Read a file as text; bytes that are not UTF-8 are kept as surrogates. Raises `FileError` when it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
 
 
-def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]:
-    """Columns of a table with a header line, by the header's names (lower case, blanks around them taken off).
+def read_delimited(path: Path, delimiters: str = ",;\t", *, lower: bool = True) -> dict[str, list[str]]:
+    """Read a table with a header line: columns by their names, stripped and, unless `lower` is false, in lower case.
 
     The delimiter is the one of `delimiters` that occurs in the header. Lines without content are skipped. Raises `FileError`
-    for an empty file and for a row with another number of values than the header has.
+    for an empty file and for a row with more or fewer values than the header.
     """
     text = read_text(path).replace("\r\n", "\n")
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     if not lines:
-        raise FileError(path, "is empty", "A table of picks has at least a header line")
+        raise FileError(path, "is empty", "A table needs at least a header line")
     delimiter = next((mark for mark in delimiters if mark in lines[0]), delimiters[0])
-    names = [name.strip().lower() for name in _cells(path, lines[:1], delimiter)[0]]
+    names = [name.strip() for name in _cells(path, lines[:1], delimiter)[0]]
+    names = [name.lower() for name in names] if lower else names
     rows = lines[1:]
     if '"' not in text and {line.count(delimiter) for line in rows} <= {len(names) - 1}:  # ten times as fast as csv.reader
         cells = delimiter.join(rows).split(delimiter) if rows else []
@@ -50,14 +51,13 @@ def read_delimited(path: Path, delimiters: str = ",;\t") -> dict[str, list[str]]
     quoted = _cells(path, rows, delimiter)
     wrong = next((number for number, row in enumerate(quoted, 1) if len(row) != len(names)), None)
     if wrong is not None:
-        raise FileError(
-            path, f"row {wrong} has {len(quoted[wrong - 1])} values where the header has {len(names)}", "Mend or remove that row"
-        )
+        found = f"row {wrong} has {len(quoted[wrong - 1])} values where the header has {len(names)}"
+        raise FileError(path, found, "Correct or remove that row")
     return {name: [row[column] for row in quoted] for column, name in enumerate(names)}
 
 
 def first_of(columns: Iterable[str], wanted: Sequence[str]) -> str | None:
-    """The first of the wanted names that is among the columns."""
+    """The first of the wanted names that is a column; None when there is none."""
     there = set(columns)
     return next((name for name in wanted if name in there), None)
 
@@ -66,7 +66,7 @@ def _cells(path: Path, lines: list[str], delimiter: str) -> list[list[str]]:
     try:
         return list(csv.reader(lines, delimiter=delimiter))
     except csv.Error as error:
-        raise FileError(path, f"is not a table ({error})", "Give a text file with a header line and a row a line") from None
+        raise FileError(path, f"is not a table ({error})", "Give a text file with a header line and one row per line") from None
 
 
 def _is_finite(value: str) -> bool:

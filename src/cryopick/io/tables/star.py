@@ -1,4 +1,4 @@
-"""STAR files: tables of any program read by column name, and a small writer whose bytes depend on the tables alone."""
+"""STAR files: a reader of tables by column name, and a small deterministic writer."""
 
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ _RESERVED_WORDS = ("data_", "loop_", "global_", "save_", "stop_")
 class StarTable:
     """One block of a STAR file: its loop, or its label–value pairs as a table of one row.
 
-    Labels are without the leading underscore. Columns are taken out of the file's text when they are asked for.
+    Labels are without the leading underscore. Columns are parsed when used.
     """
 
     path: Path
@@ -41,6 +41,7 @@ class StarTable:
 
     @property
     def labels(self) -> list[str]:
+        """The columns' labels, in the file's order."""
         return list(self._columns)
 
     def text(self, label: str) -> list[str]:
@@ -49,7 +50,7 @@ class StarTable:
         return [value.encode("ascii").decode("unicode_escape") for value in values] if self._escaped else values
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        """The column as float64 (n,). Raises `FileError` for a value that is no finite number, naming its row (from 1)."""
+        """The column as float64 (n,). Raises `FileError` for a value that is not a finite number, naming its row (from 1)."""
         return parse_numbers(self.path, f"_{label}", list(self._column(label)))
 
     def _column(self, label: str) -> Iterable[str]:
@@ -57,21 +58,21 @@ class StarTable:
             raise FileError(
                 self.path,
                 f"block data_{self.block} has no column _{label} (it has {', '.join(f'_{name}' for name in self._columns)})",
-                "Add the column, or name the file's format if it is another one",
+                "Add the column, or give the file's format if it is another one",
             )
         return self._columns[label]
 
 
 def read_star(path: Path) -> dict[str, StarTable]:
-    """The tables of a STAR file by block name, `data_` taken off (so RELION 3.0's only block is ``""``).
+    """Read the tables of a STAR file by block name without `data_` (RELION 3.0's only block is ``""``).
 
-    Takes CRLF, tabs, quotes, comments and tables without rows. Of several loops in a block the first is the table.
-    Raises `FileError` for a file that is absent, empty or not STAR, and for a loop whose values do not fill its rows.
+    Handles CRLF, tabs, quotes, comments and tables without rows. Of several loops in a block, the first is the table.
+    Raises `FileError` for a file that is missing, empty or not STAR, and for a loop with an incomplete row.
     """
     try:
         content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         escaped = not content.isascii()
-        if escaped:  # gemmi, as CIF demands, takes ASCII alone; folders are called Präparate all the same
+        if escaped:  # gemmi takes ASCII only, as CIF demands, but names such as Präparate occur
             text = content.decode("utf-8", "surrogateescape").replace("\\", r"\\")
             content = text.encode("ascii", "backslashreplace")
         document = gemmi.cif.read_string(content)
@@ -81,7 +82,7 @@ def read_star(path: Path) -> dict[str, StarTable]:
         fault = str(error).removeprefix("data:")
         raise FileError(path, f"is not a STAR file, or a damaged one (line {fault})", "Write it again") from None
     if len(document) == 0:
-        raise FileError(path, "has no data block", "A STAR file has lines that begin with data_")
+        raise FileError(path, "has no data block", "A STAR file has lines that start with data_")
     tables = [_table(path, block, escaped) for block in document]
     return {table.block: table for table in tables}
 
@@ -96,9 +97,9 @@ def _table(path: Path, block: Any, escaped: bool) -> StarTable:
 
 
 def star_text(blocks: Mapping[str, Mapping[str, Column]]) -> str:
-    """A STAR file with one loop a block, laid out as RELION does: `{"particles": {"rlnCoordinateX": [1.5, …], …}, …}`.
+    """Format a STAR file with one loop per block, as RELION does: `{"particles": {"rlnCoordinateX": [1.5, …], …}, …}`.
 
-    Floats have six decimals, names with blanks are quoted, an empty column gives a table without rows.
+    Floats have six decimals, text with blanks is quoted, and an empty column gives a table without rows.
     """
     return "\n".join(loop_header(name, list(table)) + loop_rows(list(table.values())) for name, table in blocks.items())
 
@@ -116,10 +117,15 @@ def loop_rows(columns: Sequence[Column]) -> str:
     return "".join([row % cells for cells in zip(*values, strict=True)])
 
 
+def quoted_column(values: Sequence[str]) -> list[str]:
+    """Quote text for a STAR file where it is empty, has blanks or starts with a reserved character."""
+    quoted = {value: _quoted(value) for value in set(values)}
+    return [quoted[value] for value in values]
+
+
 def _laid_out(column: Column) -> tuple[str, Sequence[Any]]:
     if len(column) and isinstance(column[0], str):
-        quoted = {value: _quoted(value) for value in set(column)}
-        return "%s", [quoted[value] for value in column]
+        return "%s", quoted_column([str(value) for value in column])
     numbers = np.asarray(column)
     return ("%12d" if numbers.dtype.kind in "iub" else "%12.6f"), numbers.tolist()
 
@@ -130,5 +136,5 @@ def _quoted(value: str) -> str:
         return value
     mark = next((mark for mark in ('"', "'") if mark not in value), None)
     if mark is None or "\n" in value or "\r" in value:
-        raise CryopickError(f"the name {value!r} cannot be written to a STAR file; rename it without quotes and line ends")
+        raise CryopickError(f"the text {value!r} cannot be written to a STAR file; remove its quotes and line ends")
     return f"{mark}{value}{mark}"

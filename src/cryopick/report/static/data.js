@@ -1,46 +1,50 @@
 "use strict";
-// The run's data: micrographs come in parts, picks as packed numbers. Nothing here touches the page but `element`.
+// The data of the run: micrographs arrive in parts, with picks as packed numbers. Shared helpers are at the end.
 
 const micrographs = [];
-const state = { threshold: -Infinity, circles: true, truth: false };
+const state = { threshold: -Infinity, range: null, showPicks: true, showTruth: false };
 
 function addPart(entries) {
-  for (const entry of entries) micrographs.push(unpacked(entry, micrographs.length));
+  for (const entry of entries) micrographs.push(decodeEntry(entry, micrographs.length));
 }
 
-function unpacked(entry, index) {
-  const scores = entry.scores === null ? null : new Float32Array(bytesOf(entry.scores));
+function decodeEntry(entry, index) {
+  const scores = entry.scores === null ? null : new Float32Array(decodeBase64(entry.scores));
   const sorted = scores === null ? null : scores.slice().sort();
-  return { ...entry, index, scores, sorted, places: placesOf(entry.xy), truth: placesOf(entry.truth) };
+  return { ...entry, index, scores, sorted, positions: decodePositions(entry.xy), truth: decodePositions(entry.truth) };
 }
 
-/** Places on the picture as fractions of its width and height: [x0, y0, x1, y1, ...]. */
-function placesOf(text) {
-  return text === null ? null : Float32Array.from(new Uint16Array(bytesOf(text)), (step) => step / 65535);
+/** Positions as fractions of the image's width and height: [x0, y0, x1, y1, ...]. */
+function decodePositions(text) {
+  return text === null ? null : Float32Array.from(new Uint16Array(decodeBase64(text)), (step) => step / 65535);
 }
 
-function bytesOf(text) {
+function decodeBase64(text) {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
   return bytes.buffer;
 }
 
-/** How many picks of a micrograph score at least the threshold. */
-function countAbove(one) {
-  if (one.sorted === null) return one.picks;
+/** Number of picks of a micrograph that score at least the threshold. */
+function countKept(micrograph) {
+  if (micrograph.sorted === null) return micrograph.picks;
   let low = 0;
-  let high = one.sorted.length;
+  let high = micrograph.sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (one.sorted[middle] >= state.threshold) high = middle;
+    if (micrograph.sorted[middle] >= state.threshold) high = middle;
     else low = middle + 1;
   }
-  return one.sorted.length - low;
+  return micrograph.sorted.length - low;
 }
 
-function isKept(one, index) {
-  return one.scores === null || one.scores[index] >= state.threshold;
+function isKept(micrograph, index) {
+  return micrograph.scores === null || micrograph.scores[index] >= state.threshold;
+}
+
+function pickedMicrographs() {
+  return micrographs.filter((micrograph) => micrograph.status === "done");
 }
 
 function median(values) {
@@ -50,8 +54,8 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Edges and counts of equal bins from the least to the greatest value. */
-function histogramOf(lists, low, high, bins) {
+/** Counts in equal bins from `low` to `high`. */
+function histogram(lists, low, high, bins) {
   const counts = new Float64Array(bins);
   const scale = high > low ? bins / (high - low) : 0;
   for (const values of lists) {
@@ -60,9 +64,13 @@ function histogramOf(lists, low, high, bins) {
   return counts;
 }
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const formatted = (value, digits = 1) => new Intl.NumberFormat("en", { maximumFractionDigits: digits }).format(value);
-const counted = (number, thing) => `${whole.format(number)} ${thing}${number === 1 ? "" : "s"}`;
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const formatCount = (value) => new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format(value);
+const formatNumber = (value, digits = 1) => new Intl.NumberFormat("en", { maximumFractionDigits: digits }).format(value);
+/** Means and medians of counts: the decimal matters only while the number is small. */
+const formatAverage = (value) => formatNumber(value, value < 10 ? 1 : 0);
+/** `1 micrograph`, `2,000 micrographs`. */
+const counted = (number, noun) => `${formatCount(number)} ${noun}${number === 1 ? "" : "s"}`;
 const byId = (id) => document.getElementById(id);
 
 /** A new element with properties and children; strings become text, never markup. */

@@ -1,6 +1,6 @@
-// Which points a lasso or a stroke of the brush holds.
+// Points inside a lasso or a stroke of the brush.
 
-export function within(polygon, x, y) {
+export function isInside(polygon, x, y) {
   let inside = false;
   for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
     const [xi, yi] = polygon[i];
@@ -10,20 +10,20 @@ export function within(polygon, x, y) {
   return inside;
 }
 
-export function onStroke({ points, radius }, x, y) {
+export function isOnStroke({ points, radius }, x, y) {
   if (points.length === 1) return Math.hypot(x - points[0][0], y - points[0][1]) <= radius;
-  return points.slice(1).some((end, place) => toSegment(points[place], end, x, y) <= radius);
+  return points.slice(1).some((end, place) => distanceToSegment(points[place], end, x, y) <= radius);
 }
 
-function toSegment([ax, ay], [bx, by], x, y) {
+function distanceToSegment([ax, ay], [bx, by], x, y) {
   const [dx, dy] = [bx - ax, by - ay];
   const length = dx * dx + dy * dy;
   const along = length ? Math.max(0, Math.min(1, ((x - ax) * dx + (y - ay) * dy) / length)) : 0;
   return Math.hypot(x - ax - along * dx, y - ay - along * dy);
 }
 
-// The points of a stroke that matter, to a tenth of a pixel.
-export function thinned(points, step) {
+// Drop points of a stroke that are closer than `step` to the one before, and round the others to a tenth of a pixel.
+export function simplify(points, step) {
   const kept = [];
   points.forEach(([x, y], place) => {
     const last = kept.at(-1);

@@ -1,17 +1,19 @@
-// Talk with the server, which is the authority: edits go there one after the other and come back as the new state.
+// Communication with the server, which holds the state: edits are sent one at a time and answered with the new state.
 
-const RETRY = 1500; // ms
-const POLL = 1500;
+const RETRY_INTERVAL = 1500; // ms
+const POLL_INTERVAL = 1500; // ms
 
-export class Refused extends Error {
+// A request that the server answered with an error; `now` is the present state of the micrograph after a conflict.
+export class RequestError extends Error {
   constructor(status, answer) {
-    super(answer.error || `the server answered ${status}`);
+    super(answer.error || `The server answered with status ${status}.`);
     this.status = status;
     this.now = answer.now;
   }
 }
 
-export async function ask(path, body) {
+// Send a request, a POST if it has a body, and return the decoded answer.
+export async function request(path, body) {
   const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, options);
   const text = await response.text();
@@ -19,24 +21,24 @@ export async function ask(path, body) {
   try {
     answer = JSON.parse(text);
   } catch {
-    answer = { error: response.status === 403 ? "This page is not valid any more: the server was started anew. Open the address that it printed." : text };
+    answer = { error: response.status === 403 ? "This page has expired because the server was restarted. Open the address that it printed." : text };
   }
-  if (!response.ok) throw new Refused(response.status, answer);
+  if (!response.ok) throw new RequestError(response.status, answer);
   return answer;
 }
 
 export class Sync {
-  // handlers: onState(detail), onConflict(error), onWaiting(count, lost), onChanges(changes)
+  // handlers: onState(detail), onRefused(error), onWaiting(count, lost), onChanges(changes)
   constructor(handlers) {
     this.handlers = handlers;
     this.queue = [];
     this.sending = false;
-    this.number = 0;
+    this.entryCount = 0; // of the journal, as far as this page knows
   }
 
-  // request is a function, so that an undo names the state that the edits before it lead to.
-  send(index, request) {
-    this.queue.push({ index, request, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
+  // `makeBody` is called when the edits before it are done, so that an undo names the state that they led to.
+  send(index, makeBody) {
+    this.queue.push({ index, makeBody, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
     this.handlers.onWaiting(this.queue.length, false);
     this.drain();
   }
@@ -49,28 +51,28 @@ export class Sync {
     if (this.sending) return;
     this.sending = true;
     while (this.queue.length) {
-      const { index, request, key } = this.queue[0];
+      const { index, makeBody, key } = this.queue[0];
       try {
-        const state = await ask(`/api/micrographs/${index}/edits`, { ...request(), key });
+        const state = await request(`/api/micrographs/${index}/edits`, { ...makeBody(), key });
         this.queue.shift();
         this.handlers.onState(state);
       } catch (error) {
-        if (!(error instanceof Refused)) {
+        if (!(error instanceof RequestError)) {
           this.handlers.onWaiting(this.queue.length, true);
-          await new Promise((resolve) => setTimeout(resolve, RETRY));
-          continue; // the same key: what was done already is not done twice
+          await new Promise((resolve) => setTimeout(resolve, RETRY_INTERVAL));
+          continue; // with the same key, so that an edit that arrived is not made twice
         }
         this.queue.shift();
-        this.handlers.onConflict(error);
+        this.handlers.onRefused(error);
       }
       this.handlers.onWaiting(this.queue.length, false);
     }
     this.sending = false;
   }
 
-  startPolling(number) {
-    this.number = number;
-    setInterval(() => document.visibilityState === "visible" && this.poll(), POLL);
+  startPolling(entryCount) {
+    this.entryCount = entryCount;
+    setInterval(() => document.visibilityState === "visible" && this.poll(), POLL_INTERVAL);
     document.addEventListener("visibilitychange", () => this.poll());
   }
 
@@ -78,14 +80,14 @@ export class Sync {
     if (this.polling) return;
     this.polling = true;
     try {
-      const changes = await ask(`/api/changes?after=${this.number}`);
-      if (changes.number !== this.number) {
-        this.number = changes.number;
+      const changes = await request(`/api/changes?after=${this.entryCount}`);
+      if (changes.entryCount !== this.entryCount) {
+        this.entryCount = changes.entryCount;
         this.handlers.onChanges(changes);
       }
       if (this.idle) this.handlers.onWaiting(0, false);
     } catch (error) {
-      if (error instanceof Refused) this.handlers.onConflict(error);
+      if (error instanceof RequestError) this.handlers.onRefused(error);
       else this.handlers.onWaiting(this.queue.length, true);
     } finally {
       this.polling = false;

@@ -1,9 +1,9 @@
-// The threshold's slider and the scores above it.
+// The slider of a threshold and the histogram of scores above it.
 
-import { PALETTE, shade } from "./colours.js";
+import { scoreColour } from "./colours.js";
 
-export class Threshold {
-  // onDrag while the slider moves, onSet when it rests.
+export class ThresholdSlider {
+  // onDrag(value) is called while the slider moves, onSet(value) when it is released.
   constructor({ canvas, slider, output }, onDrag, onSet) {
     Object.assign(this, { canvas, slider, output, scores: null });
     slider.addEventListener("input", () => {
@@ -14,12 +14,12 @@ export class Threshold {
     this.onSet = onSet;
   }
 
-  // scores: { low, high, counts }, null where picks have none
+  // scores: { low, high, counts }; null without scores
   setScores(scores) {
     this.scores = scores;
     this.slider.disabled = !scores;
     if (scores) Object.assign(this.slider, { min: scores.low, max: scores.high, step: (scores.high - scores.low) / 1000 });
-    else this.output.textContent = "no scores";
+    else this.output.textContent = "not available";
   }
 
   get value() {
@@ -38,6 +38,7 @@ export class Threshold {
     this.draw(value ?? low);
   }
 
+  // Move by steps of a fiftieth of the range.
   nudge(steps) {
     if (!this.scores) return;
     const { low, high } = this.scores;
@@ -56,7 +57,7 @@ export class Threshold {
     scores.counts.forEach((count, bin) => {
       const score = scores.low + ((bin + 1) / scores.counts.length) * (scores.high - scores.low);
       const height = (Math.sqrt(count) / tallest) * canvas.height;
-      context.fillStyle = PALETTE[shade(score, scores.low, scores.high)];
+      context.fillStyle = scoreColour(score, scores.low, scores.high);
       context.globalAlpha = score < value ? 0.18 : 0.9;
       context.fillRect(bin * width, canvas.height - height, Math.max(1, width - ratio), height);
     });

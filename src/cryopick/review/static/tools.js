@@ -1,21 +1,21 @@
-// Mouse and pen on the picture: what each tool does with them. A tool draws previews itself and asks `app` for edits.
+// The tools for mouse and pen on the image. They give the overlay their previews and pass edits to the page.
 
-import { onStroke, rounded, thinned, within } from "./geometry.js";
+import { isInside, isOnStroke, rounded, simplify } from "./geometry.js";
 
-const CLICK = 4; // screen pixels that a click may wander
-const ON_PICK = 0.6; // radii from its centre within which a pick is meant
-const LEAST_REACH = 7; // the same in screen pixels, at least
+const CLICK_DISTANCE = 4; // screen pixels that the pointer may move during a click
+const PICK_REACH = 0.6; // a click this close to the centre of a pick hits it, in radii
+const LEAST_PICK_REACH = 7; // the same in screen pixels, at least
 
 export const HINTS = {
-  edit: "Click: add or remove a pick · drag: move it · drag elsewhere: move the picture",
-  lasso: "Drag round picks to remove them",
-  brush: "Drag to paint a bad area · [ and ] change the size · right click takes an area back",
-  hand: "Drag to move the picture",
+  edit: "Click: add or remove a pick · drag a pick: move it · drag elsewhere: move the image",
+  lasso: "Drag around picks to remove them",
+  brush: "Drag to paint a bad area · [ and ] change the brush · right-click an area to remove it",
+  hand: "Drag to move the image",
 };
 
 export class Tools {
-  constructor(canvas, view, app) {
-    Object.assign(this, { canvas, view, app, name: "edit", drag: null, pointer: null, brushRadius: null });
+  constructor(canvas, viewport, page) {
+    Object.assign(this, { canvas, viewport, page, name: "edit", drag: null, pointer: null, brushRadius: null });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
@@ -28,18 +28,18 @@ export class Tools {
   choose(name) {
     this.cancel();
     this.name = name;
-    this.app.redraw();
+    this.page.redraw();
   }
 
   cancel() {
     this.drag = null;
-    this.app.redraw();
+    this.page.redraw();
   }
 
-  // What the tool adds to the scene.
+  // What the tool adds to the overlay.
   get previews() {
     const { drag, pointer, name } = this;
-    const at = pointer && this.view.toImage(...pointer);
+    const at = pointer && this.viewport.toImage(...pointer);
     return {
       hover: name === "edit" && !drag?.panning && pointer ? this.pickAt(...pointer) : null,
       lasso: drag?.lasso,
@@ -50,19 +50,19 @@ export class Tools {
   }
 
   get brush() {
-    return this.brushRadius ?? 1.2 * this.app.radius;
+    return this.brushRadius ?? 1.2 * this.page.radius;
   }
 
   resizeBrush(factor) {
-    this.brushRadius = Math.max(2 / this.view.scale, Math.min(this.brush * factor, Math.max(...this.view.shape) / 3));
-    this.app.redraw();
+    this.brushRadius = Math.max(2 / this.viewport.scale, Math.min(this.brush * factor, Math.max(...this.viewport.shape) / 3));
+    this.page.redraw();
   }
 
   pickAt(screenX, screenY) {
-    const [x, y] = this.view.toImage(screenX, screenY);
+    const [x, y] = this.viewport.toImage(screenX, screenY);
     let nearest = null;
-    let least = Math.max(ON_PICK * this.app.radius, LEAST_REACH / this.view.scale);
-    for (const pick of this.app.shownPicks()) {
+    let least = Math.max(PICK_REACH * this.page.radius, LEAST_PICK_REACH / this.viewport.scale);
+    for (const pick of this.page.shownPicks()) {
       const distance = Math.hypot(pick.x - x, pick.y - y);
       if (distance <= least) [nearest, least] = [pick, distance];
     }
@@ -70,102 +70,102 @@ export class Tools {
   }
 
   down(event) {
-    if (!this.app.ready) return;
+    if (!this.page.ready) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.pointer = position(event);
+    this.pointer = pointerPosition(event);
     const start = this.pointer;
-    const at = this.view.toImage(...start);
+    const at = this.viewport.toImage(...start);
     this.drag = { start, last: start, at, button: event.button, panning: event.button !== 0 || this.name === "hand" };
     if (this.drag.panning) return;
     if (this.name === "lasso") this.drag.lasso = [at];
     else if (this.name === "brush") this.drag.stroke = { points: [at], radius: this.brush };
     else this.drag.candidate = this.pickAt(...start);
-    this.app.redraw();
+    this.page.redraw();
   }
 
   move(event) {
-    this.pointer = position(event);
+    this.pointer = pointerPosition(event);
     const drag = this.drag;
-    if (drag) this.pull(drag);
-    this.app.showPlace(this.view.toImage(...this.pointer));
-    this.app.redraw();
+    if (drag) this.continueDrag(drag);
+    this.page.showPosition(this.viewport.toImage(...this.pointer));
+    this.page.redraw();
   }
 
-  pull(drag) {
+  continueDrag(drag) {
     const [x, y] = this.pointer;
-    drag.at = this.view.toImage(x, y);
-    drag.wandered ||= Math.hypot(x - drag.start[0], y - drag.start[1]) > CLICK;
+    drag.at = this.viewport.toImage(x, y);
+    drag.moved ||= Math.hypot(x - drag.start[0], y - drag.start[1]) > CLICK_DISTANCE;
     if (drag.lasso) drag.lasso.push(drag.at);
     else if (drag.stroke) drag.stroke.points.push(drag.at);
-    else if (drag.candidate && drag.wandered) drag.pick = drag.candidate;
-    else if (drag.wandered) {
+    else if (drag.candidate && drag.moved) drag.pick = drag.candidate;
+    else if (drag.moved) {
       drag.panning = true;
-      this.view.pan(x - drag.last[0], y - drag.last[1]);
+      this.viewport.pan(x - drag.last[0], y - drag.last[1]);
     }
     drag.last = [x, y];
   }
 
   up(event) {
     const drag = this.drag;
-    this.pointer = position(event);
+    this.pointer = pointerPosition(event);
     this.drag = null;
-    if (drag) this.finish(drag);
-    this.app.redraw();
+    if (drag) this.finishDrag(drag);
+    this.page.redraw();
   }
 
-  finish(drag) {
-    if (drag.lasso) this.removeWithin(drag.lasso);
+  finishDrag(drag) {
+    if (drag.lasso) this.removeInside(drag.lasso);
     else if (drag.stroke) this.paint(drag.stroke);
     else if (drag.pick) this.movePick(drag.pick, drag.at);
-    else if (!drag.wandered && drag.button === 2) this.takeBackAt(drag);
-    else if (!drag.wandered && this.name === "edit" && drag.button === 0) this.click(drag);
+    else if (!drag.moved && drag.button === 2) this.removeAt(drag);
+    else if (!drag.moved && this.name === "edit" && drag.button === 0) this.click(drag);
   }
 
   click({ candidate, at }) {
-    if (candidate) this.app.edit({ type: "remove", picks: [candidate.number] });
-    else if (this.view.contains(at)) this.app.edit({ type: "add", x: rounded(at[0]), y: rounded(at[1]) });
+    if (candidate) this.page.edit({ type: "remove", picks: [candidate.number] });
+    else if (this.viewport.contains(at)) this.page.edit({ type: "add", x: rounded(at[0]), y: rounded(at[1]) });
   }
 
   movePick(pick, at) {
-    if (this.view.contains(at)) this.app.edit({ type: "move", pick: pick.number, x: rounded(at[0]), y: rounded(at[1]) });
+    if (this.viewport.contains(at)) this.page.edit({ type: "move", pick: pick.number, x: rounded(at[0]), y: rounded(at[1]) });
   }
 
-  removeWithin(polygon) {
-    const picks = this.app.shownPicks().filter(({ x, y }) => within(polygon, x, y)).map(({ number }) => number);
-    if (picks.length) this.app.edit({ type: "remove", picks });
+  removeInside(polygon) {
+    const picks = this.page.shownPicks().filter(({ x, y }) => isInside(polygon, x, y)).map(({ number }) => number);
+    if (picks.length) this.page.edit({ type: "remove", picks });
   }
 
   paint({ points, radius }) {
-    this.app.edit({ type: "paint", radius: rounded(radius), points: thinned(points, radius / 5) });
+    this.page.edit({ type: "paint", radius: rounded(radius), points: simplify(points, radius / 5) });
   }
 
-  takeBackAt({ start, at }) {
+  removeAt({ start, at }) {
     const pick = this.pickAt(...start);
-    const area = this.app.areas().findLast((one) => onStroke(one, ...at));
-    if (pick && this.name === "edit") this.app.edit({ type: "remove", picks: [pick.number] });
-    else if (area) this.app.edit({ type: "erase", area: area.area });
+    const area = this.page.areas().findLast((one) => isOnStroke(one, ...at));
+    if (pick && this.name === "edit") this.page.edit({ type: "remove", picks: [pick.number] });
+    else if (area) this.page.edit({ type: "erase", area: area.area });
   }
 
   removeHovered() {
     const pick = this.pointer && this.pickAt(...this.pointer);
-    if (pick) this.app.edit({ type: "remove", picks: [pick.number] });
+    if (pick) this.page.edit({ type: "remove", picks: [pick.number] });
   }
 
   leave() {
     if (this.drag) return;
     this.pointer = null;
-    this.app.showPlace(null);
-    this.app.redraw();
+    this.page.showPosition(null);
+    this.page.redraw();
   }
 
   wheel(event) {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode ? 30 : 1);
-    this.view.zoom(Math.exp(-Math.max(-240, Math.min(240, pixels)) / 320), ...position(event));
-    this.app.redraw();
+    this.viewport.zoom(Math.exp(-Math.max(-240, Math.min(240, pixels)) / 320), ...pointerPosition(event));
+    this.page.redraw();
   }
 }
 
-function position(event) {
+function pointerPosition(event) {
   return [event.offsetX, event.offsetY];
 }

@@ -69,7 +69,7 @@ def run_ablation(
     and gives back what is to be told of its steps. Raises `SettingError` that names what differs where `out` holds a table with
     other settings.
     """
-    record_run(out, settings, begun=(out / RUNS).exists())
+    record_run(out, settings, command="ablate", resumed=(out / RUNS).exists())
     rows: list[Row] = []
     for variant in ablation.variants:
         folder = out / RUNS / variant.name

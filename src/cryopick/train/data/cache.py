@@ -1,26 +1,76 @@
-"""Where micrographs are kept as they were prepared: in another file for another micrograph, another way, other sizes."""
+"""Prepared images on disk: each micrograph is prepared once, and again only when something that it is made from changes."""
 
-import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cryopick.coordinates import PixelMap
+from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.io.names import stem
+from cryopick.provenance import file_identity, fingerprint
 
-NAME_KEPT = 40
+LONGEST_NAME = 40
 """Characters of a micrograph's name that its files begin with."""
+DIGITS = 12
+"""Digits of the fingerprint that follow the name."""
 
 
-def keyed_path(folder: Path, name: str, *about: object) -> Path:
-    """Where the file of a micrograph is kept: another place for another `repr` of what it is made from."""
-    return folder / f"{stem(name)[:NAME_KEPT]}-{fingerprint(about)}.safetensors"
+@dataclass(frozen=True)
+class PreparedImage:
+    """Where a prepared image is kept. The name of the file holds a fingerprint of its sources, so a file that exists is valid.
+
+    The file is a safetensors file of named arrays and, where the image has one, the map from its pixels to the micrograph's.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, folder: Path, name: str, *sources: Any) -> "PreparedImage":
+        """The image of the micrograph `name` made from `sources`: see `fingerprint` for what these may be."""
+        return cls(folder / f"{stem(name)[:LONGEST_NAME]}-{fingerprint(*sources)[:DIGITS]}.safetensors")
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the image has been prepared from these sources."""
+        return self.path.exists()
+
+    def write(self, arrays: Mapping[str, NDArray[Any]], *, to_home: PixelMap | None = None) -> None:
+        """Write the arrays atomically."""
+        from safetensors.numpy import save_file
+
+        metadata = None if to_home is None else {"to_home": json.dumps([to_home.scale, to_home.shift])}
+        with atomic_path(self.path) as temporary:
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata=metadata)
+
+    def read(self) -> dict[str, NDArray[Any]]:
+        """All arrays by their names."""
+        from safetensors.numpy import load_file
+
+        return dict(load_file(self.path))
+
+    def shape_hw(self, name: str) -> tuple[int, int]:
+        """Rows and columns of an array, without reading its values."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="np") as file:
+            rows, columns = file.get_slice(name).get_shape()
+        return rows, columns
+
+    def to_home(self) -> PixelMap:
+        """The map from the image's pixels to the micrograph's, which the image was written with."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="np") as file:
+            scale, shift = json.loads(file.metadata()["to_home"])
+        return PixelMap(tuple(scale), tuple(shift))
 
 
-def fingerprint(about: object) -> str:
-    """Twelve hexadecimal digits, others for another `repr`."""
-    return hashlib.sha256(repr(about).encode()).hexdigest()[:12]
-
-
-def file_identity(labelled: LabelledMicrograph) -> tuple[object, ...]:
-    """Another for another file, another content as far as its size and time tell, or another diameter of particles in pixels."""
-    about = labelled.source.path.stat()
-    return (labelled.source, about.st_mtime_ns, about.st_size, labelled.truth.diameter_px)
+def source_identity(labelled: LabelledMicrograph) -> tuple[Any, ...]:
+    """Changes with the micrograph's file (size and time), its source and the particles' diameter in pixels."""
+    return (labelled.source, *file_identity(labelled.source.path), labelled.truth.diameter_px)

@@ -1,6 +1,5 @@
 """Labelled micrographs as batches for training: prepared once as the picker prepares them, then cut at random."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from torch import Tensor
 
 from cryopick.coordinates import PixelMap, inside
 from cryopick.errors import CryopickError, FileError, SettingError
-from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import BadArea, LabelledMicrograph
 from cryopick.preprocess.particle_scaled import scale_to_particle
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops
 from cryopick.train.data.augment import augment
-from cryopick.train.data.cache import file_identity, keyed_path
+from cryopick.train.data.cache import PreparedImage, source_identity
 from cryopick.train.data.labelled import EDGE, Skipped
 from cryopick.train.data.targets import MAPS, SegnetRecipe, discs, target_maps
 from cryopick.train.loop import Batch, Data
@@ -191,34 +189,21 @@ class Mixed:
 def _pictures(
     one: LabelledMicrograph, diameters_px: Sequence[float], folder: Path, particles: Literal["dark", "light"]
 ) -> tuple[Picture, ...]:
-    paths = [keyed_path(folder, one.source.name, file_identity(one), size, particles) for size in diameters_px]
-    if not all(path.exists() for path in paths):
+    images = [PreparedImage.of(folder, one.source.name, source_identity(one), size, particles) for size in diameters_px]
+    if not all(image.is_valid for image in images):
         micrograph = one.source.read()
-        for path, size in zip(paths, diameters_px, strict=True):
+        for image, size in zip(images, diameters_px, strict=True):
             diameter_px = one.truth.diameter_px or 0.0
             prepared = scale_to_particle(micrograph, particle_px=size, diameter_px=diameter_px, particles=particles)
             if prepared is None:
                 raise CryopickError(f"a particle of {diameter_px:.0f} pixels is larger than the picture")
-            _write(path, prepared.values, prepared.map_to_home)
-    return tuple(_open(path, one) for path in paths)
+            image.write({"values": prepared.values.astype(np.float16)}, to_home=prepared.map_to_home)
+    return tuple(_open(image, one) for image in images)
 
 
-def _write(path: Path, values: Values, to_home: PixelMap) -> None:
-    from safetensors.numpy import save_file
-
-    with atomic_path(path) as temporary:
-        about = {"to_home": json.dumps([to_home.scale, to_home.shift])}
-        save_file({"values": values.astype(np.float16)}, temporary, metadata=about)
-
-
-def _open(path: Path, one: LabelledMicrograph) -> Picture:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="np") as file:
-        (scale_x, scale_y), (shift_x, shift_y) = json.loads(file.metadata()["to_home"])
-        height, width = file.get_slice("values").get_shape()
-    to_home = PixelMap((scale_x, scale_y), (shift_x, shift_y))
-    return Picture(path, (height, width), to_home, (one.truth.diameter_px or 0.0) / to_home.length)
+def _open(image: PreparedImage, one: LabelledMicrograph) -> Picture:
+    to_home = image.to_home()
+    return Picture(image.path, image.shape_hw("values"), to_home, (one.truth.diameter_px or 0.0) / to_home.length)
 
 
 def _place(lesson: Lesson, picture: Picture, size: int, rng: np.random.Generator) -> tuple[int, int]:

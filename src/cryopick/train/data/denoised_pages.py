@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError
-from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.pickers.cryosegnet import CryoSegNetSettings, denoised
 from cryopick.randomness import generator
 from cryopick.simulate.micrograph import micrograph_name, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
-from cryopick.train.data.cache import file_identity, keyed_path
+from cryopick.train.data.cache import PreparedImage, source_identity
 from cryopick.train.data.labelled import Skipped
 from cryopick.train.data.splits import shared_files
 from cryopick.train.data.targets import disc_mask
@@ -52,7 +51,7 @@ def from_disk(micrographs: Sequence[LabelledMicrograph]) -> list[Labelled]:
 
     def one(labelled: LabelledMicrograph) -> Labelled:
         source, truth = labelled.source, labelled.truth
-        identity = (*file_identity(labelled), truth.xy.tobytes())
+        identity = (*source_identity(labelled), truth.xy.tobytes())
         return Labelled(source.name, identity, lambda: (source.read(), truth))
 
     return [one(labelled) for labelled in micrographs]
@@ -81,16 +80,14 @@ def prepare_pages(
     Raises `CryopickError` where no micrograph can be read.
     """
     shown = replace(settings, weights=None, sam=None, maps=None, device="cpu")
-    paths = [keyed_path(folder, each.name, each.identity, shown) for each in micrographs]
-    pages = shared_files(micrographs, paths, lambda each, path: _write(each, path, settings), fabric=fabric)
+    images = [PreparedImage.of(folder, each.name, each.identity, shown) for each in micrographs]
+    pages = shared_files(micrographs, images, lambda each, image: _write(each, image, settings), fabric=fabric)
     return [(each.name, path) for each, path in pages]
 
 
 def read_page(path: Path) -> Page:
     """A page from its file."""
-    from safetensors.numpy import load_file
-
-    held = load_file(path)
+    held = PreparedImage(path).read()
     return Page(held["picture"], held["mask"], held["xy"], float(held["diameter_px"][0]))
 
 
@@ -123,9 +120,7 @@ def as_batch(pages: Sequence[Page]) -> Batch:
     return {"pictures": stacked([page.picture for page in pages]), "masks": stacked([page.mask for page in pages])}
 
 
-def _write(labelled: Labelled, path: Path, settings: CryoSegNetSettings) -> Skipped | None:
-    from safetensors.numpy import save_file
-
+def _write(labelled: Labelled, image: PreparedImage, settings: CryoSegNetSettings) -> Skipped | None:
     try:
         micrograph, truth = labelled.load()
         if truth.diameter_px is None:
@@ -136,8 +131,7 @@ def _write(labelled: Labelled, path: Path, settings: CryoSegNetSettings) -> Skip
         mask = disc_mask(truth, shape_hw=prepared.image.shape, to_home=home)
     except (CryopickError, OSError) as error:
         return Skipped(labelled.name, str(error))
-    held = {"picture": np.ascontiguousarray(prepared.image), "mask": mask.astype(np.uint8)}
+    held = {"picture": prepared.image, "mask": mask.astype(np.uint8)}
     about = {"xy": home.from_home(truth.xy), "diameter_px": np.array([truth.diameter_px / home.length])}
-    with atomic_path(path) as temporary:
-        save_file({**held, **about}, temporary)
+    image.write({**held, **about})
     return None

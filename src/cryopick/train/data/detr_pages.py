@@ -1,6 +1,5 @@
 """The pictures that the published transformer learns from, prepared once as the picker prepares them and kept in files."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from torch import Tensor
 
 from cryopick.coordinates import PixelMap
 from cryopick.errors import CryopickError
-from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.models.detr_input import fitted_hw, resized
 from cryopick.pickers.cryotransformer import InputSize
 from cryopick.preprocess.published import PublishedChain, published_input
-from cryopick.train.data.cache import file_identity, keyed_path
+from cryopick.train.data.cache import PreparedImage, source_identity
 from cryopick.train.data.labelled import Skipped
 from cryopick.train.data.splits import shared_files
 from cryopick.types import Micrograph, Picks
@@ -56,12 +54,9 @@ class ExampleFiles:
         return len(self._kept)
 
     def __getitem__(self, number: int, /) -> Example:
-        from safetensors import safe_open
-
         truth, path = self._kept[number]
-        with safe_open(path, framework="pt") as file:
-            scale, shift = json.loads(file.metadata()["to_home"])
-            return Example(file.get_tensor("grey"), PixelMap(tuple(scale), tuple(shift)), truth)
+        image = PreparedImage(path)
+        return Example(torch.from_numpy(image.read()["grey"]), image.to_home(), truth)
 
 
 def example(micrograph: Micrograph, truth: Picks, *, chain: PublishedChain, denoised: bool, size: InputSize) -> Example:
@@ -91,21 +86,14 @@ def example_files(
     Raises `CryopickError` where no micrograph can be read.
     """
 
-    def write(one: LabelledMicrograph, path: Path) -> Skipped | None:
+    def write(one: LabelledMicrograph, image: PreparedImage) -> Skipped | None:
         try:
-            _write(example(one.source.read(), one.truth, chain=chain, denoised=denoised, size=size), path)
+            made = example(one.source.read(), one.truth, chain=chain, denoised=denoised, size=size)
         except CryopickError as error:
             return Skipped(one.source.name, str(error))
+        image.write({"grey": made.grey.numpy()}, to_home=made.to_home)
         return None
 
     logger.info("preparing %d micrographs", len(micrographs))
-    paths = [keyed_path(folder, one.source.name, file_identity(one), chain, denoised, size) for one in micrographs]
-    return ExampleFiles([(one.truth, path) for one, path in shared_files(micrographs, paths, write, fabric=fabric)])
-
-
-def _write(made: Example, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    about = {"to_home": json.dumps([made.to_home.scale, made.to_home.shift])}
-    with atomic_path(path) as temporary:
-        save_file({"grey": made.grey.contiguous()}, temporary, metadata=about)
+    images = [PreparedImage.of(folder, one.source.name, source_identity(one), chain, denoised, size) for one in micrographs]
+    return ExampleFiles([(one.truth, path) for one, path in shared_files(micrographs, images, write, fabric=fabric)])

@@ -13,6 +13,7 @@ from cryopick.errors import CryopickError, SettingError
 from cryopick.io.datasets.cryoppp import BadArea, LabelledMicrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.randomness import generator
+from cryopick.train.data.cache import PreparedImage
 from cryopick.train.data.crops import Lesson, prepare_lessons
 from cryopick.train.data.labelled import Skipped, find_labelled, label_border
 from cryopick.types import Micrograph, Picks
@@ -102,21 +103,25 @@ def shared_lessons(
 
 
 def shared_files(
-    items: Sequence[T], paths: Sequence[Path], write: Callable[[T, Path], Skipped | None], *, fabric: Any
+    items: Sequence[T],
+    images: Sequence[PreparedImage],
+    write: Callable[[T, PreparedImage], Skipped | None],
+    *,
+    fabric: Any,
 ) -> list[tuple[T, Path]]:
-    """Items with the file of each, in their order; those of which `write` can make none are named in the log and left out.
+    """Items with the file of the prepared image of each, in their order; items that `write` skips are logged and excluded.
 
-    Files that are there already are taken; the processes share the rest of the work.
+    Only images that are not valid yet are written; the processes share that work.
 
-    Raises `CryopickError` where there is no file.
+    Raises `CryopickError` where every item is skipped.
     """
-    mine = [pair for pair in zip(items, paths, strict=True) if not pair[1].exists()][fabric.global_rank :: fabric.world_size]
+    mine = [pair for pair in zip(items, images, strict=True) if not pair[1].is_valid][fabric.global_rank :: fabric.world_size]
     fabric.barrier()  # no process may see another's files before it has chosen its own
     with ThreadPoolExecutor(THREADS) as pool:
         skipped = [bad for bad in pool.map(lambda pair: write(*pair), mine) if bad is not None]
     tell_skipped(skipped)
     fabric.barrier()
-    kept = [(item, path) for item, path in zip(items, paths, strict=True) if path.exists()]
+    kept = [(item, image.path) for item, image in zip(items, images, strict=True) if image.is_valid]
     if not kept:
         raise CryopickError(f"no micrograph can be learnt from. {'; '.join(map(str, skipped[:3]))}")
     return kept

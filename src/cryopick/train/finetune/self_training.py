@@ -125,7 +125,7 @@ def _measured(
 
 def _rescored(found: Sequence[Picks], first: Sequence[Picks]) -> tuple[list[Picks], Line]:
     """The picks with scores that expect as many particles as the start's did: nobody said otherwise."""
-    nothing = [replace(picks, xy=np.zeros((0, 2)), scores=None) for picks in first]
+    nothing = [picks.with_points(np.zeros((0, 2))) for picks in first]
     likely = [chances(new, none, start=old) for new, none, old in zip(found, nothing, first, strict=True)]
     return calibrated(found, likely, border=EDGE)
 

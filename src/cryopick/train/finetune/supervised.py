@@ -17,9 +17,8 @@ from cryopick.files import atomic_path
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.models.weights import Card, find, load, read, save
 from cryopick.pickers.unet import ARCHITECTURE
-from cryopick.provenance import record_run
+from cryopick.provenance import fingerprint, record_run
 from cryopick.simulate.crops import Crops, random_structures, structure_bank
-from cryopick.train.data.cache import fingerprint
 from cryopick.train.data.crops import LabelledCrops, Lesson, Mixed, held_out_crops, jittered_diameters, prepare_lessons
 from cryopick.train.data.labelled import LabelledSet, Skipped, label_border
 from cryopick.train.data.splits import split
@@ -220,18 +219,22 @@ def prepare(
 
 
 def record(out: Path, settings: Finetuning, learnt: Sequence[LabelledMicrograph], aside: Sequence[LabelledMicrograph]) -> None:
-    """Keep what a run is made of in ``run.yaml``. Raises `SettingError` that names what differs from the run in `out`."""
+    """Write ``run.yaml``: the settings, and how many particles each micrograph has.
+
+    Raises `SettingError` that names the differences from a run in `out` that is to be resumed.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    data = {name: {one.source.name: len(one.truth) for one in some} for name, some in (("learnt", learnt), ("aside", aside))}
+    parts = {"training_particles": learnt, "held_out_particles": aside}
+    counts = {name: {one.source.name: len(one.truth) for one in some} for name, some in parts.items()}
     plain = {key: value for key, value in asdict(settings).items() if key != "accelerator"}
-    taught = [*learnt, *aside]
-    sizes = sorted({round(one.truth.diameter_px, 2) for one in taught if one.truth.diameter_px})
-    labels = {"labels_of": data, "labels_are": fingerprint([_labels(one) for one in taught]), "diameter_px": sizes}
-    record_run(out, plain | labels, begun=(out / LAST).exists())
+    labelled = [*learnt, *aside]
+    sizes = sorted({round(one.truth.diameter_px, 2) for one in labelled if one.truth.diameter_px})
+    labels = {"label_fingerprint": fingerprint([_labels(one) for one in labelled])[:12], "diameter_px": sizes}
+    record_run(out, plain | counts | labels, command="finetune", resumed=(out / LAST).exists())
 
 
 def _labels(one: LabelledMicrograph) -> tuple[object, ...]:
-    """What is taught of a micrograph, however much that is."""
+    """All labels of a micrograph, to a hundredth of a pixel."""
     places = [picks.xy.round(2).tolist() for picks in (one.truth, one.false_positives)]
     return (one.source.name, *places, list(one.areas))
 

@@ -1,6 +1,8 @@
-// The list of micrographs at the left.
+// The list of micrographs on the left.
 
-export class List {
+import { element, formatCount } from "./dom.js";
+
+export class MicrographList {
   constructor(container, onChoose) {
     this.container = container;
     this.items = [];
@@ -9,10 +11,10 @@ export class List {
       const item = event.target.closest("li");
       if (item) onChoose(Number(item.dataset.index));
     });
-    this.search = document.getElementById("search");
-    this.filter = document.getElementById("filter");
-    this.search.addEventListener("input", () => this.sift());
-    this.filter.addEventListener("change", () => this.sift());
+    this.search = element("search");
+    this.filter = element("filter");
+    this.search.addEventListener("input", () => this.applyFilter());
+    this.filter.addEventListener("change", () => this.applyFilter());
   }
 
   fill(rows) {
@@ -31,22 +33,22 @@ export class List {
     this.rows[index] = row;
     const item = this.items[index];
     const [, name, picks] = item.children;
-    const isolated = `\u2066${row.name}\u2069`; // the column cuts long names at their beginning, which must not turn their dots
+    const isolated = `\u2066${row.name}\u2069`; // long names are cut at their beginning, with right-to-left text; this keeps their own order
     if (name.textContent !== isolated) name.textContent = isolated;
     item.title = row.name;
-    picks.textContent = row.bad ? "bad" : row.picks.toLocaleString("en");
-    item.className = ["touched", "reviewed", "bad"].filter((kind) => row[kind]).join(" ");
-    item.hidden = !this.fits(row);
+    picks.textContent = row.bad ? "bad" : formatCount(row.picks);
+    item.className = ["edited", "reviewed", "bad"].filter((kind) => row[kind]).join(" ");
+    item.hidden = !this.matches(row);
   }
 
-  sift() {
-    this.rows.forEach((row, index) => (this.items[index].hidden = !this.fits(row)));
+  applyFilter() {
+    this.rows.forEach((row, index) => (this.items[index].hidden = !this.matches(row)));
   }
 
-  fits(row) {
+  matches(row) {
     const kind = this.filter.value;
-    const fitting = kind === "all" || (kind === "open" ? isOpen(row) : row[kind]);
-    return fitting && row.name.toLowerCase().includes(this.search.value.trim().toLowerCase());
+    const matching = kind === "all" || (kind === "open" ? isOpen(row) : row[kind]);
+    return matching && row.name.toLowerCase().includes(this.search.value.trim().toLowerCase());
   }
 
   mark(index) {
@@ -55,7 +57,7 @@ export class List {
     this.items[index].scrollIntoView({ block: "nearest" });
   }
 
-  // The nearest listed micrograph in a direction, from `index` on and never itself; null at the end.
+  // The next listed micrograph after `index` in a direction; null at the end.
   step(index, direction, wanted = () => true) {
     for (let place = index + direction; place >= 0 && place < this.rows.length; place += direction) {
       if (!this.items[place].hidden && wanted(this.rows[place])) return place;
@@ -68,6 +70,7 @@ export class List {
   }
 }
 
+// Whether a micrograph is still to be reviewed.
 export function isOpen(row) {
   return !row.reviewed && !row.bad;
 }

@@ -1,14 +1,16 @@
-// How the picture looks: view, low-pass, contrast. Kept by the browser, as they are nobody else's business.
+// The panel for view, filter and contrast. The browser remembers these settings; the server does not know them.
 
-const STORE = "cryopick-review-look";
-const FINEST = 2; // pixels, of the low-pass
-const COARSEST = 1 / 12; // of the longest side
-const SIGMAS = 0.1874; // deviation of a Gaussian whose transform falls to half at a detail of size 1: sqrt(2 ln 2) / 2 pi
+import { element } from "./dom.js";
 
-export class Panel {
-  constructor(onLook) {
-    this.onLook = onLook;
-    this.look = { view: "lowpass", cutoff: null, contrast: 1, brightness: 1, invert: false, circles: true, ...stored() };
+const STORE = "cryopick-review-look"; // in the local storage
+const FINEST = 2; // pixels, smallest detail of the low-pass filter
+const COARSEST = 1 / 12; // of the longest side, largest detail
+const SIGMAS = 0.1874; // standard deviation of the Gaussian that halves the amplitude of detail of size 1: sqrt(2 ln 2) / 2 pi
+
+export class DisplayPanel {
+  constructor(onChange) {
+    this.onChange = onChange;
+    this.look = { view: "lowpass", cutoff: null, contrast: 1, brightness: 1, invert: false, circles: true, ...storedLook() };
     for (const name of ["contrast", "brightness", "cutoff"]) {
       element(name).addEventListener("input", (event) => this.set(name, Number(event.target.value)));
     }
@@ -20,14 +22,14 @@ export class Panel {
     this.look[name] = value;
     localStorage.setItem(STORE, JSON.stringify(this.look));
     this.show();
-    this.onLook();
+    this.onChange();
   }
 
   toggle(name) {
     this.set(name, !this.look[name]);
   }
 
-  // What the sliders mean depends on the micrograph: detail: {shape, pixelSize, diameter}
+  // Adapt the range of the sliders to a micrograph, `{shape, pixelSize, diameter}`.
   describe(detail) {
     this.detail = detail;
     this.show();
@@ -45,12 +47,13 @@ export class Panel {
     element("circles").checked = look.circles;
     element("image").style.filter = `brightness(${look.brightness}) contrast(${look.contrast})${look.invert ? " invert(1)" : ""}`;
     if (!detail?.shape) return;
-    element("cutoff").value = this.place;
+    element("cutoff").value = this.position;
     const finest = this.detailSize;
     element("cutoff-value").textContent = detail.pixelSize ? `${(finest * detail.pixelSize).toPrecision(2)} Å` : `${finest.toPrecision(2)} px`;
   }
 
-  get place() {
+  // Position of the slider, 0 to 1, logarithmic in the size of the detail.
+  get position() {
     if (this.look.cutoff !== null) return this.look.cutoff;
     const wanted = (this.detail.diameter ?? 40) / 5;
     return Math.min(1, Math.max(0, Math.log(wanted / FINEST) / Math.log(this.coarsest / FINEST)));
@@ -60,24 +63,21 @@ export class Panel {
     return Math.max(...this.detail.shape) * COARSEST;
   }
 
-  // Pixels of the finest detail that the low-pass leaves.
+  // Smallest detail that the low-pass filter keeps, in pixels.
   get detailSize() {
-    return FINEST * (this.coarsest / FINEST) ** this.place;
+    return FINEST * (this.coarsest / FINEST) ** this.position;
   }
 
+  // Standard deviation of the Gaussian in pixels; 0 without a filter.
   get blur() {
     return this.look.view === "lowpass" ? Math.min(200, Math.round(this.detailSize * SIGMAS * 10) / 10) : 0;
   }
 }
 
-function stored() {
+function storedLook() {
   try {
     return JSON.parse(localStorage.getItem(STORE) ?? "{}");
   } catch {
     return {};
   }
-}
-
-function element(id) {
-  return document.getElementById(id);
 }

@@ -1,13 +1,14 @@
-// Where the picture lies on the screen. Points are in the image frame: the centre of the first pixel is (0, 0), so the picture's
-// own edges are at -0.5. This is the only module that knows the half pixel.
+// Where the image lies on the screen. Points are in the image frame: the centre of the first pixel is (0, 0), so the edges of the
+// image are at -0.5. This is the only module that handles the half pixel.
 
-const CLOSEST = 24; // screen pixels for a pixel of the micrograph
+const LARGEST_SCALE = 24; // screen pixels per pixel of the micrograph
+const MARGIN = 60; // screen pixels of the image that stay visible
 
-export class View {
+export class Viewport {
   constructor() {
-    this.scale = 1; // CSS pixels for a pixel of the micrograph
-    this.left = 0; // where the picture's left and top edges are, in CSS pixels
-    this.top = 0;
+    this.scale = 1; // CSS pixels per pixel of the micrograph
+    this.left = 0; // position of the left edge of the image, in CSS pixels
+    this.top = 0; // and of its top edge
     this.width = 1;
     this.height = 1;
     this.shape = [1, 1];
@@ -18,6 +19,7 @@ export class View {
     this.height = height;
   }
 
+  // Show the whole image.
   fit([height, width] = this.shape) {
     this.shape = [height, width];
     this.scale = this.fitScale();
@@ -29,8 +31,9 @@ export class View {
     return 0.97 * Math.min(this.width / this.shape[1], this.height / this.shape[0]);
   }
 
+  // Zoom about a point of the screen, by default the middle.
   zoom(factor, x = this.width / 2, y = this.height / 2) {
-    const wanted = Math.min(CLOSEST, Math.max(this.fitScale() / 2, this.scale * factor));
+    const wanted = Math.min(LARGEST_SCALE, Math.max(this.fitScale() / 2, this.scale * factor));
     const ratio = wanted / this.scale;
     this.left = x - (x - this.left) * ratio;
     this.top = y - (y - this.top) * ratio;
@@ -38,10 +41,9 @@ export class View {
   }
 
   pan(dx, dy) {
-    const keep = 60; // that much of the picture stays on the screen
     const [height, width] = this.shape;
-    this.left = Math.min(this.width - keep, Math.max(keep - width * this.scale, this.left + dx));
-    this.top = Math.min(this.height - keep, Math.max(keep - height * this.scale, this.top + dy));
+    this.left = Math.min(this.width - MARGIN, Math.max(MARGIN - width * this.scale, this.left + dx));
+    this.top = Math.min(this.height - MARGIN, Math.max(MARGIN - height * this.scale, this.top + dy));
   }
 
   toScreen(x, y) {
