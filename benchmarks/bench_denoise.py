@@ -1,9 +1,9 @@
-"""Our denoising chain against the same chain written plainly: complex128 `numpy.fft`, float64 filters, whole arrays at a time.
+"""Denoising chain against a plain implementation with complex128 `numpy.fft` and float64 filters on whole arrays.
 
     python benchmarks/bench_denoise.py [--side 4096] [--repeats 3] [--threads N]
 
-Both use OpenCV's blur, non-local means, equalisation and box filter, and the same number of threads. Prints how far the results
-differ, then medians of wall and processor time, stage by stage and of all, and their ratios.
+Both use OpenCV's blur, non-local means, equalisation and box filter, and the same number of threads. Prints the difference of the
+results, and the medians of wall and processor time by stage and in total, with their ratios.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from cryopick.preprocess import denoise as ours
 
 
 class Plain:
-    """The published chain, as one would write it down."""
+    """The published chain, implemented plainly."""
 
     def stretch(self, pixels: np.ndarray) -> np.ndarray:
         standard = (pixels - np.mean(pixels)) / np.std(pixels)
@@ -72,7 +72,7 @@ def our_chain(pixels: np.ndarray, timed: Timed) -> np.ndarray:
 
 
 def run(chain: Callable[[np.ndarray, Timed], np.ndarray], pixels: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The chain's result, and wall and processor seconds of each stage and of all."""
+    """Return the result of a chain, and wall and processor seconds by stage and in total."""
     spent: dict[str, np.ndarray] = {}
 
     def timed(name: str, stage: Callable[[], Any]) -> Any:

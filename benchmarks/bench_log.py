@@ -1,9 +1,9 @@
-"""CPU time and memory of the `log` picker by the size of the micrograph, next to scikit-image's `blob_dog`.
+"""CPU time and memory of the picker `log` by micrograph size, compared with scikit-image's `blob_dog`.
 
     python benchmarks/bench_log.py [--sizes 1024 2048 4096 8192] [--repeats 3] [--without-peer]
 
-Every run is a fresh process on one thread that makes its micrograph, discs of 108 pixels in noise, and measures the picking
-alone: CPU seconds, and the peak of resident memory above what was in use before, in copies of the micrograph. Medians are shown.
+Every run is a new process on one thread. It makes a micrograph, discs of 108 pixels in noise, and measures only the picking: CPU
+seconds, and the increase of the peak of resident memory in copies of the micrograph. Medians are printed.
 """
 
 import argparse
@@ -49,7 +49,7 @@ RUNS = {"log": run_log, "blob_dog": run_blob_dog}
 
 
 def measure(name, size):
-    """CPU seconds, extra memory in copies of the micrograph, and picks of one run, in this process."""
+    """Return CPU seconds, extra memory in copies of the micrograph, and number of picks of one run in this process."""
     pixels = micrograph(size)
     RUNS[name](pixels[:512, :512].copy())  # imports, plans
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

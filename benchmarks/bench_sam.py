@@ -1,9 +1,9 @@
-"""What prompts on the U-Net's map save, and what parting a map costs: decoder calls and CPU seconds on maps of 1024 × 1024.
+"""Decoder calls and CPU seconds saved by prompts from the U-Net's map, and the cost of dividing maps of 1024 × 1024 pixels.
 
 python benchmarks/bench_sam.py [PARTICLES…]
 
-Masks are compared with a segmenter that answers with the connected component; decoding is timed with Segment Anything's own
-decoder at its published size (the same for ViT-B, L and H) and random weights.
+Masks are compared with a segmenter that returns connected components; decoding is timed with Segment Anything's own decoder at
+its published size (the same for ViT-B, L and H) and random weights.
 """
 
 import sys
@@ -31,18 +31,18 @@ def main(counts: list[int]) -> None:
     print(f"decoder: {1000 * each:.0f} ms CPU a prompt, so {1024 * each:.0f} s for the published grid of 1,024")
     for radius in (18, 6):
         for count in counts:
-            picture = discs(count, radius)
-            compare(picture, f"{count} discs of radius {radius}", each)
+            image = discs(count, radius)
+            compare(image, f"{count} discs of radius {radius}", each)
 
 
-def compare(picture: np.ndarray, title: str, each: float) -> None:
-    probability = picture.astype(np.float32) / 255
+def compare(image: np.ndarray, title: str, each: float) -> None:
+    probability = image.astype(np.float32) / 255
     parting, points = timed(lambda: prompts(probability))
     shed, parts = timed(lambda: watershed(probability))
     grid, few = ComponentSegmenter(SIDE), ComponentSegmenter(SIDE)
-    published = as_set(generate_masks(picture, grid))
-    chosen = as_set(generate_masks(picture, few, MaskSettings(early_stability=True), points=points))
-    true = cv2.connectedComponents(picture)[0] - 1
+    published = as_set(generate_masks(image, grid))
+    chosen = as_set(generate_masks(image, few, MaskSettings(early_stability=True), points=points))
+    true = cv2.connectedComponents(image)[0] - 1
     print(
         f"{title}: {true} components; grid {len(grid.points)} prompts, {len(published)} masks; "
         f"map {len(few.points)} prompts ({len(grid.points) / len(few.points):.1f} times fewer, {each * len(few.points):.0f} s), "
@@ -52,15 +52,15 @@ def compare(picture: np.ndarray, title: str, each: float) -> None:
 
 
 def discs(count: int, radius: int) -> np.ndarray:
-    """Discs that do not touch, at random places."""
+    """Draw discs that do not touch, at random positions."""
     rng = np.random.default_rng(1)
-    picture, centres = np.zeros((SIDE, SIDE), np.uint8), np.zeros((0, 2))
+    image, centres = np.zeros((SIDE, SIDE), np.uint8), np.zeros((0, 2))
     while len(centres) < count:
         point = rng.integers(radius, SIDE - radius, 2)
         if len(centres) == 0 or np.hypot(*(centres - point).T).min() > 2 * radius + 6:
             centres = np.vstack([centres, point])
-            cv2.circle(picture, (int(point[0]), int(point[1])), radius, 255, -1)
-    return picture
+            cv2.circle(image, (int(point[0]), int(point[1])), radius, 255, -1)
+    return image
 
 
 def seconds_per_prompt() -> float:

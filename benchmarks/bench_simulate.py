@@ -1,4 +1,4 @@
-"""CPU time of one simulated micrograph, structure excluded, and the throughput of batches of crops.
+"""CPU time of a simulated micrograph, without its structure, and throughput of batches of crops.
 
 python benchmarks/bench_simulate.py [--device cuda] [--repeats 3]
 """

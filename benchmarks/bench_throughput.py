@@ -1,15 +1,13 @@
-"""Micrographs an hour by the number of workers, next to that many times one worker, and the memory of a worker.
+"""Throughput of `cryopick pick` by number of workers, efficiency relative to a single worker, and memory per worker.
 
     python benchmarks/bench_throughput.py [--picker log] [--size 4096] [--each 6] [--workers 1 2 4 …] [--slow-disk 0.5] [-- …]
 
-Each number of workers picks `--each` micrographs a worker (links to a few files of discs in noise) with `cryopick pick`. Timed is
-from the moment when as many are finished as there are workers to the last, by the times of their records, so that starting Python
-and loading the model do not count. Shown with it: the share of that many times one worker, which should not fall below 0.85 up to
-the number of cores; the peak of resident memory of the largest process; and CPU seconds a micrograph, which tell whether it was
-the workers or other programs that took the time. The last column is the time that reading, picking and writing took each
-micrograph by themselves, over the time that passed for it: above 1, they went on at the same time. Files that were just made lie
-in memory and need no such overlap: with `--slow-disk`, each reading waits for so many seconds. What follows `--` goes to the
-command.
+Each worker picks `--each` micrographs (links to a few files of discs in noise). The time counts from when as many micrographs
+are finished as there are workers, by the times of their records, so starting Python and loading the model do not count.
+Also printed: the efficiency, which should stay above 0.85 up to the number of cores; the peak of resident memory of the largest
+process; and CPU seconds per micrograph, which show whether other programs took time. The last column is the time of reading,
+picking and writing per micrograph divided by the elapsed time: above 1, they overlap. New files are cached in memory and need no
+overlap; with `--slow-disk`, each read waits for a number of seconds. Arguments after `--` are passed to the command.
 """
 
 import argparse
@@ -34,11 +32,11 @@ DIFFERENT = 4
 SLOW_DISK = "BENCH_SLOW_DISK"
 COMMAND = "--command"
 
-if os.environ.get(SLOW_DISK):  # here, so that worker processes, which import this file, have it too
+if os.environ.get(SLOW_DISK):  # at module level, because worker processes import this file
     at_once = MicrographSource.read
 
     def late(source: MicrographSource, *, salvage: bool = False) -> object:
-        """Read as if the disk were far away."""
+        """Read as from a slow disk."""
         time.sleep(float(os.environ[SLOW_DISK]))
         return at_once(source, salvage=salvage)
 
@@ -46,7 +44,7 @@ if os.environ.get(SLOW_DISK):  # here, so that worker processes, which import th
 
 
 def make(folder: Path, size: int, count: int) -> None:
-    """So many names of a few micrographs."""
+    """Make `count` names of a few micrographs."""
     folder.mkdir()
     reach = DIAMETER // 2
     disc = np.hypot(*(np.indices((2 * reach + 1,) * 2) - reach)) <= reach
@@ -61,7 +59,7 @@ def make(folder: Path, size: int, count: int) -> None:
 
 
 def run(folder: Path, workers: int, each: int, words: list[str]) -> tuple[float, float, float, float]:
-    """Seconds between the finished micrographs, CPU seconds for each, MB of the largest process, and the overlap."""
+    """Return the seconds between finished micrographs, CPU seconds per micrograph, MB of the largest process, and the overlap."""
     inputs = [f"raw/m{index:05}.mrc" for index in range(workers * each)]
     out = folder / f"out{workers}"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -90,7 +88,7 @@ def main() -> None:
         os.environ[SLOW_DISK] = str(options.slow_disk)
     words = ["--picker", options.picker, "--diameter", str(1.5 * DIAMETER), "--no-report", *options.words]
     print(f"{options.picker}, {options.size}² pixels, {cores} cores, load before {os.getloadavg()[0]:.1f}")
-    print(f"{'workers':>7} {'an hour':>9} {'share':>6} {'CPU s each':>11} {'MB a worker':>12} {'overlap':>8}")
+    print(f"{'workers':>7} {'per hour':>9} {'efficiency':>10} {'CPU s each':>11} {'MB/worker':>12} {'overlap':>8}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make(folder / "raw", options.size, max(DIFFERENT, max(options.workers) * options.each))
@@ -99,7 +97,7 @@ def main() -> None:
             seconds, cpu, memory, overlap = run(folder, workers, options.each, words)
             first = first or seconds * workers
             share = first / (seconds * workers)
-            print(f"{workers:7} {3600 / seconds:9,.0f} {share:6.2f} {cpu:11.2f} {memory:12,.0f} {overlap:8.2f}", flush=True)
+            print(f"{workers:7} {3600 / seconds:9,.0f} {share:10.2f} {cpu:11.2f} {memory:12,.0f} {overlap:8.2f}", flush=True)
 
 
 if __name__ == "__main__":

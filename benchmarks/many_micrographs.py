@@ -1,12 +1,12 @@
-"""Picks very many tiny micrographs under `kill -9`, and checks that none is lost or doubled and that memory stays bounded.
+"""Pick very many tiny micrographs under `kill -9`, and check that none is lost or duplicated and that memory stays bounded.
 
     python benchmarks/many_micrographs.py [--count 20000] [--kills 3] [--workers 2] [--folder FOLDER]
 
-The command `cryopick pick` is started on the same folder again and again and killed with all its workers at random moments,
-then left to end. Then every micrograph has one record, one row of `micrographs.csv`, and its picks once in `particles.star`, and
-no record of before a kill was written again. Shown is the resident memory of the command and of its largest worker by the number
-of finished micrographs, and at the end a row for the table in docs/facility.md. The micrographs are links to a few files of 64²
-pixels, so that the disk holds little more than results. Ends with 1 when something is not as it should be.
+`cryopick pick` is started on the same folder repeatedly and killed with all its workers at random moments, then left to finish.
+After that, every micrograph must have one record, one row in `micrographs.csv` and its picks once in `particles.star`, and no
+record from before a kill may have been written again. Prints the resident memory of the command and of its largest worker by the
+number of finished micrographs, and a row for the table in docs/facility.md. The micrographs are links to a few files of 64²
+pixels, so the disk holds little more than results. Exits with 1 if a check fails.
 """
 
 import argparse
@@ -32,7 +32,7 @@ DIFFERENT = 16
 
 
 def make(folder: Path, count: int) -> None:
-    """So many names of a few pictures of noise with two discs, in another place in each."""
+    """Make `count` names of a few images of noise with two discs, at a different position in each."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     discs = sum(np.hypot(*(np.indices((SIDE, SIDE)) - place)) < 6 for place in ([[[16]], [[16]]], [[[40]], [[44]]]))
@@ -71,7 +71,7 @@ def finished(folder: Path) -> int:
 
 
 def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """MB in use by the command and by its largest child; zeros when it has ended."""
+    """Return the MB in use by the command and by its largest child; zeros if it has ended."""
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         return resident(process.pid), max((resident(int(child)) for child in children), default=0.0)
@@ -85,7 +85,7 @@ def resident(pid: int) -> float:
 
 
 def run_and_kill(folder: Path, workers: int, until: int) -> None:
-    """Let the run come to so many micrographs and a random moment more, then kill it and its workers."""
+    """Run until a number of micrographs are finished, and a random moment longer, then kill the command and its workers."""
     process = start(folder, workers)
     while finished(folder) < until and process.poll() is None:
         time.sleep(0.05)
@@ -95,7 +95,7 @@ def run_and_kill(folder: Path, workers: int, until: int) -> None:
 
 
 def run_to_the_end(folder: Path, workers: int, count: int) -> tuple[int, str]:
-    """The exit code, and a cell for a table: the command's memory on the way and at the end, and its largest worker's."""
+    """Run to the end; return the exit code and a table cell with the memory of the command and of its largest worker."""
     process = start(folder, workers)
     marks = [count * part // 10 for part in range(1, 11)]
     seen = {}
@@ -114,7 +114,7 @@ def run_to_the_end(folder: Path, workers: int, count: int) -> tuple[int, str]:
 
 
 def faults(folder: Path, count: int, before: dict[str, int]) -> list[str]:
-    """What is not as it should be."""
+    """Return the checks that fail."""
     out = folder / "out"
     records = {path.stem: json.loads(path.read_bytes())["outcome"] for path in (out / "records").glob("*.json")}
     with (out / "micrographs.csv").open(newline="") as file:
@@ -154,9 +154,9 @@ def main() -> int:
         print(f"{options.count - len(before):,} more in {seconds:.0f} s")
         wrong = faults(folder, options.count, before) if code == 0 else [(folder / "log.txt").read_text()[-2000:]]
     fate = f"{len(wrong)} checks failed" if wrong else "none"
-    pace = f"{(options.count - len(before)) / seconds:.0f} a second"
+    pace = f"{(options.count - len(before)) / seconds:.0f} per second"
     print(f"| {options.count:,} | {options.kills} | {row} | {pace} | {fate} |")
-    print("\n".join(f"WRONG: {claim}" for claim in wrong) or "none lost, none doubled, none picked again")
+    print("\n".join(f"WRONG: {claim}" for claim in wrong) or "none lost, none duplicated, none picked again")
     return 1 if wrong else 0
 
 

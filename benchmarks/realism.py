@@ -1,10 +1,10 @@
-"""How much simulated micrographs look like real ones: spectra, grey values, local contrast and particle profiles.
+"""Comparison of simulated with real micrographs: spectra, grey values, local contrast and particle profiles.
 
     python benchmarks/realism.py --data FOLDER [--out realism] [--count 6]
 
-FOLDER holds `empiar10017` (denoised by the published chain, so the simulated ones go through it too) and `empiar10146` (plain
-averages). For each, micrographs of a like particle are simulated: as large, as dense, at the same pixel size. Prints the distance
-of each curve from the mean real one, beside the spread of the real ones about it, and writes figures that hold curves alone.
+FOLDER holds `empiar10017` (denoised by the published chain, which is then applied to the simulated micrographs too) and
+`empiar10146` (plain averages). For each, micrographs of a similar particle are simulated, with the same size, density and pixel
+size. Prints the distance of each curve from the mean of the real ones, with the spread of the real ones, and writes figures.
 """
 
 import argparse
@@ -39,8 +39,11 @@ RADII = np.linspace(0, 1.2, 25)
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """A real data set, the diameter in pixels that its labels give, and how to simulate one like it: Å, share labelled, kDa."""
+class Target:
+    """A real data set and how to simulate a similar one.
+
+    `diameter_px` is that of the labels in pixels, `diameter` that of the particle in Å, `labelled` the labelled share.
+    """
 
     folder: str
     pixel_size: float
@@ -59,8 +62,8 @@ class Likeness:
 PLAIN = replace(
     load_settings("typical"), carbon=0.0, gold=0.0, border=0.0, empty=0.0, filaments=0.0, gain_residue=0.0, falloff=0.0
 )
-LIKE = (
-    Likeness(
+TARGETS = (
+    Target(
         "empiar10017",
         1.77,
         108,
@@ -88,7 +91,7 @@ LIKE = (
         ),
         True,
     ),
-    Likeness(
+    Target(
         "empiar10146",
         1.5,
         77,
@@ -119,7 +122,7 @@ LIKE = (
 
 @dataclass(frozen=True)
 class Curves:
-    """What is compared, for one micrograph: log10 spectrum, shares of grey values and of local contrasts, profile, and q."""
+    """Curves of one micrograph: log10 spectrum, distributions of grey values and local contrast, particle profile, and q."""
 
     spectrum: np.ndarray
     greys: np.ndarray
@@ -129,7 +132,7 @@ class Curves:
 
 
 def curves(pixels: np.ndarray, picks: Picks) -> Curves:
-    """Curves of a picture whose particles are known; lengths are measured in their diameter."""
+    """Return the curves of an image with known particles; lengths are in particle diameters."""
     diameter = picks.diameter_px
     assert diameter is not None
     values = pixels.astype(np.float32)
@@ -157,10 +160,10 @@ def curves(pixels: np.ndarray, picks: Picks) -> Curves:
 
 
 def _profile(values: np.ndarray, picks: Picks, diameter: float) -> tuple[np.ndarray, float]:
-    """Mean grey value around particles against radius, in the background's standard deviations after the band filter, and q.
+    """Return the radial profile of particles after a band-pass filter, in standard deviations of the background, and q.
 
-    Centres marked by hand are off by a few pixels, which would smear the mean: all are moved, by up to 0.1 D, to where they fit
-    the mean best, the simulated ones too.
+    Centres marked by hand are off by a few pixels, which would blur the mean. All centres, also simulated ones, are therefore
+    moved by up to 0.1 diameters to where they correlate best with the mean.
     """
     band = cv2.GaussianBlur(values, (0, 0), 0.06 * diameter) - cv2.GaussianBlur(values, (0, 0), 0.8 * diameter)
     half, reach = int(1.2 * diameter) + 1, int(0.1 * diameter)
@@ -185,7 +188,7 @@ def _profile(values: np.ndarray, picks: Picks, diameter: float) -> tuple[np.ndar
 
 
 def _fitted(window: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """The part of a window that correlates best with the mean."""
+    """Return the part of a window that correlates best with the mean."""
     core = mean.shape[0] // 4
     middle = np.ascontiguousarray(mean[core:-core, core:-core], np.float32)
     score = cv2.matchTemplate(np.ascontiguousarray(window[core:-core, core:-core]), middle, cv2.TM_CCORR)
@@ -193,8 +196,8 @@ def _fitted(window: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return window[row : row + mean.shape[0], column : column + mean.shape[1]]
 
 
-def real(like: Likeness, data: Path, count: int) -> list[Curves]:
-    """Curves of the first real micrographs, their padded borders cut off."""
+def real(like: Target, data: Path, count: int) -> list[Curves]:
+    """Return the curves of the first real micrographs without their padded borders."""
     found = []
     paths = sorted((data / like.folder / "micrographs").iterdir())[:count]
     for path in paths:
@@ -204,8 +207,8 @@ def real(like: Likeness, data: Path, count: int) -> list[Curves]:
     return found
 
 
-def simulated(like: Likeness, count: int) -> list[Curves]:
-    """Curves of simulated micrographs like the real ones, through the same chain."""
+def simulated(like: Target, count: int) -> list[Curves]:
+    """Return the curves of simulated micrographs after the same processing as the real ones."""
     found = []
     for index in range(count):
         one = simulate_micrograph(
@@ -228,8 +231,8 @@ def simulated(like: Likeness, count: int) -> list[Curves]:
     return found
 
 
-def _particle(like: Likeness, index: int) -> Structure:
-    """Of twelve random particles of the right diameter and symmetry the one whose mass is nearest."""
+def _particle(like: Target, index: int) -> Structure:
+    """Return the one of twelve random particles of the right diameter and symmetry whose mass is closest."""
     drawn = [
         pseudo_protein(generator(index, "like", attempt), diameter=like.diameter, kind=like.kind, symmetry=like.symmetry)
         for attempt in range(12)
@@ -237,7 +240,7 @@ def _particle(like: Likeness, index: int) -> Structure:
     return min(drawn, key=lambda one: abs(np.log(one.mass_kda / like.mass_kda)))
 
 
-def _cropped(micrograph: Micrograph, xy: np.ndarray, like: Likeness) -> Curves:
+def _cropped(micrograph: Micrograph, xy: np.ndarray, like: Target) -> Curves:
     cut = like.border
     pixels = micrograph.pixels[cut : micrograph.shape_hw[0] - cut, cut : micrograph.shape_hw[1] - cut]
     moved = xy - cut
@@ -245,7 +248,7 @@ def _cropped(micrograph: Micrograph, xy: np.ndarray, like: Likeness) -> Curves:
 
 
 def compare(name: str, true: Sequence[Curves], made: Sequence[Curves]) -> None:
-    """Print, for each curve, the distance of simulated and of real ones from the mean of the other real ones."""
+    """Print the distance of simulated and of real curves from the mean of the (other) real ones."""
     print(f"\n{name}: {len(true)} real, {len(made)} simulated")
     print(f"q real {np.mean([c.q for c in true]):.2f} ± {np.std([c.q for c in true]):.2f}", end=", ")
     print(f"simulated {np.mean([c.q for c in made]):.2f} ± {np.std([c.q for c in made]):.2f}")
@@ -262,7 +265,7 @@ def rms(values: np.ndarray) -> float:
 
 
 def draw(path: Path, name: str, true: Sequence[Curves], made: Sequence[Curves]) -> None:
-    """Curves of real and simulated micrographs over one another."""
+    """Draw the curves of real and simulated micrographs on top of each other."""
     from matplotlib.figure import Figure
 
     def middle(edges: np.ndarray) -> np.ndarray:
@@ -290,12 +293,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("realism"))
     parser.add_argument("--count", type=int, default=6)
-    parser.add_argument("--only", choices=[like.folder for like in LIKE])
+    parser.add_argument("--only", choices=[like.folder for like in TARGETS])
     given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    for like in LIKE:
+    for like in TARGETS:
         if given.only in {None, like.folder}:
             true, made = real(like, given.data, given.count), simulated(like, given.count)
             compare(like.folder, true, made)

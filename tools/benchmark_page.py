@@ -2,10 +2,10 @@
 
     python tools/benchmark_page.py RESULTS... [--page docs/benchmark.md]
 
-RESULTS are folders that `cryopick benchmark --out` wrote, with `--time` or without. What stands between the two marks of the page
-is replaced; the text around it is written by hand. The tables are followed by the commit and the commands that made them. Wall
-times of runs that shared the machine with others, and the papers' layout with four columns for each method, are left to the CSV.
-Figures, of the simulated sets alone, are drawn into the folder images/ beside the page.
+RESULTS are folders written by `cryopick benchmark --out`, with or without `--time`. Only the part of the page between the two
+marks is replaced. The tables are followed by the commands that made them and their commits. Wall times, which depend on what else
+was running, and the wide table in the papers' layout are only in the CSV files. Figures of the simulated sets are drawn into
+images/ beside the page.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SIMULATED, SHOWN = "simulated-", "-carbon"
 
 
 def page(text: str, folders: list[Path]) -> str:
-    """The page's text with the tables of all results between the marks."""
+    """Return the text of the page with the tables of all results between the marks."""
     before, _, rest = text.partition(START)
     after = rest.partition(END)[2]
     parts = [f"## {table.title}\n\n{table.markdown()}" for table in tables(folders)]
@@ -33,7 +33,7 @@ def page(text: str, folders: list[Path]) -> str:
 
 
 def tables(folders: list[Path]) -> Iterator[Table]:
-    """Accuracy, cost, and times."""
+    """Yield the tables of accuracy, cost and time."""
     results = [result for folder in folders for result in read_results(folder)]
     if results:
         for name, table in all_tables(results).items():
@@ -43,16 +43,16 @@ def tables(folders: list[Path]) -> Iterator[Table]:
 
 
 def origin(folders: list[Path]) -> str:
-    """On what machine, by which commands and at which commits."""
-    made = [result.made for folder in folders for result in read_results(folder)]
-    made += [timing.made for folder in folders for timing in read_timings(folder)]
-    processors = ", ".join(sorted({one.processor for one in made}))
-    lines = "\n".join(f"- `{line}`" for line in commands_of(made))
+    """Return a section with the machine, the commands and the commits of the results."""
+    origins = [result.origin for folder in folders for result in read_results(folder)]
+    origins += [timing.origin for folder in folders for timing in read_timings(folder)]
+    processors = ", ".join(sorted({one.processor for one in origins}))
+    lines = "\n".join(f"- `{line}`" for line in commands_of(origins))
     return f"## How these were made\n\nOn {processors}:\n\n{lines}\n"
 
 
 def draw(folders: list[Path], images: Path) -> None:
-    """Curves of all simulated sets, and who missed what on the one with carbon."""
+    """Draw the curves of all simulated sets, and the disagreement of two methods on the set with carbon."""
     for folder in folders:
         results = [result for result in read_results(folder) if result.dataset.startswith(SIMULATED)]
         tasks = [task for path in sorted((folder / "simulated").glob("*.yaml")) for task in read_sets(path)]
@@ -65,6 +65,7 @@ def draw(folders: list[Path], images: Path) -> None:
 
 
 def main() -> None:
+    """Write the tables and figures of the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--page", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "benchmark.md")

@@ -1,4 +1,4 @@
-"""Every check of the project, in the order in which they fail fastest: `python tools/check.py [pytest arguments]`."""
+"""Run all checks of the project, the fastest first: `python tools/check.py [pytest arguments]`."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ STEPS = [
 
 
 def main() -> int:
-    """Run all steps, also after one failed; 0 when every one passed."""
+    """Run all steps, even after a failure; return 0 if all of them pass."""
     failed = []
     for step in STEPS:
         command = [sys.executable, "-m", *step, *(sys.argv[1:] if step[0] == "pytest" else [])]

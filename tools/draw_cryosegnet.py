@@ -1,4 +1,4 @@
-"""Draw the picture of ``docs/cryosegnet.md``: every stage on a simulated micrograph, with a network trained here for a minute.
+"""Draw the figure of ``docs/pickers/cryosegnet.md``: all stages on a simulated micrograph, with a network trained for a minute.
 
 python tools/draw_cryosegnet.py
 """
@@ -21,13 +21,13 @@ from cryopick.simulate.micrograph import SimulatedMicrograph, load_settings
 from cryopick.train.data.targets import disc_mask
 from cryopick.train.losses import segmentation_loss
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "cryosegnet-stages.jpg"
+FIGURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "cryosegnet-stages.jpg"
 SETTINGS = CryoSegNetSettings(side=256, instances="watershed", rules="robust", threshold=0.6)
 MICROGRAPHS, STEPS, BATCH = 24, 150, 4
 
 
 def main() -> None:
-    """Train, pick a micrograph that was not trained on, and draw what happened to it."""
+    """Train, pick a held-out micrograph, and draw its stages."""
     torch.manual_seed(0)
     network = AttentionUNet(8, 4)
     train(network, [simulate(index) for index in range(MICROGRAPHS)])
@@ -45,7 +45,7 @@ def main() -> None:
         Panel("5. their outlines", outlined(stages.probability, stages.labels), stages.to_home),
         Panel(f"6. {len(stages.picks)} picks", stages.image, stages.image_to_home, stages.picks),
     ]
-    write_panels(panels, micrograph.shape_hw, PICTURE)
+    write_panels(panels, micrograph.shape_hw, FIGURE)
 
 
 def simulate(index: int) -> SimulatedMicrograph:
@@ -54,13 +54,13 @@ def simulate(index: int) -> SimulatedMicrograph:
 
 
 def train(network: nn.Module, examples: list[SimulatedMicrograph]) -> None:
-    """CryoSegNet's recipe, shortened: discs as targets, half cross-entropy and half Dice, Adam."""
-    pictures, targets = zip(*map(example_tensors, examples), strict=True)
+    """Train with CryoSegNet's recipe, shortened: discs as targets, half cross-entropy and half Dice, Adam."""
+    images, targets = zip(*map(example_tensors, examples), strict=True)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     rng = np.random.default_rng(0)
     for _ in range(STEPS):
-        chosen = rng.choice(len(pictures), BATCH, replace=False)
-        loss = segmentation_loss(network(torch.stack([pictures[i] for i in chosen])), torch.stack([targets[i] for i in chosen]))
+        chosen = rng.choice(len(images), BATCH, replace=False)
+        loss = segmentation_loss(network(torch.stack([images[i] for i in chosen])), torch.stack([targets[i] for i in chosen]))
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()

@@ -1,4 +1,4 @@
-"""Draw the picture of ``docs/denoising.md``: a simulated micrograph after each stage of the chain.
+"""Draw the figure of ``docs/denoising.md``: a simulated micrograph after each stage of the chain.
 
 python tools/draw_denoising.py
 """
@@ -16,18 +16,18 @@ from cryopick.display.panels import Panel, write_panels
 from cryopick.preprocess import denoise as stages
 from cryopick.simulate import simulate_micrograph
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "denoising-stages.jpg"
+FIGURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "denoising-stages.jpg"
 
 
 def main() -> None:
-    """Every panel at the pixels that it has, so that the shift of the last three can be seen."""
+    """Draw every panel in its own pixels, so that the shift of the last three is visible."""
     micrograph = simulate_micrograph(seed=7, size=768, pixel_size=2.0, preset="easy").micrograph
     stretched = stages.stretch(stages.gaussian_blur(micrograph.pixels))
     averaged = stages.non_local_means(stretched)
     deconvolved, _ = stages.wiener(averaged, stages.gaussian_kernel())
     equalised = stages.equalise(stages.stretch(deconvolved))
     smooth, _ = stages.guided_filter(equalised, deconvolved)
-    pictures: dict[str, NDArray[Any]] = {
+    images: dict[str, NDArray[Any]] = {
         "the micrograph": micrograph.pixels,
         "1, 2. blurred and stretched": stretched,
         "3. non-local means": averaged,
@@ -35,11 +35,11 @@ def main() -> None:
         "5. equalised": equalised,
         "6. guided filter": stages.stretch(smooth),
     }
-    panels = [Panel(title, picture, PixelMap()) for title, picture in pictures.items()]
+    panels = [Panel(title, image, PixelMap()) for title, image in images.items()]
     with TemporaryDirectory() as folder:
         whole = Path(folder) / "stages.png"
         write_panels(panels, micrograph.shape_hw, whole)
-        cv2.imwrite(str(PICTURE), np.asarray(cv2.imread(str(whole))), [cv2.IMWRITE_JPEG_QUALITY, 70])
+        cv2.imwrite(str(FIGURE), np.asarray(cv2.imread(str(whole))), [cv2.IMWRITE_JPEG_QUALITY, 70])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Take the pictures of the pages in ``docs/``: report, review, and before and after, of the tutorial ``docs/improve.md``.
+"""Take the screenshots in ``docs/``: report, review, and the comparison of the tutorial ``docs/improve.md``.
 
     python tools/draw_pages.py FOLDER
 
-FOLDER is where the tutorial has been run to its end; it stays as it is. Needs Playwright and Debian's Chromium.
+FOLDER is where the whole tutorial has been run; it is not changed. Needs Playwright and Chromium.
 """
 
 import re
@@ -20,11 +20,11 @@ IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 TRUTH = "session/ground_truth/particle_coordinates"
 QUALITY = 82
 SETTLE = 2500
-"""Milliseconds in which tiles and pictures come."""
+"""Milliseconds to wait for tiles and images."""
 
 
 def main(tutorial: Path) -> None:
-    """All pictures, of a copy of the first picks whose review begins anew."""
+    """Take all screenshots from a copy of the first picks without their review."""
     with TemporaryDirectory() as place, sync_playwright() as playwright:
         folder = Path(place)
         shutil.copytree(tutorial / "picks", folder / "picks", ignore=shutil.ignore_patterns("journal.jsonl", ".lock"))
@@ -38,7 +38,7 @@ def main(tutorial: Path) -> None:
 
 
 def take_report(browser: Browser, folder: Path) -> None:
-    """The report's top, and its micrographs."""
+    """Take the top of the report, and its micrographs."""
     cryopick(folder, "report", "picks", "--truth", "session/ground_truth/particles.star")
     with opened(browser, (folder / "picks" / "report.html").as_uri(), (1280, 1080)) as page:
         take(page, "report-top.jpg")
@@ -48,7 +48,7 @@ def take_report(browser: Browser, folder: Path) -> None:
 
 
 def take_review(browser: Browser, folder: Path) -> None:
-    """The second micrograph, the first being reviewed, with a bad area along its left edge."""
+    """Take the second micrograph, after reviewing the first, with a bad area along its left edge."""
     with served(folder) as address, opened(browser, address, (1440, 860)) as page:
         page.wait_for_selector("#rows li[aria-current=true]")
         page.keyboard.press("Enter")
@@ -65,7 +65,7 @@ def take_review(browser: Browser, folder: Path) -> None:
 
 
 def take_comparison(browser: Browser, folder: Path) -> None:
-    """Before and after on a micrograph that was not learnt from, all of them reviewed by the truth."""
+    """Take the comparison on a held-out micrograph, with all micrographs corrected by the ground truth."""
     cryopick(folder, "review", "picks", "--corrected", TRUTH)
     with served(folder, "--compare", "picks-finetuned") as address, opened(browser, address, (1600, 760)) as page:
         page.wait_for_selector("#pairs tr[aria-current=true]")
@@ -88,7 +88,7 @@ def opened(browser: Browser, address: str, size: tuple[int, int]) -> Iterator[Pa
 
 @contextmanager
 def served(folder: Path, *words: str) -> Iterator[str]:
-    """The address of a review that is open until the end."""
+    """Serve a review and yield its address."""
     command = [sys.executable, "-m", "cryopick", "review", "picks", *words]
     program = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     found = re.search(r"http\S+", program.stdout.readline() if program.stdout else "")

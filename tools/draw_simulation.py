@@ -1,4 +1,4 @@
-"""Draw the pictures of ``docs/simulation.md``: structures, typical micrographs and presets.
+"""Draw the figures of ``docs/simulation.md``: structures, typical micrographs and presets.
 
 python tools/draw_simulation.py
 """
@@ -26,8 +26,8 @@ def caption(found: SimulatedMicrograph) -> str:
     return f"{found.structure.name} {found.structure.diameter:.0f} A, {found.defocus_um:.1f} um"
 
 
-def write_jpeg(picture: np.ndarray, path: Path) -> None:
-    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 54])
+def write_jpeg(image: np.ndarray, path: Path) -> None:
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 54])
 
 
 def main() -> None:
@@ -42,9 +42,9 @@ def main() -> None:
         IMAGES / "simulation-typical.jpg",
     )
     rows = [simulate_micrograph(seed=2, index=6, size=SIDE, pixel_size=PIXEL_SIZE, preset=preset) for preset in PRESETS]
-    pictures = [preview(one) for one in rows] + [preview(one, marked=True) for one in rows]
+    images = [preview(one) for one in rows] + [preview(one, marked=True) for one in rows]
     captions = [*PRESETS, *(f"{len(one.truth)} particles" for one in rows)]
-    write_jpeg(contact_sheet(pictures, captions, columns=len(PRESETS)), IMAGES / "simulation-presets.jpg")
+    write_jpeg(contact_sheet(images, captions, columns=len(PRESETS)), IMAGES / "simulation-presets.jpg")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
-"""The docs page is written from results; what people wrote around the tables stays."""
+"""The benchmark page is generated from results; the text around the tables stays."""
 
 import runpy
 from pathlib import Path
 
 import msgspec
 
-from cryopick.benchmark.results import Made
-from cryopick.benchmark.timing.cases import Timing, What
+from cryopick.benchmark.results import Origin
+from cryopick.benchmark.timing.cases import Timing, TimingKey
 from cryopick.benchmark.timing.profile import Sample
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "benchmark_page.py"
 
 
-def test_tables_come_between_the_marks_with_the_command_that_made_them(tmp_path):
-    made = Made(version="1", commit="abc", command="cryopick benchmark --time", processor="quick", workers=1)
+def test_tables_are_written_between_the_marks_with_their_command(tmp_path):
+    origin = Origin(version="1", commit="abc", command="cryopick benchmark --time", processor="quick", workers=1)
     samples = [Sample(wall=9.0, cpu=2.0)]
-    timing = Timing(what=What(kind="training", subject="unet"), samples=samples, peak_mib=50, signature="s", made=made)
+    timing = Timing(key=TimingKey(kind="training", subject="unet"), samples=samples, peak_mib=50, signature="s", origin=origin)
     (tmp_path / "timings").mkdir()
     (tmp_path / "timings" / "one.json").write_bytes(msgspec.json.encode(timing))
     tool = runpy.run_path(str(SCRIPT))

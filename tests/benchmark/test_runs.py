@@ -1,4 +1,4 @@
-"""Sets are read, programs run and measured, and results kept until something changes."""
+"""Reading of sets, running of programs, and reuse of results."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cryopick.benchmark.entrants import OwnPicker, PickFiles
-from cryopick.benchmark.programs import RelionAutopick, Topaz, find_rival, write_mrcs
+from cryopick.benchmark.programs import RelionAutopick, Topaz, find_program, write_mrcs
 from cryopick.benchmark.results import read_results, run_all
 from cryopick.benchmark.sets import read_sets
 from cryopick.benchmark.timing.usage import run_and_measure
@@ -39,19 +39,19 @@ def folder(tmp_path, rng):
     return root
 
 
-def skipped_by(entrants, tasks, out):
+def skipped_by(methods, tasks, out):
     skipped = []
-    results = list(run_all(entrants, tasks, out, workers=1, command="test", on_skip=lambda *what: skipped.append(what)))
+    results = list(run_all(methods, tasks, out, workers=1, command="test", on_skip=lambda *what: skipped.append(what)))
     return results, skipped
 
 
-def test_a_folder_is_one_set_of_the_micrographs_that_have_a_truth(folder):
+def test_a_folder_is_one_set_of_the_micrographs_with_ground_truth(folder):
     (found,) = read_sets(folder)
     assert (found.name, [source.name for source in found.sources]) == ("mine", ["one.mrc", "two.mrc"])
     assert (found.diameter, found.pixel_size, found.diameter_px) == (40.0, 2.0, 20.0)
 
 
-def test_a_list_gives_sizes_and_paths_relative_to_itself(folder):
+def test_a_list_has_sizes_and_paths_relative_to_itself(folder):
     path = folder.parent / "sets.yaml"
     path.write_text("- {name: s, micrographs: mine/micrographs, truth: mine/truth, diameter: 50, pixel_size: 2.5, border: 7}\n")
     (found,) = read_sets(path)
@@ -59,14 +59,14 @@ def test_a_list_gives_sizes_and_paths_relative_to_itself(folder):
 
 
 @pytest.mark.parametrize("text", ["- {name: s, micrographs: m, truth: t, diametre: 3}", "name: s", "- {name: s}"])
-def test_a_list_that_says_something_else_is_refused(tmp_path, text):
+def test_an_invalid_list_of_sets_raises(tmp_path, text):
     path = tmp_path / "sets.yaml"
     path.write_text(text)
-    with pytest.raises(SettingError, match="no list of benchmark sets"):
+    with pytest.raises(SettingError, match="not a list of benchmark sets"):
         read_sets(path)
 
 
-def test_a_folder_without_truth_is_named(tmp_path):
+def test_the_error_for_a_folder_without_ground_truth_names_it(tmp_path):
     (tmp_path / "micrographs").mkdir()
     with pytest.raises(FileError, match="truth"):
         read_sets(tmp_path)
@@ -78,28 +78,28 @@ def test_a_fingerprint_changes_with_the_labels(folder):
     assert read_sets(folder)[0].fingerprint != before.fingerprint
 
 
-def test_results_are_kept_until_the_truth_changes(folder, tmp_path):
+def test_results_are_reused_until_the_ground_truth_changes(folder, tmp_path):
     write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
-    entrants = [PickFiles("theirs", str(tmp_path / "theirs.star"))]
-    ((first, kept),), skipped = skipped_by(entrants, read_sets(folder), tmp_path / "out")
-    assert (first.judgement.default.precision, first.judgement.default.recall, kept, skipped) == (1.0, 0.5, False, [])
+    methods = [PickFiles("theirs", str(tmp_path / "theirs.star"))]
+    ((first, kept),), skipped = skipped_by(methods, read_sets(folder), tmp_path / "out")
+    assert (first.scores.default.precision, first.scores.default.recall, kept, skipped) == (1.0, 0.5, False, [])
     assert read_results(tmp_path / "out") == [first]
     (tmp_path / "out" / "results" / first.dataset / "of another version.json").write_text("{}")
     assert read_results(tmp_path / "out") == [first]
-    ((_, kept),), _ = skipped_by(entrants, read_sets(folder), tmp_path / "out")
+    ((_, kept),), _ = skipped_by(methods, read_sets(folder), tmp_path / "out")
     assert kept
     (folder / "truth" / "two.csv").write_text("x,y,diameter\n")
-    ((again, kept),), _ = skipped_by(entrants, read_sets(folder), tmp_path / "out")
-    assert (again.judgement.default.recall, kept) == (1.0, False)
+    ((again, kept),), _ = skipped_by(methods, read_sets(folder), tmp_path / "out")
+    assert (again.scores.default.recall, kept) == (1.0, False)
 
 
-def test_new_picks_under_the_same_path_are_judged_anew(folder, tmp_path):
+def test_new_picks_at_the_same_path_are_scored_again(folder, tmp_path):
     path, out = tmp_path / "theirs.star", tmp_path / "out"
     write_picks([labels("one.mrc", XY)], path)
     skipped_by([PickFiles("theirs", str(path))], read_sets(folder), out)
     write_picks([labels("one.mrc", XY), labels("two.mrc", XY)], path)
     ((result, kept),), _ = skipped_by([PickFiles("theirs", str(path))], read_sets(folder), out)
-    assert (result.judgement.default.recall, kept) == (1.0, False)
+    assert (result.scores.default.recall, kept) == (1.0, False)
 
 
 @dataclass(frozen=True)
@@ -112,16 +112,16 @@ class Program(PickFiles):
         return [[sys.executable, "-c", f"import sys; print('so it is'); sys.exit({self.status})"]]
 
 
-def test_a_program_that_fails_is_skipped_with_its_last_words_and_the_others_run(folder, tmp_path):
+def test_a_failing_program_is_skipped_with_its_output_and_the_others_run(folder, tmp_path):
     write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
     good = Program("good", str(tmp_path / "theirs.star"))
     results, skipped = skipped_by([replace(good, name="bad", status=3), good], read_sets(folder), tmp_path / "out")
-    assert [result.entrant for result, _ in results] == ["good"]
+    assert [result.method for result, _ in results] == ["good"]
     assert [what[:2] for what in skipped] == [("bad", "mine")]
-    assert "ended with 3: so it is" in skipped[0][2]
+    assert "failed with exit code 3: so it is" in skipped[0][2]
 
 
-def test_a_program_that_was_stopped_begins_anew_so_that_its_cost_is_that_of_all(folder, tmp_path):
+def test_an_interrupted_program_starts_over_so_its_cost_is_complete(folder, tmp_path):
     write_picks([labels("one.mrc", XY)], tmp_path / "theirs.star")
 
     @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def test_a_program_that_was_stopped_begins_anew_so_that_its_cost_is_that_of_all(
     assert skipped_by([program], read_sets(folder), tmp_path / "out")[1] == []
 
 
-def test_memory_is_that_of_the_command_and_not_of_this_process(tmp_path):
+def test_memory_is_that_of_the_command_not_of_this_process(tmp_path):
     held = np.ones(200 * 2**20 // 8)
     small = run_and_measure([sys.executable, "-I", "-S", "-c", "pass"], tmp_path / "log")
     large = run_and_measure([sys.executable, "-I", "-S", "-c", "x = b'1' * (150 * 2**20)"], tmp_path / "log")
@@ -146,12 +146,12 @@ def test_memory_is_that_of_the_command_and_not_of_this_process(tmp_path):
     assert large.peak_mib > small.peak_mib + 140
 
 
-def test_a_program_that_is_not_there_is_an_error_of_ours(tmp_path):
-    with pytest.raises(CryopickError, match="no such program"):
+def test_a_missing_program_raises(tmp_path):
+    with pytest.raises(CryopickError, match="not installed"):
         run_and_measure(["there-is-none-of-this-name"], tmp_path / "log")
 
 
-def test_own_pickers_are_asked_for_picks_below_their_threshold_but_presets_are_left_alone(folder, tmp_path):
+def test_pickers_run_below_their_threshold_unless_a_preset_is_given(folder, tmp_path):
     (task,) = read_sets(folder)
     (command,) = OwnPicker("log").commands(task, tmp_path, workers=2)
     assert command[command.index("--threshold") + 1] == "0.1"
@@ -161,7 +161,7 @@ def test_own_pickers_are_asked_for_picks_below_their_threshold_but_presets_are_l
     assert "--threshold" not in command
 
 
-def test_topaz_gets_particles_of_about_24_pixels_and_their_radius(folder, tmp_path):
+def test_topaz_is_run_at_about_24_pixels_per_particle_with_their_radius(folder, tmp_path):
     (task,) = read_sets(folder)
     task = replace(task, diameter=200.0)  # 100 pixels: reduced by 4 they are 25, radius 12.5
     preprocess, extract = Topaz("topaz").commands(task, tmp_path / "topaz", workers=1)
@@ -170,7 +170,7 @@ def test_topaz_gets_particles_of_about_24_pixels_and_their_radius(folder, tmp_pa
     assert sorted(path.name for path in (tmp_path / "mrc").iterdir()) == ["one.mrc", "two.mrc"]
 
 
-def test_a_micrograph_that_was_made_anew_is_copied_anew(folder, tmp_path):
+def test_a_changed_micrograph_is_copied_again(folder, tmp_path):
     (task,) = read_sets(folder)
     copy = write_mrcs(task, tmp_path / "mrc")[0].path
     before = copy.stat().st_mtime_ns
@@ -181,9 +181,9 @@ def test_a_micrograph_that_was_made_anew_is_copied_anew(folder, tmp_path):
     assert mrcfile.read(copy).trace() == 100
 
 
-def test_coarse_topaz_sees_particles_of_about_18_pixels(folder, tmp_path):
+def test_coarse_topaz_is_run_at_about_18_pixels_per_particle(folder, tmp_path):
     (task,) = read_sets(folder)
-    coarse = find_rival(f"topaz-coarse={sys.executable}")
+    coarse = find_program(f"topaz-coarse={sys.executable}")
     preprocess, extract = coarse.commands(replace(task, diameter=200.0), tmp_path / "topaz", workers=1)
     assert (after(preprocess, "--scale"), after(extract, "--radius")) == ("6", "8")  # 100 / 6 is 16.7
     assert (coarse.name, coarse.identity) != ("topaz", Topaz(sys.executable).identity)
@@ -199,7 +199,7 @@ def after(words, option):
     return words[words.index(option) + 1]
 
 
-def test_each_set_has_references_of_its_own_and_relion_is_told_their_pixel_size(folder, tmp_path):
+def test_each_set_has_its_own_references_and_relion_gets_their_pixel_size(folder, tmp_path):
     (task,) = read_sets(folder)
     stack(tmp_path / "mine.mrcs", pixel_size=6.5)
     path = str(tmp_path / "{set}.mrcs")
@@ -221,15 +221,15 @@ def test_without_a_pixel_size_references_are_filtered_by_the_diameter(folder, tm
 @pytest.mark.parametrize(
     "make", [lambda path: OwnPicker("template", None, (f"references={path}",)), partial(RelionAutopick, "r")]
 )
-def test_new_references_under_the_same_path_are_other_entrants(tmp_path, make):
-    entrant = make(str(tmp_path / "{set}.mrcs"))
+def test_new_references_at_the_same_path_change_the_identity(tmp_path, make):
+    method = make(str(tmp_path / "{set}.mrcs"))
     stack(tmp_path / "mine.mrcs", pixel_size=2)
-    before = entrant.identity
+    before = method.identity
     stack(tmp_path / "yours.mrcs", pixel_size=2)
-    assert entrant.identity != before
+    assert method.identity != before
 
 
-def test_topaz_and_relion_name_the_copies_and_their_picks_come_back_under_the_micrographs_own_names(folder, tmp_path):
+def test_picks_of_topaz_and_relion_get_the_names_of_the_original_micrographs(folder, tmp_path):
     (task,) = read_sets(folder)
     (tmp_path / "picks.txt").write_text("image_name\tx_coord\ty_coord\tscore\none\t30\t40\t1.5\n")
     (found,) = Topaz("topaz").read(task, tmp_path)
@@ -244,8 +244,8 @@ def test_topaz_and_relion_name_the_copies_and_their_picks_come_back_under_the_mi
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("eman", "can be run"), ("topaz=/none/topaz", "not installed"), ("relion-template", "--references")],
+    [("eman", "unknown program"), ("topaz=/none/topaz", "not installed"), ("relion-template", "--references")],
 )
-def test_a_rival_that_cannot_run_is_refused_with_what_to_do(word, message):
+def test_the_error_for_a_program_that_cannot_run_says_what_to_do(word, message):
     with pytest.raises(SettingError, match=message):
-        find_rival(word)
+        find_program(word)

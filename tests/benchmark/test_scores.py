@@ -1,11 +1,11 @@
-"""Numbers of the benchmark, from counts worked out by hand."""
+"""Scores of the benchmark, from counts worked out by hand."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cryopick.benchmark.scores import bootstrap, judge
+from cryopick.benchmark.scores import bootstrap, score_picks
 from cryopick.benchmark.sets import BenchmarkSet
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.types import Picks
@@ -26,65 +26,65 @@ def task(*, names=("a",), negatives=()):
 
 def test_two_of_four_found_with_a_duplicate_and_a_pick_on_a_marked_negative():
     found = picks("a", [(50, 50), (53, 50), (100, 52), (150, 150)], [0.9, 0.8, 0.7, 0.6])
-    judged = judge([found], task(negatives=[picks("a", [(152, 150), (20, 180)])]), threshold=0.5).default
-    assert (judged.truth, judged.found, judged.duplicates, judged.on_negatives) == (4, 4, 1, 1)
-    assert (judged.precision, judged.recall, judged.f1) == (0.5, 0.5, 0.5)
-    assert judged.missed == {"a": [(150, 50), (50, 120)]}
-    assert judged.per_micrograph == {"a": 4}
+    scored = score_picks([found], task(negatives=[picks("a", [(152, 150), (20, 180)])]), threshold=0.5).default
+    assert (scored.truth, scored.found, scored.duplicates, scored.on_negatives) == (4, 4, 1, 1)
+    assert (scored.precision, scored.recall, scored.f1) == (0.5, 0.5, 0.5)
+    assert scored.missed == {"a": [(150, 50), (50, 120)]}
+    assert scored.per_micrograph == {"a": 4}
 
 
-def test_the_centring_error_is_the_median_distance_of_right_picks_in_diameters():
+def test_the_centring_error_is_the_median_distance_of_correct_picks_in_diameters():
     found = picks("a", [(50, 50), (102, 50), (150, 54), (190, 190)], [0.9] * 4)
-    assert judge([found], task(), threshold=0.5).default.centring == pytest.approx(2 / 20)
-    assert judge([picks("a", [(190, 190)], [0.9])], task(), threshold=0.5).default.centring is None
+    assert score_picks([found], task(), threshold=0.5).default.centring == pytest.approx(2 / 20)
+    assert score_picks([picks("a", [(190, 190)], [0.9])], task(), threshold=0.5).default.centring is None
 
 
-def test_a_true_particle_next_to_a_negative_does_not_count_as_a_pick_on_the_negative():
-    judged = judge([picks("a", [(50, 50)], [0.9])], task(negatives=[picks("a", [(55, 50)])]), threshold=0.5)
-    assert judged.default.on_negatives == 0
+def test_a_correct_pick_next_to_a_negative_does_not_count_as_on_the_negative():
+    scored = score_picks([picks("a", [(50, 50)], [0.9])], task(negatives=[picks("a", [(55, 50)])]), threshold=0.5)
+    assert scored.default.on_negatives == 0
 
 
-def test_the_best_threshold_takes_in_what_the_default_leaves_out():
+def test_the_best_threshold_may_include_picks_below_the_default():
     found = picks("a", TRUTH, [0.9, 0.8, 0.4, 0.3])
-    judged = judge([found], task(), threshold=0.5)
-    assert judged.default.recall == 0.5
-    assert judged.best is not None
-    assert judged.best.threshold == pytest.approx(0.3)
-    assert (judged.best.precision, judged.best.recall) == (1.0, 1.0)
-    assert judged.average_precision == pytest.approx(1.0)
+    scored = score_picks([found], task(), threshold=0.5)
+    assert scored.default.recall == 0.5
+    assert scored.best is not None
+    assert scored.best.threshold == pytest.approx(0.3)
+    assert (scored.best.precision, scored.best.recall) == (1.0, 1.0)
+    assert scored.average_precision == pytest.approx(1.0)
 
 
 def test_picks_without_scores_have_no_curve_and_all_count():
-    judged = judge([picks("a", TRUTH[:3])], task(), threshold=None)
-    assert (judged.best, judged.average_precision, judged.curve) == (None, None, None)
-    assert (judged.default.precision, judged.default.recall) == (1.0, 0.75)
+    scored = score_picks([picks("a", TRUTH[:3])], task(), threshold=None)
+    assert (scored.best, scored.average_precision, scored.curve) == (None, None, None)
+    assert (scored.default.precision, scored.default.recall) == (1.0, 0.75)
 
 
-def test_no_picks_at_all_is_a_result():
-    judged = judge([], task(), threshold=0.5).default
-    assert (judged.precision, judged.recall, judged.f1, judged.found) == (None, 0.0, 0.0, 0)
+def test_no_picks_give_a_result():
+    scored = score_picks([], task(), threshold=0.5).default
+    assert (scored.precision, scored.recall, scored.f1, scored.found) == (None, 0.0, 0.0, 0)
 
 
-def test_circles_on_the_right_places_have_a_dice_of_one_by_the_papers_protocol():
-    judged = judge([picks("a", TRUTH, [0.9] * 4)], task(), threshold=0.5).default
-    assert (judged.pixels_mean.dice, judged.pixels_maximum.recall) == (1.0, 1.0)
+def test_perfect_picks_have_a_pixelwise_dice_of_one():
+    scored = score_picks([picks("a", TRUTH, [0.9] * 4)], task(), threshold=0.5).default
+    assert (scored.pixels_mean.dice, scored.pixels_maximum.recall) == (1.0, 1.0)
 
 
-def test_the_interval_of_equal_micrographs_is_a_point_and_of_one_micrograph_unknown():
+def test_equal_micrographs_have_an_interval_of_zero_width_and_a_single_one_has_none():
     names = ("a", "b", "c")
     found = [picks(name, TRUTH[:2], [0.9, 0.8]) for name in names]
-    judged = judge(found, task(names=names), threshold=0.5)
-    assert judged.default.recall_interval == (0.5, 0.5)
-    assert judged.average_precision_interval == (0.5, 0.5)
-    assert judge(found[:1], task(), threshold=0.5).default.recall_interval is None
+    scored = score_picks(found, task(names=names), threshold=0.5)
+    assert scored.default.recall_interval == (0.5, 0.5)
+    assert scored.average_precision_interval == (0.5, 0.5)
+    assert score_picks(found[:1], task(), threshold=0.5).default.recall_interval is None
 
 
-def test_the_interval_of_unequal_micrographs_reaches_from_one_to_the_other():
+def test_the_interval_of_two_unequal_micrographs_spans_both():
     found = [picks("a", TRUTH, [0.9] * 4), picks("b", [])]
-    assert judge(found, task(names=("a", "b")), threshold=0.5).default.recall_interval == (0.0, 1.0)
+    assert score_picks(found, task(names=("a", "b")), threshold=0.5).default.recall_interval == (0.0, 1.0)
 
 
-def test_resamples_are_the_same_on_every_call_and_draw_every_micrograph():
+def test_resamples_are_reproducible_and_include_every_micrograph():
     assert np.array_equal(bootstrap(5), bootstrap(5))
     assert bootstrap(5).shape == (1000, 5)
     assert set(bootstrap(5).ravel().tolist()) == set(range(5))

@@ -1,4 +1,4 @@
-"""The simulated sets are the same wherever they are made."""
+"""Simulated benchmark sets are reproducible."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cryopick.benchmark.sets import read_sets
 from cryopick.errors import SettingError
 
 
-def test_a_set_is_of_one_structure_whose_diameter_its_list_tells(tmp_path, monkeypatch):
+def test_a_simulated_set_shows_one_structure_with_the_diameter_in_its_list(tmp_path, monkeypatch):
     monkeypatch.setattr(simulated, "DIAMETERS", {"easy": 220.0})
     made = []
     path = simulated.make_sets(tmp_path, "tiny", on_made=made.append)
@@ -20,13 +20,13 @@ def test_a_set_is_of_one_structure_whose_diameter_its_list_tells(tmp_path, monke
     assert len(made) == 1  # what is there stays
 
 
-def test_each_preset_has_a_structure_of_its_own_that_no_run_changes():
+def test_each_preset_has_its_own_fixed_structure():
     first = {preset: simulated.structure_of(preset) for preset in simulated.DIAMETERS}
     again = simulated.structure_of("hard")
     assert np.array_equal(first["hard"].beads, again.beads)
     assert len({structure.beads.tobytes() for structure in first.values()}) == 4
 
 
-def test_a_scale_that_is_not_known_is_refused(tmp_path):
+def test_an_unknown_scale_raises(tmp_path):
     with pytest.raises(SettingError, match="tiny, small, full"):
         simulated.make_sets(tmp_path, "vast")

@@ -1,17 +1,17 @@
-"""Tables hold what the results say, in three languages."""
+"""Benchmark tables in Markdown, CSV and LaTeX."""
 
 import csv
 
 import pytest
 
-from cryopick.benchmark.results import Made, Result
-from cryopick.benchmark.scores import Judgement, Pixels, Scores
+from cryopick.benchmark.results import Origin, Result
+from cryopick.benchmark.scores import MethodScores, Pixels, Scores
 from cryopick.benchmark.tables import WALL, Published, all_tables, commands_of, read_published, write_tables
 from cryopick.benchmark.timing.usage import Cost
 from cryopick.errors import SettingError
 
 
-def result(entrant, dataset, dice, *, cpu=10.0, empiar=None):
+def result(method, dataset, dice, *, cpu=10.0, empiar=None):
     scores = Scores(
         threshold=0.5,
         truth=10,
@@ -30,11 +30,11 @@ def result(entrant, dataset, dice, *, cpu=10.0, empiar=None):
         pixels_mean=Pixels(0.5, 0.5, 0.5, dice),
         pixels_maximum=Pixels(0.5, 0.5, 0.5, dice),
     )
-    judged = Judgement(default=scores, best=None, average_precision=None, average_precision_interval=None, curve=None)
-    made = Made(version="1", commit="abc", command="cryopick benchmark", processor="p", workers=1)
+    judged = MethodScores(default=scores, best=None, average_precision=None, average_precision_interval=None, curve=None)
+    origin = Origin(version="1", commit="abc", command="cryopick benchmark", processor="p", workers=1)
     cost = Cost(wall=20.0, cpu=cpu, peak_mib=100.0)
-    about = {"entrant": entrant, "dataset": dataset, "empiar": empiar, "micrographs": 2, "negatives": 0}
-    return Result(**about, signature="s", made=made, cost=cost, judgement=judged)
+    about = {"method": method, "dataset": dataset, "empiar": empiar, "micrographs": 2, "negatives": 0}
+    return Result(**about, signature="s", origin=origin, cost=cost, scores=judged)
 
 
 def cells(table, name):
@@ -42,20 +42,20 @@ def cells(table, name):
     return dict(zip(table.header, row, strict=True))
 
 
-def test_the_matching_table_has_intervals_and_the_spread_of_counts():
+def test_the_accuracy_table_has_intervals_and_the_spread_of_counts():
     row = cells(all_tables([result("log", "s", 0.5)])["s-matching"], "log")
-    assert (row["F1 (95 %)"], row["AP (95 %)"], row["picks a micrograph"]) == ("0.667 (0.500–0.800)", "–", "4 ± 1")
+    assert (row["F1 (95 %)"], row["AP (95 %)"], row["picks per micrograph"]) == ("0.667 (0.500–0.800)", "–", "4 ± 1")
     assert row["on negatives"] == "–"  # none were marked, so 0 would say too much
 
 
-def test_the_table_by_set_averages_over_sets_and_leaves_out_what_is_not_known():
+def test_the_table_by_set_averages_over_the_known_values():
     results = [result("log", "s", 0.4), result("log", "t", 0.8), result("topaz", "t", 0.6)]
     table = all_tables(results)["pixels-by-set"]
     assert (cells(table, "average")["log Dice"], cells(table, "average")["topaz Dice"]) == ("0.600", "0.600")
     assert cells(table, "s")["topaz Dice"] == "–"
 
 
-def test_published_figures_stand_beside_ours_where_the_empiar_number_is_the_same():
+def test_published_scores_are_listed_for_sets_with_the_same_empiar_entry():
     figures = [
         Published(method="Theirs", empiar=10017, source="Their paper", dice=0.7),
         Published(method="x", empiar=1, source=""),
@@ -66,25 +66,25 @@ def test_published_figures_stand_beside_ours_where_the_empiar_number_is_the_same
     assert [row[1] for row in tables["matching-by-method"].rows] == ["log", "Theirs (Their paper)"]
 
 
-def test_cost_is_for_a_micrograph_and_as_a_ratio_to_the_first_picker():
+def test_cost_is_per_micrograph_and_relative_to_the_first_method():
     row = cells(all_tables([result("log", "s", 0.5), result("topaz", "s", 0.5, cpu=25.0)])["cost"], "topaz")
-    assert (row["CPU s a micrograph"], row["CPU, ratio"], row["wall s a micrograph"]) == ("12.50", "2.50", "10.00")
+    assert (row["CPU s per micrograph"], row["CPU ratio"], row["wall s per micrograph"]) == ("12.50", "2.50", "10.00")
 
 
-def test_a_table_can_leave_columns_out():
+def test_columns_can_be_removed_from_a_table():
     table = all_tables([result("log", "s", 0.5)])["cost"].without(WALL, "workers")
     assert [WALL in table.header, "workers" in table.header, len(table.rows[0])] == [False, False, 5]
     assert cells(table, "log")["peak MiB"] == "100"
 
 
-def test_commands_are_told_once_with_their_commit_and_without_the_folders_of_a_machine():
-    made = Made(
+def test_commands_are_listed_once_with_their_commit_and_without_absolute_paths():
+    origin = Origin(
         version="1", commit="abc", command="cryopick benchmark /a/b/c.yaml --run topaz=/x/topaz", processor="p", workers=1
     )
-    assert commands_of([made, made]) == ["cryopick benchmark c.yaml --run topaz=topaz (cryopick 1, commit abc)"]
+    assert commands_of([origin, origin]) == ["cryopick benchmark c.yaml --run topaz=topaz (cryopick 1, commit abc)"]
 
 
-def test_files_are_markdown_csv_and_latex_of_the_same_cells(tmp_path):
+def test_markdown_csv_and_latex_have_the_same_cells(tmp_path):
     tables = all_tables([result("my_log", "s", 0.5)])
     write_tables(tables, tmp_path)
     rows = list(csv.reader((tmp_path / "s-matching.csv").read_text().splitlines()))
@@ -93,10 +93,10 @@ def test_files_are_markdown_csv_and_latex_of_the_same_cells(tmp_path):
     assert (tmp_path / "s-matching.md").read_text().splitlines()[2].startswith("| my_log | 0.750 |")
 
 
-def test_a_list_of_published_figures_that_is_none_is_refused(tmp_path):
+def test_an_invalid_list_of_published_scores_raises(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text("- {method: m, empiar: 1, source: s, f1: 0.5}\n")
     assert read_published(path)[0].f1 == 0.5
     path.write_text("- {method: m}\n")
-    with pytest.raises(SettingError, match="published figures"):
+    with pytest.raises(SettingError, match="published scores"):
         read_published(path)

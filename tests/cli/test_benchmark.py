@@ -37,7 +37,7 @@ def test_picks_of_two_programs_are_compared_in_tables_and_figures(folder, tmp_pa
     words = ["--pickers", "", "--picks", f"half={tmp_path / 'half'}", "--picks", f"all={tmp_path / 'all'}"]
     ran = run(folder, *words, "--run", "topaz=/none/topaz", "--out", tmp_path / "out")
     assert ran.exit_code == 0
-    assert "skipped: /none/topaz is not installed here" in ran.stderr
+    assert "skipped: /none/topaz is not installed" in ran.stderr
     table = (tmp_path / "out" / "tables" / "mine-matching.md").read_text()
     assert "| half | 1.000 | 0.500 | 0.667 |" in table
     assert "| all | 1.000 | 1.000 | 1.000 |" in table
@@ -76,7 +76,7 @@ def run_here(command, log, *, variables):
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_times_are_measured_without_data_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "available_cores", lambda: 1)
-    monkeypatch.setattr(timing, "repeated", lambda once, *, repeats: [once()])
+    monkeypatch.setattr(timing, "repeat_timing", lambda once, *, repeats: [once()])
     monkeypatch.setattr(throughput, "EACH", 2)
     for module in (timing, throughput):
         monkeypatch.setattr(module, "run_and_measure", run_here)

@@ -38,13 +38,12 @@ def test_jpeg_can_be_written(micrograph, tmp_path):
     assert read_micrograph(tmp_path / "out" / "m.1.jpg").shape_hw == (48, 64)
 
 
-def test_the_robust_preset_scales_with_the_diameter_in_angstrom_and_shifts_nothing(micrograph, tmp_path):
-    from cryopick.config import load_preset, resolve
-    from cryopick.preprocess.denoise import DenoiseSettings
+def test_the_corrected_preset_scales_with_the_diameter_in_angstrom_and_shifts_nothing(micrograph, tmp_path):
+    from cryopick.preprocess.denoise import load_denoise_settings
 
-    result = run(micrograph, "--out", tmp_path / "out", "--preset", "robust", "--diameter", 150, "--workers", 1)
+    result = run(micrograph, "--out", tmp_path / "out", "--preset", "corrected", "--diameter", 150, "--workers", 1)
     assert "pixel (0, 0)" not in result.output
-    settings = resolve(DenoiseSettings, load_preset("denoise", "robust")).for_diameter(100.0)  # 150 Å at 1.5 Å per pixel
+    settings = load_denoise_settings("corrected").for_diameter(100.0)  # 150 Å at 1.5 Å per pixel
     wanted, _ = denoise(read_micrograph(micrograph).pixels, settings)
     np.testing.assert_array_equal(read_micrograph(tmp_path / "out" / "m.1.mrc").pixels, wanted)
 
@@ -77,22 +76,21 @@ def test_micrographs_with_the_same_name_in_two_folders_are_an_error(micrograph, 
 def test_a_diameter_without_effect_is_an_error(micrograph, tmp_path):
     result = run(micrograph, "--out", tmp_path / "out", "--diameter", 100)
     assert result.exit_code == 2
-    assert "robust" in result.output
+    assert "corrected" in result.output
 
 
 def test_a_setting_wins_over_the_preset(micrograph, tmp_path):
-    from cryopick.config import load_preset, resolve
-    from cryopick.preprocess.denoise import DenoiseSettings
+    from cryopick.preprocess.denoise import load_denoise_settings
 
     given = {"guided_size": 9}
     run(micrograph, "--out", tmp_path / "out", "--set", "guided_size=9", "--workers", 1)
-    settings = resolve(DenoiseSettings, load_preset("denoise", "faithful"), given)
+    settings = load_denoise_settings("published", given)
     wanted, _ = denoise(read_micrograph(micrograph).pixels, settings)
     np.testing.assert_array_equal(read_micrograph(tmp_path / "out" / "m.1.mrc").pixels, wanted)
 
 
 def test_a_negative_diameter_is_bad_usage(micrograph, tmp_path):
-    assert run(micrograph, "--out", tmp_path / "out", "--preset", "robust", "--diameter", -5).exit_code == 2
+    assert run(micrograph, "--out", tmp_path / "out", "--preset", "corrected", "--diameter", -5).exit_code == 2
 
 
 def test_an_output_folder_that_is_a_file_is_an_error(micrograph):

@@ -136,7 +136,7 @@ def test_without_particles_the_output_says_what_to_check(micrographs, tmp_path):
 def test_a_diameter_too_small_for_the_picker_fails_each_micrograph_with_the_reason(micrographs, tmp_path):
     result = run(micrographs / "m0.mrc", "--out", tmp_path / "out", "--diameter", 0.6)
     assert result.exit_code == 1
-    assert "m0.mrc: its particles would be 0.2 pixels across" in result.output
+    assert "m0.mrc: the particle diameter must be at least 4 pixels, got 0.2" in result.output
 
 
 def test_a_truncated_micrograph_fails_unless_it_is_salvaged(micrographs, tmp_path):

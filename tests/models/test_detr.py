@@ -1,4 +1,4 @@
-"""The transformer is the published one: same keys, same numbers, and transformers' own implementation agrees."""
+"""DETR against recorded keys and outputs of the published network and the implementation of transformers."""
 
 import json
 
@@ -27,7 +27,7 @@ def model() -> Detr:
     return detr.eval()
 
 
-def test_every_key_and_shape_is_the_published_one(model, golden):
+def test_keys_and_shapes_match_the_published_network(model, golden):
     published = json.loads((golden / "cryotransformer_detr_keys.json").read_text())["state_dict"]
     assert len(published) == 968
     assert {key: list(value.shape) for key, value in model.state_dict().items()} == {
@@ -35,7 +35,7 @@ def test_every_key_and_shape_is_the_published_one(model, golden):
     }
 
 
-def test_one_picture_gives_the_published_boxes_at_every_decoder_layer(model, golden):
+def test_one_image_gives_the_published_boxes_at_every_decoder_layer(model, golden):
     expected = np.load(golden / "cryotransformer_detr_outputs.npz")
     with torch.inference_mode():
         output = model(published_input("256x256")[None])
@@ -46,15 +46,15 @@ def test_one_picture_gives_the_published_boxes_at_every_decoder_layer(model, gol
         np.testing.assert_allclose(boxes, expected[f"single_{name}_boxes"], atol=TOLERANCE)
 
 
-def test_a_smaller_picture_in_the_batch_is_padded_and_masked(model, golden):
+def test_a_smaller_image_in_the_batch_is_padded_and_masked(model, golden):
     expected = np.load(golden / "cryotransformer_detr_outputs.npz")
-    pictures, padding = torch.zeros(2, 3, 256, 256), torch.ones(2, 256, 256, dtype=torch.bool)
+    images, padding = torch.zeros(2, 3, 256, 256), torch.ones(2, 256, 256, dtype=torch.bool)
     for index, size in enumerate(("256x256", "224x192")):
-        picture = published_input(size)
-        pictures[index, :, : picture.shape[1], : picture.shape[2]] = picture
-        padding[index, : picture.shape[1], : picture.shape[2]] = False
+        image = published_input(size)
+        images[index, :, : image.shape[1], : image.shape[2]] = image
+        padding[index, : image.shape[1], : image.shape[2]] = False
     with torch.inference_mode():
-        output = model(pictures, padding)
+        output = model(images, padding)
     np.testing.assert_allclose(output.logits, expected["padded_pair_pred_logits"], atol=TOLERANCE)
     np.testing.assert_allclose(output.boxes, expected["padded_pair_pred_boxes"], atol=TOLERANCE)
 
@@ -70,11 +70,11 @@ def test_resnets_have_their_published_sizes(depth, channels, parameters):
     assert sum(p.numel() for p in resnet.parameters()) + frozen == pytest.approx(parameters, abs=0.06e6)
 
 
-def test_a_resnet_sees_a_picture_at_a_thirty_second():
+def test_resnet_features_have_a_thirty_second_of_the_size():
     assert ResNet(18)(torch.zeros(1, 3, 100, 64)).shape == (1, 512, 4, 2)
 
 
-def test_positions_repeat_transformers_own():
+def test_position_encodings_match_those_of_transformers():
     modeling = pytest.importorskip("transformers.models.detr.modeling_detr")
     padding = torch.zeros(1, 5, 7, dtype=torch.bool)
     padding[:, 4:, :] = padding[:, :, 5:] = True
@@ -86,7 +86,7 @@ def test_positions_repeat_transformers_own():
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_only_what_is_trained_as_published_changes():
+def test_only_the_published_parts_are_trained():
     resnet = ResNet(18)
     resnet.freeze_stem()
     trained = {name.split(".")[0] for name, parameter in resnet.named_parameters() if parameter.requires_grad}

@@ -1,4 +1,4 @@
-"""Faster must not mean different."""
+"""Fast inference gives the same results."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def network():
 
 
 @pytest.fixture
-def picture():
+def image():
     return torch.from_numpy(golden_rng("input:fast").random((1, 1, 40, 56)).astype(np.float32))
 
 
@@ -26,37 +26,37 @@ def set_processor(monkeypatch, *, multiplies_bfloat16):
     monkeypatch.setattr(inference, "bfloat16_pays", lambda device: multiplies_bfloat16)
 
 
-def test_without_bfloat16_the_result_is_that_of_the_network(network, picture, monkeypatch):
+def test_without_bfloat16_the_result_is_unchanged(network, image, monkeypatch):
     set_processor(monkeypatch, multiplies_bfloat16=False)
     with torch.inference_mode():
-        wanted = network(picture)
-    fast = FastNetwork(network, picture)
+        wanted = network(image)
+    fast = FastNetwork(network, image)
     assert not fast.in_bfloat16
-    np.testing.assert_allclose(fast(picture), wanted, atol=1e-5)
+    np.testing.assert_allclose(fast(image), wanted, atol=1e-5)
 
 
-def test_bfloat16_is_left_where_it_would_move_probabilities(network, picture, monkeypatch):
+def test_bfloat16_is_not_used_if_it_would_change_probabilities(network, image, monkeypatch):
     set_processor(monkeypatch, multiplies_bfloat16=True)
     with torch.inference_mode():
-        wanted = network(picture)
-    fast = FastNetwork(network, picture)
+        wanted = network(image)
+    fast = FastNetwork(network, image)
     assert not fast.in_bfloat16, "random weights give logits near zero, where a sigmoid is steepest"
-    np.testing.assert_allclose(fast(picture), wanted, atol=1e-5)
+    np.testing.assert_allclose(fast(image), wanted, atol=1e-5)
 
 
-def test_bfloat16_is_used_where_probabilities_stay_and_the_result_is_float32(network, picture, monkeypatch):
+def test_bfloat16_is_used_if_probabilities_do_not_change_and_the_result_is_float32(network, image, monkeypatch):
     set_processor(monkeypatch, multiplies_bfloat16=True)
     with torch.no_grad():
         network.output.bias += 9.0  # certain of every pixel
-        wanted = network(picture)
-    fast = FastNetwork(network, picture)
+        wanted = network(image)
+    fast = FastNetwork(network, image)
     assert fast.in_bfloat16
-    found = fast(picture)
+    found = fast(image)
     assert found.dtype == torch.float32
     assert not torch.equal(found, wanted)
     np.testing.assert_allclose(found.sigmoid(), wanted.sigmoid(), atol=1e-3)
 
 
-def test_this_processor_can_be_asked():
+def test_support_for_bfloat16_can_be_queried():
     assert inference.bfloat16_pays(torch.device("cpu")) in {True, False}
     assert not inference.bfloat16_pays(torch.device("meta"))

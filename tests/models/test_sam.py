@@ -1,4 +1,4 @@
-"""Segment Anything's weights in both published layouts, on a tiny random model."""
+"""Segment Anything from both published layouts of weights, with a tiny random model."""
 
 import numpy as np
 import pytest
@@ -101,8 +101,8 @@ def original_file(tiny, tmp_path):
 
 
 def answer(sam):
-    picture = (np.add.outer(np.arange(96), np.arange(128)) % 256).astype(np.uint8)
-    return sam.decode(sam.encode(picture), np.array([[40.0, 30.0], [90.0, 70.0]]))
+    image = (np.add.outer(np.arange(96), np.arange(128)) % 256).astype(np.uint8)
+    return sam.decode(sam.encode(image), np.array([[40.0, 30.0], [90.0, 70.0]]))
 
 
 def test_both_published_layouts_give_the_same_masks(tiny, original_file, tmp_path):
@@ -116,13 +116,13 @@ def test_both_published_layouts_give_the_same_masks(tiny, original_file, tmp_pat
     assert float((logits[0] - logits[1]).abs().max()) > 1e-3  # the answer depends on the point
 
 
-def test_every_tensor_is_reached_by_an_original_name(tiny):
+def test_every_tensor_has_an_original_name(tiny):
     state = tiny.state_dict()
     original = {name: state[other] for name, other in original_names().items()}
     assert renamed(original).keys() == state.keys()
 
 
-def test_the_sizes_are_read_from_the_shapes(tiny):
+def test_sizes_are_inferred_from_shapes(tiny):
     state = tiny.state_dict()
     read = configuration({name: state[other] for name, other in original_names().items()})
     for part, settings in read.items():
@@ -141,10 +141,10 @@ def test_the_published_vit_b_has_the_configuration_that_transformers_gives_it():
     assert whole["vision_config"]["num_hidden_layers"] == 12
 
 
-def test_the_answer_is_that_of_the_library_on_a_picture_prepared_by_hand(tiny, original_file):
-    picture = np.full((128, 64), 200, np.uint8)
+def test_masks_match_the_library_on_an_image_prepared_by_hand(tiny, original_file):
+    image = np.full((128, 64), 200, np.uint8)
     sam = load_sam(original_file)
-    logits, iou = sam.decode(sam.encode(picture), np.array([[20.0, 50.0]]))
+    logits, iou = sam.decode(sam.encode(image), np.array([[20.0, 50.0]]))
     pixels = torch.zeros(1, 3, 128, 128)
     pixels[0, :, :, :64] = ((200 - torch.tensor([123.675, 116.28, 103.53])) / torch.tensor([58.395, 57.12, 57.375]))[
         :, None, None
@@ -155,12 +155,12 @@ def test_the_answer_is_that_of_the_library_on_a_picture_prepared_by_hand(tiny, o
     torch.testing.assert_close(iou, expected.iou_scores[0], atol=1e-5, rtol=1e-4)
 
 
-def test_a_picture_of_another_size_is_fitted_into_the_square(original_file, rng):
+def test_an_image_of_another_size_is_resized_to_fit_the_square(original_file, rng):
     assert fitted_hw((4096, 3000), 1024) == (1024, 750)
     assert fitted_hw((64, 128), 1024) == (512, 1024)
     sam = load_sam(original_file)
     small = rng.integers(0, 256, (16, 32), dtype=np.uint8)
-    large = np.kron(small, np.ones((8, 8))).astype(np.uint8)  # 128 × 256: reducing it gives back about the picture twice enlarged
+    large = np.kron(small, np.ones((8, 8))).astype(np.uint8)  # 128 × 256: reducing it gives back about the image twice enlarged
     assert sam.encode(small).shape == sam.encode(large).shape == (1, 64, 8, 8)
 
 
@@ -170,10 +170,10 @@ def test_a_picture_of_another_size_is_fitted_into_the_square(original_file, rng)
         (lambda state: state.pop("mask_decoder.iou_token.weight"), "1 missing: mask_decoder.iou_token.weight"),
         (lambda state: state.update({"head.weight": torch.zeros(3)}), "1 surplus: head.weight"),
         (lambda state: state.update({"mask_decoder.iou_token.weight": torch.zeros(1, 3)}), "1 of another shape"),
-        (lambda state: state.pop("image_encoder.pos_embed"), "without image_encoder.pos_embed"),
+        (lambda state: state.pop("image_encoder.pos_embed"), "lacks image_encoder.pos_embed"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_named_tensor_by_tensor(original_file, change, message):
+def test_errors_for_mismatched_checkpoints_name_the_tensors(original_file, change, message):
     state = torch.load(original_file, weights_only=True)
     change(state)
     torch.save(state, original_file)
@@ -182,7 +182,7 @@ def test_a_checkpoint_that_does_not_fit_is_named_tensor_by_tensor(original_file,
 
 
 @pytest.mark.parametrize("name", ["b.pth", "missing.pth", "empty"])
-def test_what_is_no_segment_anything_says_where_to_find_it(tmp_path, name):
+def test_the_error_for_a_wrong_source_says_where_to_find_the_model(tmp_path, name):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "b.pth")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileError, match="sam_vit_h_4b8939") as error:
@@ -191,21 +191,21 @@ def test_what_is_no_segment_anything_says_where_to_find_it(tmp_path, name):
 
 
 @pytest.mark.parametrize("place", ["sam", "models/sam", "models/more/sam", "~/no/sam", "facebook/"])
-def test_a_folder_that_is_not_there_is_not_sought_in_the_network(tmp_path, monkeypatch, place):
+def test_a_missing_folder_is_not_looked_up_over_the_network(tmp_path, monkeypatch, place):
     (tmp_path / "models").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(transformers.SamModel, "from_pretrained", lambda *_, **__: pytest.fail("the network was asked"))
-    with pytest.raises(FileError, match="there is no such file or folder"):
+    with pytest.raises(FileError, match="does not exist"):
         load_sam(place)
 
 
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
+def test_the_error_for_a_file_that_is_not_a_checkpoint_names_it(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"not a checkpoint")
     with pytest.raises(FileError, match=r"a\.pth"):
         load_sam(tmp_path / "a.pth")
 
 
-def test_a_folder_that_lacks_tensors_is_not_filled_up_with_random_numbers(tiny, tmp_path):
+def test_missing_tensors_in_a_folder_raise_instead_of_being_random(tiny, tmp_path):
     state = tiny.state_dict()
     del state["mask_decoder.iou_token.weight"]
     tiny.save_pretrained(tmp_path, state_dict=state)

@@ -153,7 +153,7 @@ def test_a_file_cut_short_is_called_damaged(tmp_path, state, saved, name, keep):
     torch.save(state, whole)
     path = tmp_path / name
     path.write_bytes((saved if path.suffix == ".safetensors" else whole).read_bytes()[:keep])
-    with pytest.raises(FileError, match="cut short"):
+    with pytest.raises(FileError, match=r"truncated|damaged|0 bytes"):
         weights.load(path)
 
 
@@ -161,7 +161,7 @@ def test_a_file_cut_short_is_called_damaged(tmp_path, state, saved, name, keep):
 def test_what_is_no_checkpoint_is_told_so_without_the_unpicklers_words(tmp_path, content, recwarn):
     path = tmp_path / "unet.pth"
     path.write_bytes(content)
-    with pytest.raises(FileError, match="is no checkpoint of tensors alone"):
+    with pytest.raises(FileError, match="not a checkpoint of tensors"):
         weights.load(path)
     assert not recwarn.list
 
@@ -188,7 +188,7 @@ def test_a_checkpoint_without_tensors_is_refused(tmp_path):
         weights.load(path)
 
 
-def test_missing_weights_say_where_they_are_published(tmp_path):
+def test_the_error_for_missing_weights_says_where_they_are_published(tmp_path):
     with pytest.raises(FileError, match=r"github\.com/jianlin-cheng/CryoSegNet.*CRYOPICK_WEIGHTS"):
         weights.load(tmp_path / "none.pth", architecture="attention-unet")
 

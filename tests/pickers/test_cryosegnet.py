@@ -117,11 +117,11 @@ def test_prompts_on_the_map_find_the_same_particles_with_fewer_prompts():
 def test_the_shift_of_the_denoising_chain_is_undone(rng):
     pixels = bright_discs() + rng.normal(0, 20, (300, 400)).astype(np.float32)
     for kind in ("mrc", "png"):
-        settings = watershed(side=400, chain=PublishedChain(learnt_shift=(0, 0)))
+        settings = watershed(side=400, chain=PublishedChain(label_shift=(0, 0)))
         aligned = CryoSegNetPicker(settings, network=Brightness()).pick(Micrograph(pixels, kind=kind))
         assert worst_error(aligned) < 1.5
         # A network trained on shifted images with unshifted masks puts its map 3 px right of and below its input.
-        shifted = replace(settings, chain=PublishedChain(learnt_shift=(3, 3)))
+        shifted = replace(settings, chain=PublishedChain(label_shift=(3, 3)))
         moved = CryoSegNetPicker(shifted, network=Brightness()).pick(Micrograph(pixels, kind=kind))
         down = 1 if kind == "mrc" else -1
         np.testing.assert_allclose(moved.xy - aligned.xy, np.tile([-3.0, 3.0 * down], (len(CENTRES), 1)), atol=1e-9)

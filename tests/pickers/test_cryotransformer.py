@@ -62,7 +62,7 @@ def test_a_box_drawn_at_a_known_place_is_there_in_the_star_file(tmp_path, kind, 
     micrograph = read_micrograph(tmp_path / f"m.{kind}", pixel_size=2.0)
     network = BrightBoxes()
     # This network's boxes lie where it sees things, so the chain's shift has to be undone; the authors' was trained to undo it.
-    chain = PublishedChain(learnt_shift=(0, 0))
+    chain = PublishedChain(label_shift=(0, 0))
     settings = CryoTransformerSettings(chain=chain, threshold=0.5, denoised=denoised)
     write_picks([CryoTransformerPicker(settings, network=network).pick(micrograph)], tmp_path / "picks.star")
     (picks,) = read_picks(tmp_path / "picks.star")

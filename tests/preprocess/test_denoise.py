@@ -1,4 +1,4 @@
-"""Every stage against the numbers of the published programs; the shifts that they hide; what the robust settings mend."""
+"""Denoising: every stage against the published programs, their shifts, and the corrected settings."""
 
 import json
 
@@ -7,11 +7,11 @@ import pytest
 from golden_fill import golden_rng
 from scipy import ndimage
 
-from cryopick.config import load_preset, preset_names, resolve
+from cryopick.config import preset_names
 from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 from cryopick.preprocess import denoise as stages
-from cryopick.preprocess.denoise import DenoiseSettings, denoise
+from cryopick.preprocess.denoise import DenoiseSettings, denoise, load_denoise_settings
 
 KERNEL = stages.gaussian_kernel(9, 3.0)
 
@@ -22,8 +22,8 @@ def expected(golden):
 
 
 @pytest.fixture(scope="module")
-def picture():
-    """The picture that the published programs were fed: noise, a ramp and sixty dark blobs."""
+def image():
+    """The image that the published programs were fed: noise, a ramp and sixty dark blobs."""
     rng = golden_rng("input:denoise:512x640")
     pixels = rng.normal(0, 25, (512, 640))
     y, x = np.mgrid[:512, :640]
@@ -34,8 +34,8 @@ def picture():
     return pixels.astype(np.float32)
 
 
-def robust(diameter: float | None = None) -> DenoiseSettings:
-    return resolve(DenoiseSettings, load_preset("denoise", "robust")).for_diameter(diameter)
+def corrected(diameter: float | None = None) -> DenoiseSettings:
+    return load_denoise_settings("corrected").for_diameter(diameter)
 
 
 def assert_grey_equal(found, wanted, *, levels=1):
@@ -67,27 +67,27 @@ def best_shift(result, home):
     return max(alike, key=alike.get)
 
 
-def test_the_input_is_the_published_one(picture, expected):
-    np.testing.assert_array_equal(picture[:64, :64], expected["input_corner"])
+def test_the_input_is_that_of_the_published_run(image, expected):
+    np.testing.assert_array_equal(image[:64, :64], expected["input_corner"])
 
 
-def test_blur_is_the_published_one(picture, expected):
-    np.testing.assert_allclose(stages.gaussian_blur(picture)[:64, :64], expected["gaussian_blur"], atol=1e-4)
+def test_the_blur_matches_the_published_program(image, expected):
+    np.testing.assert_allclose(stages.gaussian_blur(image)[:64, :64], expected["gaussian_blur"], atol=1e-4)
 
 
-def test_stretch_is_the_published_one(picture, expected):
-    assert_grey_equal(stages.stretch(stages.gaussian_blur(picture)), expected["standardised_uint8"])
+def test_the_stretch_matches_the_published_program(image, expected):
+    assert_grey_equal(stages.stretch(stages.gaussian_blur(image)), expected["standardised_uint8"])
 
 
-def test_non_local_means_is_the_published_one(expected):
+def test_non_local_means_matches_the_published_program(expected):
     assert_grey_equal(stages.non_local_means(expected["standardised_uint8"]), expected["nlm"])
 
 
-def test_the_wiener_kernel_is_the_published_one(expected):
+def test_the_wiener_kernel_matches_the_published_program(expected):
     np.testing.assert_allclose(np.outer(KERNEL, KERNEL), expected["kernel"], atol=1e-12)
 
 
-def test_the_wiener_stage_is_the_published_one(expected, golden):
+def test_the_wiener_stage_matches_the_published_program(expected, golden):
     found, _ = stages.wiener(expected["nlm"], KERNEL)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[:64, :64], expected["wiener_corner"], atol=1e-4)
@@ -96,36 +96,36 @@ def test_the_wiener_stage_is_the_published_one(expected, golden):
     assert statistics == pytest.approx(wanted, abs=1e-4)
 
 
-def test_equalising_is_the_published_one(expected):
+def test_equalisation_matches_the_published_program(expected):
     found, _ = stages.wiener(expected["nlm"], KERNEL)
     assert_grey_equal(stages.equalise(stages.stretch(found)), expected["clahe"], levels=3)
 
 
-def test_the_guided_filter_is_the_published_one(expected):
+def test_the_guided_filter_matches_the_published_program(expected):
     guide, _ = stages.wiener(expected["nlm"], KERNEL)
     smooth, _ = stages.guided_filter(expected["clahe"], guide)
     assert_grey_equal(stages.stretch(smooth), expected["guided"])
 
 
-def test_the_whole_chain_is_the_published_one(picture, expected):
-    assert_grey_equal(denoise(picture)[0], expected["guided"])
+def test_the_whole_chain_matches_the_published_program(image, expected):
+    assert_grey_equal(denoise(image)[0], expected["guided"])
 
 
-def test_the_whole_chain_is_the_published_one_from_8_bits(picture, expected):
-    eight_bits = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+def test_the_whole_chain_matches_the_published_program_on_8_bit_input(image, expected):
+    eight_bits = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     assert_grey_equal(denoise(eight_bits)[0], expected["guided_from_uint8_input"])
 
 
-def test_flipping_is_the_same_chain_on_the_rows_in_reversed_order(picture):
-    flipped, to_home = denoise(picture, DenoiseSettings(flip_rows=True))
-    np.testing.assert_array_equal(flipped, denoise(picture[::-1])[0])
+def test_flip_rows_is_the_same_chain_on_reversed_rows(image):
+    flipped, to_home = denoise(image, DenoiseSettings(flip_rows=True))
+    np.testing.assert_array_equal(flipped, denoise(image[::-1])[0])
     # Pixel (0, 0) shows what lies three columns from the left and three rows above the last one.
     np.testing.assert_allclose(to_home.to_home([[0, 0], [10, 20]]), [[3, 508], [13, 488]])
 
 
 @pytest.mark.parametrize("origin", ["corner", "centre"])
 @pytest.mark.parametrize("shape", [(64, 64), (37, 50), (50, 37), (11, 9)])
-def test_wiener_is_the_formula_in_double_precision(rng, shape, origin):
+def test_wiener_matches_the_formula_in_double_precision(rng, shape, origin):
     grey = rng.integers(0, 256, shape, dtype=np.uint8)
     padded = np.zeros(shape)
     padded[:9, :9] = np.outer(KERNEL, KERNEL)
@@ -138,7 +138,7 @@ def test_wiener_is_the_formula_in_double_precision(rng, shape, origin):
 
 
 @pytest.mark.parametrize("size", [20, 5])
-def test_the_guided_filter_is_the_formula_in_double_precision_also_across_strips(rng, size, monkeypatch):
+def test_the_guided_filter_matches_the_formula_across_strips(rng, size, monkeypatch):
     monkeypatch.setattr(stages, "STRIP", 32)
     image = rng.integers(0, 256, (101, 40), dtype=np.uint8)
     guide = rng.uniform(0, 255, (101, 40)).astype(np.float32)
@@ -153,7 +153,7 @@ def test_the_guided_filter_is_the_formula_in_double_precision_also_across_strips
 
 
 @pytest.mark.parametrize("origin", ["corner", "centre"])
-def test_the_map_of_the_wiener_stage_says_where_the_picture_went(origin):
+def test_the_map_of_the_wiener_stage_records_its_shift(origin):
     grey = np.rint(200 * blob((90, 110), 60, 40)).astype(np.uint8)
     result, to_home = stages.wiener(grey, KERNEL, origin=origin)
     assert to_home == (PixelMap(shift=(4, 4)) if origin == "corner" else PixelMap())
@@ -161,84 +161,84 @@ def test_the_map_of_the_wiener_stage_says_where_the_picture_went(origin):
 
 
 @pytest.mark.parametrize("size", [20, 21])
-def test_the_map_of_the_guided_filter_says_where_the_picture_went(size):
+def test_the_map_of_the_guided_filter_records_its_shift(size):
     image = np.rint(200 * blob((120, 130), 60, 50)).astype(np.uint8)
     result, to_home = stages.guided_filter(image, np.ones((120, 130), np.float32), size=size)
     np.testing.assert_allclose(to_home.to_home(centroid(result)), [[60, 50]], atol=0.01)
 
 
-def test_the_published_chain_moves_the_picture_by_three_pixels_and_the_robust_one_does_not(picture):
-    smooth = ndimage.gaussian_filter(picture, 8)
-    for settings, shift in [(DenoiseSettings(), (3, 3)), (robust(), (0, 0))]:
-        result, to_home = denoise(picture, settings)
+def test_the_published_chain_shifts_the_image_by_three_pixels_and_the_corrected_one_does_not(image):
+    smooth = ndimage.gaussian_filter(image, 8)
+    for settings, shift in [(DenoiseSettings(), (3, 3)), (corrected(), (0, 0))]:
+        result, to_home = denoise(image, settings)
         assert to_home == PixelMap(shift=shift)
         assert best_shift(result, smooth) == shift
 
 
-def test_a_hot_pixel_flattens_the_published_contrast_but_not_the_robust_one(picture):
-    part = picture[:256, :256]
+def test_a_hot_pixel_flattens_the_published_contrast_but_not_the_corrected_one(image):
+    part = image[:256, :256]
     hot = part.copy()
     hot[60, 60] = 1e6
     far = np.s_[140:, 140:]
     assert stages.stretch(stages.gaussian_blur(hot))[far].std() < 1
-    difference = denoise(hot, robust())[0][far].astype(int) - denoise(part, robust())[0][far]
+    difference = denoise(hot, corrected())[0][far].astype(int) - denoise(part, corrected())[0][far]
     assert np.abs(difference).max() <= 12
 
 
-def test_a_dead_border_flattens_the_published_contrast_but_not_the_robust_one(picture):
-    part = picture[:256, :256]
+def test_a_dead_border_flattens_the_published_contrast_but_not_the_corrected_one(image):
+    part = image[:256, :256]
     dead = part.copy()
     dead[:8] = dead[:, -8:] = -1e4
     inside = np.s_[90:-40, 40:-90]
     assert stages.stretch(stages.gaussian_blur(dead))[inside].std() < 1
-    assert denoise(dead, robust())[0][inside].std() > 0.5 * denoise(part, robust())[0][inside].std()
+    assert denoise(dead, corrected())[0][inside].std() > 0.5 * denoise(part, corrected())[0][inside].std()
 
 
-def test_a_grey_window_is_the_median_and_so_many_deviations_from_the_quartiles():
+def test_a_grey_window_is_centred_on_the_median_with_a_width_from_the_quartiles():
     values = np.concatenate([np.arange(-10.0, 11.0), [1e9]]).astype(np.float32).reshape(1, -1)
     low, high = stages.grey_window(values, 1.0)
     # 22 values: quartiles at positions 5.25, 10.5 and 15.75: -4.75, 0.5 and 5.75.
     assert (low, high) == pytest.approx((0.5 - 10.5 / 1.349, 0.5 + 10.5 / 1.349))
 
 
-def test_a_grey_window_is_no_wider_than_the_picture_and_all_of_it_where_most_is_equal():
+def test_a_grey_window_is_limited_to_the_range_of_the_image():
     assert stages.grey_window(np.arange(9, dtype=np.float32).reshape(3, 3), 100.0) == (0, 8)
     mostly = np.zeros((10, 10), np.float32)
     mostly[0, 0], mostly[1, 1] = -3, 7
     assert stages.grey_window(mostly, 5.0) == (-3, 7)
 
 
-def test_stretching_cuts_to_whole_grey_levels():
+def test_stretching_truncates_to_whole_grey_levels():
     values = np.array([[-1.0, 0.0, 0.5, 1.0]], np.float32)
     np.testing.assert_array_equal(stages.stretch(values), [[0, 127, 191, 255]])
     np.testing.assert_array_equal(stages.stretch(values, (0.0, 0.5)), [[0, 0, 255, 255]])
 
 
-@pytest.mark.parametrize("settings", [DenoiseSettings(), robust()], ids=["faithful", "robust"])
+@pytest.mark.parametrize("settings", [DenoiseSettings(), corrected()], ids=["published", "corrected"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (41, 2)])
-def test_small_and_flat_pictures_pass(shape, settings, rng):
+def test_small_and_constant_images_are_denoised(shape, settings, rng):
     assert denoise(rng.normal(size=shape).astype(np.float32), settings)[0].shape == shape
     np.testing.assert_array_equal(denoise(np.full(shape, 7, np.float32), settings)[0], 0)
 
 
-def test_the_input_stays_as_it_was(picture):
-    before = picture.copy()
-    denoise(picture, robust())
-    np.testing.assert_array_equal(picture, before)
+def test_denoising_does_not_change_its_input(image):
+    before = image.copy()
+    denoise(image, corrected())
+    np.testing.assert_array_equal(image, before)
 
 
-def test_lengths_follow_the_diameter_that_the_settings_are_designed_for():
+def test_lengths_scale_with_the_diameter():
     # 82 pixels are half of the 164 that the preset is designed for; kernel sides are the nearest odd numbers.
-    half = robust(82.0)
+    half = corrected(82.0)
     assert (half.blur_sigma, half.kernel_sigma) == pytest.approx((0.83, 1.5))
     assert (half.blur_size, half.kernel_size, half.guided_size) == (5, 5, 11)
-    assert robust(None) == robust(164.0)
+    assert corrected(None) == corrected(164.0)
     assert DenoiseSettings().for_diameter(82.0) == DenoiseSettings()
 
 
-def test_the_faithful_preset_is_the_default_and_every_preset_loads():
-    assert set(preset_names("denoise")) == {"faithful", "robust"}
-    assert resolve(DenoiseSettings, load_preset("denoise", "faithful")) == DenoiseSettings()
+def test_the_published_preset_is_the_default_and_every_preset_loads():
+    assert set(preset_names("denoise")) == {"published", "corrected"}
+    assert load_denoise_settings("published") == DenoiseSettings()
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,14 @@ def test_the_faithful_preset_is_the_default_and_every_preset_loads():
         {"blur_sigma": -1.0},
     ],
 )
-def test_a_setting_that_cannot_work_is_named(wrong):
+def test_invalid_settings_are_named_in_the_error(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         DenoiseSettings(**wrong)
+
+
+@pytest.mark.parametrize(("former", "name"), [("faithful", "published"), ("robust", "corrected")])
+def test_former_names_of_presets_work_with_a_warning(former, name, caplog):
+    assert load_denoise_settings(former) == load_denoise_settings(name)
+    assert [record.message for record in caplog.records] == [
+        f"the denoising preset {former} is deprecated and will be removed in the next version: use {name}"
+    ]

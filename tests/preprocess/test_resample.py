@@ -1,4 +1,4 @@
-"""Resampling, against waves whose values are known everywhere and means worked out by hand."""
+"""Resampling against waves with known values and means worked out by hand."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cryopick.preprocess.resample import crop_to_scale, fourier_crop, resize
 
 
 def wave(shape_hw, cycles_xy, *, to_home=None, home_hw=None):
-    """A cosine with whole cycles over the home picture, taken at the pixels of a changed one."""
+    """A cosine with whole cycles over the home image, taken at the pixels of a changed one."""
     rows, columns = np.indices(shape_hw)
     xy = np.column_stack([columns.ravel(), rows.ravel()])
     xy = xy if to_home is None else to_home.to_home(xy)
@@ -19,7 +19,7 @@ def wave(shape_hw, cycles_xy, *, to_home=None, home_hw=None):
 
 @pytest.mark.parametrize("home", [(48, 60), (47, 61), (48, 61)])
 @pytest.mark.parametrize("new", [(24, 30), (23, 31), (16, 45), (48, 20), (96, 90)])
-def test_a_wave_below_the_new_nyquist_frequency_keeps_its_values_where_the_map_says(home, new):
+def test_a_wave_below_the_new_nyquist_frequency_keeps_its_values_at_mapped_positions(home, new):
     small, to_home = fourier_crop(wave(home, (5, -3)), new)
     assert small.dtype == np.float32
     np.testing.assert_allclose(small, wave(new, (5, -3), to_home=to_home, home_hw=home), atol=2e-5)
@@ -36,20 +36,20 @@ def test_the_nyquist_wave_of_the_new_size_is_dropped():
 
 
 @pytest.mark.parametrize("shape", [(31, 40), (1, 7), (600, 3)])
-def test_the_same_size_gives_the_same_picture(rng, shape):
+def test_the_same_size_gives_the_same_image(rng, shape):
     pixels = rng.normal(size=shape).astype(np.float32)
     same, to_home = fourier_crop(pixels, shape)
     np.testing.assert_allclose(same, pixels, atol=1e-5)
     assert to_home.scale == (1, 1)
 
 
-def test_the_mean_is_kept_to_the_last_pixel(rng):
+def test_the_mean_is_kept(rng):
     pixels = (1000 + rng.normal(size=(37, 53))).astype(np.float32)
     for new in [(1, 1), (5, 8), (36, 52)]:
         assert fourier_crop(pixels, new)[0].mean() == pytest.approx(pixels.mean(dtype=np.float64), rel=1e-6)
 
 
-def test_cropping_to_scale_mirrors_the_far_edges_and_cuts_them_off_again():
+def test_cropping_to_scale_mirrors_the_far_edges_and_crops_them_again():
     # 101 and 127 are prime: padded to 108 and 128, cropped by 4 to 27 and 32, of which 0 … 100 and 0 … 126 hold 26 and 32.
     small, to_home = crop_to_scale(np.full((101, 127), 7, np.float32), 4)
     assert small.shape == (26, 32)
@@ -57,7 +57,7 @@ def test_cropping_to_scale_mirrors_the_far_edges_and_cuts_them_off_again():
     np.testing.assert_allclose(small, 7, atol=1e-5)
 
 
-def test_a_dot_is_found_where_the_map_says_after_cropping_to_scale():
+def test_a_dot_is_at_its_mapped_position_after_cropping_to_scale():
     rows, columns = np.indices((307, 411))
     dot = np.exp(-((columns - 200.0) ** 2 + (rows - 90.0) ** 2) / (2 * 12.0**2)).astype(np.float32)
     small, to_home = crop_to_scale(dot, 5.3)
@@ -74,7 +74,7 @@ def test_a_factor_below_one_enlarges():
     assert to_home.scale == (0.5, 0.5)
 
 
-def test_resizing_keeps_the_edges_of_the_picture():
+def test_resizing_keeps_the_edges_aligned():
     pixels = np.arange(8, dtype=np.float32).reshape(2, 4)
     small, to_home = resize(pixels, (1, 2))
     assert small.tolist() == [[2.5, 4.5]]
@@ -93,12 +93,12 @@ def test_resizing_keeps_the_edges_of_the_picture():
         lambda p: crop_to_scale(p, float("nan")),
     ],
 )
-def test_sizes_that_cannot_be_are_refused(call):
+def test_invalid_sizes_raise(call):
     with pytest.raises(SettingError):
         call(np.ones((8, 8), np.float32))
 
 
 @pytest.mark.parametrize("value", [7.0, 300.7, -1e-3])
-def test_a_picture_without_contrast_gets_none_from_rounding(value):
+def test_a_constant_image_stays_constant(value):
     small, _ = crop_to_scale(np.full((1000, 1024), value, np.float32), 9.5)
     assert (small == np.float32(value)).all()

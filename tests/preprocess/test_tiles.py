@@ -1,4 +1,4 @@
-"""Tiles see everything twice at their seams and answer for everything once."""
+"""Tiles overlap at their seams, and their own parts cover the image once."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ def test_three_tiles_of_ten_over_twenty_six_pixels():
     assert {(tile.rows.start, tile.rows.stop) for tile in cut} == {(0, 5)}
 
 
-def test_a_picture_that_fits_is_one_tile():
+def test_a_small_image_is_one_tile():
     [tile] = tiles((10, 7), size=10, overlap=4)
     assert tile.own == (slice(0, 10), slice(0, 7))
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(2, 30), st.data())
-def test_own_parts_cover_the_picture_once_and_keep_half_the_overlap_from_seams(height, width, size, data):
+def test_own_parts_cover_the_image_once_and_lie_half_an_overlap_from_seams(height, width, size, data):
     overlap = data.draw(st.integers(0, size - 1))
     covered = np.zeros((height, width), int)
     for tile in tiles((height, width), size=size, overlap=overlap):
@@ -35,6 +35,6 @@ def test_own_parts_cover_the_picture_once_and_keep_half_the_overlap_from_seams(h
     assert (covered == 1).all()
 
 
-def test_an_overlap_as_wide_as_the_tile_is_refused():
-    with pytest.raises(ValueError, match="cannot overlap"):
+def test_an_overlap_as_wide_as_the_tile_raises():
+    with pytest.raises(ValueError, match="overlap must be less"):
         list(tiles((9, 9), size=4, overlap=4))

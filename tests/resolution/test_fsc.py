@@ -1,4 +1,4 @@
-"""Fourier shell correlation by arithmetic: what is the same agrees wholly, what is independent by chance alone."""
+"""Fourier shell correlation of equal, independent and partly equal maps."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cryopick.resolution.fsc import ShellCorrelation, shell_correlation, shells,
 
 
 @pytest.mark.parametrize("side", [24, 25])
-def test_a_map_agrees_with_itself_and_disagrees_with_its_negative(side, rng):
+def test_a_map_correlates_with_itself_and_anticorrelates_with_its_negative(side, rng):
     density = rng.normal(size=(side, side, side))
     same = shell_correlation(density, 3 * density, voxel_size=2.0)
     np.testing.assert_allclose(same.correlation, 1)
@@ -16,7 +16,7 @@ def test_a_map_agrees_with_itself_and_disagrees_with_its_negative(side, rng):
     assert same.resolution() == pytest.approx(2.0 * side / (side // 2))  # never below: the last shell, Nyquist for even sides
 
 
-def test_independent_noise_correlates_by_chance_as_its_number_of_values_says(rng):
+def test_independent_noise_correlates_only_by_chance(rng):
     # A shell of n transform values of real maps has n / 2 free complex ones: the deviation of its correlation is 1 / √n.
     side = 32
     found = np.array([shell_correlation(*rng.normal(size=(2, side, side, side)), voxel_size=1.0).correlation for _ in range(40)])
@@ -29,7 +29,7 @@ def test_independent_noise_correlates_by_chance_as_its_number_of_values_says(rng
     assert (found[:, 3:-1].std(0) / expected).mean() == pytest.approx(1, abs=0.06)
 
 
-def test_half_signal_half_noise_correlates_by_a_half(rng):
+def test_equal_signal_and_noise_power_gives_a_correlation_of_one_half(rng):
     # Equal power of shared and of own values gives S / (S + N) = 1/2 in every shell.
     shared, one, other = rng.normal(size=(3, 40, 40, 40))
     found = shell_correlation(shared + one, shared + other, voxel_size=1.0).correlation
@@ -44,12 +44,12 @@ def test_the_crossing_lies_on_the_line_between_shells():
     assert curve.resolution(-0.1) == pytest.approx(1 / 0.3)
 
 
-def test_a_map_of_nothing_agrees_with_nothing():
+def test_an_empty_map_has_no_correlation():
     nothing = np.zeros((8, 8, 8))
     assert shell_correlation(nothing, nothing, voxel_size=1.0).resolution() == float("inf")
 
 
-def test_what_lies_outside_the_mask_does_not_count(rng):
+def test_density_outside_the_mask_does_not_count(rng):
     side = 24
     density = rng.normal(size=(side, side, side))
     other = density.copy()
@@ -70,6 +70,6 @@ def test_every_value_of_the_transform_is_in_its_shell():
     assert shells(4)[1, 1, 2] == 2  # √6 = 2.45
 
 
-def test_maps_of_different_sides_are_refused():
+def test_maps_of_different_sizes_raise():
     with pytest.raises(CryopickError, match="cubes"):
         shell_correlation(np.zeros((8, 8, 8)), np.zeros((10, 10, 10)), voxel_size=1.0)

@@ -1,4 +1,4 @@
-"""Maps come back from exact projections of phantoms whose density has a closed form."""
+"""Reconstruction from exact projections of phantoms with closed-form density."""
 
 import numpy as np
 import pytest
@@ -21,13 +21,13 @@ def phantom() -> np.ndarray:
 
 
 def projections(rotations: torch.Tensor) -> torch.Tensor:
-    """Transforms of the phantom's projections, the pictures being exact: a projected Gaussian is a Gaussian."""
+    """Transforms of the phantom's projections, the images being exact: a projected Gaussian is a Gaussian."""
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE // 2
-    pictures = np.zeros((len(rotations), SIDE, SIDE))
+    images = np.zeros((len(rotations), SIDE, SIDE))
     for centre, weight, sigma in BLOBS:
         a, b, _ = (rotations.numpy() @ np.array(centre)).T[:, :, None, None]
-        pictures += weight * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
-    return torch.fft.rfft2(torch.fft.ifftshift(torch.from_numpy(pictures).float(), dim=(1, 2)))
+        images += weight * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+    return torch.fft.rfft2(torch.fft.ifftshift(torch.from_numpy(images).float(), dim=(1, 2)))
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -39,7 +39,7 @@ def rotations() -> torch.Tensor:
     return random_rotations(240, torch.Generator().manual_seed(4))
 
 
-def test_blobs_come_back_in_place_hand_and_scale(rotations):
+def test_reconstruction_recovers_position_hand_and_scale(rotations):
     made = Reconstruction(SIDE)
     made.add(projections(rotations), torch.ones(1, SIDE, SIDE // 2 + 1), rotations)
     found, true = made.map(), phantom()
@@ -49,7 +49,7 @@ def test_blobs_come_back_in_place_hand_and_scale(rotations):
     assert found.max() / true.max() == pytest.approx(1, abs=0.2)
 
 
-def test_contrast_transfer_that_changes_its_sign_is_divided_out(rotations):
+def test_contrast_transfer_with_sign_changes_is_corrected(rotations):
     row, column = torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)
     weight = torch.stack([torch.cos(phase * 40 * (row**2 + column**2) + 0.5) for phase in (1.0, 1.4, 1.9)])
     made = Reconstruction(SIDE)
@@ -59,14 +59,14 @@ def test_contrast_transfer_that_changes_its_sign_is_divided_out(rotations):
     assert correlation(made.map(), phantom()) > 0.95
 
 
-def test_orientations_that_are_transposed_give_another_map(rotations):
+def test_transposed_orientations_give_another_map(rotations):
     made = Reconstruction(SIDE)
     made.add(projections(rotations), torch.ones(1, SIDE, SIDE // 2 + 1), rotations.transpose(1, 2))
     assert correlation(made.map(), phantom()) < 0.6
 
 
 @pytest.mark.parametrize("symmetry", ["C3", "D2", "O"])
-def test_symmetric_sums_are_those_of_all_equivalent_orientations(rotations, symmetry):
+def test_symmetrising_equals_adding_all_equivalent_orientations(rotations, symmetry):
     group = torch.from_numpy(point_group(symmetry)).float()
     few, transfer = rotations[:20], torch.ones(1, SIDE, SIDE // 2 + 1)
     once, each = Reconstruction(SIDE), Reconstruction(SIDE)
@@ -81,5 +81,5 @@ def test_symmetric_sums_are_those_of_all_equivalent_orientations(rotations, symm
     assert correlation(once.map()[inside], expected) < 0.9
 
 
-def test_nothing_gives_an_empty_map():
+def test_no_particles_give_an_empty_map():
     assert not Reconstruction(8).map().any()

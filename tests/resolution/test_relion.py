@@ -1,4 +1,4 @@
-"""RELION's stages: what is laid out for them, in which order they run, and that what is done is not done again."""
+"""RELION's stages: their input, their order, and skipping of finished ones."""
 
 import shutil
 import sys
@@ -14,7 +14,7 @@ from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.tables.star import read_star, star_text
 from cryopick.resolution.half_maps import OrientedMicrograph
-from cryopick.resolution.relion import FINAL, SELECTED, Effort, Stage, _select, run_stages, stages, write_project
+from cryopick.resolution.relion import FINAL, SELECTED, RelionSettings, Stage, _select, run_stages, stages, write_project
 from cryopick.simulate.ctf import Optics
 from cryopick.types import Picks
 
@@ -43,7 +43,7 @@ def final(project: Path) -> Stage:
     return Stage("PostProcess", (sys.executable, "-c", words))
 
 
-def test_micrographs_have_their_defocus_and_a_group_for_each_microscope(micrographs, tmp_path):
+def test_micrographs_have_their_defocus_and_one_optics_group_per_microscope(micrographs, tmp_path):
     write_project(tmp_path / "project", [one.truth for one in micrographs], micrographs)
     tables = read_star(tmp_path / "project" / "micrographs.star")
     table, optics = tables["micrographs"], tables["optics"]
@@ -59,9 +59,10 @@ def test_micrographs_have_their_defocus_and_a_group_for_each_microscope(microgra
     assert (tmp_path / "project" / "micrographs" / "m1.mrc").is_file()
 
 
-def test_each_stage_takes_what_the_one_before_has_made(micrographs):
+def test_each_stage_uses_the_output_of_the_one_before(micrographs):
     commands = {
-        stage.name: stage.command for stage in stages(micrographs, symmetry="D2", effort=Effort(model_iterations=(1, 2, 4)))
+        stage.name: stage.command
+        for stage in stages(micrographs, symmetry="D2", settings=RelionSettings(model_iterations=(1, 2, 4)))
     }
     assert list(commands) == ["Extract", "Class2D", "InitialModel", "Refine3D", "Mask", "PostProcess"]
     assert "--i Extract/particles.star" in commands["Class2D"]
@@ -71,7 +72,7 @@ def test_each_stage_takes_what_the_one_before_has_made(micrographs):
     assert "--extract_size 32 " in commands["Extract"]  # 1.6 times the 20 pixels of 80 Å
 
 
-def test_what_has_ended_is_not_run_again_unless_its_command_or_what_it_takes_changes(tmp_path):
+def test_a_finished_stage_is_skipped_unless_its_command_or_input_changes(tmp_path):
     log = tmp_path / "log"
     first, second, last = write(log, "a", "First"), write(log, "b", "Second"), final(tmp_path)
     heard: list[tuple[str, bool]] = []
@@ -88,7 +89,7 @@ def test_what_has_ended_is_not_run_again_unless_its_command_or_what_it_takes_cha
     assert (tmp_path / "commands.log").read_text().splitlines()[0] == first.command
 
 
-def test_other_picks_are_not_answered_with_what_was_made_of_the_first_ones(micrographs, tmp_path):
+def test_new_picks_invalidate_finished_stages(micrographs, tmp_path):
     project, log = tmp_path / "project", tmp_path / "log"
     for picks in ([one.truth for one in micrographs], [micrographs[0].truth], [micrographs[0].truth]):
         write_project(project, picks, micrographs)
@@ -96,14 +97,14 @@ def test_other_picks_are_not_answered_with_what_was_made_of_the_first_ones(micro
     assert log.read_text() == "xx"
 
 
-def test_a_program_that_fails_is_told_with_its_last_words_and_run_anew(tmp_path):
+def test_the_error_for_a_failed_stage_has_its_output_and_the_stage_is_run_again(tmp_path):
     words = (sys.executable, "-c", "import sys; print('no memory'); sys.exit(3)")
     with pytest.raises(CryopickError, match=r"failed in Broken .*no memory"):
         run_stages(tmp_path, [Stage("Broken", words)], on_stage=lambda stage, skipped: None)
     assert not (tmp_path / "Broken.done").exists()
 
 
-def test_good_classes_are_kept_and_blurred_or_empty_ones_left(tmp_path):
+def test_good_classes_are_selected_and_blurred_or_empty_ones_rejected(tmp_path):
     (tmp_path / "Class2D").mkdir()
     classes = {"rlnClassDistribution": [0.5, 0.3, 0.19, 0.01], "rlnEstimatedResolution": [12.0, 17.0, 40.0, 10.0]}
     (tmp_path / "Class2D" / "run_it002_model.star").write_text(star_text({"model_classes": classes}))
@@ -120,7 +121,7 @@ def test_relion_extracts_every_pick_with_its_defocus(micrographs, tmp_path):
     write_project(
         project, [replace(one.truth, micrograph=f"elsewhere/{one.truth.micrograph}") for one in micrographs], micrographs
     )
-    (extract, *_) = stages(micrographs, symmetry="C1", effort=Effort())
+    (extract, *_) = stages(micrographs, symmetry="C1", settings=RelionSettings())
     with pytest.raises(CryopickError, match="PostProcess"):  # of the result that one stage alone does not give
         run_stages(project, [extract], on_stage=lambda stage, skipped: None)
     table = read_star(project / "Extract" / "particles.star")["particles"]

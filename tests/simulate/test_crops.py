@@ -1,4 +1,4 @@
-"""Batches of crops for training: shapes, labels, and no particle that is called junk and particle at once."""
+"""Training crops: shapes, labels and contrast."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_crops_have_labels_in_their_own_pixels(bank, rng):
     assert (crops.xy <= 95 + reach[:, None] + 0.5).all()
 
 
-def test_particles_are_dark_where_the_labels_are(bank, rng):
+def test_particles_are_dark_at_their_labels(bank, rng):
     settings = replace(load_settings("easy"), contrast=(6.0, 6.0))
     crops = simulate_crops(bank, 4, size=128, settings=settings, rng=rng)
     k = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.rfftfreq(128)[None])
@@ -41,21 +41,21 @@ def test_particles_are_dark_where_the_labels_are(bank, rng):
     assert (values / spread).mean() < -1
 
 
-def test_crops_depend_on_the_generator_alone(bank):
+def test_crops_depend_only_on_the_generator(bank):
     first, again = (simulate_crops(bank, 2, size=64, rng=np.random.default_rng(3)) for _ in range(2))
     assert torch.equal(first.pixels, again.pixels)
     assert torch.equal(first.xy, again.xy)
     assert not torch.equal(first.pixels, simulate_crops(bank, 2, size=64, rng=np.random.default_rng(4)).pixels)
 
 
-def test_a_batch_may_be_empty_of_particles(bank, rng):
+def test_a_batch_may_have_no_particles(bank, rng):
     settings = SimulationSettings(empty=1.0, fragments=0.0, aggregates=0.0, filaments=0.0)
     crops = simulate_crops(bank, 2, size=64, settings=settings, rng=rng)
     assert len(crops.xy) == len(crops.junk_xy) == 0
     assert torch.isfinite(crops.pixels).all()
 
 
-def test_a_longer_list_of_structures_starts_with_the_shorter():
+def test_a_longer_list_of_structures_starts_with_the_shorter_one():
     short, long = random_structures(2, seed=7), random_structures(3, seed=7)
     assert [one.name for one in short] == [one.name for one in long[:2]]
     np.testing.assert_array_equal(short[1].beads, long[1].beads)

@@ -1,4 +1,4 @@
-"""Contrast transfer against published constants, closed forms and `torch-ctf`."""
+"""Contrast transfer against tabulated constants, closed forms and `torch-ctf`."""
 
 import math
 
@@ -16,12 +16,12 @@ def optics(
     return Optics(*(torch.tensor([value], dtype=torch.float64) for value in values))
 
 
-def test_wavelengths_are_the_tabulated_ones():
+def test_wavelengths_match_tabulated_values():
     lengths = wavelength(torch.tensor([1e5, 2e5, 3e5], dtype=torch.float64))
     np.testing.assert_allclose(lengths, [0.03701, 0.02508, 0.01969], atol=6e-6)
 
 
-def test_interaction_constants_are_the_tabulated_ones():
+def test_interaction_constants_match_tabulated_values():
     constants = interaction_constant(torch.tensor([1e5, 2e5, 3e5], dtype=torch.float64))
     np.testing.assert_allclose(constants, [9.244e-4, 7.288e-4, 6.526e-4], rtol=1e-3)  # Kirkland, Advanced Computing in EM
 
@@ -42,7 +42,7 @@ def test_underfocus_makes_protein_dark_and_overfocus_bright():
     assert (transfer(optics(defocus=-2e4), at)[0, 0, low] < 0).all()
 
 
-def test_amplitude_contrast_is_what_is_left_at_zero():
+def test_transfer_at_zero_frequency_is_the_amplitude_contrast():
     at = frequencies((8, 8), torch.tensor([1.0], dtype=torch.float64))
     assert transfer(optics(defocus=2e4, amplitude_contrast=0.07), at)[0, 0, 0].item() == pytest.approx(0.07)
     assert transfer(optics(defocus=2e4, phase_shift=math.pi / 2), at)[0, 0, 0].item() == pytest.approx(1.0)

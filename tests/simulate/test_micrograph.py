@@ -1,4 +1,4 @@
-"""Simulated micrographs: the truth is where it says, contrasts are as asked, and a seed gives the same bytes again."""
+"""Simulated micrographs: positions, contrast, solids, distractors and reproducibility."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def passed(pixels, diameter, pixel_size):
 
 
 @pytest.mark.parametrize(("shape", "pixel_size"), [((320, 400), 2.0), ((401, 301), 3.3)])
-def test_a_particle_lies_where_the_truth_says(shape, pixel_size):
+def test_particles_lie_at_their_true_centres(shape, pixel_size):
     settings = replace(EASY, coverage=(0.04, 0.04), contrast=(12.0, 12.0), spacing=(2.5, 2.5), astigmatism=(0.0, 0.0))
     source = FixedStructures([ball(60.0)])
     found = simulate_micrograph(seed=4, size=shape, pixel_size=pixel_size, settings=settings, structures=source)
@@ -95,7 +95,7 @@ def test_the_same_seed_and_index_give_the_same_bytes_and_others_do_not():
     assert first.micrograph.pixels.tobytes() != seed.micrograph.pixels.tobytes()
 
 
-def test_truth_has_size_shape_names_and_orientations():
+def test_the_ground_truth_has_sizes_shapes_names_and_orientations():
     found = simulate_micrograph(seed=8, size=(300, 420), pixel_size=3.0, settings=EASY)
     assert found.truth.shape_hw == (300, 420)
     assert found.truth.diameter == pytest.approx(120, rel=1e-5)
@@ -132,7 +132,7 @@ def test_an_empty_micrograph_has_no_particles_and_is_not_flat():
         ({"border": 1.0}, "border"),
     ],
 )
-def test_what_covers_the_picture_is_recorded_and_changes_it(change, cover):
+def test_solids_are_recorded_in_the_cover_map_and_change_the_image(change, cover):
     plain = simulate_micrograph(seed=6, size=384, pixel_size=3.0, settings=EASY)
     changed = [simulate_micrograph(seed=6, index=i, size=384, pixel_size=3.0, settings=replace(EASY, **change)) for i in range(4)]
     assert (plain.cover == 0).all()
@@ -148,7 +148,7 @@ def test_what_covers_the_picture_is_recorded_and_changes_it(change, cover):
 @pytest.mark.parametrize(
     ("change", "kind"), [({"fragments": 1.0}, "fragment"), ({"aggregates": 6.0}, "aggregate"), ({"filaments": 1.0}, "filament")]
 )
-def test_what_looks_like_a_particle_and_is_none_is_recorded(change, kind):
+def test_distractors_are_recorded(change, kind):
     found = simulate_micrograph(seed=6, size=384, pixel_size=3.0, settings=replace(EASY, **change))
     numbers = {entry.kind: len(entry) for entry in found.distractors}
     assert numbers[kind] > 0
@@ -157,7 +157,7 @@ def test_what_looks_like_a_particle_and_is_none_is_recorded(change, kind):
     assert not np.array_equal(found.micrograph.pixels, plain.micrograph.pixels)
 
 
-def test_particles_under_carbon_are_hidden_not_true():
+def test_particles_on_carbon_are_recorded_as_hidden():
     settings = replace(EASY, carbon=1.0, avoid_carbon=0.0, coverage=(0.3, 0.3))
     found = [simulate_micrograph(seed=6, index=i, size=384, pixel_size=3.0, settings=settings) for i in range(4)]
     hidden = np.concatenate([entry.xy for one in found for entry in one.distractors if entry.kind == "hidden"])
@@ -168,7 +168,7 @@ def test_particles_under_carbon_are_hidden_not_true():
         assert (one.cover[row, column] == 0).mean() > 0.8
 
 
-def test_hot_pixels_gain_and_fall_off_leave_their_marks():
+def test_hot_pixels_gain_residue_and_falloff_show_in_the_image():
     plain = simulate_micrograph(seed=6, size=256, pixel_size=3.0, settings=EASY).micrograph.pixels
     hot = simulate_micrograph(seed=6, size=256, pixel_size=3.0, settings=replace(EASY, hot_pixels=1.0)).micrograph.pixels
     assert hot.max() > 1.5 * plain.max()
@@ -180,7 +180,7 @@ def test_hot_pixels_gain_and_fall_off_leave_their_marks():
     assert max(np.ptp(c) / c.mean() for c in corners) > 0.05
 
 
-def test_electrons_are_those_of_the_dose():
+def test_the_mean_number_of_electrons_follows_the_dose():
     found = simulate_micrograph(seed=12, size=256, pixel_size=2.0, settings=replace(EASY, empty=1.0))
     properties = found.properties
     expected = properties["dose"] * 4 * np.exp(-properties["ice"] / 3150)
@@ -188,12 +188,12 @@ def test_electrons_are_those_of_the_dose():
 
 
 @pytest.mark.parametrize("preset", preset_names("simulate"))
-def test_every_preset_makes_a_micrograph(preset):
+def test_every_preset_gives_a_micrograph(preset):
     found = simulate_micrograph(seed=1, size=320, pixel_size=3.0, preset=preset)
     assert found.micrograph.pixels.std() > 0
 
 
-def test_a_given_structure_needs_no_room_for_random_ones():
+def test_the_size_limits_of_random_structures_do_not_apply_to_given_ones():
     found = simulate_micrograph(seed=1, size=96, pixel_size=1.0, settings=EASY, structures=FixedStructures([ball(20.0)]))
     assert len(found.truth) > 0
 
@@ -211,13 +211,13 @@ def test_a_given_structure_needs_no_room_for_random_ones():
         {"aggregates": -1.0},
     ],
 )
-def test_settings_that_no_formula_bears_are_refused_by_name(wrong):
+def test_invalid_settings_are_named_in_the_error(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         SimulationSettings(**wrong)
 
 
-def test_a_picture_without_room_is_refused():
-    with pytest.raises(SettingError, match="no room"):
+def test_a_micrograph_too_small_for_particles_raises():
+    with pytest.raises(SettingError, match="no particle fits"):
         simulate_micrograph(seed=1, size=64, pixel_size=1.0)
     with pytest.raises(SettingError, match="has no preset"):
         simulate_micrograph(seed=1, preset="nice")

@@ -1,4 +1,4 @@
-"""Random fields have the spectra they were asked for; the detector's answers are what their names say."""
+"""Spectra of random fields, detector response and counting statistics."""
 
 import numpy as np
 import pytest
@@ -16,10 +16,10 @@ from cryopick.simulate.noise import (
 )
 
 
-def measured_spectrum(pictures, pixel_size, bins):
-    """Power per Å² against frequency in 1/Å, mean over rings and pictures, and the rings' mean frequencies."""
-    _, height, width = pictures.shape
-    power = np.abs(np.fft.fft2(pictures)) ** 2 * pixel_size**2 / (height * width)
+def measured_spectrum(images, pixel_size, bins):
+    """Power per Å² against frequency in 1/Å, mean over rings and images, and the rings' mean frequencies."""
+    _, height, width = images.shape
+    power = np.abs(np.fft.fft2(images)) ** 2 * pixel_size**2 / (height * width)
     k = np.hypot(np.fft.fftfreq(height, pixel_size)[:, None], np.fft.fftfreq(width, pixel_size)[None])
     ring = np.digitize(k, bins)
     rings = range(1, len(bins))
@@ -28,20 +28,20 @@ def measured_spectrum(pictures, pixel_size, bins):
 
 @pytest.mark.parametrize("shape", [(128, 128), (96, 135)])
 @pytest.mark.parametrize("spectrum", [ice_spectrum, carbon_spectrum])
-def test_a_field_has_the_spectrum_asked_for(spectrum, shape):
+def test_a_random_field_has_the_requested_spectrum(spectrum, shape):
     pixel_size = 1.1
     sizes = torch.full((16,), pixel_size)
     amplitude = spectrum(frequencies(shape, sizes).squared.sqrt()).sqrt()
-    pictures = random_field(amplitude, shape, sizes, torch.Generator().manual_seed(7)).numpy()
-    k, power = measured_spectrum(pictures, pixel_size, np.linspace(0.05, 0.45, 21))
+    images = random_field(amplitude, shape, sizes, torch.Generator().manual_seed(7)).numpy()
+    k, power = measured_spectrum(images, pixel_size, np.linspace(0.05, 0.45, 21))
     np.testing.assert_allclose(power, spectrum(torch.from_numpy(k)), rtol=0.06)
 
 
 def test_a_white_field_is_white_along_both_axes():
     sizes = torch.ones(1)
-    picture = random_field(torch.ones(1, 512, 257), (512, 512), sizes, torch.Generator().manual_seed(8))[0]
-    assert picture.std().item() == pytest.approx(1, abs=0.01)
-    power = torch.fft.fft2(picture).abs() ** 2 / 512**2
+    image = random_field(torch.ones(1, 512, 257), (512, 512), sizes, torch.Generator().manual_seed(8))[0]
+    assert image.std().item() == pytest.approx(1, abs=0.01)
+    power = torch.fft.fft2(image).abs() ** 2 / 512**2
     assert power[0].mean().item() == pytest.approx(1, abs=0.2)
     assert power[:, 0].mean().item() == pytest.approx(1, abs=0.2)
 
@@ -58,7 +58,7 @@ def test_water_has_the_density_and_the_potential_of_ice():
     assert ice_spectrum(torch.tensor([1 / 2.88])).item() == pytest.approx(0.0314 * 143**2 * (0.801 + 0.199 * 0.893), rel=1e-3)
 
 
-def test_modulation_is_one_at_zero_and_as_asked_at_nyquist():
+def test_modulation_is_one_at_zero_and_the_given_value_at_nyquist():
     at_nyquist = torch.tensor([0.1, 0.6])
     values = modulation_transfer(torch.tensor([0.0, 0.25, 0.5]).view(1, 1, 3).expand(2, 1, 3), at_nyquist)
     assert values[:, 0, 0].tolist() == [1, 1]

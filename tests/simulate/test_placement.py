@@ -1,4 +1,4 @@
-"""Particles keep their distance, exactly, and go where they may."""
+"""Placement of particles: distances, allowed areas and clustering."""
 
 import math
 
@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from cryopick.simulate.placement import place
+from cryopick.simulate.placement import place_particles
 
 
 def placed(wanted, distance, *, shape_hw=(400, 500), margin=10.0, clustering=0.0, allowed=None, seed=1):
     count = len(wanted)
-    return place(
+    return place_particles(
         torch.tensor(wanted),
         distance=torch.full((count,), float(distance)),
         margin=torch.full((count,), margin),
@@ -25,10 +25,10 @@ def placed(wanted, distance, *, shape_hw=(400, 500), margin=10.0, clustering=0.0
 
 @pytest.mark.parametrize("wanted", [[0], [1], [7], [300], [40, 0, 90]])
 @pytest.mark.parametrize("clustering", [0.0, 1.2])
-def test_no_two_centres_are_nearer_than_the_distance(wanted, clustering):
+def test_no_two_centres_are_closer_than_the_distance(wanted, clustering):
     xy, image = placed(wanted, 19.5, clustering=clustering)
-    for picture, number in enumerate(wanted):
-        mine = xy[image == picture].double().numpy()
+    for index, number in enumerate(wanted):
+        mine = xy[image == index].double().numpy()
         assert len(mine) <= number
         assert len(mine) >= min(number, 0.5 * number)
         if len(mine) > 1:
@@ -40,7 +40,7 @@ def test_sparse_particles_are_all_placed():
     assert image.tolist() == [0] * 12 + [1] * 5
 
 
-def test_a_full_picture_nears_the_jamming_limit():
+def test_dense_placement_approaches_the_jamming_limit():
     # Discs that may not overlap jam at a coverage of 0.547 when dropped one after the other.
     xy, _ = placed([4000], 10.0, margin=0.0)
     assert 0.48 < len(xy) * math.pi * 25 / (400 * 500) < 0.56
@@ -55,7 +55,7 @@ def test_centres_reach_the_margin_and_no_further():
     assert (high > torch.tensor([526.0, 426.0])).all()
 
 
-def test_forbidden_ground_stays_empty():
+def test_forbidden_areas_stay_empty():
     allowed = torch.zeros(1, 400, 500, dtype=torch.bool)
     allowed[:, :, 250:] = True
     xy, _ = placed([200], 5.0, margin=0.0, allowed=allowed)
@@ -63,7 +63,7 @@ def test_forbidden_ground_stays_empty():
     assert (xy[:, 0] >= 249.5).all()
 
 
-def test_clustering_gathers_particles():
+def test_clustering_makes_the_density_uneven():
     def unevenness(clustering):
         xy, _ = placed([600], 1.0, margin=0.0, clustering=clustering)
         counts, _, _ = np.histogram2d(xy[:, 0], xy[:, 1], bins=6, range=[[0, 500], [0, 400]])
@@ -73,7 +73,7 @@ def test_clustering_gathers_particles():
     assert unevenness(1.2) > 4
 
 
-def test_small_and_large_numbers_of_candidates_are_resolved_alike():
+def test_small_and_large_numbers_of_candidates_give_the_same_density():
     # 60 particles make 720 candidates, which a tree resolves; 50 make 600, resolved by all distances at once.
     for wanted in (50, 60):
         xy, _ = placed([wanted], 30.0, seed=3)

@@ -1,4 +1,4 @@
-"""Projection keeps charge and position, and agrees with closed forms and with the central slice."""
+"""Projection against closed forms and the central slice theorem."""
 
 import math
 
@@ -28,21 +28,21 @@ def project(beads, weights, *, xy, rotation, pixel_size=1.0, shape=(1, 64, 64), 
 
 
 def test_a_point_is_shared_by_the_four_pixels_around_it():
-    picture = torch.zeros(1, 4, 5)
-    scatter(picture, torch.tensor([[2.25, 1.5]]), torch.tensor([8.0]), torch.tensor([0]))
-    assert picture[0, 1, 2:4].tolist() == [3.0, 1.0]  # ¾ · ½ · 8 and ¼ · ½ · 8
-    assert picture[0, 2, 2:4].tolist() == [3.0, 1.0]
+    image = torch.zeros(1, 4, 5)
+    scatter(image, torch.tensor([[2.25, 1.5]]), torch.tensor([8.0]), torch.tensor([0]))
+    assert image[0, 1, 2:4].tolist() == [3.0, 1.0]  # ¾ · ½ · 8 and ¼ · ½ · 8
+    assert image[0, 2, 2:4].tolist() == [3.0, 1.0]
 
 
-def test_points_beyond_an_edge_come_back_at_the_other():
-    picture = torch.zeros(2, 4, 5)
-    scatter(picture, torch.tensor([[-1.0, -2.0], [5.0, 4.0]]), torch.tensor([1.0, 2.0]), torch.tensor([0, 1]))
-    assert picture[0, 2, 4] == 1
-    assert picture[1, 0, 0] == 2
+def test_points_beyond_an_edge_wrap_to_the_opposite_one():
+    image = torch.zeros(2, 4, 5)
+    scatter(image, torch.tensor([[-1.0, -2.0], [5.0, 4.0]]), torch.tensor([1.0, 2.0]), torch.tensor([0, 1]))
+    assert image[0, 2, 4] == 1
+    assert image[1, 0, 0] == 2
 
 
 @pytest.mark.parametrize("pixel_size", [1.0, 2.5])
-def test_the_charge_of_all_beads_is_conserved(pixel_size, rng):
+def test_projection_conserves_the_total_potential(pixel_size, rng):
     beads, weights = rng.normal(0, 12, (300, 3)), rng.uniform(50, 200, 300)
     turns = random_rotations(7, torch.Generator().manual_seed(3))
     potential = project(beads, weights, xy=rng.uniform(0, 64, (7, 2)), rotation=turns, pixel_size=pixel_size)
@@ -50,7 +50,7 @@ def test_the_charge_of_all_beads_is_conserved(pixel_size, rng):
     assert potential.double().sum().item() * pixel_size**2 == pytest.approx(7 * weights.sum(), rel=1e-4)
 
 
-def test_particles_go_into_their_own_pictures():
+def test_particles_are_projected_into_their_own_images():
     both = project(
         [[0, 0, 0]],
         [5.0],
@@ -65,26 +65,26 @@ def test_particles_go_into_their_own_pictures():
 
 def test_a_rotation_turns_x_towards_y_and_drops_z():
     quarter = torch.tensor([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])
-    picture = project([[4, 0, 9]], [1.0], xy=[[10, 20]], rotation=quarter)
-    assert picture[0, 24, 10] == 1
+    image = project([[4, 0, 9]], [1.0], xy=[[10, 20]], rotation=quarter)
+    assert image[0, 24, 10] == 1
 
 
-def test_a_cut_takes_the_beads_beyond_its_plane():
+def test_a_cut_removes_the_beads_beyond_its_plane():
     cut = torch.tensor([[1.0, 0, 0, 2.0]])
-    picture = project([[-3, 0, 0], [0, 0, 0], [3, 0, 0]], [1.0, 2.0, 4.0], xy=[[32, 32]], rotation=torch.eye(3)[None], cut=cut)
-    assert picture.sum() == 3
-    assert picture[0, 32, 35] == 0
+    image = project([[-3, 0, 0], [0, 0, 0], [3, 0, 0]], [1.0, 2.0, 4.0], xy=[[32, 32]], rotation=torch.eye(3)[None], cut=cut)
+    assert image.sum() == 3
+    assert image[0, 32, 35] == 0
 
 
 def test_a_blurred_bead_is_the_analytic_gaussian():
     sigma, pixel, centre = 4.0, 1.5, (30.3, 33.8)
     points = project([[0, 0, 0]], [1000.0], xy=[centre], rotation=torch.eye(3)[None], pixel_size=pixel)
     size, widths = torch.tensor([pixel]), torch.tensor([sigma])
-    picture = torch.fft.irfft2(torch.fft.rfft2(points) * blur(widths, size, frequencies((64, 64), size)), s=(64, 64))[0]
+    image = torch.fft.irfft2(torch.fft.rfft2(points) * blur(widths, size, frequencies((64, 64), size)), s=(64, 64))[0]
     y, x = np.mgrid[:64, :64]
     square = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2) * pixel**2
     expected = 1000 / (2 * np.pi * sigma**2) * np.exp(-square / (2 * sigma**2))
-    np.testing.assert_allclose(picture, expected, atol=0.02 * expected.max())
+    np.testing.assert_allclose(image, expected, atol=0.02 * expected.max())
 
 
 def test_projections_agree_with_central_slices(rng):
@@ -102,7 +102,7 @@ def test_projections_agree_with_central_slices(rng):
     points = project(beads, weights, xy=[[size // 2, size // 2]], rotation=turn, shape=(1, size, size))
     widths = blur(sigma * one, one, frequencies((size, size), one))
     ours = torch.fft.irfft2(torch.fft.rfft2(points) * widths, s=(size, size))[0]
-    # Its matrix takes the slice to the volume, ours the volume to the picture: one is the inverse of the other.
+    # Its matrix takes the slice to the volume, ours the volume to the image: one is the inverse of the other.
     theirs = slices.project_3d_to_2d(torch.from_numpy(volume), turn.transpose(1, 2), zyx_matrices=False)[0]
     assert np.corrcoef(ours.numpy().ravel(), theirs.numpy().ravel())[0, 1] > 0.999
     np.testing.assert_allclose(ours, theirs, atol=0.03 * float(ours.max()))

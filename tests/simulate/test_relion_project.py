@@ -1,4 +1,4 @@
-"""Orientations and defocus mean what RELION means by them: its own projections of one particle are ours."""
+"""Orientations and defocus follow RELION's conventions, tested against RELION's own projections."""
 
 import shutil
 import subprocess
@@ -18,14 +18,14 @@ SIDE, PIXEL_SIZE, SIGMA = 48, 4.0, 8.0
 ANGLES = np.array([[0, 0, 0], [30, 0, 0], [0, 40, 0], [0, 0, 50], [20, 70, 110], [-100, 130, 15]], float)
 
 
-def test_angles_and_rotations_are_two_spellings_of_one_orientation():
+def test_euler_angles_and_rotations_convert_into_each_other():
     turns = random_rotations(50, torch.Generator().manual_seed(3)).numpy()
     np.testing.assert_allclose(rotations_of(euler_angles(turns)), turns, atol=1e-6)
     assert rotations_of(np.zeros((0, 3))).shape == (0, 3, 3)
 
 
-def test_psi_alone_turns_the_picture_back_by_as_much():
-    # RELION's psi of 90° takes the map's x axis to the picture's −y axis.
+def test_psi_alone_rotates_the_image_by_minus_psi():
+    # RELION's psi of 90° takes the map's x axis to the image's −y axis.
     np.testing.assert_allclose(rotations_of([[0, 0, 90]])[0] @ [1, 0, 0], [0, -1, 0], atol=1e-12)
 
 

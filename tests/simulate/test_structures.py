@@ -1,4 +1,4 @@
-"""Structures have the size, mass and symmetry asked for, and survive being coarsened."""
+"""Size, mass and symmetry of structures; models and maps from files."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from cryopick.simulate.symmetry import point_group
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_the_diameter_asked_for(kind, rng):
+def test_every_kind_has_the_requested_diameter(kind, rng):
     structure = pseudo_protein(rng, kind=kind, diameter=140.0)
     assert structure.kind == kind
     assert structure.diameter == pytest.approx(140, rel=1e-5)
@@ -21,7 +21,7 @@ def test_every_kind_has_the_diameter_asked_for(kind, rng):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_the_mass_asked_for(kind, rng):
+def test_every_kind_has_the_requested_mass(kind, rng):
     structure = pseudo_protein(rng, kind=kind, mass_kda=450.0)
     assert structure.mass_kda == pytest.approx(450, rel=1e-4)
     # 1 Da fills 1/0.81 Å³; proteins are 3 V above ice, nucleic acid up to 1.5 times that, a micelle less.
@@ -50,7 +50,7 @@ def test_cages_and_barrels_are_hollow():
         assert radius.min() > 0.2 * radius.max()
 
 
-def test_a_size_is_needed_and_only_one(rng):
+def test_exactly_one_size_must_be_given(rng):
     with pytest.raises(SettingError, match="diameter or a mass"):
         pseudo_protein(rng)
     with pytest.raises(SettingError, match="diameter or a mass"):
@@ -59,7 +59,7 @@ def test_a_size_is_needed_and_only_one(rng):
         pseudo_protein(rng, diameter=100, kind="cube")
 
 
-def test_kinds_are_drawn_with_their_shares():
+def test_kinds_are_drawn_with_their_probabilities():
     assert sum(KIND_SHARE.values()) == pytest.approx(1)
     assert set(KIND_SHARE) == set(KINDS)
 
@@ -71,7 +71,7 @@ def test_the_same_generator_gives_the_same_structure():
     assert not np.array_equal(first.beads[:5], other.beads[:5])
 
 
-def test_coarsening_keeps_charge_and_centre(rng):
+def test_coarsening_keeps_weight_and_centre(rng):
     structure = pseudo_protein(rng, kind="globular", diameter=150.0)
     coarse = structure.coarsened(15.0)
     assert len(coarse.beads) < len(structure.beads) / 2
@@ -90,7 +90,7 @@ def test_two_beads_in_one_cell_become_one_at_their_centre_of_mass():
         pair.coarsened(0)
 
 
-def test_structures_of_several_sizes_go_into_one_table(rng):
+def test_structures_of_different_sizes_are_stacked(rng):
     small, large = pseudo_protein(rng, kind="rod", diameter=90.0), pseudo_protein(rng, kind="cage", diameter=300.0)
     beads = gather_beads([small, large])
     assert beads.places.shape[:2] == beads.weights.shape
@@ -117,7 +117,7 @@ END
 """
 
 
-def test_a_model_becomes_a_bead_a_residue_copied_by_its_assembly(tmp_path):
+def test_a_model_becomes_one_bead_per_residue_of_its_assembly(tmp_path):
     path = tmp_path / "two.pdb"
     path.write_text(PDB)
     structure = read_structure(path)
@@ -132,7 +132,7 @@ def test_a_model_becomes_a_bead_a_residue_copied_by_its_assembly(tmp_path):
     np.testing.assert_allclose(nucleic, 1.5 * guanine / 0.81 * PROTEIN_MINUS_ICE, rtol=2e-3)
 
 
-def test_a_map_becomes_a_bead_a_voxel(tmp_path):
+def test_a_map_becomes_one_bead_per_voxel(tmp_path):
     import mrcfile
 
     density = np.zeros((6, 8, 10), np.float32)
@@ -146,7 +146,7 @@ def test_a_map_becomes_a_bead_a_voxel(tmp_path):
     assert structure.mass_kda == pytest.approx(2 * 125 * 0.81 / 1000)
 
 
-def test_a_folder_gives_its_structures_and_reads_each_once(tmp_path):
+def test_a_folder_of_structures_is_read_once_per_file(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     for name in ("a.pdb", "b.ent"):
         (tmp_path / name).write_text(PDB)
@@ -157,16 +157,16 @@ def test_a_folder_gives_its_structures_and_reads_each_once(tmp_path):
     assert len({id(one) for one in drawn}) == 2
 
 
-def test_files_that_are_no_structures_say_so(tmp_path):
+def test_files_without_a_structure_raise(tmp_path):
     with pytest.raises(FileError, match="no structures"):
         StructureFiles(tmp_path)
-    with pytest.raises(FileError, match="no such file or folder"):
+    with pytest.raises(FileError, match="does not exist"):
         StructureFiles(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(FileError, match="neither a model nor a map"):
         read_structure(tmp_path / "notes.txt")
     (tmp_path / "empty.pdb").write_text("END\n")
-    with pytest.raises(FileError, match="no atoms"):
+    with pytest.raises(FileError, match="only water"):
         read_structure(tmp_path / "empty.pdb")
 
 
@@ -178,7 +178,7 @@ def test_known_complexes_have_their_published_mass(real_data, name, mass_kda, to
     assert read_structure(path).mass_kda == pytest.approx(mass_kda, rel=tolerance)
 
 
-def test_a_named_pseudo_protein_is_the_same_whatever_is_drawn_besides():
+def test_a_named_pseudo_protein_depends_only_on_the_seed():
     source = OnePseudoProtein("cage-O", seed=4)
     first, second = (source.draw(np.random.default_rng(seed), (100.0, 140.0)) for seed in (1, 2))
     np.testing.assert_array_equal(first.beads, second.beads)
@@ -190,6 +190,6 @@ def test_a_named_pseudo_protein_is_the_same_whatever_is_drawn_besides():
 
 
 @pytest.mark.parametrize("name", ["cage", "pyramid-C3", "cage-X3", "my_models"])
-def test_names_that_are_no_pseudo_protein_are_refused(name):
+def test_unknown_names_of_pseudo_proteins_raise(name):
     with pytest.raises(SettingError, match=r"pseudo-protein|point group"):
         OnePseudoProtein(name, seed=0)

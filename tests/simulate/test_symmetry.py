@@ -1,4 +1,4 @@
-"""Point groups have their textbook orders, and orientations cover the sphere."""
+"""Orders of point groups and distribution of random orientations."""
 
 import math
 
@@ -28,12 +28,12 @@ def test_a_point_group_is_closed_and_made_of_rotations(name):
 
 
 @pytest.mark.parametrize("name", ["", "X3", "C0", "D", "Ih"])
-def test_other_names_are_refused(name):
+def test_unknown_point_groups_raise(name):
     with pytest.raises(SettingError, match="point group"):
         point_group(name)
 
 
-def test_random_orientations_are_proper_and_even():
+def test_random_orientations_are_proper_rotations_and_uniform():
     turns = random_rotations(4000, torch.Generator().manual_seed(1))
     torch.testing.assert_close(torch.linalg.det(turns), torch.ones(4000))
     # The image of z is uniform on the sphere: each component has mean 0 and variance 1/3.
@@ -42,7 +42,7 @@ def test_random_orientations_are_proper_and_even():
     assert (axis.var(0) - 1 / 3).abs().max() < 0.02
 
 
-def test_tilts_have_the_spread_asked_for_and_turn_freely():
+def test_tilts_have_the_requested_spread_and_any_in_plane_rotation():
     tilt = math.radians(10)
     turns = tilted_rotations(torch.full((4000,), tilt), torch.Generator().manual_seed(2))
     # A normal tilt about two axes: the angle from z is Rayleigh distributed, mean √(π/2) σ.

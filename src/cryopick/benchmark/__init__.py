@@ -1,1 +1,1 @@
-"""Pickers next to their rivals: the same micrographs, the same truth, the same protocol, and what each costs."""
+"""Benchmark of pickers and other programs: accuracy, time and memory on the same micrographs."""

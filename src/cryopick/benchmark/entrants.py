@@ -16,7 +16,7 @@ FLOOR = 0.1
 """Lowest score of the picks that pickers of this package are asked for, so that there is a curve below their threshold."""
 
 
-class Entrant(Protocol):
+class Method(Protocol):
     """A picker in the benchmark.
 
     Attributes

@@ -1,4 +1,4 @@
-"""Figures of the benchmark: precision against recall, and what one picker found and another missed."""
+"""Figures of the benchmark: precision–recall curves, and particles that one method found and another missed."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -19,8 +19,8 @@ Points = set[tuple[float, float]]
 
 
 def draw_curves(results: Sequence[Result], path: Path) -> None:
-    """Precision against recall of every entrant with scores, a dot where its own threshold lies; a panel for each set."""
-    names, entrants = (list(dict.fromkeys(getattr(one, key) for one in results)) for key in ("dataset", "entrant"))
+    """Draw the precision–recall curves of all methods with scores and a dot at each method's threshold, one panel per set."""
+    names, methods = (list(dict.fromkeys(getattr(one, key) for one in results)) for key in ("dataset", "method"))
     columns = min(len(names), 2)
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(5 * columns, 4.2 * rows + 0.5), layout="constrained")
@@ -28,20 +28,20 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
     for name, panel in zip(names, panels, strict=False):
         for one in results:
             if one.dataset == name:
-                _curve(panel, one, colour=f"C{entrants.index(one.entrant)}")
+                _curve(panel, one, colour=f"C{methods.index(one.method)}")
         panel.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01), title=name)
         panel.grid(alpha=0.3)
     for panel in panels[len(names) :]:
         panel.set_axis_off()
-    marks = [Line2D([], [], color=f"C{number}", marker="o", label=entrant) for number, entrant in enumerate(entrants)]
+    marks = [Line2D([], [], color=f"C{number}", marker="o", label=method) for number, method in enumerate(methods)]
     figure.legend(handles=marks, loc="outside lower center", ncols=4)
     _save(figure, path)
 
 
 def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path) -> None:
-    """The two entrants that differ most, on the micrograph where they do: particles that only one, or neither, found."""
+    """Draw the micrograph on which two methods differ most, with the particles that only one of them, or neither, found."""
     one, other, name = max(
-        ((a, b, name) for a, b in combinations(results, 2) for name in a.judgement.default.missed),
+        ((a, b, name) for a, b in combinations(results, 2) for name in a.scores.default.missed),
         key=lambda three: len(_missed(three[0], three[2]) ^ _missed(three[1], three[2])),
     )
     source = next(source for source in task.sources if stem(source.name) == stem(name))
@@ -50,27 +50,27 @@ def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path
     panel.imshow(for_display(source.read().pixels), cmap="gray")
     first, second = _missed(one, name), _missed(other, name)
     for points, colour, what in (
-        (second - first, "C0", f"only {one.entrant}"),
-        (first - second, "C1", f"only {other.entrant}"),
+        (second - first, "C0", f"only {one.method}"),
+        (first - second, "C1", f"only {other.method}"),
         (first & second, "C3", "neither"),
     ):
         _circles(panel, points, radius=task.diameter_px / 2, colour=colour, label=f"{what}: {len(points)}")
-    panel.set(title=f"{task.name}, {stem(name)}: true particles found by", xticks=[], yticks=[])
+    panel.set(title=f"{task.name}, {stem(name)}: particles found by", xticks=[], yticks=[])
     figure.legend(loc="outside lower center", ncols=3)
     _save(figure, path)
 
 
 def _curve(panel: Axes, result: Result, *, colour: str) -> None:
-    at = result.judgement.default
-    if result.judgement.curve:
-        recall, precision = zip(*result.judgement.curve, strict=True)
+    at = result.scores.default
+    if result.scores.curve:
+        recall, precision = zip(*result.scores.curve, strict=True)
         panel.plot(recall, precision, color=colour)
     if at.precision is not None and at.recall is not None:
         panel.plot(at.recall, at.precision, "o", color=colour)
 
 
 def _missed(result: Result, name: str) -> Points:
-    return set(result.judgement.default.missed[name])
+    return set(result.scores.default.missed[name])
 
 
 def _circles(panel: Axes, points: Points, *, radius: float, colour: str, label: str) -> None:

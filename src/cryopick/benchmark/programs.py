@@ -1,7 +1,7 @@
-"""Other programs, run where they are installed: Topaz with the detectors of its package, RELION's blobs and templates.
+"""Other programs, run where they are installed: Topaz with the detectors of its package, RELION's LoG and template picking.
 
-They are given MRC files under plain names, the particles' diameter, and otherwise the settings that their manuals or windows
-propose; each class says which.
+They get MRC files, the particle diameter and, apart from that, the settings proposed by their manual or GUI; each class says
+which.
 """
 
 import shutil
@@ -22,18 +22,18 @@ from cryopick.io.volumes import read_stack
 from cryopick.types import Picks
 
 TOPAZ_PARTICLE_PX = 24.0
-"""Pixels across a particle in what Topaz sees: its detectors are for micrographs of about 8 Å a pixel and see 71 pixels."""
+"""Particle diameter in pixels for Topaz: its detectors are made for about 8 Å per pixel and have a field of 71 pixels."""
 COARSE_PARTICLE_PX = 18.0
-"""The same for ``topaz-coarse``: how far to reduce is the user's choice, and no one choice is best for all micrographs."""
+"""The same for ``topaz-coarse``: downsampling is the user's choice, and no single choice is best for all micrographs."""
 
 LOWPASS = 20.0
-"""Å, of the references that RELION matches."""
+"""Low-pass filter of RELION's references in Å."""
 FINEST_OF_DIAMETER = 8.0
-"""Of a diameter: the references' low-pass where there is no pixel size, and so no Å."""
+"""Without a pixel size, the references are low-pass filtered to the diameter divided by this."""
 
 
 def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
-    """The set's micrographs as float32 MRC files in `folder`, each under its stem; those that are newer than theirs stay."""
+    """Write the micrographs of a set to `folder` as float32 MRC files named by their stems, unless they are up to date."""
     copies = []
     for source in task.sources:
         path = folder / f"{stem(source.name)}.mrc"
@@ -47,9 +47,8 @@ def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
 class Topaz:
     """Topaz (Bepler et al. 2019): `preprocess`, then `extract` with a detector of its package.
 
-    Micrographs are reduced by the whole number that brings particles closest to `particle_px`, and two picks are at least
-    a particle's radius apart. Scores are log-odds: 0 is the default threshold here, while all down to Topaz's own −6 give the
-    curve.
+    Micrographs are downsampled by the whole number that brings particles closest to `particle_px`; picks are at least a particle
+    radius apart. Scores are log-odds: the threshold is 0, and the curve includes all picks down to Topaz's own −6.
     """
 
     executable: str
@@ -60,9 +59,11 @@ class Topaz:
 
     @property
     def identity(self) -> Any:
+        """See `Method.identity`."""
         return ["topaz", self.executable, self.model, self.particle_px]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
+        """See `Method.commands`."""
         files = _absolute(write_mrcs(task, folder.parent / "mrc"))
         reduced, step = folder / "reduced", max(1, round(task.diameter_px / self.particle_px))
         radius = max(1, round(task.diameter_px / step / 2))
@@ -73,16 +74,18 @@ class Topaz:
         return [[*preprocess, *files], [*extract, "--output", str(folder / "picks.txt"), *small]]
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
+        """See `Method.read`."""
         return _renamed(read_picks(folder / "picks.txt", format="topaz", micrographs=task.sources), task)
 
 
 @dataclass(frozen=True)
 class RelionAutopick:
-    """RELION's auto-picking: `--LoG` with diameters of 0.9 to 1.1 of the particle's, or with `references` its templates.
+    """RELION's auto-picking: `--LoG` with 0.9 to 1.1 particle diameters, or template matching if `references` are given.
 
-    Both with the settings that its window proposes: for blobs no reduction, threshold 0; for templates 5° steps, picking
-    threshold 0.05, deviation of the noise below 1.1, reduced as far as the references' low-pass allows; minimum distance half a
-    diameter. Micrographs are picked one after the other on one core. ``{set}`` in the references' path is the set's name.
+    Both use the settings that RELION's GUI proposes. LoG: no downsampling, threshold 0. Templates: 5° steps, threshold 0.05,
+    maximum noise deviation 1.1, downsampled as far as the references' low-pass filter allows. Picks are at least half a diameter
+    apart, and micrographs are picked one after the other on one core. ``{set}`` in the path of the references stands for the
+    name of the set.
     """
 
     executable: str
@@ -91,14 +94,17 @@ class RelionAutopick:
 
     @property
     def name(self) -> str:
+        """See `Method.name`."""
         return "relion-log" if self.references is None else "relion-template"
 
     @property
     def identity(self) -> Any:
+        """See `Method.identity`."""
         given = None if self.references is None else files_at(self.references)
         return ["relion", self.executable, self.references, given]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
+        """See `Method.commands`."""
         sources = write_mrcs(task, folder.parent / "mrc")
         pixel_size = length_from_px(1.0, task.pixel_size)
         common = [self.executable, "--i", str(sources[0].path.parent.absolute() / "*.mrc"), "--odir", f"{folder / 'picks'}/"]
@@ -109,6 +115,7 @@ class RelionAutopick:
         return [[*common, *self._template_words(self.references.replace(SET, task.name), task)]]
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
+        """See `Method.read`."""
         found = []
         for source in write_mrcs(task, folder.parent / "mrc"):
             files = sorted((folder / "picks").rglob(f"{stem(source.name)}_autopick.star"))
@@ -125,11 +132,11 @@ class RelionAutopick:
         return [*words, "--min_distance", f"{0.5 * task.diameter:g}"]
 
 
-def find_rival(word: str, *, references: str | None = None) -> Topaz | RelionAutopick:
-    """The program that ``NAME`` or ``NAME=EXECUTABLE`` means; names are topaz, topaz-coarse, relion-log and
-    relion-template.
+def find_program(word: str, *, references: str | None = None) -> Topaz | RelionAutopick:
+    """Return the program that ``NAME`` or ``NAME=EXECUTABLE`` stands for.
 
-    Raises `SettingError` for an unknown name, a program that is not installed, and templates without references.
+    Names are topaz, topaz-coarse, relion-log and relion-template. Raises `SettingError` for an unknown name, a program that is
+    not installed, and templates without references.
     """
     name, _, given = word.partition("=")
     makers: dict[str, tuple[str, Callable[[str], Topaz | RelionAutopick]]] = {
@@ -139,13 +146,13 @@ def find_rival(word: str, *, references: str | None = None) -> Topaz | RelionAut
         "relion-template": ("relion_autopick", lambda executable: RelionAutopick(executable, references)),
     }
     if name not in makers:
-        raise SettingError(f"no program that can be run is called {name!r}; there are: {', '.join(makers)}")
+        raise SettingError(f"unknown program {name!r}; use one of {', '.join(makers)}")
     if name == "relion-template" and references is None:
-        raise SettingError("relion-template needs --references: a stack of class averages or a map")
+        raise SettingError("relion-template needs --references; give a stack of class averages or a map")
     usual, make = makers[name]
     executable = shutil.which(given or usual)
     if executable is None:
-        raise SettingError(f"{given or usual} is not installed here; install it, or give its path as {name}=PATH")
+        raise SettingError(f"{given or usual} is not installed; install it, or give its path as {name}=PATH")
     return make(executable)
 
 
@@ -154,6 +161,6 @@ def _absolute(sources: Sequence[MicrographSource]) -> list[str]:
 
 
 def _renamed(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
-    """Picks with the names and pixel size of the set's micrographs, whose copies as MRC the program saw."""
+    """Return picks with the names and the pixel size of the set's micrographs instead of those of their MRC copies."""
     names = {stem(source.name): source.name for source in task.sources}
     return [replace(picks, micrograph=names[stem(picks.micrograph)], pixel_size=task.pixel_size) for picks in found]

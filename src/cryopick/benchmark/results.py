@@ -1,4 +1,4 @@
-"""Results on disk: one JSON file for each entrant and set, which a second run keeps where nothing has changed."""
+"""Benchmark results: one JSON file per method and set, reused by a later run if nothing has changed."""
 
 import platform
 import shutil
@@ -10,23 +10,29 @@ from typing import Any
 import msgspec
 
 from cryopick import __version__
-from cryopick.benchmark.entrants import Entrant
-from cryopick.benchmark.scores import Judgement, judge
+from cryopick.benchmark.entrants import Method
+from cryopick.benchmark.scores import MethodScores, score_picks
 from cryopick.benchmark.sets import BenchmarkSet
-from cryopick.benchmark.timing.usage import NOTHING, Cost, run_and_measure
+from cryopick.benchmark.timing.usage import NO_COST, Cost, run_and_measure
 from cryopick.errors import CryopickError
 from cryopick.files import write_bytes
 from cryopick.parallel.process import THREAD_VARIABLES
 from cryopick.provenance import earlier_result, fingerprint, read_result
 
 PROTOCOL = 2
-"""Raised whenever the numbers mean something else, so that older results are made anew."""
+"""Version of the protocol; results of another version are computed again."""
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """How a result came about.
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Origin of a result.
 
-    `commit` is of the source, with ``-dirty`` where files differ from it, None outside a checkout; `command` is what was typed.
+    Attributes
+    ----------
+    version : of cryopick.
+    commit : of the source, with ``-dirty`` if files differ from it; None outside a checkout.
+    command : command line.
+    processor : its model name.
+    workers : number of processes.
     """
 
     version: str
@@ -37,26 +43,38 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One entrant on one set; `signature` is of all that decides the numbers."""
+    """Result of one method on one set.
 
-    entrant: str
+    Attributes
+    ----------
+    method : name of the method.
+    dataset : name of the set.
+    empiar : EMPIAR entry of the micrographs, if any.
+    micrographs, negatives : number of micrographs, and of positions marked as not being particles.
+    signature : digest of everything that determines the numbers.
+    origin : origin of the result.
+    cost : time and memory; None for files of picks.
+    scores : accuracy.
+    """
+
+    method: str
     dataset: str
     empiar: int | None
     micrographs: int
     negatives: int
     signature: str
-    made: Made
+    origin: Origin
     cost: Cost | None
-    judgement: Judgement
+    scores: MethodScores
 
 
-def made_by(command: str, *, workers: int) -> Made:
-    """What is told of results that a command makes here and now."""
-    return Made(version=__version__, commit=_commit(), command=command, processor=_processor(), workers=workers)
+def current_origin(command: str, *, workers: int) -> Origin:
+    """Return the origin of results that a command produces now."""
+    return Origin(version=__version__, commit=_commit(), command=command, processor=_processor(), workers=workers)
 
 
 def run_all(
-    entrants: Sequence[Entrant],
+    methods: Sequence[Method],
     tasks: Sequence[BenchmarkSet],
     out: Path,
     *,
@@ -64,76 +82,76 @@ def run_all(
     command: str,
     on_skip: Callable[[str, str, str], None],
 ) -> Iterator[tuple[Result, bool]]:
-    """Each entrant's result on each set, and whether an earlier run had it.
+    """Run all methods on all sets; yields each result and whether it is from an earlier run.
 
-    One that fails is left out; `on_skip` gets its name, the set's and the reason. What was made lies in ``out/results`` and
-    ``out/work``.
+    Results are written to ``out/results``, picks to ``out/work``. A method that fails is skipped, and `on_skip` is called with
+    its name, the name of the set and the reason.
     """
-    made = made_by(command, workers=workers)
+    origin = current_origin(command, workers=workers)
     for task in tasks:
-        for entrant in entrants:
+        for method in methods:
             try:
-                yield _run_one(entrant, task, out, made)
+                yield _run_one(method, task, out, origin)
             except CryopickError as error:
-                on_skip(entrant.name, task.name, str(error))
+                on_skip(method.name, task.name, str(error))
 
 
 def read_results(out: Path) -> list[Result]:
-    """All results below a folder, by set and entrant; those that are damaged or of an earlier version are left out."""
+    """Read all results in a folder, sorted by set and method, except damaged ones and those of another version."""
     results = (read_result(path, Result) for path in sorted((out / "results").glob("*/*.json")))
     return [result for result in results if result is not None]
 
 
-def _run_one(entrant: Entrant, task: BenchmarkSet, out: Path, made: Made) -> tuple[Result, bool]:
-    signature = _signature(entrant, task)
-    path = out / "results" / task.name / f"{entrant.name}.json"
+def _run_one(method: Method, task: BenchmarkSet, out: Path, origin: Origin) -> tuple[Result, bool]:
+    signature = _signature(method, task)
+    path = out / "results" / task.name / f"{method.name}.json"
     earlier = earlier_result(path, Result, signature)
     if earlier is not None:
         return earlier, True
-    folder = out / "work" / task.name / f"{entrant.name}-{fingerprint(*_what_runs(entrant, task))[:8]}"
-    cost = _run(entrant, task, folder, workers=made.workers)
-    found = entrant.read(task, folder)
+    folder = out / "work" / task.name / f"{method.name}-{fingerprint(*_what_runs(method, task))[:8]}"
+    cost = _run(method, task, folder, workers=origin.workers)
+    found = method.read(task, folder)
     result = Result(
-        entrant=entrant.name,
+        method=method.name,
         dataset=task.name,
         empiar=task.empiar,
         micrographs=len(task.sources),
         negatives=sum(len(picks) for picks in task.negatives),
         signature=signature,
-        made=made,
+        origin=origin,
         cost=cost,
-        judgement=judge(found, task, threshold=entrant.threshold),
+        scores=score_picks(found, task, threshold=method.threshold),
     )
     write_bytes(path, msgspec.json.format(msgspec.json.encode(result), indent=1))
     return result, False
 
 
-def _run(entrant: Entrant, task: BenchmarkSet, folder: Path, *, workers: int) -> Cost | None:
-    """Run the entrant's commands unless a run that ended did; the cost is kept beside what they left.
+def _run(method: Method, task: BenchmarkSet, folder: Path, *, workers: int) -> Cost | None:
+    """Run a method's commands unless an earlier run has finished; their cost is kept beside the picks.
 
-    What a run left that was stopped goes: the rest of it would cost too little.
+    What an interrupted run left is removed, because the cost of the rest would be too low.
     """
     kept = folder / "cost.json"
     if kept.exists():
         return msgspec.json.decode(kept.read_bytes(), type=Cost)
     shutil.rmtree(folder, ignore_errors=True)
-    commands = entrant.commands(task, folder, workers=workers)
+    commands = method.commands(task, folder, workers=workers)
     if not commands:
         return None
-    cost = NOTHING
+    cost = NO_COST
     for command in commands:
-        cost = cost.then(run_and_measure(command, folder / "log.txt", variables=dict.fromkeys(THREAD_VARIABLES, "1")))
+        cost = cost.plus(run_and_measure(command, folder / "log.txt", variables=dict.fromkeys(THREAD_VARIABLES, "1")))
     write_bytes(kept, msgspec.json.encode(cost))
     return cost
 
 
-def _signature(entrant: Entrant, task: BenchmarkSet) -> str:
-    return fingerprint(PROTOCOL, entrant.threshold, *_what_runs(entrant, task))
+def _signature(method: Method, task: BenchmarkSet) -> str:
+    return fingerprint(PROTOCOL, method.threshold, *_what_runs(method, task))
 
 
-def _what_runs(entrant: Entrant, task: BenchmarkSet) -> list[Any]:
-    """All that decides an entrant's picks, however they are judged afterwards."""
-    return [__version__, entrant.name, entrant.identity, task.fingerprint]
+def _what_runs(method: Method, task: BenchmarkSet) -> list[Any]:
+    """Return everything that determines a method's picks."""
+    return [__version__, method.name, method.identity, task.fingerprint]
 
 
 def _commit() -> str | None:

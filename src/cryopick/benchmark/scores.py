@@ -1,4 +1,4 @@
-"""How good picks are, in every number of the tables: both protocols, intervals, and what a better threshold would give."""
+"""Scores of picks against ground truth: one-to-one and pixel-wise, with confidence intervals, and at the best threshold."""
 
 import math
 from collections.abc import Sequence
@@ -17,16 +17,18 @@ from cryopick.randomness import generator
 from cryopick.types import Picks
 
 TOLERANCE = 0.5
-"""Diameters: a pair is closer."""
+"""Largest distance of a pick from its particle, in diameters."""
 RESAMPLES = 1000
 COVERAGE = 95.0
+"""Coverage of the confidence intervals in percent."""
 CURVE_POINTS = 200
 
 Interval = tuple[float, float] | None
+"""Lower and upper limit; None if unknown."""
 
 
 class Pixels(msgspec.Struct, frozen=True):
-    """The papers' pixel-wise numbers; None for a ratio of nothing."""
+    """Pixel-wise scores as in the papers; None for an undefined ratio."""
 
     precision: float | None
     recall: float | None
@@ -35,18 +37,20 @@ class Pixels(msgspec.Struct, frozen=True):
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """Picks at one threshold.
+    """Scores of picks at one threshold.
 
     Attributes
     ----------
-    threshold : None where all picks count.
-    precision, recall, f1 : one-to-one matching, all micrographs together; None for a ratio of nothing. Their `_interval` is the
-        95 % bootstrap interval over micrographs, None with a single one.
-    centring : median distance of a pick that is right from its particle's centre, in diameters; None without any.
-    duplicates : false picks on a particle that another pick has. `on_negatives` : false picks on a place marked as none.
-    per_micrograph : number of picks on each.
-    missed : for each micrograph the particles (x, y) without a pick.
-    pixels_mean, pixels_maximum : the papers' protocol, over micrographs.
+    threshold : None if all picks count.
+    truth, found : number of particles and of picks.
+    precision, recall, f1 : one-to-one matching, pooled over micrographs; None for an undefined ratio.
+    precision_interval, recall_interval, f1_interval : 95 % bootstrap intervals over micrographs; None for a single micrograph.
+    centring : median distance of correct picks from the centres of their particles, in diameters; None if there are none.
+    duplicates : false picks on a particle that has another pick.
+    on_negatives : false picks on a position marked as not being a particle.
+    per_micrograph : number of picks by micrograph.
+    missed : particles (x, y) without a pick, in pixels, by micrograph.
+    pixels_mean, pixels_maximum : pixel-wise scores as in the papers, mean and maximum over micrographs.
     """
 
     threshold: float | None
@@ -67,10 +71,15 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     pixels_maximum: Pixels
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """Picks at the program's own threshold and at the one with the best F1, with the whole curve.
+class MethodScores(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy of a method on a set; all but `default` are None for picks without scores.
 
-    `best`, `average_precision` and `curve` (precision against recall, thinned) are None for picks without scores.
+    Attributes
+    ----------
+    default : at the method's own threshold.
+    best : at the threshold with the best F1.
+    average_precision, average_precision_interval : with its 95 % bootstrap interval.
+    curve : points (recall, precision), thinned.
     """
 
     default: Scores
@@ -80,11 +89,11 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     curve: list[tuple[float, float]] | None
 
 
-def judge(found: Sequence[Picks], task: BenchmarkSet, *, threshold: float | None) -> Judgement:
-    """All numbers of an entrant's picks on a set; `threshold` is its own."""
+def score_picks(found: Sequence[Picks], task: BenchmarkSet, *, threshold: float | None) -> MethodScores:
+    """Score the picks of a method on a set; `threshold` is the method's own."""
     every = evaluate_picks(found, task.truth, diameter=task.diameter, tolerance=TOLERANCE, border=task.border)
     curve = every.curve
-    return Judgement(
+    return MethodScores(
         default=_scores(found, task, threshold if curve is not None else None),
         best=None if curve is None else _scores(found, task, float(curve.thresholds[curve.best])),
         average_precision=None if curve is None else curve.average_precision,
@@ -119,12 +128,12 @@ def _scores(found: Sequence[Picks], task: BenchmarkSet, threshold: float | None)
 
 
 def bootstrap(count: int, *, resamples: int = RESAMPLES) -> NDArray[np.intp]:
-    """Which of `count` micrographs each resample has, (resamples, count); the same on every call."""
+    """Draw bootstrap resamples of `count` micrographs: indices (resamples, count), the same on every call."""
     return generator(0, "bootstrap", count).integers(count, size=(resamples, count))
 
 
 def _intervals(counts: NDArray[np.int64]) -> tuple[Interval, Interval, Interval]:
-    """Of precision, recall and F1, from true positives, picks and truths of each micrograph, (micrographs, 3)."""
+    """Return the intervals of precision, recall and F1 from true positives, picks and particles (micrographs, 3)."""
     if len(counts) < 2:
         return None, None, None
     true, found, truth = counts[bootstrap(len(counts))].sum(axis=1).T
@@ -132,7 +141,7 @@ def _intervals(counts: NDArray[np.int64]) -> tuple[Interval, Interval, Interval]
 
 
 def _precision_interval(every: Evaluation, task: BenchmarkSet) -> Interval:
-    """Of average precision: the curve is drawn anew for each resample."""
+    """Return the interval of average precision; the curve is computed again for each resample."""
     parts = []
     for one in every.per_micrograph:
         scores = np.zeros(0) if one.found.scores is None else one.found.scores.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What pickers are held against: micrographs with their truth, and how large the particles are."""
+"""Benchmark sets: micrographs with ground truth and the diameter of their particles."""
 
 from dataclasses import dataclass
 from glob import glob
@@ -18,7 +18,7 @@ from cryopick.types import Picks, usual_diameter
 
 LISTS = {".yaml", ".yml"}
 SET = "{set}"
-"""Stands for a set's name in paths of which each set has one of its own."""
+"""Placeholder for the name of the set in paths that differ between sets."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,11 +27,14 @@ class BenchmarkSet:
 
     Attributes
     ----------
-    sources : the micrographs that have a truth, in its order.
-    truth, negatives : for each of them its particles, and places that somebody marked as none; the latter may be empty.
-    diameter : Å where the pixel size is known, else pixels; every picker is told.
-    border : pixels along the edges where nothing counts.
-    empiar : number of the EMPIAR entry that the micrographs are from.
+    name : of the set.
+    sources : the micrographs with ground truth, in its order.
+    truth : the particles of each micrograph.
+    negatives : positions marked as not being particles; may be empty.
+    diameter : Å, or pixels without a pixel size; every method is given it.
+    pixel_size : Å; None if unknown.
+    border : width in pixels along the edges in which nothing counts.
+    empiar : EMPIAR entry of the micrographs, if any.
     """
 
     name: str
@@ -45,11 +48,12 @@ class BenchmarkSet:
 
     @property
     def diameter_px(self) -> float:
+        """Particle diameter in pixels."""
         return length_to_px(self.diameter, self.pixel_size)
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the labels, the numbers above and the micrographs' names and sizes; their pixels are not read."""
+        """Digest of the labels, the numbers above and the names and file sizes of the micrographs, but not of their pixels."""
         content: list[Any] = [self.name, self.diameter, self.pixel_size, self.border]
         content += [(source.name, source.path.stat().st_size) for source in self.sources]
         content += [(picks.micrograph, picks.xy.tolist()) for picks in (*self.truth, *self.negatives)]
@@ -57,7 +61,7 @@ class BenchmarkSet:
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One set as a list of sets describes it; paths are relative to the list."""
+    """One set in a list of sets; paths are relative to the list."""
 
     name: str
     micrographs: str
@@ -70,11 +74,11 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def read_sets(path: Path) -> list[BenchmarkSet]:
-    """The sets of a YAML list, or the one set of a folder.
+    """Read the sets of a YAML list, or the single set of a folder.
 
-    A list has for each set `name`, `micrographs`, `truth`, and where they apply `diameter`, `pixel_size`, `border`, `negatives`
-    and `empiar`. A folder has `micrographs/` and `truth/`, or CryoPPP's `ground_truth/`. Without a diameter the median of the
-    truth's own is taken. Raises `FileError` for what is missing, `SettingError` for a list that says something else.
+    In a list, each set has `name`, `micrographs` and `truth` and, optionally, `diameter`, `pixel_size`, `border`, `negatives` and
+    `empiar`. A folder has `micrographs/` and `truth/`, or CryoPPP's `ground_truth/`. Without a diameter, the median diameter of
+    the ground truth is used. Raises `FileError` if something is missing, and `SettingError` if the list cannot be read.
     """
     if path.suffix.lower() not in LISTS:
         return [_read(_entry_of_folder(path), path.parent)]
@@ -85,7 +89,7 @@ def read_sets(path: Path) -> list[BenchmarkSet]:
     try:
         entries = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), list[_Entry])
     except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise SettingError(f"{path} is no list of benchmark sets: {error}") from error
+        raise SettingError(f"{path} is not a list of benchmark sets: {error}") from error
     return [_read(entry, path.parent) for entry in entries]
 
 
@@ -105,7 +109,7 @@ def _read(entry: _Entry, root: Path) -> BenchmarkSet:
     sources = find_micrographs(root / entry.micrographs, pixel_size=entry.pixel_size)
     truth = _labels(root / entry.truth, sources, entry.pixel_size)
     if not truth:
-        raise FileError(root / entry.truth, "has no truth for any of the micrographs", "Name the files like the micrographs")
+        raise FileError(root / entry.truth, "has no ground truth for any micrograph", "Name the files like the micrographs")
     negatives = [] if entry.negatives is None else _labels(root / entry.negatives, sources, entry.pixel_size)
     by_name = {source.name: source for source in sources}
     sizes = {picks.pixel_size for picks in truth}
@@ -130,12 +134,12 @@ def _labels(path: Path, sources: list[MicrographSource], pixel_size: float | Non
 def _median_diameter(truth: list[Picks], path: Path) -> float:
     diameter = usual_diameter(truth)
     if diameter is None:
-        raise FileError(path, "does not say how large particles are", "Give the diameter in a YAML list of sets")
+        raise FileError(path, "has no particle diameter", "Give the diameter in a YAML list of sets")
     return diameter
 
 
 def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
-    """Those of `found` that lie on micrographs of the set."""
+    """Return the picks that lie on micrographs of the set."""
     names = {stem(source.name) for source in task.sources}
     known = [picks for picks in found if stem(picks.micrograph) in names]
     match_names([picks.micrograph for picks in known], [source.name for source in task.sources])
@@ -143,7 +147,7 @@ def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
 
 
 def files_at(path: str) -> list[FileIdentity]:
-    """Identities of the files at a path, for every set where it has `SET` in it."""
+    """Return the identities of the files at a path; `SET` in the path stands for any name."""
     roots = [Path(found) for found in sorted(glob(path.replace(SET, "*")))]  # noqa: PTH207 - an absolute pattern
     files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root]) if file.is_file()]
     return [file_identity(file) for file in files]

@@ -1,6 +1,6 @@
-"""The simulated sets: structures that no weights of the package were trained on, from easy to hard, the same on every machine.
+"""Simulated benchmark sets, from easy to hard, of structures that the package's weights were not trained on.
 
-Each set is of one structure, as a real session is, so that one diameter describes it.
+They are the same on every machine. Each set shows a single structure, like a real session.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from cryopick.simulate import FixedStructures, Structure, load_settings, pseudo_
 from cryopick.simulate.dataset import false_positives
 
 SEED = 74_001
-"""Of the sets alone. Training draws its random structures from other seeds, so none of these is among them."""
+"""Random seed of the sets. Training uses other seeds, and so other structures."""
 DIAMETERS = {"easy": 220.0, "typical": 160.0, "carbon": 200.0, "hard": 130.0}
-"""Å, by the preset of `cryopick simulate` that the micrographs are of."""
+"""Particle diameter in Å by preset of `cryopick simulate`."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is simulated: micrographs a set, their side in pixels, and Å per pixel."""
+    """Size of the simulated sets: micrographs per set, their side in pixels, and the pixel size in Å."""
 
     micrographs: int
     side: int
@@ -35,12 +35,12 @@ SCALES = {"tiny": Scale(1, 512, 4.0), "small": Scale(3, 1536, 2.0), "full": Scal
 
 
 def make_sets(folder: Path, name: str, *, on_made: Callable[[str], None] = lambda made: None) -> Path:
-    """The list of the sets of one of `SCALES` below `folder`; micrographs that are there already stay as they are.
+    """Simulate the sets of one of `SCALES` in `folder`, except micrographs that exist, and return the list of sets.
 
-    Raises `SettingError` for an unknown name.
+    `on_made` is called with the name of every new micrograph. Raises `SettingError` for an unknown scale.
     """
     if name not in SCALES:
-        raise SettingError(f"there are no simulated sets called {name!r}; there are: {', '.join(SCALES)}")
+        raise SettingError(f"unknown scale of simulated sets {name!r}; use one of {', '.join(SCALES)}")
     entries = [_make(folder / f"simulated-{name}-{preset}", preset, SCALES[name], on_made) for preset in DIAMETERS]
     path = folder / f"simulated-{name}.yaml"
     write_text(path, yaml.safe_dump(entries, sort_keys=False))
@@ -48,7 +48,7 @@ def make_sets(folder: Path, name: str, *, on_made: Callable[[str], None] = lambd
 
 
 def structure_of(preset: str) -> Structure:
-    """The one structure of a set."""
+    """Return the structure of the simulated set of a preset."""
     return pseudo_protein(generator(SEED, "benchmark", preset), diameter=DIAMETERS[preset])
 
 

@@ -1,4 +1,4 @@
-"""Results as tables: Markdown to read, CSV to compute with, LaTeX to publish."""
+"""Benchmark results as tables in Markdown, CSV and LaTeX."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from statistics import median
 
 import msgspec
 
-from cryopick.benchmark.results import Made, Result
+from cryopick.benchmark.results import Origin, Result
 from cryopick.benchmark.scores import Interval, Pixels
 from cryopick.benchmark.timing.cases import Kind, Timing
 from cryopick.benchmark.timing.profile import STAGES
@@ -19,15 +19,22 @@ from cryopick.errors import SettingError
 from cryopick.files import write_text
 
 UNKNOWN = "–"
-WALL = "wall s a micrograph"
-"""Column that means something only where nothing else ran on the machine."""
+WALL = "wall s per micrograph"
+"""Heading of a column that is meaningful only if nothing else ran on the machine."""
 MEASURES = ("precision", "recall", "f1", "dice")
 HEADS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "dice": "Dice"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the first `labels` columns are names, the others numbers."""
+    """A table of text cells.
+
+    Attributes
+    ----------
+    title : heading.
+    header, rows : cells.
+    labels : number of leading columns that are names; the others are numbers.
+    """
 
     title: str
     header: tuple[str, ...]
@@ -35,23 +42,25 @@ class Table:
     labels: int = 1
 
     def markdown(self) -> str:
+        """Return the table in Markdown, without its title."""
         sides = ["---" if column < self.labels else "---:" for column in range(len(self.header))]
         lines = [self.header, sides, *self.rows]
         return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
     def without(self, *columns: str) -> "Table":
-        """The table less some columns of numbers."""
+        """Return the table without some of its columns of numbers."""
         kept = [column for column, head in enumerate(self.header) if head not in columns]
         header, *rows = (tuple(cells[column] for column in kept) for cells in (self.header, *self.rows))
         return replace(self, header=header, rows=tuple(rows))
 
     def csv(self) -> str:
+        """Return the table as CSV."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
         return text.getvalue()
 
     def latex(self) -> str:
-        """A `tabular` with the rules of booktabs."""
+        """Return the table as a LaTeX `tabular` with booktabs rules."""
         columns = "l" * self.labels + "r" * (len(self.header) - self.labels)
         body = [" & ".join(map(_escaped, row)) + r" \\" for row in self.rows]
         head = " & ".join(map(_escaped, self.header)) + r" \\"
@@ -60,7 +69,7 @@ class Table:
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Figures that somebody published for a method on an EMPIAR entry; `source` says where."""
+    """Pixel-wise scores published for a method on an EMPIAR entry; `source` is the publication."""
 
     method: str
     empiar: int
@@ -72,17 +81,17 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def read_published(path: Path) -> list[Published]:
-    """A YAML list of published figures. Raises `SettingError` for one that is no such list."""
+    """Read a YAML list of published scores. Raises `SettingError` if it cannot be read."""
     import yaml
 
     try:
         return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), list[Published])
     except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise SettingError(f"{path} is no list of published figures: {error}") from error
+        raise SettingError(f"{path} is not a list of published scores: {error}") from error
 
 
 def all_tables(results: Sequence[Result], published: Sequence[Published] = ()) -> dict[str, Table]:
-    """Every table by the name of its files."""
+    """Return all tables of accuracy and cost by file name."""
     tables = {f"{name}-matching": _matching(name, _of(results, name)) for name in _datasets(results)}
     tables["cost"] = _cost(results)
     tables["pixels-by-set"] = _by_set("Pixel-wise, mean over micrographs", results, published)
@@ -91,7 +100,7 @@ def all_tables(results: Sequence[Result], published: Sequence[Published] = ()) -
 
 
 def write_tables(tables: dict[str, Table], folder: Path) -> None:
-    """Write each table as ``.md``, ``.csv`` and ``.tex``."""
+    """Write every table as ``.md``, ``.csv`` and ``.tex``."""
     for name, table in tables.items():
         for suffix, text in ((".md", table.markdown()), (".csv", table.csv()), (".tex", table.latex())):
             write_text(folder / f"{name}{suffix}", text)
@@ -100,24 +109,25 @@ def write_tables(tables: dict[str, Table], folder: Path) -> None:
 def _matching(name: str, results: Sequence[Result]) -> Table:
     header = (
         *("picker", "precision", "recall", "F1 (95 %)", "AP (95 %)", "best F1", "at score"),
-        *("off centre (d)", "duplicates", "on negatives", "picks a micrograph"),
+        *("centring error (d)", "duplicates", "on negatives", "picks per micrograph"),
     )
-    truth = results[0].judgement.default.truth
-    title = f"{name}: {results[0].micrographs} micrographs, {truth} particles, {results[0].negatives} marked negatives"
+    truth = results[0].scores.default.truth
+    count = results[0].micrographs
+    title = f"{name}: {count} micrograph{'s' * (count != 1)}, {truth} particles, {results[0].negatives} marked negatives"
     return Table(title, header, tuple(_matching_row(one) for one in results))
 
 
 def _matching_row(result: Result) -> tuple[str, ...]:
-    found, best = result.judgement.default, result.judgement.best
+    found, best = result.scores.default, result.scores.best
     counts = list(found.per_micrograph.values())
     mean = sum(counts) / len(counts)
     spread = math.sqrt(sum((count - mean) ** 2 for count in counts) / len(counts))
     return (
-        result.entrant,
+        result.method,
         _number(found.precision),
         _number(found.recall),
         _with_interval(found.f1, found.f1_interval),
-        _with_interval(result.judgement.average_precision, result.judgement.average_precision_interval),
+        _with_interval(result.scores.average_precision, result.scores.average_precision_interval),
         UNKNOWN if best is None else _with_interval(best.f1, best.f1_interval),
         UNKNOWN if best is None or best.threshold is None else f"{best.threshold:.3g}",
         _number(found.centring),
@@ -128,17 +138,17 @@ def _matching_row(result: Result) -> tuple[str, ...]:
 
 
 def _by_set(title: str, results: Sequence[Result], published: Sequence[Published]) -> Table:
-    """A row a set, a group of columns a method and the average below, as CryoSegNet's first table has it."""
+    """Pixel-wise scores in the layout of CryoSegNet's first table: one row per set, one group of columns per method."""
     methods, known = _methods(results), [one for one in published if one.empiar in {each.empiar for each in results}]
     others = list(dict.fromkeys(one.method for one in known))
     header = ["set"] + [f"{method} {HEADS[key]}" for method in [*methods, *others] for key in MEASURES]
     numbers: list[list[float | None]] = []
     for name in _datasets(results):
-        of_set = {one.entrant: one for one in _of(results, name)}
+        of_set = {one.method: one for one in _of(results, name)}
         row: list[float | None] = []
         for method in methods:
             one = of_set.get(method)
-            row += _four(None if one is None else one.judgement.default.pixels_mean)
+            row += _four(None if one is None else one.scores.default.pixels_mean)
         empiar = next(iter(of_set.values())).empiar
         by_method = {one.method: one for one in known if one.empiar == empiar}
         for method in others:
@@ -151,35 +161,35 @@ def _by_set(title: str, results: Sequence[Result], published: Sequence[Published
 
 
 def _by_method(results: Sequence[Result], published: Sequence[Published]) -> Table:
-    """A row a set and method: both protocols side by side, with published figures below, as CryoTransformer's table has it."""
+    """Both protocols in the layout of CryoTransformer's table: one row per set and method, then published scores."""
     header = ("set", "method", "precision", "recall", "F1", "pixel precision", "pixel recall", "pixel F1", "Dice", "best Dice")
     rows: list[tuple[str, ...]] = []
     for name in _datasets(results):
         of_set = _of(results, name)
         for one in of_set:
-            at, best = one.judgement.default, one.judgement.best
+            at, best = one.scores.default, one.scores.best
             matching = map(_number, (at.precision, at.recall, at.f1))
             best_dice = UNKNOWN if best is None else _number(best.pixels_mean.dice)
-            rows.append((name, one.entrant, *matching, *map(_number, _four(at.pixels_mean)), best_dice))
+            rows.append((name, one.method, *matching, *map(_number, _four(at.pixels_mean)), best_dice))
         for figures in published:
             if figures.empiar == of_set[0].empiar:
                 label = f"{figures.method} ({figures.source})"
                 rows.append((name, label, *[UNKNOWN] * 3, *map(_number, _four(figures)), UNKNOWN))
-    return Table("One-to-one matching and the papers' pixels, at each method's own threshold", header, tuple(rows), labels=2)
+    return Table("One-to-one and pixel-wise scores at each method's own threshold", header, tuple(rows), labels=2)
 
 
 def _cost(results: Sequence[Result]) -> Table:
-    """Seconds and memory; the ratio is of processor time to that of the first method on the same set."""
-    header = ("set", "picker", "CPU s a micrograph", "CPU, ratio", "peak MiB", "workers", WALL)
+    """Time and memory; the ratio is the processor time relative to the first method on the same set."""
+    header = ("set", "picker", "CPU s per micrograph", "CPU ratio", "peak MiB", "workers", WALL)
     rows = []
     for name in _datasets(results):
         measured = [(one, one.cost) for one in _of(results, name) if one.cost is not None]
         for one, cost in measured:
             ratio = cost.cpu / measured[0][1].cpu
             seconds = (f"{cost.cpu / one.micrographs:.2f}", f"{ratio:.2f}")
-            rest = (f"{cost.peak_mib:.0f}", str(one.made.workers), f"{cost.wall / one.micrographs:.2f}")
-            rows.append((name, one.entrant, *seconds, *rest))
-    return Table("Cost, start of the program included", header, tuple(rows), labels=2)
+            rest = (f"{cost.peak_mib:.0f}", str(one.origin.workers), f"{cost.wall / one.micrographs:.2f}")
+            rows.append((name, one.method, *seconds, *rest))
+    return Table("Time and memory, including the start of the program", header, tuple(rows), labels=2)
 
 
 def _four(figures: Pixels | Published | None) -> list[float | None]:
@@ -191,7 +201,7 @@ def _datasets(results: Sequence[Result]) -> list[str]:
 
 
 def _methods(results: Sequence[Result]) -> list[str]:
-    return list(dict.fromkeys(one.entrant for one in results))
+    return list(dict.fromkeys(one.method for one in results))
 
 
 def _of(results: Sequence[Result], name: str) -> list[Result]:
@@ -215,21 +225,21 @@ def _escaped(text: str) -> str:
     return text.replace("_", r"\_").replace("%", r"\%").replace("–", "--").replace("±", r"$\pm$")
 
 
-def commands_of(made: Sequence[Made]) -> list[str]:
-    """The commands that made results, each once, with the commit they ran at; of absolute paths their last part."""
-    commands = ((re.sub(r"(?<![\w.])/(?:[^\s/=]+/)+", "", one.command), one) for one in made)
+def commands_of(origins: Sequence[Origin]) -> list[str]:
+    """Return the commands that made results with their commits, each once; absolute paths are cut to their last part."""
+    commands = ((re.sub(r"(?<![\w.])/(?:[^\s/=]+/)+", "", one.command), one) for one in origins)
     return list(dict.fromkeys(f"{command} (cryopick {one.version}, commit {one.commit})" for command, one in commands))
 
 
 def time_tables(timings: Sequence[Timing]) -> dict[str, Table]:
-    """Every table of times by the name of its files; none for a kind that was not timed."""
+    """Return all tables of times by file name, except for kinds that were not timed."""
     makers: dict[Kind, Callable[[Sequence[Timing]], Table]] = {
         "stages": _stages,
         "program": _programs,
         "workers": _workers,
         "training": _training,
     }
-    groups = {kind: [one for one in timings if one.what.kind == kind] for kind in makers}
+    groups = {kind: [one for one in timings if one.key.kind == kind] for kind in makers}
     return {f"time-{kind}": makers[kind](group) for kind, group in groups.items() if group}
 
 
@@ -240,9 +250,9 @@ def _stages(timings: Sequence[Timing]) -> Table:
     for one in _by_size(timings):
         parts = (_spread([sample.stages.get(stage, 0.0) for sample in one.samples]) for stage in STAGES)
         whole = [sum(sample.stages.values()) for sample in one.samples]
-        about = (str(one.what.size), one.what.subject, one.what.device)
+        about = (str(one.key.size), one.key.subject, one.key.device)
         rows.append((*about, *parts, _spread(whole), _ratio(one, timings), _wall(one), *_rest(one)))
-    title = "Time by stage: seconds a micrograph, start left out, median (range)"
+    title = "Time by stage: seconds per micrograph, without the start of the program, median (range)"
     return Table(title, header, tuple(rows), labels=3)
 
 
@@ -250,49 +260,52 @@ def _programs(timings: Sequence[Timing]) -> Table:
     header = ("side", "program", "CPU s", "ratio", "wall s", "peak MiB", "repeats")
     rows = [
         (
-            *(str(one.what.size), one.what.subject, _spread([sample.cpu for sample in one.samples])),
+            *(str(one.key.size), one.key.subject, _spread([sample.cpu for sample in one.samples])),
             *(_ratio(one, timings), _wall(one), *_rest(one)),
         )
         for one in _by_size(timings)
     ]
-    title = "Whole programs: seconds for one micrograph, start included, median (range)"
+    title = "Whole programs: seconds for one micrograph, including the start of the program, median (range)"
     return Table(title, header, tuple(rows), labels=2)
 
 
 def _workers(timings: Sequence[Timing]) -> Table:
-    """The share is of so many times what one worker does."""
-    header = ("picker", "device", "side", "workers", "micrographs an hour", "share", "CPU s a micrograph", "MiB a worker")
-    alone = {(one.what.subject, one.what.device, one.what.size): one for one in timings if one.what.workers == 1}
+    """The efficiency is the throughput per worker relative to that of a single worker."""
+    header = (
+        *("picker", "device", "side", "workers", "micrographs per hour", "efficiency", "CPU s per micrograph"),
+        "MiB per worker",
+    )
+    alone = {(one.key.subject, one.key.device, one.key.size): one for one in timings if one.key.workers == 1}
     rows = []
     for one in timings:
-        first, (sample,) = alone.get((one.what.subject, one.what.device, one.what.size)), one.samples
-        share = UNKNOWN if first is None else f"{first.samples[0].wall / (sample.wall * one.what.workers):.2f}"
-        about = (one.what.subject, one.what.device, str(one.what.size), str(one.what.workers))
+        first, (sample,) = alone.get((one.key.subject, one.key.device, one.key.size)), one.samples
+        share = UNKNOWN if first is None else f"{first.samples[0].wall / (sample.wall * one.key.workers):.2f}"
+        about = (one.key.subject, one.key.device, str(one.key.size), str(one.key.workers))
         rows.append((*about, f"{3600 / sample.wall:.0f}", share, f"{sample.cpu:.2f}", f"{one.peak_mib:.0f}"))
-    return Table("Time by the number of workers", header, tuple(rows), labels=2)
+    return Table("Throughput by number of workers", header, tuple(rows), labels=2)
 
 
 def _training(timings: Sequence[Timing]) -> Table:
-    header = ("model", "device", "CPU s a step", "wall s a step", "peak MiB", "steps")
+    header = ("model", "device", "CPU s per step", "wall s per step", "peak MiB", "steps")
     rows = [
-        (one.what.subject, one.what.device, _spread([sample.cpu for sample in one.samples]), _wall(one), *_rest(one))
+        (one.key.subject, one.key.device, _spread([sample.cpu for sample in one.samples]), _wall(one), *_rest(one))
         for one in timings
     ]
-    return Table("Training: seconds a step of the default recipe, median (range)", header, tuple(rows), labels=2)
+    return Table("Training: seconds per step of the default recipe, median (range)", header, tuple(rows), labels=2)
 
 
 def _by_size(timings: Sequence[Timing]) -> list[Timing]:
-    return sorted(timings, key=lambda one: one.what.size)
+    return sorted(timings, key=lambda one: one.key.size)
 
 
 def _ratio(timing: Timing, timings: Sequence[Timing]) -> str:
-    """To the quickest on the same size: of processor time on the CPU, of wall time where a GPU takes part."""
-    alike = [one for one in timings if (one.what.size, one.what.device) == (timing.what.size, timing.what.device)]
+    """Return the time relative to the fastest at the same size: processor time on the CPU, wall time on a GPU."""
+    alike = [one for one in timings if (one.key.size, one.key.device) == (timing.key.size, timing.key.device)]
     return f"{_seconds(timing) / min(map(_seconds, alike)):.1f}"
 
 
 def _seconds(timing: Timing) -> float:
-    return median(sample.wall if timing.what.device == "cuda" else sample.cpu for sample in timing.samples)
+    return median(sample.wall if timing.key.device == "cuda" else sample.cpu for sample in timing.samples)
 
 
 def _wall(timing: Timing) -> str:
@@ -304,6 +317,6 @@ def _rest(timing: Timing) -> tuple[str, str]:
 
 
 def _spread(seconds: Sequence[float]) -> str:
-    """The median, and in brackets the range of several."""
+    """Return the median, followed by the range if there are several."""
     middle = f"{median(seconds):.2f}"
     return middle if len(seconds) < 2 else f"{middle} ({min(seconds):.2f}–{max(seconds):.2f})"

@@ -8,7 +8,7 @@ import typer
 from cryopick.cli.console import say, warn
 
 if TYPE_CHECKING:
-    from cryopick.benchmark.entrants import Entrant
+    from cryopick.benchmark.entrants import Method
     from cryopick.benchmark.results import Result
     from cryopick.benchmark.sets import BenchmarkSet
     from cryopick.benchmark.tables import Published, Table
@@ -89,7 +89,7 @@ def benchmark(
 
 
 def _measure_accuracy(
-    entrants: "list[Entrant]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int
+    entrants: "list[Method]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int
 ) -> None:
     """Accuracy and cost on labelled micrographs."""
     from cryopick.benchmark.results import read_results, run_all
@@ -104,16 +104,16 @@ def _measure_accuracy(
     _draw(results, tasks, out)
 
 
-def _measure_times(entrants: "list[Entrant]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
+def _measure_times(entrants: "list[Method]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
     """Seconds and memory on simulated micrographs."""
-    from cryopick.benchmark.results import made_by
+    from cryopick.benchmark.results import current_origin
     from cryopick.benchmark.tables import time_tables
-    from cryopick.benchmark.timing.cases import all_cases, read_timings, take_all
+    from cryopick.benchmark.timing.cases import read_timings, run_timings, timing_cases
 
-    cases = all_cases(entrants, sizes, out / "simulated", repeats=repeats, published=published)
-    for timing, kept in take_all(cases, out, made_by(_command(), workers=1), on_skip=_warn_skipped):
+    cases = timing_cases(entrants, sizes, out / "simulated", repeats=repeats, published=published)
+    for timing, kept in run_timings(cases, out, current_origin(_command(), workers=1), on_skip=_warn_skipped):
         seconds = ", ".join(f"{sample.wall:.2f}" for sample in timing.samples)
-        say(f"{timing.what.name}: {seconds} s{KEPT if kept else ''}")
+        say(f"{timing.key.name}: {seconds} s{KEPT if kept else ''}")
     timings = read_timings(out)
     if not timings:
         raise typer.Exit(1)
@@ -144,9 +144,9 @@ def _numbers(words: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Entrant]":
+def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Method]":
     from cryopick.benchmark.entrants import OwnPicker, PickFiles
-    from cryopick.benchmark.programs import find_rival
+    from cryopick.benchmark.programs import find_program
     from cryopick.benchmark.sets import files_at
     from cryopick.errors import SettingError
 
@@ -154,7 +154,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
         references = str(Path(references).absolute())
         if not files_at(references):
             raise SettingError(f"--references: {references} does not exist")
-    entrants: list[Entrant] = []
+    entrants: list[Method] = []
     for word in filter(None, (part.strip() for part in pickers.split(","))):
         name, _, preset = word.partition(":")
         words = (f"references={references}",) if name == "template" and references else ()
@@ -166,7 +166,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
         entrants.append(PickFiles(name, path))
     for word in programs:
         try:
-            entrants.append(find_rival(word, references=references))
+            entrants.append(find_program(word, references=references))
         except SettingError as error:
             warn(f"skipped: {error}")
     names = [entrant.name for entrant in entrants]
@@ -202,9 +202,9 @@ def _draw(results: "list[Result]", tasks: "list[BenchmarkSet]", out: Path) -> No
 
 
 def _print_result(result: "Result", kept: bool) -> None:
-    found = result.judgement.default
+    found = result.scores.default
     f1 = "–" if found.f1 is None else f"{found.f1:.3f}"
-    say(f"{result.dataset}, {result.entrant}: F1 {f1}{KEPT if kept else ''}")
+    say(f"{result.dataset}, {result.method}: F1 {f1}{KEPT if kept else ''}")
 
 
 def _warn_skipped(*names_and_reason: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryopick.preprocess.denoise import DenoiseSettings
 
 
-PUBLISHED = "faithful"
+PUBLISHED, CORRECTED = "published", "corrected"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def denoise(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the denoised micrographs.")],
     to: Annotated[Literal["mrc", "tiff", "png", "jpg"], typer.Option("--to", help="Format to write.")] = "mrc",
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Preset: faithful (as published, shifts images by 3 px) or robust (corrected).")
+        str, typer.Option(metavar="NAME", help="Preset: published (shifts images by 3 px) or corrected.")
     ] = PUBLISHED,
     words: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the preset; repeatable.")
@@ -72,7 +72,7 @@ def denoise(
     diameter: Annotated[
         float | None,
         typer.Option(
-            metavar="ANGSTROM", help="Particle diameter to scale the preset robust [Å; pixels if the pixel size is unknown]."
+            metavar="ANGSTROM", help="Particle diameter to scale the preset corrected [Å; pixels if the pixel size is unknown]."
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of processes.  [default: all cores]")] = None,
@@ -81,17 +81,17 @@ def denoise(
 
     The output has 8-bit grey values.
     """
-    from cryopick.config import load_preset, parse_words, resolve
+    from cryopick.config import parse_words
     from cryopick.io.micrographs.sources import find_micrographs
     from cryopick.parallel.pool import run_tasks
     from cryopick.parallel.process import available_cores
-    from cryopick.preprocess.denoise import DenoiseSettings
+    from cryopick.preprocess.denoise import FORMER_PRESETS, load_denoise_settings
 
-    if diameter is not None and preset == PUBLISHED:
-        raise typer.BadParameter(f"--diameter has no effect with --preset {PUBLISHED}; omit it, or use --preset robust")
+    if diameter is not None and FORMER_PRESETS.get(preset, preset) == PUBLISHED:
+        raise typer.BadParameter(f"--diameter has no effect with --preset {PUBLISHED}; omit it, or use --preset {CORRECTED}")
     if diameter is not None and diameter <= 0:
         raise typer.BadParameter(f"--diameter must be positive, got {diameter:g}")
-    job = DenoiseJob(out, f".{to}", resolve(DenoiseSettings, load_preset("denoise", preset), parse_words(words or [])), diameter)
+    job = DenoiseJob(out, f".{to}", load_denoise_settings(preset, parse_words(words or [])), diameter)
     sources = find_micrographs(inputs, pixel_size=pixel_size)
     _check_targets(job, sources)
     out.mkdir(parents=True, exist_ok=True)  # an --out that cannot be a folder ends the run here, not micrograph by micrograph
@@ -129,7 +129,7 @@ def _print_result(outcomes: list[DenoiseResult], out: Path) -> None:
     say(f"{len(outcomes) - len(failed):,} of {counted(len(outcomes), 'micrograph')} denoised: {out}")
     moved = {outcome.to_home.shift for outcome in outcomes if outcome.to_home} - {(0.0, 0.0)}
     for x, y in moved:
-        say(f"pixel (0, 0) of the output is pixel ({x:g}, {y:g}) of the micrographs; --preset robust does not shift them")
+        say(f"pixel (0, 0) of the output is pixel ({x:g}, {y:g}) of the micrographs; --preset {CORRECTED} does not shift them")
     print_errors(f"{outcome.name}: {outcome.error}" for outcome in failed)
     if failed:
         raise typer.Exit(1)

@@ -35,7 +35,7 @@ def resolution(
     """
     from cryopick.errors import SettingError
     from cryopick.io.volumes import write_map
-    from cryopick.resolution.half_maps import read_oriented, resolve_picks
+    from cryopick.resolution.half_maps import read_oriented, reconstruct_picks
     from cryopick.resolution.relion import missing_programs
     from cryopick.resolution.tables import draw_correlations, draw_directions, draw_slices, write_tables
 
@@ -43,7 +43,7 @@ def resolution(
         raise SettingError(f"--relion needs RELION 3.1 ({', '.join(missing)} not found); install it or omit --relion")
     micrographs = read_oriented(simulated)
     entries = {TRUTH: [one.truth for one in micrographs], **_read(picks or [], micrographs)}
-    found = [resolve_picks(name, each, micrographs, symmetry=symmetry, seed=seed) for name, each in entries.items()]
+    found = [reconstruct_picks(name, each, micrographs, symmetry=symmetry, seed=seed) for name, each in entries.items()]
     for one in found:
         for half, density in enumerate((one.as_picked.first, one.as_picked.second), 1):
             write_map(out / "maps" / f"{one.name}_half{half}.mrc", density, voxel_size=one.voxel_size)
@@ -76,14 +76,15 @@ def _read(words: list[str], micrographs: "list[OrientedMicrograph]") -> "dict[st
 def _refine(project: Path, picks: "list[Picks]", micrographs: "list[OrientedMicrograph]", symmetry: str, threads: int) -> float:
     """RELION's resolution [Å]; infinite, with a warning, if a stage failed."""
     from cryopick.errors import CryopickError
-    from cryopick.resolution.relion import Effort, run_stages, stages, write_project
+    from cryopick.resolution.relion import RelionSettings, run_stages, stages, write_project
 
     def report(stage: "Stage", skipped: bool) -> None:
         say(f"{project.name}: {stage.name}{', finished earlier' if skipped else f': {stage.command}'}")
 
+    todo = stages(micrographs, symmetry=symmetry, settings=RelionSettings(threads=threads))
     write_project(project, picks, micrographs)
     try:
-        return run_stages(project, stages(micrographs, symmetry=symmetry, effort=Effort(threads=threads)), on_stage=report)
+        return run_stages(project, todo, on_stage=report)
     except CryopickError as error:
         warn(error)
         return float("inf")

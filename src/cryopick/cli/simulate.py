@@ -8,7 +8,7 @@ import typer
 from cryopick.cli.console import Progress, counted, listed, say
 
 if TYPE_CHECKING:
-    from cryopick.simulate.dataset import Written
+    from cryopick.simulate.dataset import DatasetEntry
 
 GALLERY_SIZE = 24
 
@@ -46,7 +46,7 @@ def simulate(
     from cryopick.config import load_preset, parse_words, resolve
     from cryopick.parallel.pool import run_tasks
     from cryopick.simulate import SimulationSettings
-    from cryopick.simulate.dataset import DatasetWriter, Recipe, finish_dataset
+    from cryopick.simulate.dataset import DatasetSpec, DatasetWriter, finish_dataset
     from cryopick.simulate.micrograph import micrograph_name
 
     settings = resolve(SimulationSettings, load_preset("simulate", preset), parse_words(setting or []))
@@ -55,11 +55,11 @@ def simulate(
         _draw_gallery(out / "gallery.png", source, seed=seed, diameter=settings.diameter)
         return
     _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
-    recipe = Recipe(seed, size, pixel_size, settings, source)
+    recipe = DatasetSpec(seed, size, pixel_size, settings, source)
     tasks = run_tasks(
         range(count), partial(DatasetWriter, out, recipe), workers=min(workers or available_cores(), count), lost=_lost
     )
-    written: list[Written] = []
+    written: list[DatasetEntry] = []
     with Progress("simulating", count) as progress:
         written.extend(progress.track(tasks))
     finish_dataset(out, written)
@@ -67,7 +67,7 @@ def simulate(
 
 
 def _source(structures: str) -> Path | str | None:
-    """The source of structures, as in `Recipe`; what is neither `random` nor like a path must name a pseudo-protein."""
+    """The source of structures, as in `DatasetSpec`; what is neither `random` nor like a path must name a pseudo-protein."""
     from cryopick.simulate.sources import kind_and_symmetry
 
     if structures == "random":
@@ -112,13 +112,13 @@ def _refuse_other_folders(out: Path, names: set[str]) -> None:
         )
 
 
-def _lost(index: int, reason: str) -> "Written":
+def _lost(index: int, reason: str) -> "DatasetEntry":
     from cryopick.errors import CryopickError
 
     raise CryopickError(f"micrograph {index} could not be simulated: {reason}; if memory is short, use fewer --workers")
 
 
-def _print_result(written: "list[Written]", out: Path) -> None:
+def _print_result(written: "list[DatasetEntry]", out: Path) -> None:
     particles = sum(len(one.truth) for one in written)
     say(f"{counted(len(written), 'micrograph')}, {counted(particles, 'particle')}: {out / 'micrographs'}")
     say(f"ground truth as CryoPPP CSV, STAR and COCO: {out / 'ground_truth'}")

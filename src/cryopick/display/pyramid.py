@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cryopick.config import load_preset, resolve
-from cryopick.preprocess.denoise import DenoiseSettings, denoise
+from cryopick.preprocess.denoise import denoise, load_denoise_settings
 from cryopick.types import Micrograph
 
 Grey = NDArray[np.uint8]
@@ -74,7 +73,7 @@ def build_denoised(micrograph: Micrograph, *, diameter_px: float | None) -> Pyra
     first, levels = 0, _halvings(micrograph.pixels)
     while max(levels[first].shape) > LONGEST_DENOISED:
         first += 1
-    settings = resolve(DenoiseSettings, load_preset("denoise", "robust"))
+    settings = load_denoise_settings("corrected")
     smaller = None if diameter_px is None else diameter_px / 2**first
     clean, _ = denoise(levels[first], settings.for_diameter(smaller))
     return Pyramid(tuple(_grey(level, CUT) for level in _halvings(clean.astype(np.float32))), first)

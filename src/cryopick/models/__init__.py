@@ -1,1 +1,1 @@
-"""Networks, in plain torch: tensors in, tensors out, no files and no micrographs."""
+"""Networks in plain torch: tensors in, tensors out."""

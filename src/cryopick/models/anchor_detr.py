@@ -1,9 +1,9 @@
-"""A compact DETR for particles of a known size: one query for each anchor of a grid, so that a picture of any size has enough.
+"""A compact DETR for particles of known size, with one query per anchor of a grid, so it works on images of any size.
 
-The parts of DETR (Carion et al. 2020) — convolutional features, a transformer's encoder and decoder, boxes by set prediction —
-with three changes that let it learn from few pictures: queries start at anchors and move from layer to layer (DAB-DETR, Liu et
-al. 2022), what is asked and where are compared apart (Conditional DETR, Meng et al. 2021), and only the coarser of two scales of
-features goes through the encoder (RT-DETR, Zhao et al. 2024).
+It has the parts of DETR (Carion et al. 2020): convolutional features, a transformer encoder and decoder, and boxes by set
+prediction. Three changes let it train on little data: queries start at anchors and move from layer to layer (DAB-DETR, Liu et
+al. 2022), content and position are compared separately (Conditional DETR, Meng et al. 2021), and only the coarser of two feature
+scales goes through the encoder (RT-DETR, Zhao et al. 2024).
 """
 
 import math
@@ -17,27 +17,28 @@ from cryopick.errors import SettingError
 from cryopick.models.architectures import Architecture, Settings, State
 
 CELL, ANCHOR = 4, 8
-"""Pixels between the features that queries look at, and between anchors, which is also the encoder's scale."""
+"""Pixels per cell of the decoder's features, and between anchors; the latter is also the encoder's scale."""
 MAPS = 3
-REACH = 8.0
-"""How far a query moves in one layer, in pixels."""
+"""Number of auxiliary maps: centres, whole particles and junk."""
+MAX_MOVE = 8.0
+"""Largest move of a query in one layer, in pixels."""
 WAVELENGTHS = (10.0, 600.0)
-"""Shortest and longest wave of the code of a place, in pixels."""
-SHARPNESS = 3.0
-"""How much nearer places weigh more before anything is learnt: attention within about a particle."""
-RARE = -3.0
-"""First logit of a query: most anchors are no particle's."""
+"""Shortest and longest wavelength of the position encoding, in pixels."""
+POSITION_WEIGHT = 3.0
+"""Initial weight of positions: attention starts within about one particle."""
+INITIAL_LOGIT = -3.0
+"""Initial logit of a query: most anchors belong to no particle."""
 
 
 class AnchorOutput(NamedTuple):
-    """What every decoder layer says, last layer last.
+    """Output of every decoder layer, last layer last.
 
     Attributes
     ----------
-    logits : (layers, B, N), of being a particle; the anchors row by row.
-    boxes : (layers, B, N, 3), centre x and y, in pixels of the picture, and diameter.
-    maps : (B, 3, H, W), logits of centres, whole particles and junk, read off the features that queries look at; to teach those
-        features where things are, and therefore only while training.
+    logits : (layers, B, N), of being a particle; the N anchors are in row-major order.
+    boxes : (layers, B, N, 3), centre x, centre y and diameter in pixels of the image.
+    maps : (B, 3, H, W), logits of centres, whole particles and junk, predicted from the decoder's features as an auxiliary
+        task; only in training mode.
     """
 
     logits: Tensor
@@ -46,14 +47,16 @@ class AnchorOutput(NamedTuple):
 
 
 class AnchorDetr(nn.Module):
-    """Pictures (B, 1, H, W), standardised, H and W multiples of `ANCHOR`, to `AnchorOutput`.
+    """The network: standardised images (B, 1, H, W), H and W multiples of `ANCHOR`, to `AnchorOutput`.
 
     Parameters
     ----------
-    particle_px : diameter in pixels that particles have, more or less.
+    particle_px : approximate particle diameter in pixels.
     width : channels of the transformer; a multiple of four times `heads`.
-    channels : of the convolutions at 1, ½, ¼ and ⅛ of the picture's size.
+    heads : attention heads.
+    feedforward : hidden channels of the perceptrons.
     encoder, decoder : numbers of layers.
+    channels : of the convolutions at 1, ½, ¼ and ⅛ of the image's size.
     """
 
     def __init__(
@@ -69,7 +72,10 @@ class AnchorDetr(nn.Module):
     ) -> None:
         super().__init__()
         if width % (4 * heads) or min(encoder, decoder) < 1:
-            raise SettingError(f"width ({width}) must be a multiple of 4 · {heads} heads, and there must be layers")
+            raise SettingError(
+                f"width must be a multiple of 4 × heads ({4 * heads}) and encoder and decoder at least 1, "
+                f"got width {width}, encoder {encoder}, decoder {decoder}"
+            )
         self.particle_px, self.width, self.heads = particle_px, width, heads
         self.features = Features(channels)
         self.fine = nn.Conv2d(channels[2], width, 1)
@@ -83,29 +89,30 @@ class AnchorDetr(nn.Module):
         self.labels = nn.ModuleList([_label(width) for _ in range(decoder)])
         self.moves = nn.ModuleList([_mover(width) for _ in range(decoder)])
 
-    def forward(self, pictures: Tensor) -> AnchorOutput:
-        memory = self._memory(pictures)
-        tokens, places = memory.flatten(2).transpose(1, 2), self._code(grid(memory.shape[-2:], CELL).to(memory.device))
+    def forward(self, images: Tensor) -> AnchorOutput:
+        """Predict particles in standardised images (B, 1, H, W)."""
+        memory = self._memory(images)
+        tokens, places = memory.flatten(2).transpose(1, 2), self._code(cell_centres(memory.shape[-2:], CELL).to(memory.device))
         asked = self.ask(memory)
         state = asked.flatten(2).transpose(1, 2)
-        centre = grid(asked.shape[-2:], ANCHOR).to(memory.device).expand(len(memory), -1, -1)
+        centre = cell_centres(asked.shape[-2:], ANCHOR).to(memory.device).expand(len(memory), -1, -1)
         size = torch.full_like(centre[..., :1], self.particle_px)
         logits, boxes = [], []
         for layer, label, move in zip(self.decoder, self.labels, self.moves, strict=True):
             state = layer(state, self._code(centre), tokens, places)
             said = self.norm(state)
-            box = move_boxes(centre, size, move(said))
+            box = refine_boxes(centre, size, move(said))
             logits.append(label(said)[..., 0])
             boxes.append(box)
             centre, size = box[..., :2].detach(), box[..., 2:].detach()
         maps = F.pixel_shuffle(self.maps(memory), CELL) if self.training else None
         return AnchorOutput(torch.stack(logits), torch.stack(boxes), maps)
 
-    def _memory(self, pictures: Tensor) -> Tensor:
-        """What queries look at, (B, width, H/4, W/4): fine features, and coarse ones that have seen the whole picture."""
-        fine, coarse = self.features(pictures)
+    def _memory(self, images: Tensor) -> Tensor:
+        """Return the decoder's features (B, width, H/4, W/4): fine ones plus coarse ones with global context."""
+        fine, coarse = self.features(images)
         coarse = self.coarse(coarse)
-        tokens, places = coarse.flatten(2).transpose(1, 2), self._code(grid(coarse.shape[-2:], ANCHOR).to(coarse.device))
+        tokens, places = coarse.flatten(2).transpose(1, 2), self._code(cell_centres(coarse.shape[-2:], ANCHOR).to(coarse.device))
         for layer in self.encoder:
             tokens = layer(tokens, places)
         coarse = tokens.transpose(1, 2).reshape(coarse.shape)
@@ -114,27 +121,27 @@ class AnchorDetr(nn.Module):
         return memory
 
     def _code(self, xy: Tensor) -> Tensor:
-        return place_code(xy, self.width, self.heads)
+        return position_encoding(xy, self.width, self.heads)
 
 
-def grid(shape_hw: tuple[int, int] | torch.Size, step: int) -> Tensor:
-    """Middles (1, h · w, 2) of square cells of `step` pixels, row by row, as (x, y) in pixels."""
+def cell_centres(shape_hw: tuple[int, int] | torch.Size, step: int) -> Tensor:
+    """Return the centres (1, h · w, 2) of square cells of `step` pixels in row-major order, as (x, y) in pixels."""
     rows, columns = ((torch.arange(count) + 0.5) * step - 0.5 for count in shape_hw)
     return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).reshape(1, -1, 2)
 
 
-def move_boxes(centre: Tensor, size: Tensor, change: Tensor) -> Tensor:
-    """Boxes (…, 3) moved from centres (…, 2) and diameters (…, 1) by a network's answer (…, 3).
+def refine_boxes(centre: Tensor, size: Tensor, change: Tensor) -> Tensor:
+    """Move boxes with centres (…, 2) and diameters (…, 1) by a network's output (…, 3); returns (…, 3).
 
-    A centre moves by up to `REACH` along each axis; a diameter is multiplied by up to e^1.5, or divided.
+    A centre moves by up to `MAX_MOVE` along each axis; a diameter changes by a factor between e^−1.5 and e^1.5.
     """
-    return torch.cat((centre + REACH * change[..., :2].tanh(), size * change[..., 2:].clamp(-1.5, 1.5).exp()), dim=-1)
+    return torch.cat((centre + MAX_MOVE * change[..., :2].tanh(), size * change[..., 2:].clamp(-1.5, 1.5).exp()), dim=-1)
 
 
-def place_code(xy: Tensor, width: int, heads: int) -> Tensor:
-    """Sines and cosines (…, width) of points (…, 2) at width / 4 wavelengths; every head's share of the channels has all scales.
+def position_encoding(xy: Tensor, width: int, heads: int) -> Tensor:
+    """Encode points (…, 2) as sines and cosines (…, width) at width / 4 wavelengths; every head's channels cover all scales.
 
-    The product of two codes depends on the points' distance along each axis, and is largest where they are one.
+    The dot product of two encodings depends on the distance of the points along each axis and is largest at zero distance.
     """
     shortest, longest = WAVELENGTHS
     exponent = torch.arange(width // 4, dtype=torch.float32, device=xy.device) / (width // 4 - 1)
@@ -144,7 +151,7 @@ def place_code(xy: Tensor, width: int, heads: int) -> Tensor:
 
 
 class Features(nn.Module):
-    """A small residual network: pictures to features at ¼ and at ⅛ of their size."""
+    """A small residual network: images (B, 1, H, W) to features at ¼ and ⅛ of their size."""
 
     def __init__(self, channels: tuple[int, int, int, int]) -> None:
         super().__init__()
@@ -153,13 +160,14 @@ class Features(nn.Module):
         self.quarter = nn.Sequential(Residual(half, quarter, 2), Residual(quarter, quarter))
         self.eighth = nn.Sequential(Residual(quarter, eighth, 2), Residual(eighth, eighth))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        quarter = self.quarter(self.stem(pictures))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, C, H/4, W/4) and (B, C, H/8, W/8)."""
+        quarter = self.quarter(self.stem(images))
         return quarter, self.eighth(quarter)
 
 
 class Residual(nn.Module):
-    """Two 3 × 3 convolutions, normalised over the batch, and a shortcut."""
+    """Two 3 × 3 convolutions with batch normalisation, and a shortcut."""
 
     def __init__(self, before: int, after: int, stride: int = 1) -> None:
         super().__init__()
@@ -169,14 +177,15 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride)
 
     def forward(self, signal: Tensor) -> Tensor:
+        """Map (B, before, H, W) to (B, after, H / stride, W / stride)."""
         result: Tensor = (self.second(self.first(signal)) + self.shortcut(signal)).relu()
         return result
 
 
 class Attention(nn.Module):
-    """Multi-head attention that compares what and where apart: the two products are added before the softmax.
+    """Multi-head attention that compares content and position separately and adds both products before the softmax.
 
-    Where a query looks is its place's code times a factor for each channel that depends on what it is.
+    The position of a query is its encoding times a factor per channel that depends on its content.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -188,13 +197,16 @@ class Attention(nn.Module):
         last = nn.Linear(width, width)
         self.factor = nn.Sequential(nn.Linear(width, width), nn.ReLU(), last)
         with torch.no_grad():
-            self.where.weight.copy_(torch.eye(width) * SHARPNESS)
+            self.where.weight.copy_(torch.eye(width) * POSITION_WEIGHT)
             self.place.weight.copy_(torch.eye(width))
             last.weight.mul_(0.1)
             last.bias.fill_(1.0)
 
     def forward(self, state: Tensor, at: Tensor, memory: Tensor, places: Tensor) -> Tensor:
-        """State (B, n, C) with codes `at` of its places, memory (B, m, C) with `places`; codes are (B or 1, …, C)."""
+        """Attend from `state` (B, n, C) at positions `at` to `memory` (B, m, C) at `places`; returns (B, n, C).
+
+        Positions are encoded, (B or 1, …, C).
+        """
         where = self.where(at) * self.factor(state)
         places = self.place(places).expand(len(memory), -1, -1)
         query = torch.cat((self._split(self.query(state)), self._split(where)), dim=-1)
@@ -208,7 +220,7 @@ class Attention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention among the picture's cells, then a perceptron; normalisation before each, which needs no long warm-up."""
+    """Self-attention among the image's cells, then a perceptron; normalising before each needs no long warm-up."""
 
     def __init__(self, width: int, heads: int, feedforward: int) -> None:
         super().__init__()
@@ -217,6 +229,7 @@ class EncoderLayer(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(2)])
 
     def forward(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Update tokens (B, m, C) at encoded positions (1, m, C)."""
         normed = self.norms[0](tokens)
         tokens = tokens + self.among(normed, places, normed, places)
         result: Tensor = tokens + self.perceptron(self.norms[1](tokens))
@@ -224,7 +237,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Attention among the queries, attention to the picture, then a perceptron."""
+    """Self-attention among the queries, attention to the image, then a perceptron."""
 
     def __init__(self, width: int, heads: int, feedforward: int) -> None:
         super().__init__()
@@ -233,6 +246,7 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(3)])
 
     def forward(self, state: Tensor, at: Tensor, memory: Tensor, places: Tensor) -> Tensor:
+        """Update queries (B, n, C); the arguments are those of `Attention.forward`."""
         normed = self.norms[0](state)
         state = state + self.among(normed, at, normed, at)
         state = state + self.across(self.norms[1](state), at, memory, places)
@@ -250,28 +264,28 @@ def _perceptron(before: int, hidden: int, after: int) -> nn.Sequential:
 
 
 def _label(width: int) -> nn.Linear:
-    """From a query's state to its logit; next to no query is a particle before anything is learnt."""
+    """Make the layer from a query's state to its logit; before training, hardly any query is a particle."""
     label = nn.Linear(width, 1)
-    nn.init.constant_(label.bias, RARE)
+    nn.init.constant_(label.bias, INITIAL_LOGIT)
     return label
 
 
 def _mover(width: int) -> nn.Sequential:
-    """From a query's state to its box's change; none before anything is learnt."""
+    """Make the layers from a query's state to the change of its box; before training, there is none."""
     mover = _perceptron(width, width, 3)
     for parameter in mover[2].parameters():
         nn.init.zeros_(parameter)
     return mover
 
 
-def settings_of(state: State) -> Settings | None:
-    """None always: the files of these weights have a card, and the particles' size cannot be read off shapes."""
+def infer_settings(state: State) -> Settings | None:
+    """Return None: the particle size cannot be inferred from shapes, so weights of this network need a card."""
     return None
 
 
 ARCHITECTURE = Architecture(
     build=AnchorDetr,
-    settings_of=settings_of,
-    published="The package has weights of its own, called transformer; cryopick train transformer simulate makes others",
+    infer_settings=infer_settings,
+    published="The weights of the picker detr come with the package; cryopick train trains others",
     licence="MIT",
 )

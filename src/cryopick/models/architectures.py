@@ -1,4 +1,4 @@
-"""The table of networks whose weights can be loaded. A new one is an `ARCHITECTURE` in its module and a line here."""
+"""Registry of the networks whose weights can be loaded. To add one, define `ARCHITECTURE` in its module and list it here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,20 +18,21 @@ def _same_names(state: State) -> State:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is needed to make a network from a file of weights.
+    """How to make a network from a file of weights.
 
     Attributes
     ----------
-    build : makes the network, with random weights, from its settings as keywords.
-    settings_of : the settings (only plain numbers, words and lists) read off a state dict's keys and shapes, after `rename`;
-        None when the state dict is not of this architecture. Must not import optional libraries: it is asked about every file.
-    published : a sentence that tells where weights are published.
-    licence : under which licence they are.
-    rename : turns a published state dict's keys into those of `build`'s network, and leaves one that has them already.
+    build : makes the network with random weights from its settings, given as keywords.
+    infer_settings : infers the settings (plain numbers, strings and lists) from the keys and shapes of a state dict after
+        `rename`; None if the state dict belongs to another architecture. It is called for every file, so it must not import
+        optional libraries.
+    published : a sentence that says where weights are published.
+    licence : licence of these weights.
+    rename : renames the keys of a published state dict to those of the network; a state dict with the right keys stays as it is.
     """
 
     build: Callable[..., nn.Module]
-    settings_of: Callable[[State], Settings | None]
+    infer_settings: Callable[[State], Settings | None]
     published: str
     licence: str
     rename: Callable[[State], State] = _same_names

@@ -1,6 +1,6 @@
 """The attention-gated U-Net of CryoSegNet (Gyawali et al. 2024), at any width and depth.
 
-The modules carry the published names (`e1…`, `b1`, `d1…`, `output`), so that the authors' state dicts load as they are.
+Modules have the published names (`e1…`, `b1`, `d1…`, `output`), so the authors' state dicts load unchanged.
 """
 
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ LEVELS = range(1, 7)
 
 
 class AttentionUNet(nn.Module):
-    """Grey values (n, 1, h, w) in [0, 1] to maps of logits (n, maps, h, w); a sigmoid makes probabilities of them.
+    """The network: grey values (n, 1, h, w) in [0, 1] to logits (n, maps, h, w).
 
-    Any h and w: the picture is continued by its last row and column to a multiple of `stride`, and the map is cut back. The
-    published network is `width=64, levels=5` (131 million parameters) on 1024 × 1024 pixels.
+    Images of any size are padded to a multiple of `stride` by repeating their last row and column, and the result is cropped
+    back. The published network is `width=64, levels=5` (131 million parameters) on 1024 × 1024 pixels.
 
     Parameters
     ----------
     width : channels of the first block; each level doubles them.
-    levels : how often the picture is halved, 1 to 6.
-    maps : of the result; the published network has one.
-    gates : weigh the skips by attention, as published; without, they are joined as they are (a plain U-Net).
+    levels : number of times the image is halved, 1 to 6.
+    maps : number of output maps; one as published.
+    gates : weight the skip connections by attention, as published; if false, the network is a plain U-Net.
     """
 
     def __init__(self, width: int = 64, levels: int = 5, maps: int = 1, *, gates: bool = True) -> None:
         super().__init__()
         if width < 1 or levels not in LEVELS:
-            raise SettingError(f"an attention U-Net of width {width} and {levels} levels cannot be; width ≥ 1, levels 1 to 6")
+            raise SettingError(f"width must be at least 1 and levels 1 to 6, got width {width} and {levels} levels")
         self.width = width
         self.levels = levels
         channels = [width * 2**level for level in range(levels + 1)]
@@ -46,10 +46,11 @@ class AttentionUNet(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Pixels per pixel of the bottleneck: sides that are a multiple of it need no padding."""
+        """Pixels per pixel of the bottleneck; images whose sides are multiples of it need no padding."""
         return 1 << self.levels
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return logits (n, maps, h, w) of images (n, 1, h, w) in [0, 1]."""
         height, width = image.shape[-2:]
         signal = functional.pad(image, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
         skips = []
@@ -65,7 +66,7 @@ class AttentionUNet(nn.Module):
 
 
 class DoubleConv(nn.Module):
-    """Twice: 3 × 3 convolution, batch normalisation, ReLU."""
+    """Two 3 × 3 convolutions, each with batch normalisation and ReLU."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -79,24 +80,26 @@ class DoubleConv(nn.Module):
         )
 
     def forward(self, signal: Tensor) -> Tensor:
+        """Map (n, before, h, w) to (n, after, h, w)."""
         result: Tensor = self.conv(signal)
         return result
 
 
 class EncoderBlock(nn.Module):
-    """A double convolution whose result is the skip; the pooling that follows has no weights."""
+    """A double convolution whose result is the skip connection; the pooling that follows has no weights."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.conv = DoubleConv(before, after)
 
     def forward(self, signal: Tensor) -> Tensor:
+        """Map (n, before, h, w) to (n, after, h, w)."""
         result: Tensor = self.conv(signal)
         return result
 
 
 class AttentionGate(nn.Module):
-    """Weighs every value of the skip by how well it agrees with the signal from below."""
+    """Weights every value of a skip connection by its agreement with the signal from below."""
 
     def __init__(self, gate: int, skip: int) -> None:
         super().__init__()
@@ -105,13 +108,14 @@ class AttentionGate(nn.Module):
         self.output = nn.Sequential(nn.Conv2d(skip, skip, 1), nn.Sigmoid())
 
     def forward(self, gate: Tensor, skip: Tensor) -> Tensor:
+        """Return the skip connection (n, skip, h, w), weighted by a signal (n, gate, h, w)."""
         agreement = functional.relu(self.Wg(gate) + self.Ws(skip), inplace=True)
         gated: Tensor = self.output(agreement) * skip
         return gated
 
 
 class DecoderBlock(nn.Module):
-    """Upsamples the signal, joins it with the skip, gated or as it is, and convolves both."""
+    """Upsamples the signal, concatenates the skip connection, gated or not, and convolves both."""
 
     def __init__(self, below: int, skip: int, *, gated: bool) -> None:
         super().__init__()
@@ -119,14 +123,15 @@ class DecoderBlock(nn.Module):
         self.c1 = DoubleConv(below + skip, skip)
 
     def forward(self, signal: Tensor, skip: Tensor) -> Tensor:
+        """Map a signal (n, below, h / 2, w / 2) and a skip connection (n, skip, h, w) to (n, skip, h, w)."""
         signal = functional.interpolate(signal, scale_factor=2, mode="bilinear", align_corners=True)
         kept = skip if self.ag is None else self.ag(signal, skip)
         result: Tensor = self.c1(torch.cat([signal, kept], dim=1))
         return result
 
 
-def settings_of(state: Mapping[str, Tensor]) -> Settings | None:
-    """Width, levels, maps and gates of the U-Net that a state dict belongs to; None when its keys are another network's."""
+def infer_settings(state: Mapping[str, Tensor]) -> Settings | None:
+    """Infer width, levels, maps and gates from a state dict; None if it belongs to another network."""
     first, last = state.get("e1.conv.conv.0.weight"), state.get("output.weight")
     levels = sum(f"d{level}.c1.conv.0.weight" in state for level in LEVELS)
     if first is None or levels == 0:
@@ -137,7 +142,7 @@ def settings_of(state: Mapping[str, Tensor]) -> Settings | None:
 
 ARCHITECTURE = Architecture(
     build=AttentionUNet,
-    settings_of=settings_of,
-    published="CryoSegNet's weights are published with its program at https://github.com/jianlin-cheng/CryoSegNet",
+    infer_settings=infer_settings,
+    published="The weights of CryoSegNet are at https://github.com/jianlin-cheng/CryoSegNet",
     licence="MIT",
 )

@@ -1,4 +1,4 @@
-"""Reads tensors from published checkpoints and from safetensors; nothing in a file is ever executed."""
+"""Reading of tensors from published checkpoints and safetensors files, without executing anything in them."""
 
 import hashlib
 import pickle
@@ -20,20 +20,20 @@ WRAPPERS = ("model", "state_dict")
 
 
 def read_state(path: Path) -> tuple[State, dict[str, str]]:
-    """Tensors by key, and the file's own words about itself (empty for anything but safetensors).
+    """Read tensors by key, and the metadata of the file (empty except for safetensors).
 
-    Takes ``.safetensors``, and PyTorch checkpoints that are a bare state dict or hold one under ``model`` or ``state_dict``.
-    Raises `FileError` for a file that holds anything but tensors and plain values, or is cut short.
+    Reads ``.safetensors`` files, and PyTorch checkpoints that are a bare state dict or hold one under ``model`` or
+    ``state_dict``. Raises `FileError` if the file holds anything but tensors and plain values, or is truncated.
     """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in PICKLES:
         return _only_tensors(path, _read_pickle(path)), {}
-    raise FileError(path, "is not a file of weights", f"Give a .safetensors file or a checkpoint ({', '.join(sorted(PICKLES))})")
+    raise FileError(path, "is not a weights file", f"Give a .safetensors file or a checkpoint ({', '.join(sorted(PICKLES))})")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """A safetensors file's words about itself, without reading its tensors."""
+    """Read the metadata of a safetensors file without its tensors. Raises `FileError` if the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -44,13 +44,13 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as `sha256sum` prints it."""
+    """Return the SHA-256 of a file, as `sha256sum` prints it."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def tensors_sha256(state: State) -> str:
-    """SHA-256 over names, types, shapes and values in the order of the names: the same in whatever file they are kept."""
+    """Return the SHA-256 over the sorted names, types, shapes and values of tensors; it does not depend on the file format."""
     digest = hashlib.sha256()
     for key in sorted(state):
         tensor = state[key].detach().cpu().contiguous()
@@ -70,17 +70,17 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
 
 
 def _read_pickle(path: Path) -> Any:
-    # Training programs keep their command line beside the weights: an inert bag of plain values, and the only class let in.
+    # Training programs store their command line beside the weights: a Namespace of plain values, and the only class allowed.
     with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused in our own words
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files get an error of our own
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        except Exception as error:  # what garbage raises in an unpickler is anybody's guess
+        except Exception as error:  # garbage can raise anything in an unpickler
             if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
                 raise FileError(
                     path,
                     "holds Python objects besides tensors, which could run any program when loaded; nothing was run",
-                    "Ask whoever gave it to you for a plain state dict or a .safetensors file",
+                    "Ask its author for a plain state dict or a .safetensors file",
                 ) from error
             raise _damaged(path, error) from error
 
@@ -90,7 +90,7 @@ def _only_tensors(path: Path, content: Any) -> State:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise FileError(path, "holds no state dict", "Give a checkpoint whose tensors lie at its top level or under 'model'")
+        raise FileError(path, "holds no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
     return {str(key): value for key, value in content.items()}
 
 
@@ -98,12 +98,12 @@ def _damaged(path: Path, error: Exception) -> FileError:
     from safetensors import SafetensorError
 
     if not path.stat().st_size:
-        return FileError(path, "is empty (0 bytes)", "It was cut short: copy or download it again")
-    if not isinstance(error, OSError | RuntimeError | SafetensorError):  # the unpickler's, whose words say nothing to people
+        return FileError(path, "is empty (0 bytes)", "Copy or download it again")
+    if not isinstance(error, OSError | RuntimeError | SafetensorError):  # from the unpickler, with an unhelpful message
         return FileError(
-            path, "is no checkpoint of tensors alone, or cut short", "Copy or download it again, or ask for a .safetensors file"
+            path, "is damaged, or not a checkpoint of tensors", "Copy or download it again, or ask for a .safetensors file"
         )
     reason = str(error).partition("\n")[0][:100]
     return FileError(
-        path, f"cannot be read as weights ({reason or type(error).__name__})", "It may be cut short: copy or download it again"
+        path, f"cannot be read as weights ({reason or type(error).__name__})", "It may be truncated: copy or download it again"
     )

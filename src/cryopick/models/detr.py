@@ -1,7 +1,7 @@
 """DETR (Carion et al. 2020) as CryoTransformer uses it: ResNet features, a transformer, a fixed set of queries, boxes.
 
-Module names follow the published program's, so that its checkpoint loads. Boxes are (centre x, centre y, width, height) as
-fractions of the unpadded picture's width and height.
+Modules have the names of the published program, so its checkpoint loads. Boxes are (centre x, centre y, width, height) as
+fractions of the unpadded image's width and height.
 """
 
 import itertools
@@ -15,13 +15,17 @@ from torch.nn import functional as F
 from cryopick.models.resnet import Depth, ResNet
 
 PARTICLE, NO_OBJECT = 0, 1
+"""Columns of the logits."""
 
 
 class DetrOutput(NamedTuple):
-    """What the last decoder layer says: logits (B, N, 2), columns `PARTICLE` and `NO_OBJECT`, and boxes (B, N, 4).
+    """Output of the decoder; a tuple, so that training on several devices can gather it.
 
-    `auxiliary` holds the same pair for each layer before it, first layer first. A tuple, so that training on several devices can
-    take it apart.
+    Attributes
+    ----------
+    logits : (B, N, 2), columns `PARTICLE` and `NO_OBJECT`, of the last layer.
+    boxes : (B, N, 4), centre x, centre y, width and height as fractions of the image, of the last layer.
+    auxiliary : logits and boxes of each earlier layer, first layer first.
     """
 
     logits: Tensor
@@ -30,14 +34,17 @@ class DetrOutput(NamedTuple):
 
 
 class Detr(nn.Module):
-    """The published model with its default sizes; smaller ones for tests and ablations.
+    """The network, by default with the published sizes.
 
     Parameters
     ----------
     depth, backbone_width : of the `ResNet`.
-    queries : number of boxes that are predicted, and so the most particles that one picture can have.
+    queries : number of predicted boxes, and so the largest number of particles in an image.
     width : channels of the transformer; a multiple of 4 and of `heads`.
-    layers : of the encoder, and as many of the decoder.
+    heads : attention heads.
+    feedforward : hidden channels of the perceptrons.
+    layers : number of encoder layers, and of decoder layers.
+    dropout : probability of dropout in training.
     """
 
     def __init__(
@@ -61,11 +68,11 @@ class Detr(nn.Module):
         self.backbone = nn.ModuleList([backbone])
         self.input_proj = nn.Conv2d(backbone.body.channels, width, 1)
 
-    def forward(self, pictures: Tensor, padding: Tensor | None = None) -> DetrOutput:
-        """Pictures (B, 3, H, W), normalised; `padding` bool (B, H, W) is true on pixels added only to fill the batch."""
+    def forward(self, images: Tensor, padding: Tensor | None = None) -> DetrOutput:
+        """Predict boxes in normalised images (B, 3, H, W); `padding` bool (B, H, W) is true outside the images of a batch."""
         if padding is None:
-            padding = pictures.new_zeros((pictures.shape[0], *pictures.shape[2:]), dtype=torch.bool)
-        features = self.backbone[0](pictures)
+            padding = images.new_zeros((images.shape[0], *images.shape[2:]), dtype=torch.bool)
+        features = self.backbone[0](images)
         hidden = F.interpolate(padding[:, None].float(), size=features.shape[-2:]).to(torch.bool)[:, 0]
         position = sine_position(hidden, self.query_embed.embedding_dim)
         states = self.transformer(self.input_proj(features), hidden, self.query_embed.weight, position)
@@ -74,19 +81,20 @@ class Detr(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Holds the ResNet under the name that the published checkpoint gives it."""
+    """The ResNet under the name that it has in the published checkpoint."""
 
     def __init__(self, depth: Depth, width: int) -> None:
         super().__init__()
         self.body = ResNet(depth, width=width)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        features: Tensor = self.body(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """See `ResNet`."""
+        features: Tensor = self.body(images)
         return features
 
 
 class Transformer(nn.Module):
-    """Encoder over the picture's features, decoder from the queries; normalisation after each step."""
+    """Encoder of the image's features and decoder of the queries, normalised after each step."""
 
     def __init__(self, width: int, heads: int, feedforward: int, layers: int, dropout: float) -> None:
         super().__init__()
@@ -97,7 +105,7 @@ class Transformer(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, features: Tensor, padding: Tensor, queries: Tensor, position: Tensor) -> Tensor:
-        """Features and position (B, C, h, w), padding (B, h, w), queries (N, C) to the decoder's states (layers, B, N, C)."""
+        """Map features and positions (B, C, h, w), padding (B, h, w) and queries (N, C) to decoder states (layers, B, N, C)."""
         memory, where = features.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2)
         hidden = padding.flatten(1)
         states: Tensor = self.decoder(queries.expand(len(features), -1, -1), self.encoder(memory, where, hidden), where, hidden)
@@ -105,20 +113,21 @@ class Transformer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Its layers, one after the other."""
+    """A sequence of encoder layers."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
     def forward(self, memory: Tensor, position: Tensor, padding: Tensor) -> Tensor:
+        """Update tokens (B, h · w, C) at positions of the same shape; `padding` is (B, h · w)."""
         for layer in self.layers:
             memory = layer(memory, position, padding)
         return memory
 
 
 class Decoder(nn.Module):
-    """Its layers, one after the other; the state after each is normalised by one shared layer and kept."""
+    """A sequence of decoder layers; the state after each is normalised by one shared layer and returned."""
 
     def __init__(self, layers: list[nn.Module], norm: nn.LayerNorm) -> None:
         super().__init__()
@@ -126,6 +135,7 @@ class Decoder(nn.Module):
         self.norm = norm
 
     def forward(self, query: Tensor, memory: Tensor, position: Tensor, padding: Tensor) -> Tensor:
+        """Return the states (layers, B, N, C) of queries (B, N, C)."""
         state = torch.zeros_like(query)
         states = []
         for layer in self.layers:
@@ -146,6 +156,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, memory: Tensor, position: Tensor, padding: Tensor) -> Tensor:
+        """See `Encoder.forward`."""
         where = memory + position
         seen = self.self_attn(where, where, memory, key_padding_mask=padding, need_weights=False)[0]
         memory = self.norm1(memory + self.dropout(seen))
@@ -155,7 +166,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention among the queries, attention to the picture, then a two-layer perceptron."""
+    """Self-attention among the queries, attention to the image, then a two-layer perceptron."""
 
     def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
@@ -167,6 +178,7 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, state: Tensor, query: Tensor, memory: Tensor, position: Tensor, padding: Tensor) -> Tensor:
+        """Update states (B, N, C) of queries (B, N, C); the other arguments are those of `Encoder.forward`."""
         asked = state + query
         among = self.self_attn(asked, asked, state, need_weights=False)[0]
         state = self.norm1(state + self.dropout(among))
@@ -186,6 +198,7 @@ class Perceptron(nn.Module):
         self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in itertools.pairwise(sizes)])
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (…, width_in) to (…, width_out)."""
         for layer in self.layers[:-1]:
             x = layer(x).relu()
         result: Tensor = self.layers[-1](x)
@@ -193,8 +206,10 @@ class Perceptron(nn.Module):
 
 
 def sine_position(padding: Tensor, width: int, *, temperature: float = 10_000.0) -> Tensor:
-    """Sines and cosines (B, width, h, w) of the row (first half of the channels) and column, counted over unpadded cells and
-    scaled to 2π at the last one; `padding` is (B, h, w)."""
+    """Encode positions as sines and cosines (B, width, h, w) of the row (first half of the channels) and the column.
+
+    Rows and columns are counted over unpadded cells and scaled to 2π at the last one; `padding` is (B, h, w).
+    """
     half = width // 2
     seen = ~padding
     rows, columns = seen.cumsum(1, dtype=torch.float32), seen.cumsum(2, dtype=torch.float32)

@@ -1,6 +1,6 @@
-"""What DETR sees of grey pictures: resized, three equal channels scaled as ImageNet's, padded to one size.
+"""Input of DETR: grey images resized, normalised with ImageNet's statistics in three channels, and padded to one size.
 
-In torch, so that training on a GPU and picking run the same code.
+In torch, so that training on a GPU and picking share the code.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's red, green and blue, for values in [0, 1]."""
 
 
 def fitted_hw(shape_hw: tuple[int, int], *, short_side: int, long_side: int | None = None) -> tuple[int, int]:
-    """Height and width with the shorter side at `short_side`, or less where the longer one would pass `long_side`.
+    """Return the height and width that make the shorter side `short_side`, or smaller if the longer would exceed `long_side`.
 
-    Rounded as the published programs do: the shorter side to the nearest pixel, the longer one down.
+    Rounded as in the published programs: the shorter side to the nearest pixel, the longer side down.
     """
     low, high = sorted(shape_hw)
     if long_side is not None and high * short_side > long_side * low:
@@ -25,20 +26,23 @@ def fitted_hw(shape_hw: tuple[int, int], *, short_side: int, long_side: int | No
 
 
 def resized(grey: Tensor, shape_hw: tuple[int, int]) -> Tensor:
-    """A picture uint8 (h, w) at another size, smoothed where it shrinks, as Pillow does it (bilinear)."""
+    """Resize an image uint8 (h, w) bilinearly with antialiasing, as Pillow does."""
     whole = F.interpolate(grey[None, None], shape_hw, mode="bilinear", antialias=True)
     return whole[0, 0]
 
 
 def as_batch(greys: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Pictures uint8 (h, w) of any sizes as float32 (B, 3, H, W), zero beyond each picture, and where that is: bool (B, H, W)."""
+    """Normalise images uint8 (h, w) of any sizes and pad them with zeros to one size.
+
+    Returns the batch float32 (B, 3, H, W) and its padding bool (B, H, W), true outside the images.
+    """
     height, width = (max(grey.shape[axis] for grey in greys) for axis in (0, 1))
     device = greys[0].device
-    pictures = torch.zeros(len(greys), 3, height, width, device=device)
+    images = torch.zeros(len(greys), 3, height, width, device=device)
     padding = torch.ones(len(greys), height, width, dtype=torch.bool, device=device)
     mean, deviation = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, DEVIATION))
-    for picture, hidden, grey in zip(pictures, padding, greys, strict=True):
+    for image, hidden, grey in zip(images, padding, greys, strict=True):
         rows, columns = grey.shape
-        picture[:, :rows, :columns] = (grey / 255 - mean) / deviation
+        image[:, :rows, :columns] = (grey / 255 - mean) / deviation
         hidden[:rows, :columns] = False
-    return pictures, padding
+    return images, padding

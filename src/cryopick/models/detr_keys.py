@@ -1,4 +1,4 @@
-"""CryoTransformer's checkpoint: the sizes that its keys and shapes tell."""
+"""Sizes of a DETR, inferred from the keys and shapes of CryoTransformer's checkpoint."""
 
 import re
 
@@ -8,10 +8,10 @@ from cryopick.models.detr import Detr
 DEPTH_OF_BLOCKS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
 
 
-def settings_of(state: State) -> Settings | None:
-    """What `Detr` is built with; None for another network's state dict.
+def infer_settings(state: State) -> Settings | None:
+    """Infer the settings of `Detr` from a state dict; None if it belongs to another network.
 
-    The number of attention heads leaves no trace in shapes: it is the published 8 unless a card says otherwise.
+    Shapes do not depend on the number of attention heads: it is the published 8 unless a card says otherwise.
     """
     queries = state.get("query_embed.weight")
     feedforward = state.get("transformer.encoder.layers.0.linear1.weight")
@@ -31,13 +31,13 @@ def settings_of(state: State) -> Settings | None:
 
 
 def _count(state: State, pattern: str) -> int:
-    """How many numbers a part's keys have."""
+    """Count the different numbers that a pattern matches in the keys."""
     return len({found[1] for found in (re.match(pattern, key) for key in state) if found})
 
 
 ARCHITECTURE = Architecture(
     build=Detr,
-    settings_of=settings_of,
-    published="CryoTransformer's weights are published with its program at https://github.com/jianlin-cheng/CryoTransformer",
+    infer_settings=infer_settings,
+    published="The weights of CryoTransformer are at https://github.com/jianlin-cheng/CryoTransformer",
     licence="MIT",
 )

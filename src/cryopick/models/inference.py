@@ -1,4 +1,4 @@
-"""Runs a network as fast as the processor can without changing what it says."""
+"""Fast inference that does not change a network's results."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,22 +14,25 @@ class Shaped(Protocol):
     """An array or a tensor."""
 
     @property
-    def shape(self) -> Sequence[int]: ...
+    def shape(self) -> Sequence[int]:
+        """Size along every axis."""
+        ...
 
 
-Picture = TypeVar("Picture", bound=Shaped)
+Image = TypeVar("Image", bound=Shaped)
 
 
 class FastNetwork(nn.Module):
-    """A network for inference: pixels beside each other in memory, and bfloat16 where that pays and changes nothing.
+    """A network for inference, with channels-last memory and, where it is faster and exact enough, bfloat16.
 
-    Takes and gives what the network does, always float32. bfloat16 is used only on processors that multiply it faster than
-    float32, and only when no probability (sigmoid of the result) of the example moves by more than the tolerance.
+    bfloat16 is used only on processors with native support, and only if no probability (sigmoid of the result) of the example
+    changes by more than the tolerance. Inputs and results are float32.
 
     Parameters
     ----------
-    network : its memory layout is changed in place.
-    example : a picture (n, c, h, w) of the kind to come, on the network's device; a part of one will do.
+    network : changed in place to evaluation mode and channels-last memory.
+    example : a typical image (n, c, h, w), or a part of one, on the network's device.
+    tolerance : largest accepted change of a probability.
     """
 
     def __init__(self, network: nn.Module, example: Tensor, *, tolerance: float = 1e-3) -> None:
@@ -41,30 +44,34 @@ class FastNetwork(nn.Module):
             self.in_bfloat16 = True
             moved = float((self(example).sigmoid() - exact).abs().max())
             self.in_bfloat16 = moved <= tolerance
-            logger.info("bfloat16 moves probabilities by up to %.1e: %s", moved, "used" if self.in_bfloat16 else "not used")
+            logger.info("bfloat16 changes probabilities by up to %.1e: %s", moved, "used" if self.in_bfloat16 else "not used")
 
     @torch.inference_mode()
-    def forward(self, pictures: Tensor) -> Tensor:
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            logits: Tensor = self.network(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's result for images (n, c, h, w), as float32."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            logits: Tensor = self.network(images)
         return logits.float()
 
 
 def bfloat16_pays(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 itself; others imitate it, several times slower than float32."""
+    """Return whether a device has native bfloat16; emulation is several times slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.10
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # new in torch 2.10
     return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def batches(pictures: Sequence[Picture], at_once: int) -> Iterator[tuple[list[int], list[Picture]]]:
-    """Pictures of one shape together, at most so many, with their places in the sequence; in its order but for that."""
+def batches(images: Sequence[Image], at_once: int) -> Iterator[tuple[list[int], list[Image]]]:
+    """Group images of the same shape into batches of at most `at_once`.
+
+    Yields the indices of a batch in the sequence and its images; the order within a shape is kept.
+    """
     alike: dict[tuple[int, ...], list[int]] = {}
-    for place, picture in enumerate(pictures):
-        alike.setdefault(tuple(picture.shape), []).append(place)
+    for place, image in enumerate(images):
+        alike.setdefault(tuple(image.shape), []).append(place)
     for places in alike.values():
         for first in range(0, len(places), at_once):
             batch = places[first : first + at_once]
-            yield batch, [pictures[place] for place in batch]
+            yield batch, [images[place] for place in batch]

@@ -1,6 +1,6 @@
-"""ResNet-18/34/50/101/152 (He et al. 2016) as a feature extractor, with BatchNorm frozen as DETR has it.
+"""ResNet-18/34/50/101/152 (He et al. 2016) as a feature extractor, with batch normalisation frozen as in DETR.
 
-Module names follow torchvision's, so that published state dicts load.
+Modules have torchvision's names, so published state dicts load.
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ _BLOCKS: dict[int, tuple[int, int, int, int]] = {
 
 
 class FrozenBatchNorm2d(nn.Module):
-    """Batch normalisation with statistics and scale that never change: a detection batch is too small to estimate them."""
+    """Batch normalisation with fixed statistics and scale: detection batches are too small to estimate them."""
 
     weight: Tensor
     bias: Tensor
@@ -35,6 +35,7 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift the channels of (B, C, H, W)."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
         return x * scale[:, None, None] + shift[:, None, None]
@@ -54,6 +55,7 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, channels, H / stride, W / stride)."""
         y = self.bn1(self.conv1(x)).relu()
         y = self.bn2(self.conv2(y))
         result: Tensor = (y + (x if self.downsample is None else self.downsample(x))).relu()
@@ -61,7 +63,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 × 1, 3 × 3 (which carries the stride), 1 × 1 to four times the channels, and a shortcut (ResNet-50 and deeper)."""
+    """1 × 1, 3 × 3 (with the stride) and 1 × 1 convolutions to four times the channels, and a shortcut (ResNet-50 and deeper)."""
 
     expansion = 4
 
@@ -76,6 +78,7 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(channels_in, channels * self.expansion, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, 4 · channels, H / stride, W / stride)."""
         y = self.bn1(self.conv1(x)).relu()
         y = self.bn2(self.conv2(y)).relu()
         y = self.bn3(self.conv3(y))
@@ -84,9 +87,12 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Pictures (B, 3, H, W) to features (B, `channels`, ⌈H/32⌉, ⌈W/32⌉) of the last stage.
+    """The network: images (B, 3, H, W) to features (B, `channels`, ⌈H/32⌉, ⌈W/32⌉) of the last stage.
 
-    `width` is the channels of the first convolution, 64 as published; each stage after the first doubles them.
+    Parameters
+    ----------
+    depth : 18, 34, 50, 101 or 152.
+    width : channels of the first convolution, 64 as published; each stage after the first doubles them.
     """
 
     def __init__(self, depth: Depth = 152, *, width: int = 64) -> None:
@@ -103,12 +109,13 @@ class ResNet(nn.Module):
         self.channels = 8 * width * block.expansion
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, `channels`, ⌈H/32⌉, ⌈W/32⌉) of images (B, 3, H, W)."""
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
         features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return features
 
     def freeze_stem(self) -> None:
-        """Keep the first convolution and the first stage as they are, as DETR trains."""
+        """Exclude the first convolution and the first stage from training, as DETR does."""
         for part in (self.conv1, self.layer1):
             part.requires_grad_(False)
 

@@ -1,7 +1,7 @@
-"""Segment Anything (Kirillov et al. 2023): one encoding of a picture, then masks for as many points as are asked for.
+"""Segment Anything (Kirillov et al. 2023): one encoding per image, then masks for any number of points.
 
-The network is `transformers.SamModel`, imported only when it is used; preparing the picture is done here, because the library's
-own processors need torchvision. Weights come from a Hugging Face id or folder, or from the original release's ``.pth``.
+The network is `transformers.SamModel`, imported only when it is used. Images are prepared here, because the library's own
+processors need torchvision. Weights come from a Hugging Face id or folder, or from the original ``.pth`` file.
 """
 
 from pathlib import Path
@@ -30,15 +30,15 @@ REMEDY = (
 
 
 def fitted_hw(shape_hw: tuple[int, int], side: int) -> tuple[int, int]:
-    """Height and width of a picture enlarged or reduced until its longer side is `side`, rounded to whole pixels."""
+    """Return the height and width that make the longer side `side`, rounded to whole pixels."""
     factor = side / max(shape_hw)
     return int(shape_hw[0] * factor + 0.5), int(shape_hw[1] * factor + 0.5)
 
 
 class Sam:
-    """Segment Anything as a segmenter by points.
+    """Segment Anything, prompted by points.
 
-    Its input is a square of `side` pixels with the picture, fitted to it, in the top left corner and zeros elsewhere.
+    Its input is a square of `side` pixels: the resized image in the top left corner, zeros elsewhere.
     """
 
     def __init__(self, model: "SamModel") -> None:
@@ -48,11 +48,11 @@ class Sam:
         self.side: int = vision.image_size
 
     @torch.inference_mode()
-    def encode(self, picture: NDArray[np.uint8]) -> Tensor:
-        """What the decoder needs of a grey picture uint8 (h, w): float32 (1, channels, side / 16, side / 16)."""
-        grey = torch.from_numpy(np.ascontiguousarray(picture)).to(self.model.device, torch.float32)[None, None]
-        height, width = fitted_hw(picture.shape, self.side)
-        if (height, width) != picture.shape:
+    def encode(self, image: NDArray[np.uint8]) -> Tensor:
+        """Encode a grey image uint8 (h, w) for `decode`: float32 (1, channels, side / 16, side / 16)."""
+        grey = torch.from_numpy(np.ascontiguousarray(image)).to(self.model.device, torch.float32)[None, None]
+        height, width = fitted_hw(image.shape, self.side)
+        if (height, width) != image.shape:
             grey = functional.interpolate(grey, (height, width), mode="bilinear", align_corners=False, antialias=True)
         colours = (grey - grey.new_tensor(MEAN).view(1, 3, 1, 1)) / grey.new_tensor(DEVIATION).view(1, 3, 1, 1)
         square = functional.pad(colours, (0, self.side - width, 0, self.side - height))
@@ -60,10 +60,10 @@ class Sam:
 
     @torch.inference_mode()
     def decode(self, code: Tensor, points: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Three masks for every point (n, 2), x and y in pixels of the square input.
+        """Predict three masks for every point (n, 2), x and y in pixels of the square input.
 
-        Returns logits (n, 3, side / 4, side / 4), positive inside, over the whole square, and predicted IoUs (n, 3), which may
-        pass 1 a little.
+        Returns logits (n, 3, side / 4, side / 4) over the whole square, positive inside, and predicted IoUs (n, 3), which may
+        slightly exceed 1.
         """
         prompts = torch.as_tensor(points, dtype=torch.float32, device=code.device)[None, :, None, :]
         output = self.model(image_embeddings=code, input_points=prompts, multimask_output=True)
@@ -71,10 +71,10 @@ class Sam:
 
 
 def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
-    """Segment Anything, float32, from a folder in Hugging Face's layout, from an id there, or from an original ``.pth`` file.
+    """Load Segment Anything in float32 from a Hugging Face folder or id, or from an original ``.pth`` file.
 
-    Loading is strict and runs no pickled code. Raises `FileError` for a file or folder that holds no such model,
-    `MissingExtraError` when `transformers` is not installed.
+    Loading is strict and runs no pickled code. Raises `FileError` if there is no such model, and
+    `MissingExtraError` if `transformers` is not installed.
     """
     try:
         from transformers import SamModel, utils
@@ -84,7 +84,7 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
     if path.is_file():
         return Sam(_from_original(path).to(device))
     if not path.is_dir() and not _may_be_id(str(source)):
-        raise FileError(path, "there is no such file or folder", REMEDY)
+        raise FileError(path, "does not exist", REMEDY)
     notices: Any = utils.logging
     notices.disable_progress_bar()
     try:
@@ -92,7 +92,7 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
             str(path if path.is_dir() else source), output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        raise FileError(path, "no Segment Anything model can be read there", REMEDY) from error
+        raise FileError(path, "holds no readable Segment Anything model", REMEDY) from error
     model, info = loaded
     if info["missing_keys"] or info["mismatched_keys"]:
         keys = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
@@ -101,7 +101,7 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
 
 
 def _may_be_id(source: str) -> bool:
-    """Whether words that name no file or folder may be an owner and a model there; the network is asked about no others."""
+    """Return whether a name can be a Hugging Face id (owner/model); nothing else is looked up over the network."""
     owner, _, model = source.partition("/")
     named = bool(owner and model) and "/" not in model and Path(model).suffix not in PICKLES
     return named and not Path(owner).expanduser().exists()
@@ -112,11 +112,11 @@ def _from_original(path: Path) -> Any:
 
     state, _ = read_state(path)
     if not sam_keys.is_original(state):
-        raise FileError(path, f"is no Segment Anything checkpoint: it lacks {sam_keys.POSITIONS}", REMEDY)
+        raise FileError(path, f"is not a Segment Anything checkpoint: it lacks {sam_keys.POSITIONS}", REMEDY)
     try:
         sizes: dict[str, Any] = sam_keys.configuration(state)
     except KeyError as error:
-        raise FileError(path, f"is a Segment Anything checkpoint without {error.args[0]}", REMEDY) from error
+        raise FileError(path, f"is a Segment Anything checkpoint but lacks {error.args[0]}", REMEDY) from error
     model = SamModel(SamConfig(**sizes))
     fit(model, sam_keys.renamed(state), path)
     return model

@@ -1,4 +1,4 @@
-"""Segment Anything's original checkpoint in the names that `transformers` uses, and the sizes that its shapes tell."""
+"""Conversion of Segment Anything's original checkpoint to the names and sizes of `transformers`."""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-DECODER_HEADS = 8  # the one size of the published models that no shape tells
+DECODER_HEADS = 8  # the only size of the published models that does not show in the shapes
 
-# Read from top to bottom; every rule is applied. The original numbers the parts of an `nn.Sequential`, activations included.
+# All rules are applied, from top to bottom. The original numbers the parts of an `nn.Sequential`, activations included.
 _RULES = [
     (r"^image_encoder\.", "vision_encoder."),
     (r"patch_embed\.proj\.", "patch_embed.projection."),
@@ -33,14 +33,14 @@ _PERCEPTRON = re.compile(r"^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou
 
 
 def is_original(state: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict has the names of the original release."""
+    """Return whether a state dict has the names of the original release."""
     return POSITIONS in state
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The original state dict under the names of `transformers.SamModel`, nothing added but the second name of one tensor.
+    """Rename the tensors of an original state dict to those of `transformers.SamModel`; one tensor appears under two names.
 
-    A key that no rule knows keeps its name, so that strict loading reports it.
+    Unknown keys keep their names, so strict loading reports them.
     """
     depths = _perceptron_depths(state)
     result: dict[str, Tensor] = {}
@@ -61,9 +61,9 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def configuration(state: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """Keyword arguments of `transformers.SamConfig`, read from the shapes of an original state dict: ViT-B, -L, -H or any other.
+    """Infer the keyword arguments of `transformers.SamConfig` from the shapes of an original state dict: ViT-B, -L, -H or other.
 
-    Raises `KeyError` where a tensor that tells a size is missing.
+    Raises `KeyError` if a tensor that determines a size is missing.
     """
     encoder, decoder = "image_encoder.", "mask_decoder."
     width, _, patch, _ = state[f"{encoder}patch_embed.proj.weight"].shape

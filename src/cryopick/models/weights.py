@@ -142,7 +142,7 @@ def read(path: Path) -> tuple[State, Card]:
     for name in ARCHITECTURES.names:
         architecture = ARCHITECTURES.get(name)
         renamed = architecture.rename(state)
-        settings = architecture.settings_of(renamed)
+        settings = architecture.infer_settings(renamed)
         if settings is not None:
             return renamed, Card(name, settings, source=path.name, licence=architecture.licence)
     raise FileError(

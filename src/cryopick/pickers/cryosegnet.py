@@ -29,8 +29,8 @@ from cryopick.pickers.base import StageFunctions, pick_in_steps
 from cryopick.pickers.diagnostics import Stages, write_stages
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.denoise import stretch
-from cryopick.preprocess.particle_scaled import Prepared
-from cryopick.preprocess.published import PublishedChain, chain_picture
+from cryopick.preprocess.particle_scaled import NetworkInput
+from cryopick.preprocess.published import PublishedChain, published_input
 from cryopick.types import Micrograph, Picks
 
 Map = NDArray[np.float32]
@@ -86,18 +86,18 @@ class CryoSegNetSettings:
             raise SettingError(f"chain.clip must be positive, got {self.chain.clip:g}")
 
 
-def denoised(micrograph: Micrograph, settings: CryoSegNetSettings, *, diameter_px: float | None = None) -> Prepared:
+def denoised(micrograph: Micrograph, settings: CryoSegNetSettings, *, diameter_px: float | None = None) -> NetworkInput:
     """Denoise and resize a micrograph as published; its grey values divided by 255 are the U-Net's input.
 
-    See `chain_picture` for the order of the rows.
+    See `published_input` for the order of the rows.
     """
-    shown = chain_picture(micrograph, settings.chain, denoised=settings.denoised, diameter_px=diameter_px)
-    grey, seen, answer = shown.grey, shown.to_home, shown.answer_to_home
+    shown = published_input(micrograph, settings.chain, denoised=settings.denoised, diameter_px=diameter_px)
+    grey, seen, answer = shown.grey, shown.to_home, shown.output_to_home
     height, width = fitted_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
     # The published programs resize so: bilinear without smoothing, rounded to whole grey values.
     image = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     fit = PixelMap.resize((grey.shape[1] / width, grey.shape[0] / height))
-    return Prepared(image, image.astype(np.float32) / np.float32(255), seen.then(fit), answer.then(fit), diameter_px)
+    return NetworkInput(image, image.astype(np.float32) / np.float32(255), seen.then(fit), answer.then(fit), diameter_px)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class CryoSegNetInput:
     """A micrograph, the U-Net's input, and the particles' diameter, if given."""
 
     micrograph: Micrograph
-    prepared: Prepared
+    prepared: NetworkInput
     diameter: float | None
 
 

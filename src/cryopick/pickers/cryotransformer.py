@@ -25,7 +25,7 @@ from cryopick.models.inference import batches
 from cryopick.models.weights import Card, find, load, read_card
 from cryopick.pickers.base import StageFunctions, pick_in_steps
 from cryopick.pickers.diameter import DiameterEstimate
-from cryopick.preprocess.published import ChainPicture, PublishedChain, chain_picture
+from cryopick.preprocess.published import PublishedChain, PublishedInput, published_input
 from cryopick.types import Micrograph, Picks
 
 ARCHITECTURE = "detr"
@@ -87,7 +87,7 @@ class CryoTransformerInput:
     """A micrograph, its denoised image, and the particles' diameter, if given."""
 
     micrograph: Micrograph
-    shown: ChainPicture
+    shown: PublishedInput
     diameter: float | None
 
 
@@ -109,7 +109,7 @@ class CryoTransformerPicker:
 
     Settings: ClassVar[type[CryoTransformerSettings]] = CryoTransformerSettings
     SUMMARY: ClassVar[str] = "CryoTransformer as published: denoising, ResNet, DETR (needs weights)"
-    STAGES: ClassVar[StageFunctions] = {"prepare": (chain_picture,), "network": (nn.Module.__call__,)}
+    STAGES: ClassVar[StageFunctions] = {"prepare": (published_input,), "network": (nn.Module.__call__,)}
 
     def __init__(
         self, settings: CryoTransformerSettings, /, *, network: nn.Module | None = None, size: InputSize | None = None
@@ -128,7 +128,7 @@ class CryoTransformerPicker:
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> CryoTransformerInput:
         """See `BatchPicker`."""
         diameter_px = None if diameter is None else micrograph.to_px(diameter)
-        shown = chain_picture(micrograph, self.settings.chain, denoised=self.settings.denoised, diameter_px=diameter_px)
+        shown = published_input(micrograph, self.settings.chain, denoised=self.settings.denoised, diameter_px=diameter_px)
         return CryoTransformerInput(micrograph, shown, diameter)
 
     @torch.inference_mode()
@@ -156,7 +156,7 @@ class CryoTransformerPicker:
             threshold=settings.threshold,
             max_overlap=settings.max_overlap,
         )
-        to_home = given.shown.answer_to_home.then(PixelMap.from_edges())
+        to_home = given.shown.output_to_home.then(PixelMap.from_edges())
         if diameter is None and boxes.diameter_px is not None:
             diameter = micrograph.from_px(boxes.diameter_px * to_home.length)
         detections = Detections(boxes.centres, boxes.scores.astype(np.float32))
@@ -166,7 +166,7 @@ class CryoTransformerPicker:
         """See `EstimatesDiameter`; the published method needs no diameter."""
         return None
 
-    def _fitted(self, shown: ChainPicture) -> Tensor:
+    def _fitted(self, shown: PublishedInput) -> Tensor:
         """The image at the network's size, on its device. It is resized on the CPU: GPUs cannot smooth whole grey values."""
         height, width = shown.grey.shape
         fitted = fitted_hw((height, width), short_side=self.size.short_side, long_side=self.size.long_side)

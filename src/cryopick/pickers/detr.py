@@ -26,7 +26,7 @@ from cryopick.models.inference import batches
 from cryopick.models.weights import Card, find, load, read_card
 from cryopick.pickers.base import StageFunctions, pick_in_steps
 from cryopick.pickers.diameter import DiameterEstimate, combine, default_estimator
-from cryopick.preprocess.particle_scaled import Prepared, scaled
+from cryopick.preprocess.particle_scaled import NetworkInput, scale_to_particle
 from cryopick.preprocess.tiles import Tile, tiles
 from cryopick.types import Micrograph, Picks
 
@@ -90,7 +90,7 @@ class DetrInput:
     """
 
     micrograph: Micrograph
-    prepared: Prepared | None = None
+    prepared: NetworkInput | None = None
     diameter: float | None = None
     nominal: float = 0.0
 
@@ -113,7 +113,7 @@ class DetrPicker:
 
     Settings: ClassVar[type[DetrSettings]] = DetrSettings
     SUMMARY: ClassVar[str] = "compact detection transformer, trained on simulated micrographs"
-    STAGES: ClassVar[StageFunctions] = {"prepare": (scaled,), "network": (nn.Module.__call__,)}
+    STAGES: ClassVar[StageFunctions] = {"prepare": (scale_to_particle,), "network": (nn.Module.__call__,)}
 
     def __init__(self, settings: DetrSettings, /, *, network: nn.Module | None = None, scale: DetrScale | None = None) -> None:
         self.settings = settings
@@ -135,7 +135,7 @@ class DetrPicker:
         nominal = diameter if found is None else found.diameter
         if nominal is None:
             return DetrInput(micrograph)
-        prepared = scaled(
+        prepared = scale_to_particle(
             micrograph,
             particle_px=self.scale.particle_px,
             diameter_px=micrograph.to_px(nominal),

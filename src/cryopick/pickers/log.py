@@ -16,7 +16,7 @@ from cryopick.errors import SettingError
 from cryopick.pickers.base import StageFunctions
 from cryopick.pickers.diameter import DiameterEstimate, MicrographEstimate, combine, default_estimator
 from cryopick.preprocess.padding import strip_padding
-from cryopick.preprocess.resample import checked_size, crop_to_scale
+from cryopick.preprocess.resample import checked_diameter, crop_to_scale
 from cryopick.types import Micrograph, Picks
 
 Map = NDArray[np.float32]
@@ -84,7 +84,7 @@ class LogPicker:
         diameter_px = None if diameter is None else micrograph.to_px(diameter)
         if diameter_px is None or diameter_px > min(imaged.shape):
             return to_picks(NOTHING, crop, micrograph, diameter=diameter)
-        small, shrink = crop_to_scale(imaged, checked_size(diameter_px) / SPAN)
+        small, shrink = crop_to_scale(imaged, checked_diameter(diameter_px) / SPAN)
         found = self._search(self._dark(small), diameter_px / shrink.length)
         return to_picks(found, crop.then(shrink), micrograph, diameter=diameter)
 

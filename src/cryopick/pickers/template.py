@@ -19,7 +19,7 @@ from cryopick.errors import SettingError
 from cryopick.pickers.base import StageFunctions
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.padding import strip_padding
-from cryopick.preprocess.resample import checked_size, crop_to_scale
+from cryopick.preprocess.resample import checked_diameter, crop_to_scale
 from cryopick.types import Micrograph, Picks
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class TemplatePicker:
         imaged, crop = strip_padding(micrograph.pixels)
         if diameter_px > min(imaged.shape):
             return to_picks(NOTHING, crop, micrograph, diameter=micrograph.from_px(diameter_px))
-        small, shrink = crop_to_scale(imaged, checked_size(diameter_px) / SPAN)
+        small, shrink = crop_to_scale(imaged, checked_diameter(diameter_px) / SPAN)
         small = small if self.settings.particles == "light" else -small
         found = self._search(small, diameter_px / shrink.length, shrink.length / scale)
         return to_picks(found, crop.then(shrink), micrograph, diameter=micrograph.from_px(diameter_px))

@@ -26,7 +26,7 @@ from cryopick.pickers.base import StageFunctions, pick_in_steps
 from cryopick.pickers.diagnostics import Stages, no_particles, write_stages
 from cryopick.pickers.diameter import DiameterEstimate, Limits, MicrographEstimate, combine, match_scale, middle
 from cryopick.preprocess.padding import strip_padding
-from cryopick.preprocess.particle_scaled import Prepared, evened, scaled
+from cryopick.preprocess.particle_scaled import NetworkInput, normalise_contrast, scale_to_particle
 from cryopick.types import Micrograph, Picks
 
 Map = NDArray[np.float32]
@@ -92,7 +92,7 @@ class UNetInput:
     """A micrograph, the network's input (None where there is nothing to search), and the particles' diameter."""
 
     micrograph: Micrograph
-    prepared: Prepared | None
+    prepared: NetworkInput | None
     diameter: float | None
 
 
@@ -105,7 +105,7 @@ class UNetPicker:
 
     Settings: ClassVar[type[UNetSettings]] = UNetSettings
     SUMMARY: ClassVar[str] = "compact attention U-Net, trained on simulated micrographs (the default)"
-    STAGES: ClassVar[StageFunctions] = {"prepare": (scaled,), "network": (nn.Module.__call__,)}
+    STAGES: ClassVar[StageFunctions] = {"prepare": (scale_to_particle,), "network": (nn.Module.__call__,)}
 
     def __init__(self, settings: UNetSettings, /, *, network: nn.Module | None = None, scale: UNetScale | None = None) -> None:
         self.settings = settings
@@ -133,7 +133,7 @@ class UNetPicker:
             diameter = None if found is None else found.diameter
         if diameter is None:
             return UNetInput(micrograph, None, None)
-        prepared = scaled(
+        prepared = scale_to_particle(
             micrograph,
             particle_px=self._scale.particle_px,
             diameter_px=micrograph.to_px(diameter),
@@ -159,7 +159,7 @@ class UNetPicker:
         particle_px = self._scale.most_confident_px
 
         def centres(pixels: Map, span: float) -> Map:
-            values = evened(pixels, diameter_px=span, device=self.settings.device)
+            values = normalise_contrast(pixels, diameter_px=span, device=self.settings.device)
             return self._probabilities([middle(values, particle_px=particle_px)])[0]
 
         imaged, _ = strip_padding(micrograph.pixels)
@@ -186,7 +186,7 @@ class UNetPicker:
         picks = to_picks(self._peaks(probability, prepared), home, micrograph, diameter=given.diameter)
         return Stages(prepared.image, prepared.to_home, probability, home, None, picks)
 
-    def _peaks(self, probability: Map, prepared: Prepared) -> Detections:
+    def _peaks(self, probability: Map, prepared: NetworkInput) -> Detections:
         """Peaks of the map, each compared with the most confident ones of the micrograph."""
         settings = self.settings
         diameter = (prepared.diameter_px or self._scale.particle_px) / prepared.map_to_home.length

@@ -1,9 +1,11 @@
-"""The denoising chain that CryoSegNet and CryoTransformer were trained on, stage by stage, and settings that mend its traps.
+"""The denoising chain of CryoSegNet and CryoTransformer, stage by stage, as published or corrected.
 
-Each stage is a function; `denoise` runs them in order. Rows stay as they are in the file unless the settings ask for the flip
-that the published programs start with. Source of the constants: the published programs.
+Each stage is a function; `denoise` runs them in order. The constants are those of the published programs, which also flip the
+rows first; here that is a setting.
 """
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,33 +16,36 @@ from numpy.typing import NDArray
 from cryopick.coordinates import PixelMap
 from cryopick.errors import SettingError
 
+logger = logging.getLogger(__name__)
 Grey = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 
+FORMER_PRESETS = {"faithful": "published", "robust": "corrected"}
+"""Presets of version 0.1 and their present names."""
 QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
 STRIP = 256
+"""Rows that are processed together."""
 
 
 @dataclass(frozen=True)
 class DenoiseSettings:
-    """What the stages do; the defaults are the published chain. Lengths are in pixels of the micrograph.
+    """Settings of the stages; the defaults are the published chain. Lengths are in pixels of the micrograph.
 
     Attributes
     ----------
-    flip_rows : turn the picture upside down first, as the published programs do with MRC files.
-    clip : grey values further than this many standard deviations (estimated from the quartiles) from the median are clipped,
-        also those of the stages that are stretched to 8 bits; None stretches from the darkest to the brightest pixel, so that
-        one hot pixel flattens the rest.
-    blur_size, blur_sigma : side of the blur's kernel, odd, and its standard deviation; 0 takes the kernel that OpenCV keeps
-        for that side (9: about 1.66 pixels).
+    flip_rows : flip the rows first, as the published programs do with MRC files.
+    clip : clip grey values this many standard deviations (estimated from the quartiles) from the median, also before each
+        stretch to 8 bits; None stretches from the darkest to the brightest pixel, so one hot pixel flattens the contrast.
+    blur_size, blur_sigma : odd side of the blur kernel and its standard deviation; 0 uses OpenCV's fixed kernel of that side
+        (about 1.66 pixels for a side of 9).
     nlm_strength : grey levels by which patches may differ and still be averaged.
-    nlm_patch, nlm_search : sides of the patches and of the window in which like ones are sought.
-    kernel_sigma, kernel_size : the Gaussian that Wiener deconvolution undoes; the size is odd.
-    kernel_origin : where that Gaussian lies. "corner" moves the picture by half its size, as published; "centre" does not.
+    nlm_patch, nlm_search : odd sides of the patches and of the search window of non-local means.
+    kernel_sigma, kernel_size : standard deviation and odd side of the Gaussian that Wiener deconvolution removes.
+    kernel_origin : position of that Gaussian. "corner" shifts the image by half its size, as published; "centre" does not.
     noise_to_signal : constant of the Wiener filter.
-    clahe_limit, clahe_tiles : contrast limit of the adaptive equalisation, and tiles along either side.
-    guided_size, guided_epsilon : window and smoothness of the guided filter; an even window moves the picture by a pixel.
-    designed_for : diameter of the particles for which these lengths were chosen; None keeps the lengths at any diameter.
+    clahe_limit, clahe_tiles : contrast limit of the adaptive equalisation, and number of tiles along each side.
+    guided_size, guided_epsilon : window and smoothness of the guided filter; an even window shifts the image by one pixel.
+    designed_for : particle diameter in pixels for which the lengths were chosen; None keeps the lengths at any diameter.
     """
 
     flip_rows: bool = False
@@ -63,7 +68,7 @@ class DenoiseSettings:
     def __post_init__(self) -> None:
         for name in ("blur_size", "nlm_patch", "nlm_search", "kernel_size"):
             if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
-                raise SettingError(f"{name} is {getattr(self, name)}; it must be an odd number of pixels, with one in the middle")
+                raise SettingError(f"{name} must be a positive odd number of pixels, got {getattr(self, name)}")
         positive = (
             "nlm_strength",
             "kernel_sigma",
@@ -76,14 +81,14 @@ class DenoiseSettings:
         for name in (*positive, "clip", "designed_for"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise SettingError(f"{name} is {value}; it must be above 0")
+                raise SettingError(f"{name} must be positive, got {value}")
         if self.blur_sigma < 0:
-            raise SettingError(f"blur_sigma is {self.blur_sigma}; it must be 0, for OpenCV's own, or more")
+            raise SettingError(f"blur_sigma must be positive, or 0 for OpenCV's fixed kernel, got {self.blur_sigma}")
 
     def for_diameter(self, diameter_px: float | None) -> "DenoiseSettings":
-        """These settings with the blur, the kernel and the guided window in proportion to a particle's diameter in pixels.
+        """Return settings with the blur, the kernel and the guided window scaled to a particle diameter in pixels.
 
-        Unchanged when the diameter is None or the settings are not `designed_for` any.
+        They are unchanged if the diameter or `designed_for` is None.
         """
         if diameter_px is None or self.designed_for is None:
             return self
@@ -99,12 +104,26 @@ class DenoiseSettings:
         )
 
 
-def denoise(pixels: Pixels, settings: DenoiseSettings | None = None) -> tuple[Grey, PixelMap]:
-    """A micrograph (h, w) as the published pickers want to see it: uint8 (h, w), and where its pixels lie in the micrograph.
+def load_denoise_settings(preset: str, *changes: Mapping[str, Any]) -> DenoiseSettings:
+    """Return the settings of a preset, ``published`` or ``corrected`` or a YAML file, with changes by name.
 
-    The map holds the flip and the shift of the picture by the kernel's corner and the even window, 3 pixels along either axis
-    with the defaults. Networks trained on such pictures with masks in the micrograph's own pixels have learnt that shift: their
-    maps need only the flip undone. A picture of one grey value gives zeros.
+    The names of version 0.1 work with a warning. Raises `SettingError` for an unknown preset or setting.
+    """
+    from cryopick.config import load_preset, resolve
+
+    if preset in FORMER_PRESETS:
+        name = FORMER_PRESETS[preset]
+        logger.warning("the denoising preset %s is deprecated and will be removed in the next version: use %s", preset, name)
+        preset = name
+    return resolve(DenoiseSettings, load_preset("denoise", preset), *changes)
+
+
+def denoise(pixels: Pixels, settings: DenoiseSettings | None = None) -> tuple[Grey, PixelMap]:
+    """Denoise a micrograph float32 (h, w) as the published pickers expect it.
+
+    Returns uint8 (h, w) and the map from its pixels to the micrograph's. The map contains the flip and the shift by the kernel
+    and the even window, 3 pixels along each axis with the defaults. Networks trained on such images with unshifted masks undo the
+    shift themselves, so for their output only the flip must be undone. A constant image gives zeros.
     """
     settings = settings or DenoiseSettings()
     to_home = PixelMap()
@@ -128,15 +147,15 @@ def denoise(pixels: Pixels, settings: DenoiseSettings | None = None) -> tuple[Gr
 
 
 def gaussian_blur(pixels: Pixels, *, size: int = 9, sigma: float = 0.0) -> Pixels:
-    """Gaussian blur float32 (h, w), mirrored at the edges. With sigma 0, as published, OpenCV takes a kernel of its own."""
+    """Blur an image (h, w) with a Gaussian of `size` pixels, mirrored at the edges; sigma 0, as published, is OpenCV's own."""
     return np.asarray(cv2.GaussianBlur(np.ascontiguousarray(pixels, np.float32), (size, size), sigma), np.float32)
 
 
 def grey_window(pixels: Pixels, deviations: float) -> tuple[float, float]:
-    """Median ± so many standard deviations, these from the quartiles: up to a quarter of dead or hot pixels does not matter.
+    """Return the grey values at the median ± a number of standard deviations.
 
-    Never wider than the darkest to the brightest pixel, which it is where the quartiles coincide. The quartiles are those of
-    about a million pixels on a grid.
+    The standard deviation is estimated from the quartiles of about a million pixels on a grid, so up to a quarter of dead or hot
+    pixels do no harm. The window is limited to the darkest and brightest pixel, which it spans if the quartiles coincide.
     """
     step = max(1, int(np.sqrt(pixels.size / 2**20)))
     low, middle, high = (float(value) for value in np.percentile(pixels[::step, ::step], (25, 50, 75)))
@@ -145,9 +164,9 @@ def grey_window(pixels: Pixels, deviations: float) -> tuple[float, float]:
 
 
 def stretch(pixels: Pixels, window: tuple[float, float] | None = None) -> Grey:
-    """Grey values of a window, by default from the darkest to the brightest, spread over 0 … 255 and cut to whole numbers.
+    """Stretch a window of grey values, by default from the darkest to the brightest pixel, to 0–255 and truncate: uint8 (h, w).
 
-    uint8 (h, w). Standardising first, as published, changes nothing: stretching undoes any gain and offset.
+    Standardising first, as published, makes no difference: stretching cancels any gain and offset.
     """
     low, high = window or (float(pixels.min()), float(pixels.max()))
     if high <= low:
@@ -157,12 +176,12 @@ def stretch(pixels: Pixels, window: tuple[float, float] | None = None) -> Grey:
 
 
 def non_local_means(grey: Grey, *, strength: float = 10.0, patch: int = 7, search: int = 21) -> Grey:
-    """Each pixel as the mean of those nearby whose surroundings look alike (Buades et al. 2005, OpenCV's fast version)."""
+    """Average pixels with similar neighbourhoods (Buades et al. 2005, OpenCV's fast version): uint8 (h, w)."""
     return np.asarray(cv2.fastNlMeansDenoising(grey, None, strength, patch, search), np.uint8)
 
 
 def gaussian_kernel(size: int = 9, sigma: float = 3.0) -> NDArray[np.float64]:
-    """One factor (size,) of the separable Gaussian, with sum 1; the kernel is its outer product with itself."""
+    """Return one factor (size,) of a separable Gaussian kernel, with sum 1; the kernel is its outer product with itself."""
     offsets = np.arange(size) - (size - 1) / 2
     weights = np.exp(-(offsets**2) / (2 * sigma**2))
     return np.asarray(weights / weights.sum())
@@ -171,10 +190,10 @@ def gaussian_kernel(size: int = 9, sigma: float = 3.0) -> NDArray[np.float64]:
 def wiener(
     grey: Grey, kernel: NDArray[np.float64], *, noise_to_signal: float = 30.0, origin: Literal["corner", "centre"] = "corner"
 ) -> tuple[Pixels, PixelMap]:
-    """Wiener deconvolution by a separable kernel, `conj(K) / (|K|² + constant)`, absolute values, float32 (h, w).
+    """Deconvolve an image by a separable kernel with a Wiener filter `conj(K) / (|K|² + constant)`, then take absolute values.
 
-    The picture is taken to repeat at its edges. With the kernel in the array's corner, as published, the result is moved towards
-    its first pixel by half the kernel, and the map says so.
+    Returns float32 (h, w) and the map to the input's pixels. The image is treated as periodic. With the kernel in the corner, as
+    published, the result is shifted towards the first pixel by half the kernel, which the map records.
     """
     from scipy import fft
 
@@ -183,8 +202,8 @@ def wiener(
     start = 0 if origin == "corner" else -half
     rows = _transfer(kernel, np.fft.fftfreq(height), start)[:, None]
     columns = _transfer(kernel, np.fft.rfftfreq(width), start)[None]
-    mean = float(grey.mean())  # kept out of the transform, or it would take most of float32's digits
-    threads = max(1, cv2.getNumThreads())  # one setting for all libraries: workers of a pool set it to 1
+    mean = float(grey.mean())  # removed before the transform, or it would use up most of float32's precision
+    threads = max(1, cv2.getNumThreads())  # one setting for all libraries: the workers of a pool set it to 1
     spectrum = fft.rfft2(grey - np.float32(mean), workers=threads, overwrite_x=True)
     for strip in _strips(height):
         row = rows[strip]
@@ -195,21 +214,21 @@ def wiener(
 
 
 def equalise(grey: Grey, *, limit: float = 2.0, tiles: int = 16) -> Grey:
-    """Contrast-limited adaptive histogram equalisation (CLAHE, Zuiderveld 1994), uint8 (h, w)."""
+    """Equalise contrast with CLAHE (contrast-limited adaptive histogram equalisation, Zuiderveld 1994): uint8 (h, w)."""
     return np.asarray(cv2.createCLAHE(limit, (tiles, tiles)).apply(grey), np.uint8)
 
 
 def guided_filter(image: Grey, guide: Pixels, *, size: int = 20, epsilon: float = 0.1) -> tuple[Pixels, PixelMap]:
-    """Guided filter (He et al. 2010) of an image by a guide, both divided by 255: float32 (h, w).
+    """Smooth an image with a guided filter (He et al. 2010), both divided by 255: float32 (h, w), and the map to its pixels.
 
-    The published programs smooth the equalised image and guide by the Wiener result. Its grey values are so small against
-    `epsilon` that the filter amounts to two box means: with an even window each moves the picture half a pixel away from its
-    first one, and the map says so.
+    The published programs smooth the equalised image and use the result of the Wiener filter as the guide. Its grey values are
+    so small compared with `epsilon` that the filter amounts to two box means. With an even window, each shifts the image by half
+    a pixel away from the first one, which the map records.
     """
     height = image.shape[0]
     smooth = np.empty(image.shape, np.float32)
     for strip in _strips(height):
-        top = max(0, strip.start - 2 * size)  # two windows deep, so that the strips' edges are not seen
+        top = max(0, strip.start - 2 * size)  # two windows deep, so that no seams show
         around = slice(top, strip.stop + 2 * size)
         whole = _guided(image[around] * np.float32(1 / 255), guide[around] * np.float32(1 / 255), size, epsilon)
         smooth[strip] = whole[strip.start - top :][: strip.stop - strip.start]
@@ -232,12 +251,12 @@ def _guided(source: Pixels, leader: Pixels, size: int, epsilon: float) -> Pixels
 
 
 def _strips(height: int) -> list[slice]:
-    """Rows in strips that stay in a processor's cache while several steps work on them."""
+    """Divide rows into strips that fit a processor's cache for several steps."""
     return [slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP)]
 
 
 def _transfer(kernel: NDArray[np.float64], frequencies: NDArray[Any], start: int) -> NDArray[np.complex64]:
-    """Fourier transform of a kernel whose first value lies at pixel `start`, at these frequencies."""
+    """Return the Fourier transform of a kernel whose first value lies at pixel `start`."""
     positions = start + np.arange(len(kernel))
     return np.asarray(np.exp(-2j * np.pi * np.outer(frequencies, positions)) @ kernel, np.complex64)
 
@@ -247,5 +266,5 @@ def _box(pixels: Pixels, size: int) -> Pixels:
 
 
 def _odd(length: float) -> int:
-    """The odd whole number nearest to a length, at least 1."""
+    """Return the odd number nearest to a length, at least 1."""
     return max(1, 2 * round((length - 1) / 2) + 1)

@@ -1,4 +1,4 @@
-"""Borders without data: constant margins, and edge lines repeated outwards as motion correction and converters leave them."""
+"""Borders without data: constant margins, and replicated edges as left by motion correction and converters."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,20 +6,20 @@ from numpy.typing import NDArray
 from cryopick.coordinates import PixelMap
 
 LARGEST_MARGIN = 0.2
-"""Share of a side's length that is searched for padding."""
+"""Share of a side's length that is searched for padding, at either end."""
 
 PADDING_CONTRAST = 0.25
-"""Lines that differ from the next by less than this share of what is usual are copies of each other."""
+"""Adjacent lines that differ by less than this share of the median difference count as copies."""
 
 LEAST_LINES = 4
-"""Fewer copied lines than this are chance or a codec's doing."""
+"""Fewer copied lines than this are chance, or an artefact of compression."""
 
 
 def strip_padding(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], PixelMap]:
-    """The part of the picture that was imaged, as a view, and where it lies.
+    """Return the part of an image (h, w) that holds data, as a view, and the map from its pixels to the image's.
 
-    Padding is found by its lines, which repeat the one before instead of differing from it like lines of the picture do. A
-    ragged strip outside the padding goes with it. A constant picture is returned whole.
+    Padding is recognised by lines that repeat their neighbour. A ragged strip outside the padding is removed with it. A constant
+    image is returned whole.
     """
     height, width = pixels.shape
     top, bottom = _margins(pixels)
@@ -28,7 +28,7 @@ def strip_padding(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], Pix
 
 
 def _margins(pixels: NDArray[np.float32]) -> tuple[int, int]:
-    """Rows of padding before and after the imaged ones."""
+    """Return the number of rows of padding at the top and at the bottom."""
     step = max(1, pixels.shape[1] // 512)
     sample = pixels[:, ::step]
     change = np.abs(np.diff(sample, axis=0)).mean(axis=1)
@@ -40,7 +40,7 @@ def _margins(pixels: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def _depth(copied: NDArray[np.bool_]) -> int:
-    """Lines from the edge to the last copied one; none when too few are."""
+    """Return the number of lines from the edge to the last copied one; 0 if there are too few."""
     if np.count_nonzero(copied) < LEAST_LINES:
         return 0
     return int(np.flatnonzero(copied)[-1]) + 1

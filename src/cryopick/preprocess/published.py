@@ -1,4 +1,4 @@
-"""The picture that both published networks see before they resize it, and where its pixels lie in the micrograph."""
+"""The published preprocessing: the grey image that CryoSegNet and CryoTransformer resize for their networks."""
 
 from dataclasses import dataclass, field, replace
 
@@ -15,44 +15,50 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class PublishedChain:
-    """How a micrograph becomes 8-bit grey values.
+    """Settings of the published preprocessing.
 
     Attributes
     ----------
-    clean : before denoising, leave padded borders out and clip grey values at `clip` standard deviations; most micrographs have
-        neither, and are not changed by this.
-    clip : see `clean`.
-    learnt_shift : x and y, in pixels of the micrograph, by which training pictures lay off their labels. The published chain
-        moves pictures by 3 and its labels stay, so that the published networks put their answers right again.
-    denoise : settings of the denoising chain, the rows' order apart.
+    clean : before denoising, cut off padded borders and clip outliers; most micrographs have neither and do not change.
+    clip : standard deviations at which `clean` clips grey values.
+    label_shift : x and y, in pixels of the micrograph, by which training images were shifted relative to their labels. The
+        published chain shifts images by 3 pixels but not the labels, so the published networks undo the shift.
+    denoise : settings of the denoising chain; `flip_rows` is set by the file format.
     """
 
     clean: bool = True
     clip: float = 8.0
-    learnt_shift: tuple[float, float] = (3.0, 3.0)
+    label_shift: tuple[float, float] = (3.0, 3.0)
     denoise: DenoiseSettings = field(default_factory=DenoiseSettings)
 
 
 @dataclass(frozen=True, eq=False)
-class ChainPicture:
-    """Grey values uint8 (h, w), where they lie in the micrograph, and where a network's answers to them lie."""
+class PublishedInput:
+    """A micrograph after the published preprocessing.
+
+    Attributes
+    ----------
+    grey : uint8 (h, w).
+    to_home : map from its pixels to the micrograph's.
+    output_to_home : map from the pixels of a network's output to the micrograph's.
+    """
 
     grey: Grey
     to_home: PixelMap
-    answer_to_home: PixelMap
+    output_to_home: PixelMap
 
 
-def chain_picture(
+def published_input(
     micrograph: Micrograph, chain: PublishedChain, *, denoised: bool = False, diameter_px: float | None = None
-) -> ChainPicture:
-    """A micrograph as the published programs show it to their networks, at its own size.
+) -> PublishedInput:
+    """Preprocess a micrograph as the published programs do, at its own size.
 
-    MRC files are turned upside down, because the published networks were trained on them so; other files are taken as they are,
-    and so are `denoised` ones of any kind, whose grey values are kept: `learnt_shift` is undone along the rows in which the chain
-    saw them.
+    MRC files are flipped, because the published networks were trained on flipped ones; other files are not. The shift
+    `label_shift` is undone in the flipped image. With `denoised`, the micrograph has been denoised before, and its grey values
+    are used as they are.
     """
     if denoised:
-        return ChainPicture(_as_grey(micrograph.pixels), PixelMap(), PixelMap())
+        return PublishedInput(_as_grey(micrograph.pixels), PixelMap(), PixelMap())
     pixels, to_home = micrograph.pixels, PixelMap()
     if chain.clean:
         pixels, to_home = strip_padding(pixels)
@@ -60,11 +66,11 @@ def chain_picture(
     upside_down = micrograph.kind == "mrc"
     grey, change = denoise(pixels, replace(chain.denoise.for_diameter(diameter_px), flip_rows=upside_down))
     seen = to_home.then(change)
-    shift_x, shift_y = chain.learnt_shift
-    return ChainPicture(grey, seen, seen.then(PixelMap.crop(-shift_x, -shift_y)))
+    shift_x, shift_y = chain.label_shift
+    return PublishedInput(grey, seen, seen.then(PixelMap.crop(-shift_x, -shift_y)))
 
 
 def _as_grey(pixels: NDArray[np.float32]) -> Grey:
-    """Grey values as they are where they are such, 0 to 255; else stretched."""
+    """Return grey values from 0 to 255 as they are, and stretch any others."""
     low, high = float(pixels.min()), float(pixels.max())
     return pixels.astype(np.uint8) if low >= 0 and 1 < high <= 255 else stretch(pixels)

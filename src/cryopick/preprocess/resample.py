@@ -1,4 +1,4 @@
-"""Changes of size. Every function gives the new picture and the `PixelMap` that leads back to the old one."""
+"""Resampling. Every function returns the new image and the `PixelMap` from its pixels to the old ones."""
 
 import cv2
 import numpy as np
@@ -14,18 +14,18 @@ ROWS_AT_ONCE = 512
 
 
 def fourier_crop(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, PixelMap]:
-    """The picture band-limited and resampled to `shape_hw` by cutting, or padding with zeros, its Fourier transform.
+    """Resample an image to `shape_hw` by cropping its Fourier transform, or padding it with zeros.
 
-    Frequencies below the smaller Nyquist frequency are kept exactly, and so is the mean. Along an axis that changes, the Nyquist
-    frequency of an even size is dropped: half of the pair does not tell its phase. The picture is taken as periodic, so opposite
-    edges touch. Rows are transformed in blocks; the full transform is never held.
+    Frequencies below the smaller Nyquist frequency and the mean are kept exactly. Along an axis that changes, the Nyquist
+    frequency of an even size is dropped, since its phase is ambiguous. The image is treated as periodic. Rows are transformed in
+    blocks, so the full transform is never in memory. Raises `SettingError` for an empty shape.
     """
     _check_shape(shape_hw)
     height, width = pixels.shape
     new_height, new_width = shape_hw
     columns = width // 2 + 1 if new_width == width else (min(width, new_width) - 1) // 2 + 1
     spectrum = np.empty((height, columns), np.complex64)
-    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # set aside: its rounding would look like faint particles
+    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # its rounding errors would look like faint particles
     for top in range(0, height, ROWS_AT_ONCE):
         rows = slice(top, top + ROWS_AT_ONCE)
         spectrum[rows] = fft.rfft((pixels[rows] - level).astype(np.float32, copy=False), axis=1)[:, :columns]
@@ -36,14 +36,14 @@ def fourier_crop(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, Pix
 
 
 def crop_to_scale(pixels: Pixels, factor: float) -> tuple[Pixels, PixelMap]:
-    """The picture Fourier-cropped so that `factor` old pixels become one; below 1 it is enlarged.
+    """Fourier-crop an image by a factor; a factor below 1 enlarges it.
 
-    For a particle of `d` pixels to span `n`, the factor is `d / n`. The picture is first mirrored at its right and bottom edges
-    up to sizes that transform fast, and the mirrored part is cut off again: the first pixel stays where it is. The new sizes are
-    whole pixels, so the true factors, in the map, differ a little from `factor`.
+    For a particle of `d` pixels to span `n`, the factor is `d / n`. The image is first mirrored at its right and bottom edges to
+    sizes that transform fast; the mirrored part is cut off again, and the first pixel stays where it is. The new sizes are whole
+    pixels, so the true factors, in the map, differ slightly from `factor`. Raises `SettingError` unless the factor is positive.
     """
     if not (np.isfinite(factor) and factor > 0):
-        raise SettingError(f"cannot shrink a picture by a factor of {factor}; give a positive number")
+        raise SettingError(f"the factor by which an image shrinks must be positive, got {factor}")
     height, width = pixels.shape
     padded_hw = (fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True))
     small_hw = (max(1, round(padded_hw[0] / factor)), max(1, round(padded_hw[1] / factor)))
@@ -56,7 +56,10 @@ def crop_to_scale(pixels: Pixels, factor: float) -> tuple[Pixels, PixelMap]:
 
 
 def resize(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, PixelMap]:
-    """The picture at `shape_hw`, its edges kept: area mean where both sides shrink, bilinear elsewhere (OpenCV)."""
+    """Resize an image to `shape_hw` with its edges aligned: area mean if both sides shrink, else bilinear (OpenCV).
+
+    Raises `SettingError` for an empty shape.
+    """
     _check_shape(shape_hw)
     height, width = pixels.shape
     new_height, new_width = shape_hw
@@ -66,7 +69,7 @@ def resize(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, PixelMap]
 
 
 def _cut_rows(spectrum: NDArray[np.complex64], rows: int) -> NDArray[np.complex64]:
-    """The rows of a column-wise transform that a picture of `rows` rows can hold."""
+    """Return the rows of a column-wise transform that an image of `rows` rows can represent."""
     if rows == len(spectrum):
         return spectrum
     keep = (min(len(spectrum), rows) - 1) // 2
@@ -78,18 +81,18 @@ def _cut_rows(spectrum: NDArray[np.complex64], rows: int) -> NDArray[np.complex6
 
 def _check_shape(shape_hw: tuple[int, int]) -> None:
     if min(shape_hw) < 1:
-        raise SettingError(f"a picture cannot have {shape_hw[0]} x {shape_hw[1]} pixels")
+        raise SettingError(f"the size of an image must be positive, got {shape_hw[0]} x {shape_hw[1]} pixels")
 
 
-LEAST_ACROSS = 4.0
-"""Pixels across the smallest particle that is looked for: smaller ones show no shape, and would enlarge the picture."""
+MIN_DIAMETER_PX = 4.0
+"""Smallest particle diameter in pixels that can be picked: smaller particles have no visible shape."""
 
 
-def checked_size(diameter_px: float) -> float:
-    """The diameter in the micrograph's pixels; `CryopickError` where no picker can see so small a particle."""
-    if diameter_px < LEAST_ACROSS:
+def checked_diameter(diameter_px: float) -> float:
+    """Return a particle diameter in the micrograph's pixels. Raises `CryopickError` if it is too small to be picked."""
+    if diameter_px < MIN_DIAMETER_PX:
         raise CryopickError(
-            f"its particles would be {diameter_px:.2g} pixels across, and {LEAST_ACROSS:g} are needed. "
-            "Look whether --diameter is in Å and the pixel size is right"
+            f"the particle diameter must be at least {MIN_DIAMETER_PX:g} pixels, got {diameter_px:.2g}; "
+            "check that --diameter is in Å and that the pixel size is right"
         )
     return diameter_px

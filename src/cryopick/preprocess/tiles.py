@@ -1,4 +1,4 @@
-"""A picture in overlapping tiles, each of which answers for a part of its own, so that no seam shows."""
+"""Overlapping tiles of an image, each responsible for a part of its own, so that no seams show."""
 
 import itertools
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile of a picture: what is looked at, and which part of it counts.
+    """One tile of an image.
 
     Attributes
     ----------
-    rows, columns : of the picture, what is looked at.
-    own_rows, own_columns : of the picture, what this tile answers for; the own parts of all tiles cover the picture once.
+    rows, columns : extent of the tile in the image.
+    own_rows, own_columns : part of the image that this tile is responsible for; the parts of all tiles cover the image once.
     """
 
     rows: slice
@@ -22,7 +22,7 @@ class Tile:
 
     @property
     def own(self) -> tuple[slice, slice]:
-        """The own part, in the tile's pixels."""
+        """Rows and columns of the own part, in the tile's pixels."""
         return (
             slice(self.own_rows.start - self.rows.start, self.own_rows.stop - self.rows.start),
             slice(self.own_columns.start - self.columns.start, self.own_columns.stop - self.columns.start),
@@ -30,19 +30,20 @@ class Tile:
 
 
 def tiles(shape_hw: tuple[int, int], *, size: int, overlap: int) -> Iterator[Tile]:
-    """Tiles of `size` pixels a side, or the whole side where it is shorter, that share `overlap` pixels or more.
+    """Divide an image into tiles of `size` pixels a side that overlap by at least `overlap` pixels.
 
-    All tiles of a picture have one size. Neighbours part their overlap in the middle. `overlap` must be less than `size`.
+    All tiles have the same size, and that of the image along a side that is shorter than `size`. Neighbours divide their overlap
+    in the middle. Raises `ValueError` unless `overlap` is less than `size`.
     """
     if not 0 <= overlap < size:
-        raise ValueError(f"tiles of {size} pixels cannot overlap by {overlap}")
+        raise ValueError(f"overlap must be less than the size of a tile ({size} pixels), got {overlap}")
     for rows, own_rows in _spans(shape_hw[0], size, overlap):
         for columns, own_columns in _spans(shape_hw[1], size, overlap):
             yield Tile(rows, columns, own_rows, own_columns)
 
 
 def _spans(length: int, size: int, overlap: int) -> list[tuple[slice, slice]]:
-    """What is looked at and what counts, along one axis; starts are spread evenly."""
+    """Return the extents of the tiles and of their own parts along one axis, evenly spread."""
     if length <= size:
         return [(slice(0, length), slice(0, length))]
     count = -(-(length - overlap) // (size - overlap))

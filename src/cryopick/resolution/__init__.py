@@ -1,1 +1,1 @@
-"""Half-maps and Fourier shell correlation from picks."""
+"""Map resolution from picks: half-maps and Fourier shell correlation."""

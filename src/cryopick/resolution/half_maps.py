@@ -1,7 +1,7 @@
-"""What picks are worth in Å: half-maps of the picked particles, reconstructed with the orientations that a simulation knows.
+"""Map resolution from picks: half-maps of the picked particles, reconstructed with the true orientations of a simulation.
 
-Everything but the picks is perfect here, so the effect of misses, false picks and centring errors is seen alone, in seconds. A
-program that has to find the orientations loses more to all three.
+Everything but the picks is perfect, so the effects of misses, false picks and centring errors show alone, within seconds. A
+program that has to determine orientations loses more to all three.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,16 +28,24 @@ from cryopick.simulate.symmetry import point_group, random_rotations, rotations_
 from cryopick.types import Picks
 
 TOLERANCE = 0.5
-"""Of a diameter: picks nearer to a particle than this have its orientation, all others a random one."""
+"""Diameters: a pick closer to a particle than this has its orientation; any other pick has a random one."""
 BOX = 2.0
-"""Of a diameter, the boxes' side at least: room for what contrast transfer spreads."""
+"""Smallest side of a box in diameters, with room for the delocalisation by contrast transfer."""
 PIXELS_AT_ONCE = 10_000_000
-"""Of boxes: their transforms, with all that leads there, take some 40 bytes for each."""
+"""Pixels of boxes that are transformed together, at about 40 bytes each."""
 
 
 @dataclass(frozen=True, eq=False)
 class OrientedMicrograph:
-    """A simulated micrograph with all that a reconstruction needs: `rotations` (n, 3, 3) of `truth`, optics of a batch of one."""
+    """A simulated micrograph with what a reconstruction needs.
+
+    Attributes
+    ----------
+    source : the micrograph.
+    truth : its particles.
+    rotations : float64 (n, 3, 3), from the structure's frame to the image's, for each particle.
+    optics : a batch of one.
+    """
 
     source: MicrographSource
     truth: Picks
@@ -47,7 +55,7 @@ class OrientedMicrograph:
 
 @dataclass(frozen=True, eq=False)
 class HalfMaps:
-    """Two maps (side, side, side), float32, of a random half of the picks each, and how far they agree."""
+    """Two maps float32 (side, side, side), each of a random half of the picks, and their correlation."""
 
     first: NDArray[np.float32]
     second: NDArray[np.float32]
@@ -61,20 +69,22 @@ class HalfMaps:
 
 @dataclass(frozen=True, eq=False)
 class Resolution:
-    """What became of some picks.
+    """Map resolution that a set of picks reaches.
 
     Attributes
     ----------
-    truth, right, false : particles there are, those that were picked, picks that are none (each with a random orientation).
-    errors : float64 (right,), Å from the pick to its particle.
-    directions : float64 (right, 2), rot and tilt in degrees, from where the picked particles are seen.
+    name : of the picks, for tables.
+    truth, correct, false : number of particles, of correct picks, and of false picks (which have random orientations).
+    errors : float64 (correct,), distance from each correct pick to its particle in Å.
+    directions : float64 (correct, 2), viewing directions of the picked particles as rot and tilt in degrees.
     voxel_size, diameter : Å.
-    as_picked : reconstructed about the picks. `recentred` : about the true centres, as if refinement had mended them all.
+    as_picked : half-maps reconstructed about the picks.
+    recentred : half-maps reconstructed about the true centres, as after a perfect refinement.
     """
 
     name: str
     truth: int
-    right: int
+    correct: int
     false: int
     errors: NDArray[np.float64]
     directions: NDArray[np.float64]
@@ -85,15 +95,14 @@ class Resolution:
 
     @property
     def missed(self) -> int:
-        """Particles that were not picked."""
-        return self.truth - self.right
+        """Number of particles that were not picked."""
+        return self.truth - self.correct
 
 
 def read_oriented(folder: Path | str) -> list[OrientedMicrograph]:
-    """The micrographs that `cryopick simulate` wrote, sorted by name.
+    """Read micrographs that `cryopick simulate` wrote, sorted by name.
 
-    Raises `FileError` for a folder of anything else, one that has lost micrographs, and one whose micrographs show different
-    structures or have different pixel sizes.
+    Raises `FileError` if the folder holds anything else, if micrographs are missing, or if structures or pixel sizes differ.
     """
     dataset = DatasetFolder(Path(folder))
     particle_file, micrograph_file = (dataset.ground_truth / f"{name}.star" for name in ("particles", "micrographs"))
@@ -103,11 +112,11 @@ def read_oriented(folder: Path | str) -> list[OrientedMicrograph]:
     table, particles = read_star(micrograph_file)["micrographs"], read_star(particle_file)["particles"]
     for label, what in (("cryopickStructure", "structures"), ("cryopickPixelSize", "pixel sizes")):
         if len(set(table.text(label))) > 1:
-            remedy = "Simulate with one structure, as --structures FILE or --structures barrel-D7, to reconstruct it"
+            remedy = "Simulate a single structure, with --structures FILE or --structures barrel-D7"
             raise FileError(micrograph_file, f"lists micrographs of different {what}", remedy)
     sources = {source.name.rpartition("/")[2]: source for source in find_micrographs(dataset.micrographs)}
     if lost := sorted(set(table.text("rlnMicrographName")) - sources.keys()):
-        raise FileError(micrograph_file, f"lists {lost[0]}, which is not there", "Run the same `cryopick simulate` again")
+        raise FileError(micrograph_file, f"lists {lost[0]}, which does not exist", "Run the same `cryopick simulate` again")
     truth = {picks.micrograph: picks for picks in read_picks(particle_file, format="star")}
     names = np.array(particles.text("rlnMicrographName"))
     rotations = rotations_of(np.stack([particles.numbers(f"rlnAngle{which}") for which in ("Rot", "Tilt", "Psi")], 1))
@@ -123,7 +132,7 @@ def read_oriented(folder: Path | str) -> list[OrientedMicrograph]:
     ]
 
 
-def resolve_picks(
+def reconstruct_picks(
     name: str,
     picks: Sequence[Picks],
     micrographs: Sequence[OrientedMicrograph],
@@ -131,20 +140,23 @@ def resolve_picks(
     symmetry: str = "C1",
     seed: int = 0,
 ) -> Resolution:
-    """Reconstruct what was picked on simulated micrographs, twice two halves.
+    """Reconstruct half-maps of the picked particles of simulated micrographs.
 
     Parameters
     ----------
-    name : what the picks are called in tables.
-    symmetry : of the structure, in the frame that the orientations refer to (`point_group` has the axes).
-    seed : of the halves and of false picks' orientations.
+    name : name of the picks in tables.
+    picks : on any of the micrographs.
+    micrographs : from `read_oriented`.
+    symmetry : point group of the structure, with the axes of `point_group`.
+    seed : random seed of the halves and of the orientations of false picks.
 
-    Raises `SettingError` where the truth has no size or the symmetry no name, `NameMatchError` for picks on other micrographs.
+    Raises `SettingError` if the ground truth has no pixel size or diameter or the symmetry is unknown, and `NameMatchError` for
+    picks on other micrographs.
     """
     truth = micrographs[0].truth
     size, diameter = truth.pixel_size, truth.diameter
     if size is None or diameter is None:
-        raise SettingError("the true particles have no pixel size or no diameter; simulate the micrographs again")
+        raise SettingError("the ground truth has no pixel size or no diameter; simulate the micrographs again")
     side = box_side(diameter / size, times=BOX)
     group = torch.from_numpy(point_group(symmetry)).float()
     halves = [[Reconstruction(side), Reconstruction(side)] for _ in range(2)]
@@ -152,22 +164,22 @@ def resolve_picks(
     for one, particles in zip(micrographs, rows, strict=True):
         if len(particles.xy):
             weight = transfer(one.optics, frequencies((side, side), torch.tensor([size])))
-            _put_in(one.source.read().pixels, particles, weight, halves, side=side)
+            _add_micrograph(one.source.read().pixels, particles, weight, halves, side=side)
     mask = soft_sphere(side, diameter_px=diameter / size)
     as_picked, recentred = (_half_maps(pair, group, voxel_size=size, mask=mask) for pair in halves)
-    right = np.concatenate([row.right for row in rows])
-    errors = np.concatenate([np.linalg.norm(row.xy - row.true_xy, axis=1) for row in rows])[right] * size
-    views = torch.cat([row.rotations for row in rows]).numpy()[right][:, 2]
+    correct = np.concatenate([row.correct for row in rows])
+    errors = np.concatenate([np.linalg.norm(row.xy - row.true_xy, axis=1) for row in rows])[correct] * size
+    views = torch.cat([row.rotations for row in rows]).numpy()[correct][:, 2]
     directions = np.rad2deg(np.stack([np.arctan2(views[:, 1], views[:, 0]), np.arccos(np.clip(views[:, 2], -1, 1))], 1))
-    there, found = sum(len(one.truth) for one in micrographs), int(right.sum())
-    return Resolution(name, there, found, len(right) - found, errors, directions, size, diameter, as_picked, recentred)
+    there, found = sum(len(one.truth) for one in micrographs), int(correct.sum())
+    return Resolution(name, there, found, len(correct) - found, errors, directions, size, diameter, as_picked, recentred)
 
 
-def agreement(found: Resolution, truth: Resolution) -> ShellCorrelation:
-    """How far the map of picks is the true one: each of its halves with the truth's other half, so that they share no particle.
+def correlation_with_truth(found: Resolution, truth: Resolution) -> ShellCorrelation:
+    """Correlate the map of picks with that of the ground truth: each half with the other half, so that they share no particle.
 
-    Two half-maps of picks that are off in one way agree with each other, though both are wrong; with the truth's they do not.
-    Both must come from the same micrographs, with one seed.
+    Half-maps of picks with a systematic error agree with each other though both are wrong, but not with those of the ground
+    truth. Both must come from the same micrographs and the same seed.
     """
     mask = soft_sphere(len(found.as_picked.first), diameter_px=found.diameter / found.voxel_size)
     couples = ((found.as_picked.first, truth.as_picked.second), (found.as_picked.second, truth.as_picked.first))
@@ -176,9 +188,9 @@ def agreement(found: Resolution, truth: Resolution) -> ShellCorrelation:
 
 
 def box_transforms(pixels: NDArray[np.float32], xy: NDArray[np.float64], *, side: int) -> torch.Tensor:
-    """Transforms, complex (n, side, side // 2 + 1), of boxes about points (n, 2) of a micrograph, the points being the origins.
+    """Cut out boxes about points (n, 2) of a micrograph and transform them, with the points as origins.
 
-    The micrograph is standardised and turned so that particles are bright; beyond its edges it is at its mean, 0.
+    Returns complex (n, side, side // 2 + 1). The micrograph is standardised with bright particles, and zero beyond its edges.
     """
     bright = (pixels.mean() - pixels) / (pixels.std() or 1)
     padded = np.pad(bright, side)
@@ -193,49 +205,52 @@ def box_transforms(pixels: NDArray[np.float32], xy: NDArray[np.float64], *, side
 
 
 def box_side(diameter_px: float, *, times: float) -> int:
-    """The even side, quick to transform, of a box at least `times` as wide as the particle."""
+    """Return an even side in pixels that transforms fast, at least `times` the particle diameter."""
     return 2 * int(next_fast_len(int(np.ceil(times * diameter_px / 2)), real=True))
 
 
 @dataclass(frozen=True, eq=False)
-class _Picked:
-    """Picks (n) of a micrograph: where they are, where their particles are (false ones: where they are), halves 0 and 1."""
+class _MatchedPicks:
+    """The n picks of a micrograph with their particles.
+
+    `true_xy` (n, 2) are the centres of the particles, or of the pick itself if it is false; `half` (n,) is 0 or 1.
+    """
 
     xy: NDArray[np.float64]
     true_xy: NDArray[np.float64]
     rotations: torch.Tensor
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     half: NDArray[np.intp]
 
 
 def _matched(
     picks: Sequence[Picks], micrographs: Sequence[OrientedMicrograph], *, radius_px: float, seed: int
-) -> Iterator[_Picked]:
+) -> Iterator[_MatchedPicks]:
     couples, _ = pair_micrographs(picks, [one.truth for one in micrographs])
-    start = 0  # halves alternate through all micrographs, so that the truth's differ by one particle at most
+    start = 0  # halves alternate over all micrographs, so those of the ground truth differ by one particle at most
     for number, (couple, one) in enumerate(zip(couples, micrographs, strict=True)):
         rng = generator(seed, "resolution", number)
         pairs = match_points(couple.found.xy, couple.truth.xy, radius_px=radius_px).pairs
-        half_of_true = (rng.permutation(len(couple.truth)) + start) % 2  # a particle is in one half, whoever picks it
+        half_of_true = (rng.permutation(len(couple.truth)) + start) % 2  # a particle is in the same half for all picks
         start += len(couple.truth)
         count = len(couple.found)
-        right, true_xy, half = np.zeros(count, bool), couple.found.xy.copy(), rng.integers(2, size=count)
-        right[pairs[:, 0]], true_xy[pairs[:, 0]] = True, couple.truth.xy[pairs[:, 1]]
+        correct, true_xy, half = np.zeros(count, bool), couple.found.xy.copy(), rng.integers(2, size=count)
+        correct[pairs[:, 0]], true_xy[pairs[:, 0]] = True, couple.truth.xy[pairs[:, 1]]
         half[pairs[:, 0]] = half_of_true[pairs[:, 1]]
         rotations = random_rotations(count, torch.Generator().manual_seed(int(rng.integers(2**62))))
         rotations[pairs[:, 0]] = torch.from_numpy(one.rotations[pairs[:, 1]]).float()
-        yield _Picked(couple.found.xy, true_xy, rotations, right, half)
+        yield _MatchedPicks(couple.found.xy, true_xy, rotations, correct, half)
 
 
-def _put_in(
+def _add_micrograph(
     pixels: NDArray[np.float32],
-    particles: _Picked,
+    particles: _MatchedPicks,
     weight: torch.Tensor,
     halves: Sequence[Sequence[Reconstruction]],
     *,
     side: int,
 ) -> None:
-    """Add a micrograph's particles to the halves of two reconstructions: about their picks, and about their true centres."""
+    """Add a micrograph's particles to the halves of two reconstructions: about the picks, and about the true centres."""
     step = max(1, PIXELS_AT_ONCE // side**2)
     for start in range(0, len(particles.xy), step):
         part = slice(start, start + step)
@@ -252,7 +267,7 @@ def _half_maps(pair: Sequence[Reconstruction], group: torch.Tensor, *, voxel_siz
 
 
 def _optics(table: StarTable, row: int) -> Optics:
-    """The optics of one row of the table of micrographs, whose columns are those of `Optics`."""
+    """Return the optics in one row of the table of micrographs."""
     labels = {
         "defocus": "Defocus",
         "astigmatism": "Astigmatism",

@@ -1,9 +1,9 @@
-"""Direct Fourier reconstruction of a map from pictures whose orientations are known.
+"""Direct Fourier reconstruction of a map from images with known orientations.
 
-The transform of a projection is a slice through the transform of the map (Bracewell 1956). Each value of each slice goes to the
-eight grid points around its place, weighted by the contrast transfer, and the sum is divided by that of the squared weights, as
-by Wiener (Penczek 2010, Methods Enzymol. 482, 73). No oversampling: boxes of two particle diameters keep the loss to linear
-interpolation small.
+The transform of a projection is a slice through the transform of the map (Bracewell 1956). Each value of a slice is shared among
+the eight grid points around its position, weighted by the contrast transfer, and the sum is divided by that of the squared
+weights, as in a Wiener filter (Penczek 2010, Methods Enzymol. 482, 73). There is no oversampling: boxes of two particle diameters
+keep the loss by linear interpolation small.
 """
 
 from dataclasses import dataclass, field
@@ -16,14 +16,17 @@ from torch import nn
 from cryopick.resolution.fsc import shells
 
 WIENER = 0.1
-"""Added to the squared weights, as a share of their mean over the shell: what is measured badly counts little."""
+"""Wiener constant, as a share of the mean squared weight in the shell: poorly measured values count little."""
 VALUES_AT_ONCE = 200_000
 CORNERS = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
 
 @dataclass(eq=False)
 class Reconstruction:
-    """Sums that a map (side, side, side) is made of; `side` must be even."""
+    """Accumulates particles and reconstructs a map (side, side, side); `side` must be even.
+
+    `count` is the number of particles so far.
+    """
 
     side: int
     _signal: torch.Tensor = field(init=False, repr=False)
@@ -31,15 +34,18 @@ class Reconstruction:
     count: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        size = self.side * self.side * (self.side // 2 + 2)  # one column beyond Nyquist, for the neighbours of its values
+        size = self.side * self.side * (self.side // 2 + 2)  # one column beyond Nyquist, for interpolation
         self._signal = torch.zeros(size, 2)
         self._weight = torch.zeros(size)
 
     def add(self, transforms: torch.Tensor, transfer: torch.Tensor, rotations: torch.Tensor) -> None:
-        """Put in particles: complex (n, side, side // 2 + 1) from `torch.fft.rfft2` with the particle's centre as origin.
+        """Add particles.
 
-        `transfer`, of one shape with them or with one row for all, is what each was multiplied with. `rotations` (n, 3, 3) turn
-        the map's frame, x y z, into the picture's, whose z is the beam.
+        Parameters
+        ----------
+        transforms : complex (n, side, side // 2 + 1), from `torch.fft.rfft2`, with the particle's centre as origin.
+        transfer : (n or 1, side, side // 2 + 1), contrast transfer of the particles.
+        rotations : (n, 3, 3), from the map's frame (x y z) to the image's, in which z is the beam.
         """
         y, x = _frequencies(self.side)
         inside = (x * x + y * y) < (self.side // 2) ** 2
@@ -53,10 +59,10 @@ class Reconstruction:
         self.count += len(transforms)
 
     def map(self, group: torch.Tensor | None = None) -> NDArray[np.float32]:
-        """The map (z, y, x) with the particle's centre at voxel side // 2; all 0 while nothing has been put in.
+        """Return the map (z, y, x) with the particle's centre at voxel side // 2; zeros if no particle has been added.
 
-        With `group` (m, 3, 3), the turns of a point group, it is as if each particle had been put in m times, in all its
-        equivalent orientations; the sums are read at the turned places, which costs less.
+        With `group` (m, 3, 3), the rotations of a point group, it is symmetrised: the same, except for interpolation, as adding
+        each particle m times in all equivalent orientations, but faster.
         """
         side, half = self.side, self.side // 2
         grid = (side, side, half + 2)
@@ -65,7 +71,7 @@ class Reconstruction:
         loss = _interpolation_loss(side)
         if group is not None and len(group) > 1:
             signal, weight = _symmetrised(signal, weight, group)
-            loss = loss * (1 + (len(group) - 1) * loss) / len(group)  # all but one were interpolated twice
+            loss = loss * (1 + (len(group) - 1) * loss) / len(group)  # all but one are interpolated twice
         shell = shells(side)
         mean = np.bincount(shell.ravel(), weight.numpy().ravel()) / np.bincount(shell.ravel())
         divisor = weight.numpy() + WIENER * mean[shell]
@@ -74,8 +80,8 @@ class Reconstruction:
         return np.asarray(centred / loss, np.float32)
 
     def _put(self, places: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
-        """Share values at places (k, 3), in steps of the transform, among the grid points around them."""
-        mirrored = places[:, 0] < 0  # the half that is not stored: the other half's complex conjugate
+        """Share values at positions (k, 3), in Fourier pixels, among the grid points around them."""
+        mirrored = places[:, 0] < 0  # this half is not stored: it is the complex conjugate of the other
         places = torch.where(mirrored[:, None], -places, places)
         values = torch.where(mirrored, values.conj(), values) * weights
         base = places.floor()
@@ -89,7 +95,7 @@ class Reconstruction:
 
 
 def _frequencies(side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and columns (side, side // 2 + 1) of `torch.fft.rfft2` in steps of the transform."""
+    """Return the vertical and horizontal frequencies (side, side // 2 + 1) of `torch.fft.rfft2` in Fourier pixels."""
     rows, columns = torch.fft.fftfreq(side, 1 / side), torch.fft.rfftfreq(side, 1 / side)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return y, x
@@ -100,7 +106,7 @@ def _share(right: torch.Tensor, corner: int) -> torch.Tensor:
 
 
 def _with_mirrored(grid: torch.Tensor) -> torch.Tensor:
-    """Add to the values at x = 0 what was put at their mirror points, because both halves of the transform meet there."""
+    """Add to the values at x = 0 those of their mirror points, because both halves of the transform meet there."""
     plane = grid[..., 0]
     mirror = plane.flip(0, 1).roll((1, 1), (0, 1))
     grid[..., 0] = plane + (mirror.conj() if mirror.is_complex() else mirror)
@@ -108,7 +114,7 @@ def _with_mirrored(grid: torch.Tensor) -> torch.Tensor:
 
 
 def _symmetrised(signal: torch.Tensor, weight: torch.Tensor, group: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums (side, side, side // 2 + 1) of both over all turns of a group, read between grid points by linear interpolation."""
+    """Sum signal and weight (side, side, side // 2 + 1) over the rotations of a group, with linear interpolation."""
     half = signal.shape[-1] - 1
     z, y, x = torch.meshgrid(torch.arange(-half, half), torch.arange(-half, half), torch.arange(half + 1), indexing="ij")
     places = torch.stack([x, y, z], -1).to(weight.dtype) / half
@@ -122,14 +128,14 @@ def _symmetrised(signal: torch.Tensor, weight: torch.Tensor, group: torch.Tensor
 
 
 def _both_halves(sums: torch.Tensor) -> torch.Tensor:
-    """Real, imaginary part and weight (3, side, side, side // 2 + 1), centred, continued to (3, side + 1, side + 1, side + 1)."""
-    right = torch.cat([sums, sums[:, :1]], 1)  # the frequency -side / 2 is side / 2 as well
+    """Extend centred sums (3, side, side, side // 2 + 1) of real part, imaginary part and weight to a cube of side + 1."""
+    right = torch.cat([sums, sums[:, :1]], 1)  # the frequency -side / 2 equals side / 2
     right = torch.cat([right, right[:, :, :1]], 2)
     conjugate = torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1, 1)
     return torch.cat([right.flip(1, 2, 3)[..., :-1] * conjugate, right], 3)
 
 
 def _interpolation_loss(side: int) -> NDArray[np.float64]:
-    """What linear interpolation between grid points leaves of a map, by voxel: the kernel's transform, squared sincs."""
+    """Return the factor (side, side, side) by which linear interpolation attenuates a map: squared sincs."""
     axis = np.sinc((np.arange(side) - side // 2) / side) ** 2
     return np.asarray(axis[:, None, None] * axis[None, :, None] * axis[None, None, :])

@@ -1,7 +1,7 @@
-"""Picks through RELION 3.1: extraction, 2D classes, initial model, refinement of independent halves, gold-standard resolution.
+"""Map resolution from picks with RELION 3.1: extraction, 2D classification, initial model, refinement, postprocessing.
 
-A stage is one program of RELION's, run in a project folder of its own for each set of picks. A stage that has ended is not run
-again while its command and the picks stay the same; one that was killed is run anew.
+A stage is one RELION program, run in a project folder for each set of picks. A finished stage is skipped as long as its command
+and the picks stay the same; an interrupted one is run again.
 """
 
 import hashlib
@@ -26,30 +26,32 @@ from cryopick.types import Picks
 
 PROGRAMS = ("relion_preprocess", "relion_refine", "relion_refine_mpi", "relion_mask_create", "relion_postprocess", "mpirun")
 BOX = 1.6
-"""Of a diameter: the boxes' side."""
+"""Side of a box in diameters."""
 MASK = 1.1
-"""Of a diameter: the circle outside which particles are set to zero, and the sphere for the final resolution."""
+"""Diameter, in particle diameters, of the circular mask of particles and of the spherical mask of the final resolution."""
 WORST_CLASS = 1.5
-"""Classes are kept whose resolution is within this factor of the best, and that are not nearly empty."""
+"""Classes are selected if their resolution is within this factor of the best and they are not nearly empty."""
 EMPTY_CLASS = 0.25
-"""Of the particles that a class would have if all were alike."""
+"""Share of the mean number of particles below which a class counts as nearly empty."""
 CLASS_RESOLUTION = "15"
-"""Å, the finest detail by which classes are told apart: enough to find false picks, as is one pass of 12° and 2 pixels without a
-finer one after it, which together are many times as quick as what RELION's window proposes."""
+"""Resolution limit of 2D classification in Å. With a single pass of 12° and 2 pixels, it suffices to separate false picks and is
+many times as fast as the defaults of RELION's GUI."""
 REFINEMENT_RANKS = 3
-"""A leader and a rank for each half."""
+"""MPI ranks of the refinement: a leader and one for each half."""
 EXTRACTED, SELECTED, FINAL = "Extract/particles.star", "Select/particles.star", "PostProcess/postprocess.star"
 HALF_MAP, MASK_FILE = "Refine3D/run_half1_class001_unfil.mrc", "mask.mrc"
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How long RELION works; the defaults are meant for a few thousand particles on two cores.
+class RelionSettings:
+    """Settings that decide how long RELION runs; the defaults suit a few thousand particles on two cores.
 
     Attributes
     ----------
-    classes, class_iterations : of the 2D classification.
-    model_iterations : of the initial model, at low, rising and full resolution.
+    classes : number of 2D classes.
+    class_iterations : iterations of 2D classification.
+    model_iterations : iterations of the initial model at low, rising and full resolution.
+    threads : threads of each program.
     """
 
     classes: int = 5
@@ -60,7 +62,14 @@ class Effort:
 
 @dataclass(frozen=True)
 class Stage:
-    """One program to run: its folder is named after it. `after` is done in the project's folder when it has ended."""
+    """One program to run.
+
+    Attributes
+    ----------
+    name : of the stage and of its folder in the project.
+    words : the command.
+    after : called with the project folder once the command has finished.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -68,20 +77,20 @@ class Stage:
 
     @property
     def command(self) -> str:
-        """The command line, as a shell takes it in the project's folder."""
+        """The command as a shell line, to be run in the project folder."""
         return shlex.join(self.words)
 
 
 def missing_programs() -> list[str]:
-    """Those of the programs that stages start which are not installed."""
+    """List the programs needed by the stages that are not installed."""
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
 def write_project(project: Path, picks: Sequence[Picks], micrographs: Sequence[OrientedMicrograph]) -> None:
-    """Lay out micrographs with their defocus, and the picks' coordinates, as RELION's extraction takes them."""
+    """Write a project folder for RELION's extraction: micrographs with their defocus, and coordinates of the picks."""
     project.mkdir(parents=True, exist_ok=True)
     link = project / "micrographs"
-    link.unlink(missing_ok=True)  # they may have moved
+    link.unlink(missing_ok=True)  # the micrographs may have moved
     link.symlink_to(micrographs[0].source.path.resolve().parent, target_is_directory=True)
     couples, _ = pair_micrographs(picks, [one.truth for one in micrographs])
     names = [f"micrographs/{one.source.path.name}" for one in micrographs]
@@ -90,20 +99,20 @@ def write_project(project: Path, picks: Sequence[Picks], micrographs: Sequence[O
     write_text(project / "micrographs.star", _micrograph_star(names, micrographs))
 
 
-def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, effort: Effort) -> list[Stage]:
-    """The stages in their order. Raises `SettingError` where the truth tells no pixel size or diameter."""
+def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, settings: RelionSettings) -> list[Stage]:
+    """Return the stages in their order. Raises `SettingError` if the ground truth has no pixel size or diameter."""
     truth = micrographs[0].truth
     if truth.pixel_size is None or truth.diameter is None:
-        raise SettingError("the true particles have no pixel size or no diameter; simulate the micrographs again")
+        raise SettingError("the ground truth has no pixel size or no diameter; simulate the micrographs again")
     side = box_side(truth.diameter / truth.pixel_size, times=BOX)
     width = ["--particle_diameter", f"{MASK * truth.diameter:.0f}"]
     shared = [*width, "--ctf", "--flatten_solvent", "--zero_mask", "--pool", "30", "--dont_combine_weights_via_disc"]
-    threads = ["--j", str(effort.threads)]
-    model = sum(effort.model_iterations)
+    threads = ["--j", str(settings.threads)]
+    model = sum(settings.model_iterations)
     return [
         Stage("Extract", _extract(side)),
-        Stage("Class2D", _classify(effort, shared, threads), lambda project: _select(project, effort.class_iterations)),
-        Stage("InitialModel", _initial_model(effort, symmetry, shared, threads)),
+        Stage("Class2D", _classify(settings, shared, threads), lambda project: _select(project, settings.class_iterations)),
+        Stage("InitialModel", _initial_model(settings, symmetry, shared, threads)),
         Stage("Refine3D", _refine(f"InitialModel/run_it{model:03d}_class001.mrc", symmetry, shared)),
         Stage("Mask", _mask(side, truth.diameter / truth.pixel_size, truth.pixel_size)),
         Stage("PostProcess", _postprocess(truth.pixel_size)),
@@ -111,10 +120,10 @@ def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, effort: 
 
 
 def run_stages(project: Path, todo: Sequence[Stage], *, on_stage: Callable[[Stage, bool], None]) -> float:
-    """Run what has not ended yet and return the gold-standard resolution in Å.
+    """Run the stages that have not finished and return the gold-standard resolution in Å.
 
-    `on_stage` hears of every stage before it runs, and whether it is skipped. Commands are kept in ``commands.log``, what a
-    program printed in ``STAGE.log``. Raises `CryopickError` with the program's last words when one fails.
+    `on_stage` is called before each stage, with whether it is skipped. Commands are logged to ``commands.log``, the output of a
+    stage to ``STAGE.log``. Raises `CryopickError` with the end of the output if a program fails.
     """
     fresh, given = False, _digest_of_picks(project)
     for stage in todo:
@@ -123,7 +132,7 @@ def run_stages(project: Path, todo: Sequence[Stage], *, on_stage: Callable[[Stag
         on_stage(stage, skip)
         if skip:
             continue
-        fresh = True  # what follows was made from older results
+        fresh = True  # later stages were made from older results
         stamp.unlink(missing_ok=True)
         shutil.rmtree(project / stage.name, ignore_errors=True)
         (project / stage.name).mkdir()
@@ -134,12 +143,12 @@ def run_stages(project: Path, todo: Sequence[Stage], *, on_stage: Callable[[Stag
 
 
 def final_resolution(project: Path) -> float:
-    """Å where the phase-randomisation corrected correlation of the independent halves crosses 0.143."""
+    """Return the resolution in Å at which the phase-randomisation corrected FSC of the independent halves crosses 0.143."""
     return float(read_star(project / FINAL)["general"].numbers("rlnFinalResolution")[0])
 
 
 def _digest_of_picks(project: Path) -> str:
-    """Changes with what `write_project` has written."""
+    """Return a digest of what `write_project` has written."""
     files = [project / "micrographs.star", *sorted((project / "picks").rglob(f"*{SUFFIX}"))]
     contents = [f"{file.name}\n{file.read_text()}" for file in files if file.is_file()]
     return hashlib.sha256("".join(contents).encode()).hexdigest()
@@ -154,7 +163,7 @@ def _run(project: Path, stage: Stage) -> None:
         ended = subprocess.run(stage.words, cwd=project, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
     if ended.returncode:
         words = " ".join(log.read_text(errors="replace").split()[-60:])
-        raise CryopickError(f"{project}: {stage.words[0]} failed in {stage.name} ({words}). All it printed is in {log}")
+        raise CryopickError(f"{project}: {stage.words[0]} failed in {stage.name} ({words}); see {log}")
 
 
 def _extract(side: int) -> tuple[str, ...]:
@@ -163,15 +172,15 @@ def _extract(side: int) -> tuple[str, ...]:
     return (*words, "--norm", "--bg_radius", str(int(0.375 * side)), "--invert_contrast")
 
 
-def _classify(effort: Effort, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
-    words = ["relion_refine", "--i", EXTRACTED, "--o", "Class2D/run", "--iter", str(effort.class_iterations)]
-    words += ["--K", str(effort.classes), "--tau2_fudge", "2", "--oversampling", "0", "--psi_step", "12", "--pad", "1"]
+def _classify(settings: RelionSettings, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
+    words = ["relion_refine", "--i", EXTRACTED, "--o", "Class2D/run", "--iter", str(settings.class_iterations)]
+    words += ["--K", str(settings.classes), "--tau2_fudge", "2", "--oversampling", "0", "--psi_step", "12", "--pad", "1"]
     words += ["--offset_range", "4", "--offset_step", "2", "--norm", "--scale", "--random_seed", "1"]
     return (*words, "--strict_highres_exp", CLASS_RESOLUTION, *shared, *threads)
 
 
-def _initial_model(effort: Effort, symmetry: str, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
-    first, between, last = map(str, effort.model_iterations)
+def _initial_model(settings: RelionSettings, symmetry: str, shared: Sequence[str], threads: Sequence[str]) -> tuple[str, ...]:
+    first, between, last = map(str, settings.model_iterations)
     words = ["relion_refine", "--i", SELECTED, "--o", "InitialModel/run", "--sgd", "--denovo_3dref", "--K", "1"]
     words += ["--sgd_ini_iter", first, "--sgd_inbetween_iter", between, "--sgd_fin_iter", last, "--sgd_write_iter", "10"]
     words += ["--sgd_ini_resol", "35", "--sgd_fin_resol", "20", "--sgd_ini_subset", "100", "--sgd_fin_subset", "300"]
@@ -184,7 +193,7 @@ def _refine(reference: str, symmetry: str, shared: Sequence[str]) -> tuple[str, 
     words += ["--auto_refine", "--split_random_halves", "--ref", reference, "--ini_high", "40", "--ctf_corrected_ref"]
     words += ["--low_resol_join_halves", "40", "--sym", symmetry, "--oversampling", "1", "--healpix_order", "2"]
     words += ["--auto_local_healpix_order", "3", "--offset_range", "5", "--offset_step", "2", "--norm", "--scale", "--pad", "1"]
-    return (*words, "--random_seed", "1", *shared, "--j", "1")  # until it has converged: RELION writes no half-maps before
+    return (*words, "--random_seed", "1", *shared, "--j", "1")  # run until convergence: RELION writes no half-maps before
 
 
 def _mask(side: int, diameter_px: float, pixel_size: float) -> tuple[str, ...]:
@@ -198,7 +207,7 @@ def _postprocess(pixel_size: float) -> tuple[str, ...]:
 
 
 def _select(project: Path, iteration: int) -> None:
-    """Keep the particles of good classes, by the classes' own resolution and size: as a user would, and for all picks alike."""
+    """Select the particles of good classes by resolution and size: as a user would, and the same way for all picks."""
     model = read_star(project / f"Class2D/run_it{iteration:03d}_model.star")["model_classes"]
     tables = read_star(project / f"Class2D/run_it{iteration:03d}_data.star")
     resolution, share = model.numbers("rlnEstimatedResolution"), model.numbers("rlnClassDistribution")
@@ -215,7 +224,7 @@ def _columns(table: StarTable) -> dict[str, list[str]]:
 
 
 def _micrograph_star(names: Sequence[str], micrographs: Sequence[OrientedMicrograph]) -> str:
-    """All micrographs with their true defocus, in groups of one microscope's settings."""
+    """Return a table of all micrographs with their true defocus, grouped by microscope settings."""
     value = {key: np.array([float(getattr(one.optics, key)[0]) for one in micrographs]) for key in vars(micrographs[0].optics)}
     settings = np.stack([value["voltage"] / 1e3, value["cs"] / 1e7, value["amplitude_contrast"]], 1).round(4)
     groups, group = np.unique(settings, axis=0, return_inverse=True)

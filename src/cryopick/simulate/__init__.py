@@ -1,4 +1,4 @@
-"""Micrographs with exact truth, from physics and from real or random structures."""
+"""Simulated micrographs with exact ground truth, from real or random structures."""
 
 from cryopick.simulate.crops import Crops, StructureBank, random_structures, simulate_crops, structure_bank
 from cryopick.simulate.field import COVER_NAMES

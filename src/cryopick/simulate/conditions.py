@@ -1,4 +1,4 @@
-"""One draw of everything that holds for a whole micrograph: microscope, ice, detector, and what lies in the field."""
+"""Random imaging conditions of whole micrographs: microscope, ice, detector and sample."""
 
 import math
 from dataclasses import dataclass
@@ -11,21 +11,31 @@ from cryopick.simulate.ctf import Optics
 from cryopick.simulate.settings import Range, SimulationSettings
 
 PREFERRED_TILT = math.radians(15)
+"""Spread in radians about a preferred view."""
 PHASE_PLATE = (math.radians(30), math.radians(120))
+"""Range of a phase plate's shift in radians."""
 
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """Properties of a batch of b micrographs, float32 (b,) unless said otherwise.
+    """Imaging conditions of a batch of b micrographs; every tensor is float32 (b,).
 
     Attributes
     ----------
-    pixel_size : Å. `native` : Å per pixel of the detector that took it, before binning.
-    diameter : of the particles, Å. `contrast` : q. `coverage`, `spacing` : see `SimulationSettings`; 0 coverage is an empty one.
-    clustering : exponent of the density field. `preferred` : spread of the tilt in radians, infinite for random orientations.
+    optics : the microscope.
+    pixel_size : Å.
+    native : pixel size of the detector before binning, Å.
+    diameter : particle diameter, Å.
+    contrast : particle contrast q, in standard deviations of the background.
+    coverage, spacing : as in `SimulationSettings`; zero coverage means an empty micrograph.
+    clustering : exponent of the particle density field.
+    preferred : spread of the tilt in radians; infinite for random orientations.
     dose : detected electrons per Å², quantum efficiency included.
-    ice, ice_tilt, ice_direction : Å, share, radians.
-    modulation, whiteness : the detector's.
+    ice : mean ice thickness, Å.
+    ice_tilt : relative change of the thickness across the image.
+    ice_direction : direction of that change, radians.
+    modulation : modulation transfer of the detector at its Nyquist frequency.
+    whiteness : 0 for an integrating detector, 1 for a counting one.
     """
 
     optics: Optics
@@ -54,7 +64,10 @@ def draw_conditions(
     diameter: NDArray[np.float64],
     device: torch.device | str = "cpu",
 ) -> Conditions:
-    """Conditions of as many micrographs as there are pixel sizes (b,), all from the settings' ranges."""
+    """Draw the conditions of b micrographs from the ranges of the settings.
+
+    `pixel_size`, `native` and `diameter` (b,) are in Å; see `Conditions`.
+    """
     draw = _Draw(rng, len(pixel_size), device)
     dense = draw.chance(settings.dense)
     coverage = np.where(dense, draw.uniform(settings.dense_coverage), draw.log_uniform(settings.coverage))
@@ -79,13 +92,13 @@ def draw_conditions(
 
 
 def log_uniform(rng: np.random.Generator, limits: Range, count: int) -> NDArray[np.float64]:
-    """Numbers (count,) whose logarithm is uniform between the limits."""
+    """Draw float64 (count,) numbers whose logarithm is uniform between the limits."""
     return np.asarray(np.exp(rng.uniform(math.log(limits[0]), math.log(limits[1]), count)))
 
 
 @dataclass(frozen=True)
 class _Draw:
-    """Draws for a batch of `count` micrographs, each a float64 or bool (count,)."""
+    """Random draws for a batch of micrographs, each float64 or bool (count,)."""
 
     rng: np.random.Generator
     count: int

@@ -1,4 +1,4 @@
-"""Batches of labelled crops for training, simulated where they are used: on the GPU when there is one."""
+"""Batches of labelled training crops, simulated on the CPU or the GPU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from cryopick.randomness import generator
 from cryopick.simulate.conditions import draw_conditions, log_uniform
 from cryopick.simulate.field import Beads, simulate_field
-from cryopick.simulate.micrograph import LEAST_VISIBLE
+from cryopick.simulate.micrograph import MIN_VISIBILITY
 from cryopick.simulate.particles import WHOLE
 from cryopick.simulate.pseudoproteins import pseudo_protein
 from cryopick.simulate.settings import Range, SimulationSettings
@@ -17,13 +17,20 @@ from cryopick.simulate.sources import gather_beads
 from cryopick.simulate.structures import Structure
 
 NATIVE_PIXEL_SIZE = (0.6, 1.8)
-"""Å, of the micrographs that crops are binned from."""
+"""Range of the pixel size in Å of the micrographs that crops are binned from."""
 CROP_BEADS_ACROSS = 12
+"""Beads along a particle's diameter; crops are binned, so fewer do than for micrographs."""
 
 
 @dataclass(frozen=True, eq=False)
 class StructureBank:
-    """Structures on one device, ready to be drawn from; diameter float32 (s,) in Å."""
+    """Structures (s) as tensors on one device.
+
+    Attributes
+    ----------
+    beads : the bead models.
+    diameter : float32 (s,), Å.
+    """
 
     beads: Beads
     diameter: torch.Tensor
@@ -34,16 +41,19 @@ class StructureBank:
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """A batch of b crops and what is in them. Points of all crops are in one list; `image` says which crop each is in.
+    """A batch of b labelled crops. The points of all crops share one list; `image` gives the crop of each.
 
     Attributes
     ----------
     pixels : float32 (b, h, w), electrons per pixel.
-    pixel_size, diameter_px : float32 (b,), Å and pixels.
-    xy, image, visibility : float32 (n, 2) in pixels, int64 (n,), float32 (n,): particles to be found. Centres may lie beyond the
-        edges by half a diameter, so that a target can show the part that is in the crop.
-    junk_xy, junk_image : the same for fragments, aggregates and particles that nobody could see.
-    cover : uint8 (b, h, w), 0 or a number of `COVER_NAMES`.
+    pixel_size : float32 (b,), Å.
+    diameter_px : float32 (b,), pixels.
+    xy : float32 (n, 2), centres of the particles in pixels. They may lie up to half a diameter outside the crop, so that targets
+        can show the part of a particle that is inside.
+    image : int64 (n,), index of the crop.
+    visibility : float32 (n,), visible share of each particle's disc.
+    junk_xy, junk_image : centres and crops of fragments, aggregates and hidden particles.
+    cover : uint8 (b, h, w), 0 or a key of `COVER_NAMES`.
     """
 
     pixels: torch.Tensor
@@ -58,13 +68,16 @@ class Crops:
 
 
 def structure_bank(structures: Sequence[Structure], *, device: torch.device | str = "cpu") -> StructureBank:
-    """Structures as a bank on a device."""
+    """Move structures to a device as a `StructureBank`."""
     diameter = torch.tensor([structure.diameter for structure in structures], dtype=torch.float32, device=device)
     return StructureBank(gather_beads(structures, device=device, across=CROP_BEADS_ACROSS), diameter)
 
 
 def random_structures(count: int, *, seed: int, diameter: Range = (80.0, 1000.0)) -> list[Structure]:
-    """Pseudo-proteins of log-uniform diameters in Å; the first ones of a longer list are those of a shorter one."""
+    """Make pseudo-proteins of log-uniform diameter in Å.
+
+    With the same seed, a longer list begins with the structures of a shorter one.
+    """
     structures = []
     for number in range(count):
         rng = generator(seed, "structure", number)
@@ -81,9 +94,16 @@ def simulate_crops(
     settings: SimulationSettings | None = None,
     rng: np.random.Generator,
 ) -> Crops:
-    """`count` crops of `size`² pixels, each of a structure of its own, binned so that it is `diameter_px` across (log-uniform).
+    """Simulate `count` square crops, each of one random structure of the bank.
 
-    They look like micrographs binned from a detector's pixels of 0.6 to 1.8 Å. Worked out on the bank's device.
+    Parameters
+    ----------
+    size : side of a crop in pixels.
+    diameter_px : range of the particle diameter in pixels, log-uniform. It sets the pixel size: crops look like micrographs that
+        were binned from 0.6 to 1.8 Å per pixel.
+    settings : the defaults of `SimulationSettings` if omitted.
+
+    Crops are computed on the bank's device.
     """
     settings = settings or SimulationSettings()
     device = bank.diameter.device
@@ -102,7 +122,7 @@ def simulate_crops(
     torch_rng = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     field = simulate_field(conditions, settings, bank.beads, structure=structure, shape_hw=(size, size), rng=torch_rng)
     particles = field.particles
-    wanted = (particles.role == WHOLE) & ((field.visibility >= LEAST_VISIBLE) | _beyond(particles.xy, size))
+    wanted = (particles.role == WHOLE) & ((field.visibility >= MIN_VISIBILITY) | _beyond(particles.xy, size))
     return Crops(
         field.electrons,
         conditions.pixel_size,

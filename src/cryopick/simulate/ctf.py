@@ -1,6 +1,6 @@
-"""How the microscope turns projected potential into contrast: electron wavelength, interaction constant, contrast transfer.
+"""Contrast transfer: electron wavelength, interaction constant and contrast transfer function.
 
-Signs as everywhere in single-particle work: under-focus is positive, and protein comes out dark in an under-focused picture.
+Underfocus is positive, and protein is dark in an underfocused image.
 """
 
 import math
@@ -9,22 +9,22 @@ from dataclasses import dataclass, fields
 import torch
 
 REST_ENERGY = 510_998.95
-"""eV, of the electron."""
+"""Rest energy of the electron in eV."""
 
 
 @dataclass(frozen=True, eq=False)
 class Optics:
-    """The microscope's settings for a batch of micrographs, every field float32 (b,).
+    """Optics of a batch of micrographs; every field is float32 (b,).
 
     Attributes
     ----------
-    defocus : mean of the two axes in Å, positive for under-focus.
-    astigmatism : half the difference of the two axes in Å.
+    defocus : mean defocus of the two axes in Å, positive for underfocus.
+    astigmatism : half the difference of the defocus along the two axes in Å.
     azimuth : direction of the larger defocus in radians from x towards y.
     cs : spherical aberration in Å.
-    amplitude_contrast : share, 0 to 1.
-    phase_shift : of a phase plate, radians.
-    b_factor : Å², amplitude falls as exp(−B k²/4).
+    amplitude_contrast : fraction, 0 to 1.
+    phase_shift : phase shift of a phase plate in radians.
+    b_factor : Å²; amplitudes fall as exp(−B k²/4).
     voltage : V.
     """
 
@@ -40,7 +40,14 @@ class Optics:
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
-    """Where `torch.fft.rfft2` samples a batch, in 1/Å: x (b, 1, w // 2 + 1), y (b, h, 1), squared (b, h, w // 2 + 1)."""
+    """Spatial frequencies of `torch.fft.rfft2` for a batch of images.
+
+    Attributes
+    ----------
+    x : (b, 1, w // 2 + 1), 1/Å.
+    y : (b, h, 1), 1/Å.
+    squared : (b, h, w // 2 + 1), squared magnitude in 1/Å².
+    """
 
     x: torch.Tensor
     y: torch.Tensor
@@ -48,7 +55,7 @@ class Frequencies:
 
 
 def frequencies(shape_hw: tuple[int, int], pixel_size: torch.Tensor) -> Frequencies:
-    """Frequencies of pictures of one shape with pixel sizes (b,) in Å."""
+    """Return the spatial frequencies of images of one shape with pixel sizes (b,) in Å."""
     height, width = shape_hw
     x = torch.fft.rfftfreq(width, device=pixel_size.device)[None, None, :] / pixel_size[:, None, None]
     y = torch.fft.fftfreq(height, device=pixel_size.device)[None, :, None] / pixel_size[:, None, None]
@@ -56,20 +63,21 @@ def frequencies(shape_hw: tuple[int, int], pixel_size: torch.Tensor) -> Frequenc
 
 
 def wavelength(voltage: torch.Tensor) -> torch.Tensor:
-    """Å, of electrons accelerated by `voltage` V: 0.01969 at 300 kV."""
+    """Return the relativistic electron wavelength in Å at a voltage in V: 0.01969 at 300 kV."""
     return 12.2643 / torch.sqrt(voltage + 0.97845e-6 * voltage**2)
 
 
 def interaction_constant(voltage: torch.Tensor) -> torch.Tensor:
-    """Radians of phase per V·Å of projected potential: 6.53e-4 at 300 kV."""
+    """Return the phase shift in radians per V·Å of projected potential: 6.53e-4 at 300 kV."""
     relativistic = (REST_ENERGY + voltage) / (2 * REST_ENERGY + voltage)
     return 2 * math.pi / (wavelength(voltage) * voltage) * relativistic
 
 
 def transfer(optics: Optics, at: Frequencies) -> torch.Tensor:
-    """Contrast transfer (b, h, w // 2 + 1): sin(π λ Δf k² − ½ π Cs λ³ k⁴ + asin(ac) + φ) · exp(−B k²/4).
+    """Return the contrast transfer function (b, h, w // 2 + 1): sin(π λ Δf k² − ½ π Cs λ³ k⁴ + asin(ac) + φ) · exp(−B k²/4).
 
-    Δf(θ) = Δf + δ cos 2(θ − θ₀). A picture is 1 − 2 σ · (potential ⊗ transfer): positive transfer makes potential dark.
+    Δf(θ) = Δf + δ cos 2(θ − θ₀). The image is 1 − 2 σ · (potential ⊗ transfer): where the transfer is positive, potential
+    appears dark.
     """
     column = {field.name: getattr(optics, field.name)[:, None, None] for field in fields(optics)}
     length = wavelength(column["voltage"])

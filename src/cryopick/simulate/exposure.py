@@ -1,4 +1,4 @@
-"""From projected potential to counted electrons."""
+"""Image formation: from projected potential to detected electrons."""
 
 import math
 from dataclasses import dataclass
@@ -12,15 +12,22 @@ from cryopick.simulate.projection import blur
 from cryopick.simulate.solids import Solids
 
 INELASTIC_LENGTH = 3150.0
-"""Å of ice after which 1/e of the electrons are left."""
+"""Thickness of ice in Å after which 1/e of the electrons remain in the image."""
 NOMINAL_STRENGTH = 0.45
-"""Share of the bulk potential that real particles show, where there is no particle to set the contrast by."""
-FAINTEST = 0.02
+"""Fraction of the bulk potential that real particles show; used where no particle sets the contrast."""
+MIN_INTENSITY = 0.02
+"""Lower limit of the relative intensity, which linear imaging could make negative."""
 
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """Electrons (b, h, w) per pixel, and the factor (b,) on the particles' potential that gave the wanted contrast."""
+    """Exposed images.
+
+    Attributes
+    ----------
+    electrons : float32 (b, h, w), electrons per pixel.
+    strength : float32 (b,), factor on the particles' potential that gives the requested contrast.
+    """
 
     electrons: torch.Tensor
     strength: torch.Tensor
@@ -38,11 +45,15 @@ def expose(
     limits: tuple[float, float],
     rng: torch.Generator,
 ) -> Exposure:
-    """Image particles' projected beads (b, h, w) in V·Å and solids through the microscope.
+    """Image particles and solids: linear contrast transfer, Poisson counts.
 
-    The beads get their size `bead_sigma` (b,) Å here. Particles at `centres` (p, 2), in the pictures `image` (p,), decide the
-    contrast, as far as their potential is multiplied by a factor within `limits`. `illumination`, (b, h, w) or (b, 1, 1),
-    multiplies the dose. Linear imaging; Poisson statistics.
+    Parameters
+    ----------
+    points : (b, h, w), projected point beads of the particles in V·Å.
+    bead_sigma : (b,), standard deviation of the beads in Å.
+    illumination : (b, h, w) or (b, 1, 1), factor on the dose.
+    centres, image : (p, 2) in pixels and (p,): the particles that define the contrast, and the image of each.
+    limits : range of the factor on the particles' potential.
     """
     shape_hw = (points.shape[1], points.shape[2])
     at = frequencies(shape_hw, conditions.pixel_size)
@@ -63,13 +74,16 @@ def expose(
         film = random_field(carbon_spectrum(k).sqrt() * darkening, shape_hw, conditions.pixel_size, rng)
         contrast += film * solids.carbon * solids.carbon_thickness.sqrt()[:, None, None]
     passed = torch.exp(-solids.absorption - thickness / INELASTIC_LENGTH) * illumination
-    expected = (1 + contrast).clamp(min=FAINTEST) * passed * (conditions.dose * conditions.pixel_size**2)[:, None, None]
+    expected = (1 + contrast).clamp(min=MIN_INTENSITY) * passed * (conditions.dose * conditions.pixel_size**2)[:, None, None]
     surplus = poisson(expected, rng) - expected
     return Exposure(expected + torch.fft.irfft2(torch.fft.rfft2(surplus) * shot, s=shape_hw), strength)
 
 
 def band(k: torch.Tensor, diameter: torch.Tensor) -> torch.Tensor:
-    """Factor at frequencies k (b, …) 1/Å that passes what matters for particles of `diameter` (b,): 0.06 D to 0.8 D (sigma)."""
+    """Return a band-pass filter at frequencies k (b, …) in 1/Å for particles of `diameter` (b,) in Å.
+
+    A difference of Gaussians with standard deviations of 0.06 and 0.8 diameters.
+    """
     size = diameter.view(-1, *[1] * (k.ndim - 1))
     fine, coarse = (torch.exp(-2 * (math.pi * share * size * k) ** 2) for share in (0.06, 0.8))
     return fine - coarse
@@ -85,9 +99,10 @@ def _strength(
     centres: torch.Tensor,
     image: torch.Tensor,
 ) -> torch.Tensor:
-    """Factor (b,) that makes the particles' mean darkness q times the background's standard deviation, both in the band.
+    """Return the factor (b,) that makes the mean darkness of the particles q standard deviations of the background.
 
-    The darkness is that within 0.2 D, but at least 0.6 times that of a ring at 0.36 D: hollow particles are pale in the middle.
+    Both are measured after the band-pass filter. The darkness is the mean within 0.2 diameters or, for hollow particles, 0.6
+    times that of a ring at 0.36 diameters, whichever is larger.
     """
     if len(centres) == 0:
         return torch.full_like(conditions.dose, NOMINAL_STRENGTH)
@@ -111,18 +126,16 @@ def _strength(
     return torch.where(occupied, strength, NOMINAL_STRENGTH)
 
 
-def _mean_at(
-    pictures: torch.Tensor, centres: torch.Tensor, image: torch.Tensor, radius: torch.Tensor, spokes: int
-) -> torch.Tensor:
-    """Mean (p,) of pictures (b, h, w) over `spokes` pixels on a circle around each centre, wrapping round."""
+def _mean_at(images: torch.Tensor, centres: torch.Tensor, image: torch.Tensor, radius: torch.Tensor, spokes: int) -> torch.Tensor:
+    """Return the mean (p,) of images (b, h, w) over `spokes` pixels on a circle around each centre, with periodic edges."""
     angle = 2 * math.pi * torch.arange(spokes, device=centres.device) / spokes
     around = torch.stack([angle.cos(), angle.sin()], 1) * radius[:, None, None]
     column, row = (centres[:, None] + around).round().long().unbind(2)
-    return pictures[image[:, None], row % pictures.shape[1], column % pictures.shape[2]].mean(1)
+    return images[image[:, None], row % images.shape[1], column % images.shape[2]].mean(1)
 
 
 def _ice_thickness(conditions: Conditions, shape_hw: tuple[int, int]) -> torch.Tensor:
-    """Thickness (b, h, w) in Å, a wedge."""
+    """Return the ice thickness (b, h, w) in Å: a wedge."""
     height, width = shape_hw
     x = torch.linspace(-0.5, 0.5, width, device=conditions.ice.device)[None, None, :]
     y = torch.linspace(-0.5, 0.5, height, device=conditions.ice.device)[None, :, None]

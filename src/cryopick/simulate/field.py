@@ -1,4 +1,4 @@
-"""A batch of fields of view: what lies in them, imaged. Micrographs and training crops are both made of these."""
+"""Simulated fields of view, the common basis of micrographs and training crops."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from scipy.fft import next_fast_len
 
 from cryopick.simulate.conditions import Conditions
-from cryopick.simulate.detector import borders, illumination, spoil, streak
+from cryopick.simulate.detector import add_artefacts, borders, illumination, replicate_borders
 from cryopick.simulate.exposure import expose
 from cryopick.simulate.filaments import Filaments, draw_filaments, filament_points
 from cryopick.simulate.particles import WHOLE, Particles, draw_particles
@@ -15,15 +15,24 @@ from cryopick.simulate.settings import SimulationSettings
 from cryopick.simulate.solids import COVERS, draw_solids
 
 FRINGE = 60.0
-"""Å, how far contrast transfer carries what lies outside a picture into it."""
+"""Margin in Å over which contrast transfer delocalises objects outside the image into it."""
 BORDER = max(COVERS) + 1
 COVER_NAMES = {**COVERS, BORDER: "border"}
+"""Names of the values of cover maps."""
 VISIBLE_SAMPLES = 25
+"""Points per particle at which its visibility is sampled."""
 
 
 @dataclass(frozen=True, eq=False)
 class Beads:
-    """Structures to draw from, on one device: beads (s, k, 3) in Å, weights (s, k) in V·Å³ (0 fills up), sigma (s,) in Å."""
+    """Bead models of s structures on one device, padded to the same number of beads k.
+
+    Attributes
+    ----------
+    places : (s, k, 3), x y z in Å.
+    weights : (s, k), V·Å³; zero for padding.
+    sigma : (s,), standard deviation of the beads in Å.
+    """
 
     places: torch.Tensor
     weights: torch.Tensor
@@ -32,17 +41,18 @@ class Beads:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A batch of b pictures with everything in them.
+    """A batch of b simulated images and their contents.
 
     Attributes
     ----------
     electrons : float32 (b, h, w), counts per pixel.
-    cover : int64 (b, h, w), 0 or a number of `COVER_NAMES`: what covers the pixel.
-    particles : all of them, also those beyond the edges; `visibility` float32 (p,) is the share of each one's disc that is in the
-        picture and uncovered, 0 where its centre is in a streaked border.
-    filaments : their paths, in pixels.
-    border : int64 (b, 4), widths of the streaked borders left, top, right, bottom.
-    strength : float32 (b,), factor on the particles' potential that gave the wanted contrast.
+    cover : int64 (b, h, w), 0 or a key of `COVER_NAMES`: what covers the pixel.
+    particles : all particles, including those beyond the edges.
+    visibility : float32 (p,), share of each particle's disc that is inside the image and uncovered; 0 where its centre is in a
+        replicated border.
+    filaments : paths in pixels.
+    border : int64 (b, 4), widths of the replicated borders left, top, right and bottom.
+    strength : float32 (b,), factor on the particles' potential that gives the requested contrast.
     """
 
     electrons: torch.Tensor
@@ -63,10 +73,10 @@ def simulate_field(
     shape_hw: tuple[int, int],
     rng: torch.Generator,
 ) -> Field:
-    """Draw the contents of b pictures and image them, on the generator's device.
+    """Draw the contents of b images and expose them, on the generator's device.
 
-    `structure` int64 (b,) is the structure that each picture is of. Pictures are simulated with a margin that is cut off, so that
-    particles may be cut by the edges.
+    `structure` int64 (b,) is the index of each image's structure in `beads`. Images are simulated with a margin that is then cut
+    off, so particles can be cut by the edges.
     """
     pad = int(((conditions.diameter / 2 + FRINGE) / conditions.pixel_size).max().ceil())
     padded = (next_fast_len(shape_hw[0] + 2 * pad, real=True), next_fast_len(shape_hw[1] + 2 * pad, real=True))
@@ -92,7 +102,7 @@ def simulate_field(
     )
     border = borders(settings, count, shape_hw, rng)
     cover = _with_border(solids.mask[inner], border)
-    electrons = spoil(streak(exposure.electrons[inner], border), settings, rng)
+    electrons = add_artefacts(replicate_borders(exposure.electrons[inner], border), settings, rng)
     visibility = _visibility(particles, conditions.diameter / conditions.pixel_size, cover)
     return Field(electrons, cover, particles, visibility, filaments, border, exposure.strength)
 
@@ -107,7 +117,7 @@ def _project(
     padded: tuple[int, int],
     rng: torch.Generator,
 ) -> torch.Tensor:
-    """Projected points (b, h, w) of all protein in the padded pictures, in V·Å."""
+    """Project all protein into the padded images: (b, h, w) in V·Å."""
     points = project_particles(
         beads.places,
         beads.weights,
@@ -136,9 +146,9 @@ def _with_border(cover: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
 
 
 def _visibility(particles: Particles, diameter_px: torch.Tensor, cover: torch.Tensor) -> torch.Tensor:
-    """Share (p,) of points spread evenly over each particle's disc that fall on bare ice in the picture.
+    """Return the share (p,) of points spread evenly over each particle's disc that fall on bare ice inside the image.
 
-    0 where the innermost one, which is next to the centre, falls into a streaked border.
+    Zero where the innermost point, next to the centre, lies in a replicated border.
     """
     _, height, width = cover.shape
     step = torch.arange(VISIBLE_SAMPLES, device=cover.device)

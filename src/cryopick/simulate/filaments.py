@@ -1,4 +1,4 @@
-"""Filaments: long bent bodies of protein that cross a picture."""
+"""Filaments: long bent bodies of protein that cross the image."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,21 @@ from cryopick.simulate.conditions import Conditions
 from cryopick.simulate.structures import PROTEIN_MINUS_ICE
 
 NODES = 33
+"""Points along a filament's path."""
 POINTS = 8192
+"""Point beads per filament."""
 
 
 @dataclass(frozen=True, eq=False)
 class Filaments:
-    """Filaments (f,) of a batch: the picture of each, its path (f, `NODES`, 2) in pixels and its width in Å."""
+    """Filaments of a batch of images.
+
+    Attributes
+    ----------
+    image : int64 (f,), index of the image.
+    path : float32 (f, `NODES`, 2), x y in pixels.
+    width : float32 (f,), Å.
+    """
 
     image: torch.Tensor
     path: torch.Tensor
@@ -22,7 +31,7 @@ class Filaments:
 
 
 def draw_filaments(share: float, conditions: Conditions, *, shape_hw: tuple[int, int], rng: torch.Generator) -> Filaments:
-    """One to four filaments, 60 to 200 Å wide, in a share of the pictures, each 1.5 pictures long."""
+    """Draw one to four filaments for a share of the images, 60 to 200 Å wide and 1.5 times as long as the image."""
     count = len(conditions.pixel_size)
     number = torch.randint(1, 5, (count,), generator=rng, device=rng.device)
     number *= torch.rand(count, generator=rng, device=rng.device) < share
@@ -40,7 +49,14 @@ def draw_filaments(share: float, conditions: Conditions, *, shape_hw: tuple[int,
 def filament_points(
     filaments: Filaments, pixel_size: torch.Tensor, rng: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Points (n, 2) in pixels that fill the filaments, their potentials (n,) in V·Å and their pictures (n,)."""
+    """Fill filaments with point beads.
+
+    Returns
+    -------
+    xy : (n, 2), pixels.
+    values : (n,), projected potential in V·Å.
+    image : (n,), index of the image.
+    """
     count, device = len(filaments.image), rng.device
     along = (torch.arange(POINTS, device=device) + torch.rand(count, POINTS, generator=rng, device=device)) / POINTS * (NODES - 1)
     node = along.long().clamp(max=NODES - 2)

@@ -1,4 +1,4 @@
-"""What structures look like from several sides, without noise."""
+"""Noise-free projections of structures, for inspection."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,13 @@ from cryopick.simulate.structures import Structure
 from cryopick.simulate.symmetry import random_rotations
 
 GALLERY_BEADS = 28
+"""Beads along a particle's diameter."""
 MARGIN = 1.2
+"""Side of a projection in particle diameters."""
 
 
 def projections(structures: Sequence[Structure], *, views: int = 4, side: int = 96, seed: int = 0) -> NDArray[np.float32]:
-    """Projected potentials (n, views, side, side) in V·Å at random orientations, each scaled to the picture's size."""
+    """Project structures at random orientations: (n, views, side, side) in V·Å, each scaled to fill its image."""
     rng = torch.Generator().manual_seed(seed)
     count = len(structures) * views
     beads = gather_beads(structures, across=GALLERY_BEADS)
@@ -37,17 +39,17 @@ def projections(structures: Sequence[Structure], *, views: int = 4, side: int = 
     )
     sigma = torch.maximum(beads.sigma[which], pixel_size / 2)
     spectrum = torch.fft.rfft2(points) * blur(sigma, pixel_size, frequencies((side, side), pixel_size))
-    pictures = torch.fft.irfft2(spectrum, s=(side, side)).view(len(structures), views, side, side)
-    return np.asarray(pictures.numpy(), np.float32)
+    images = torch.fft.irfft2(spectrum, s=(side, side)).view(len(structures), views, side, side)
+    return np.asarray(images.numpy(), np.float32)
 
 
 def gallery(structures: Sequence[Structure], *, views: int = 4, side: int = 96, seed: int = 0) -> NDArray[np.uint8]:
-    """A sheet (h, w, 3) with a row of dark-on-grey views for each structure, and its name, diameter and mass below."""
+    """Draw a contact sheet (h, w, 3): one row of views per structure, with its name, diameter and mass."""
     from cryopick.display.overlays import contact_sheet
 
     strips = []
-    for pictures in projections(structures, views=views, side=side, seed=seed):
-        strip = np.concatenate(list(pictures), axis=1)
+    for images in projections(structures, views=views, side=side, seed=seed):
+        strip = np.concatenate(list(images), axis=1)
         grey = 200 - 180 * np.clip(strip / strip.max(), 0, 1)
         strips.append(np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2))
     captions = [f"{one.name}  {one.diameter:.0f} A  {one.mass_kda:.0f} kDa" for one in structures]

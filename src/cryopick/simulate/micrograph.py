@@ -1,4 +1,4 @@
-"""One simulated micrograph and everything that is true of it."""
+"""One simulated micrograph with its ground truth."""
 
 from dataclasses import dataclass, field
 
@@ -16,15 +16,23 @@ from cryopick.simulate.sources import RandomStructures, StructureSource, gather_
 from cryopick.simulate.structures import Structure
 from cryopick.types import Micrograph, Picks
 
-LEAST_VISIBLE = 0.35
-"""Particles of which less is on bare ice are recorded as distractors: nobody could pick them."""
+MIN_VISIBILITY = 0.35
+"""Visible share below which a particle counts as a distractor: it could not be picked."""
 SMALLEST_DIAMETER_PX = 12.0
 LARGEST_DIAMETER_SHARE = 0.25
+"""Largest diameter of random structures, as a share of the shorter side of the micrograph."""
 
 
 @dataclass(frozen=True, eq=False)
 class Distractors:
-    """Things of one kind that look like something and are no particle: centres (n, 2) in pixels, diameter (n,) in pixels."""
+    """Objects of one kind that a picker should ignore.
+
+    Attributes
+    ----------
+    kind : hidden, fragment, aggregate or filament.
+    xy : float64 (n, 2), centres in pixels.
+    diameter_px : float64 (n,), pixels.
+    """
 
     kind: str
     xy: NDArray[np.float64]
@@ -36,18 +44,18 @@ class Distractors:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedMicrograph:
-    """A micrograph, its particles, and all that was drawn to make it.
+    """A simulated micrograph with its particles and imaging conditions.
 
     Attributes
     ----------
     micrograph : electrons per pixel.
-    truth : the particles whose centres are in the picture and that are visible, without scores.
-    rotations : float32 (n, 3, 3), for each particle of `truth`, from the structure's frame to the picture's.
-    visibility : float32 (n,), share of each one's disc that is in the picture and on bare ice.
-    structure : what the particles are.
-    distractors : one entry a kind: fragments, aggregates, hidden particles, filaments.
-    cover : uint8 (h, w), 0 or a number of `COVER_NAMES`: carbon, contamination, crystalline ice, gold, border.
-    properties : defocus and all else that was drawn, by name, in the units of `Conditions`.
+    truth : the visible particles with their centres inside the image, without scores.
+    rotations : float32 (n, 3, 3), for each particle of `truth`, from the structure's frame to the image's.
+    visibility : float32 (n,), share of each particle's disc that is inside the image and on bare ice.
+    structure : the particle.
+    distractors : one entry per kind: hidden particles, fragments, aggregates, filaments.
+    cover : uint8 (h, w), 0 or a key of `COVER_NAMES`: carbon, contamination, crystalline ice, gold, border.
+    properties : defocus and all other drawn values by name, in the units of `Conditions`.
     """
 
     micrograph: Micrograph
@@ -61,7 +69,7 @@ class SimulatedMicrograph:
 
     @property
     def defocus_um(self) -> float:
-        """Mean defocus, positive for under-focus."""
+        """Mean defocus in µm, positive for underfocus."""
         return self.properties["defocus"] / 1e4
 
 
@@ -76,19 +84,22 @@ def simulate_micrograph(
     structures: StructureSource | None = None,
     device: str = "cpu",
 ) -> SimulatedMicrograph:
-    """Micrograph number `index` of the endless series that `seed` and the settings define.
+    """Simulate micrograph number `index` of the series that the seed and the settings define.
 
     Parameters
     ----------
+    seed : random seed of the series.
+    index : number in the series.
     size : side, or (height, width), in pixels.
     pixel_size : Å.
-    preset : one of the package's, unless `settings` are given.
-    structures : where the particle comes from, random pseudo-proteins unless given.
-    device : where to work it out. On one kind of machine and with one thread the same call gives the same bytes.
+    preset : name of a simulation preset; ignored if `settings` are given.
+    settings : ranges of the imaging conditions.
+    structures : source of the particle; random pseudo-proteins if omitted.
+    device : device to compute on. With one thread on one kind of machine, the same call gives the same bytes.
 
     Raises
     ------
-    SettingError : no such preset, or a picture too small to hold a random particle.
+    SettingError : the preset is unknown, or the image is too small for a random particle.
     """
     shape_hw = (size, size) if isinstance(size, int) else size
     settings = settings or load_settings(preset)
@@ -104,7 +115,7 @@ def simulate_micrograph(
         device=device,
     )
     torch_rng = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
-    picture = simulate_field(
+    simulated = simulate_field(
         conditions,
         settings,
         gather_beads([structure], device=device, across=settings.beads_across),
@@ -112,41 +123,41 @@ def simulate_micrograph(
         shape_hw=shape_hw,
         rng=torch_rng,
     )
-    return _describe(picture, conditions, structure, name=micrograph_name(seed, index))
+    return _describe(simulated, conditions, structure, name=micrograph_name(seed, index))
 
 
 def micrograph_name(seed: int, index: int) -> str:
-    """What micrograph number `index` of a seed's series is called."""
+    """Return the file name of micrograph number `index` of the series of a seed."""
     return f"sim_{seed}_{index:06d}.mrc"
 
 
 def load_settings(preset: str) -> SimulationSettings:
-    """The settings of a preset of the package. Raises `SettingError` with the names there are."""
+    """Return the settings of a simulation preset. Raises `SettingError` that lists the presets if there is none of that name."""
     from cryopick.config import load_preset, resolve
 
     return resolve(SimulationSettings, load_preset("simulate", preset))
 
 
 def _diameters(limits: Range, shape_hw: tuple[int, int], pixel_size: float) -> Range:
-    """The part of the range whose particles are more than a few pixels and less than a quarter of the picture; may be empty."""
+    """Return the part of the range in Å between a few pixels and a quarter of the image; it may be empty."""
     low = max(limits[0], SMALLEST_DIAMETER_PX * pixel_size)
     high = min(limits[1], LARGEST_DIAMETER_SHARE * min(shape_hw) * pixel_size)
     return low, high
 
 
-def _describe(picture: Field, conditions: Conditions, structure: Structure, *, name: str) -> SimulatedMicrograph:
-    """The first picture of a field with its truth, in numpy."""
-    pixels = picture.electrons[0].cpu().numpy()
+def _describe(simulated: Field, conditions: Conditions, structure: Structure, *, name: str) -> SimulatedMicrograph:
+    """Return the first image of a batch with its ground truth, as numpy arrays."""
+    pixels = simulated.electrons[0].cpu().numpy()
     pixel_size = float(conditions.pixel_size[0])
-    xy = picture.particles.xy.double().cpu().numpy()
-    role, visibility = picture.particles.role.cpu().numpy(), picture.visibility.cpu().numpy()
+    xy = simulated.particles.xy.double().cpu().numpy()
+    role, visibility = simulated.particles.role.cpu().numpy(), simulated.visibility.cpu().numpy()
     present = inside(xy, pixels.shape)
-    good = (role == WHOLE) & present & (visibility >= LEAST_VISIBLE)
+    good = (role == WHOLE) & present & (visibility >= MIN_VISIBILITY)
     hidden = (role == WHOLE) & present & ~good
     diameter = structure.diameter / pixel_size
     clumps = xy[role == AGGREGATE].reshape(-1, COPIES_IN_AGGREGATE, 2).mean(1)
-    paths = picture.filaments.path.double().cpu().numpy().reshape(-1, 2)
-    widths = np.repeat(picture.filaments.width.double().cpu().numpy() / pixel_size, picture.filaments.path.shape[1])
+    paths = simulated.filaments.path.double().cpu().numpy().reshape(-1, 2)
+    widths = np.repeat(simulated.filaments.width.double().cpu().numpy() / pixel_size, simulated.filaments.path.shape[1])
     distractors = (
         Distractors("hidden", xy[hidden], np.full(int(hidden.sum()), diameter)),
         Distractors("fragment", xy[role == FRAGMENT], np.full(int((role == FRAGMENT).sum()), 0.8 * diameter)),
@@ -156,12 +167,12 @@ def _describe(picture: Field, conditions: Conditions, structure: Structure, *, n
     return SimulatedMicrograph(
         Micrograph(pixels, pixel_size, name),
         Picks(name, xy[good], None, structure.diameter, pixels.shape, pixel_size),
-        picture.particles.rotation.cpu().numpy()[good],
+        simulated.particles.rotation.cpu().numpy()[good],
         visibility[good],
         structure,
         tuple(_in_picture(kind, pixels.shape) for kind in distractors),
-        picture.cover[0].cpu().numpy().astype(np.uint8),
-        _properties(picture, conditions),
+        simulated.cover[0].cpu().numpy().astype(np.uint8),
+        _properties(simulated, conditions),
     )
 
 
@@ -170,8 +181,8 @@ def _in_picture(distractors: Distractors, shape_hw: tuple[int, int]) -> Distract
     return Distractors(distractors.kind, distractors.xy[keep], distractors.diameter_px[keep])
 
 
-def _properties(picture: Field, conditions: Conditions) -> dict[str, float]:
-    """Everything drawn for the first picture, as plain numbers."""
+def _properties(simulated: Field, conditions: Conditions) -> dict[str, float]:
+    """Return the conditions of the first image as plain numbers."""
     drawn = {**vars(conditions.optics), **{key: value for key, value in vars(conditions).items() if key != "optics"}}
-    drawn["strength"] = picture.strength
+    drawn["strength"] = simulated.strength
     return {key: float(value[0]) for key, value in drawn.items()}

@@ -1,4 +1,4 @@
-"""The particles of a batch of micrographs, whole ones and what is left of others."""
+"""Particles of a batch of micrographs: whole ones, fragments and aggregates."""
 
 import math
 from dataclasses import dataclass, fields
@@ -6,26 +6,27 @@ from dataclasses import dataclass, fields
 import torch
 
 from cryopick.simulate.conditions import Conditions
-from cryopick.simulate.placement import place
+from cryopick.simulate.placement import place_particles
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.simulate.symmetry import random_rotations, tilted_rotations
 
 WHOLE, FRAGMENT, AGGREGATE = 0, 1, 2
+"""Values of `Particles.role`."""
 COPIES_IN_AGGREGATE = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Particles:
-    """Particles of all pictures of a batch in one list of p.
+    """The p particles of all images of a batch.
 
     Attributes
     ----------
-    role : int64 (p,), `WHOLE`, `FRAGMENT` or one copy in an `AGGREGATE`.
-    image : int64 (p,), the picture it is in.
-    xy : float32 (p, 2), centre in pixels of the picture.
-    rotation : float32 (p, 3, 3), from the structure's frame to the picture's.
-    amplitude : float32 (p,), factor on its potential.
-    cut : float32 (p, 4), the plane in the structure's frame beyond which beads are missing: normal and offset in Å.
+    role : int64 (p,), `WHOLE`, `FRAGMENT` or, for one copy in an aggregate, `AGGREGATE`.
+    image : int64 (p,), index of the image.
+    xy : float32 (p, 2), centres in pixels.
+    rotation : float32 (p, 3, 3), from the structure's frame to the image's.
+    amplitude : float32 (p,), factor on the potential.
+    cut : float32 (p, 4), plane in the structure's frame beyond which beads are missing: normal, and offset in Å.
     """
 
     role: torch.Tensor
@@ -39,7 +40,7 @@ class Particles:
         return len(self.xy)
 
     def where(self, keep: torch.Tensor) -> "Particles":
-        """Those that a boolean mask or an index selects."""
+        """Return the particles that a boolean mask or an index selects."""
         return Particles(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
 
 
@@ -51,11 +52,14 @@ def draw_particles(
     allowed: torch.Tensor | None,
     rng: torch.Generator,
 ) -> Particles:
-    """Whole particles by coverage, spacing and clustering, then fragments and aggregates anywhere."""
+    """Draw whole particles by coverage, spacing and clustering, then fragments and aggregates anywhere.
+
+    `allowed` bool (b, h, w) is where whole particles may lie; None for everywhere.
+    """
     size = conditions.diameter / conditions.pixel_size
     area = (shape_hw[0] + size) * (shape_hw[1] + size)
     wanted = (conditions.coverage * area / (math.pi / 4 * size**2)).ceil().long()
-    whole = place(
+    whole = place_particles(
         wanted,
         distance=conditions.spacing * size,
         margin=size / 2,
@@ -80,14 +84,14 @@ def draw_particles(
 
 
 def _cuts(role: torch.Tensor, diameter: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Planes (p, 4) that leave fragments from little to half of their beads, and the others all."""
+    """Draw planes (p, 4) that remove at least half of the beads of fragments, and none of the other particles."""
     normal = torch.nn.functional.normalize(torch.randn(len(role), 3, generator=rng, device=rng.device), dim=1)
     offset = -0.35 * diameter * torch.rand(len(role), generator=rng, device=rng.device)
     return torch.cat([normal, torch.where(role == FRAGMENT, offset, torch.inf)[:, None]], 1)
 
 
 def _orientations(image: torch.Tensor, preferred: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Any orientation, or one side of each picture's own up to a tilt, where `preferred` (b,) is finite."""
+    """Draw orientations (p, 3, 3): random, or near one view per image where its spread `preferred` (b,) is finite."""
     free = random_rotations(len(image), rng)
     side = random_rotations(len(preferred), rng)
     lying = tilted_rotations(preferred[image].clamp(max=math.pi), rng) @ side[image]
@@ -95,7 +99,7 @@ def _orientations(image: torch.Tensor, preferred: torch.Tensor, rng: torch.Gener
 
 
 def _scattered(mean: torch.Tensor, shape_hw: tuple[int, int], rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Uniform points (p, 2) and their pictures (p,), a Poisson number of them with the given mean (b,) in each picture."""
+    """Draw uniform points (p, 2) and their images (p,): a Poisson number with the given mean (b,) in each image."""
     count = torch.poisson(mean, generator=rng).long()
     image = torch.arange(len(mean), device=rng.device).repeat_interleave(count)
     size = torch.tensor([shape_hw[1], shape_hw[0]], device=rng.device)
@@ -105,7 +109,7 @@ def _scattered(mean: torch.Tensor, shape_hw: tuple[int, int], rng: torch.Generat
 def _clumps(
     mean: float, size: torch.Tensor, shape_hw: tuple[int, int], rng: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Copies that lie within about half a diameter of one another, `COPIES_IN_AGGREGATE` to a clump."""
+    """Draw aggregates: `COPIES_IN_AGGREGATE` copies each, about half a diameter apart."""
     centre, image = _scattered(torch.full_like(size, mean), shape_hw, rng)
     image = image.repeat_interleave(COPIES_IN_AGGREGATE)
     shift = 0.3 * size[image, None] * torch.randn(len(image), 2, generator=rng, device=rng.device)

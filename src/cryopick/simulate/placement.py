@@ -1,14 +1,16 @@
-"""Where particles lie: never closer than a given distance, gathered by a random field, off forbidden ground."""
+"""Placement of particles: at least a given distance apart, clustered by a random field, off forbidden areas."""
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
 TRIES = 12
+"""Candidates per requested particle."""
 DENSE_CANDIDATES = 640
+"""Largest number of candidates per image in a batch, where all distances are computed at once."""
 
 
-def place(
+def place_particles(
     wanted: torch.Tensor,
     *,
     distance: torch.Tensor,
@@ -18,11 +20,23 @@ def place(
     allowed: torch.Tensor | None,
     rng: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centres float32 (p, 2) in pixels and the picture int64 (p,) that each is in, sorted by picture.
+    """Place particles by random sequential adsorption.
 
-    Random sequential adsorption: candidates come in a random order and stay when no earlier one that stayed is nearer than
-    `distance` (b,) px; at most `wanted` int64 (b,) stay, fewer where no more fit. They reach `margin` (b,) px beyond the picture.
-    `clustering` (b,) is the strength of the density field; 0 is uniform. `allowed` bool (b, h, w) forbids ground.
+    Candidates come in a random order and stay unless an earlier one that stayed is too close.
+
+    Parameters
+    ----------
+    wanted : int64 (b,), number of particles; fewer are placed if no more fit.
+    distance : (b,), smallest distance of two centres in pixels.
+    margin : (b,), how far in pixels centres may lie outside the image.
+    shape_hw : of the images.
+    clustering : (b,), strength of the density field; 0 for a uniform density.
+    allowed : bool (b, h, w), where particles may lie; None for everywhere.
+
+    Returns
+    -------
+    xy : float32 (p, 2), centres in pixels, sorted by image.
+    image : int64 (p,), index of the image.
     """
     count, most = len(wanted), int(wanted.max()) if len(wanted) else 0
     if most == 0:
@@ -34,8 +48,8 @@ def place(
     alive = torch.ones(count, tries, dtype=torch.bool, device=wanted.device)
     if allowed is not None:
         column, row = xy.round().long().unbind(2)
-        picture = torch.arange(count, device=wanted.device)[:, None]
-        alive = allowed[picture, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+        which = torch.arange(count, device=wanted.device)[:, None]
+        alive = allowed[which, row.clamp(0, height - 1), column.clamp(0, width - 1)]
     keep = _first_come(alive.flatten(), *_close_pairs(xy, distance)).view(count, tries)
     keep &= keep.cumsum(1) <= wanted[:, None]
     image, index = keep.nonzero(as_tuple=True)
@@ -43,7 +57,7 @@ def place(
 
 
 def _candidates(tries: int, clustering: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Points (b, tries, 2) in the unit square, with a density of exp(clustering · smooth noise)."""
+    """Draw points (b, tries, 2) in the unit square with density exp(clustering · smooth noise)."""
     coarse = torch.randn(len(clustering), 1, 12, 12, generator=rng, device=rng.device)
     field = torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic", align_corners=False)
     density = torch.exp(clustering[:, None] * field.flatten(1))
@@ -53,7 +67,7 @@ def _candidates(tries: int, clustering: torch.Tensor, rng: torch.Generator) -> t
 
 
 def _close_pairs(xy: torch.Tensor, distance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs (earlier, later) of candidates of one picture nearer than its distance, as indices into the flattened candidates."""
+    """Return pairs (earlier, later) of candidates that are too close, as indices into the flattened candidates."""
     count, tries = xy.shape[:2]
     if count == 1 and tries > DENSE_CANDIDATES:
         pairs = cKDTree(xy[0].cpu().numpy().astype(np.float64)).query_pairs(float(distance[0]), output_type="ndarray")
@@ -66,7 +80,7 @@ def _close_pairs(xy: torch.Tensor, distance: torch.Tensor) -> tuple[torch.Tensor
 
 
 def _first_come(alive: torch.Tensor, earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
-    """Which candidates stay when each is turned away by any earlier one that stayed."""
+    """Return which candidates stay if each is rejected by any earlier one that stayed."""
     alive, chosen = alive.clone(), torch.zeros_like(alive)
     while bool(alive.any()):
         blocked = torch.zeros_like(alive)

@@ -1,4 +1,4 @@
-"""Projected potential of many particles at once: beads turned, projected along z and added straight into the pictures."""
+"""Projection of many particles at once: beads are rotated, projected along z and added to the images."""
 
 import math
 
@@ -22,17 +22,18 @@ def project_particles(
     pixel_size: torch.Tensor,
     shape: tuple[int, int, int],
 ) -> torch.Tensor:
-    """Projected potential (b, h, w) in V·Å of point beads; `blur` gives them their size.
+    """Project particles made of point beads: (b, h, w) in V·Å. `blur` gives the beads their size.
 
     Parameters
     ----------
     beads, weights : (s, k, 3) in Å and (s, k) in V·Å³, the structures.
-    structure, image : int64 (p,), which structure each particle is and which picture it is in.
-    xy : (p, 2), centres in pixels. What falls off a picture comes back in at the opposite side.
-    rotation : (p, 3, 3), from the structure's frame to the picture's, in which z is the beam.
+    structure, image : int64 (p,), index of each particle's structure and image.
+    xy : (p, 2), centres in pixels. Images are periodic: what leaves on one side enters on the other.
+    rotation : (p, 3, 3), from the structure's frame to the image's; z is the beam.
     amplitude : (p,), factor on the potential.
-    cut : (p, 4), a plane in the structure's frame: beads with x·n > d are missing, for (n, d) in Å.
+    cut : (p, 4), plane (n, d) in the structure's frame, d in Å: beads with x·n > d are left out.
     pixel_size : (b,), Å.
+    shape : (b, h, w) of the result.
     """
     potential = torch.zeros(shape, device=beads.device)
     step = max(1, BEADS_AT_ONCE // beads.shape[1])
@@ -51,23 +52,23 @@ def project_particles(
     return potential
 
 
-def scatter(pictures: torch.Tensor, xy: torch.Tensor, values: torch.Tensor, image: torch.Tensor) -> None:
-    """Add values (n,) to pictures (b, h, w), in place, each shared by the four pixels around its point, wrapping round."""
-    _, height, width = pictures.shape
+def scatter(images: torch.Tensor, xy: torch.Tensor, values: torch.Tensor, image: torch.Tensor) -> None:
+    """Add values (n,) at points (n, 2) to images (b, h, w) in place, bilinearly, with periodic edges."""
+    _, height, width = images.shape
     base = xy.floor()
     right, down = (xy - base).unbind(1)
     x, y = base.long().unbind(1)
     columns, rows = (x % width, (x + 1) % width), (image * height + y % height, image * height + (y + 1) % height)
-    flat = pictures.view(-1)
+    flat = images.view(-1)
     for column, across in zip(columns, (1 - right, right), strict=True):
         for row, along in zip(rows, (1 - down, down), strict=True):
             flat.index_add_(0, row * width + column, across * along * values)
 
 
 def blur(sigma: torch.Tensor, pixel_size: torch.Tensor, at: Frequencies) -> torch.Tensor:
-    """What to multiply a transform of scattered points with so that they become Gaussians of `sigma` Å (b,): (b, h, w // 2 + 1).
+    """Return the filter (b, h, w // 2 + 1) that turns scattered points into Gaussians of `sigma` (b,) Å.
 
-    Divides the bilinear kernel out again as far as that stays below a factor of two.
+    It also divides out the bilinear kernel of `scatter`, by at most a factor of two.
     """
     size = pixel_size[:, None, None]
     shared = (torch.sinc(at.x * size) * torch.sinc(at.y * size)) ** 2

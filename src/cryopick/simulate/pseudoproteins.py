@@ -1,7 +1,7 @@
-"""Random particles that look like proteins: lobed, hollow, long, flat, in a micelle or rich in RNA, with any symmetry.
+"""Pseudo-proteins: random particles that look like proteins.
 
-Every kind is a density on a grid of points in the cube [−1, 1]³; the points inside become beads. None is a real protein,
-which is the point: a network cannot learn them by heart.
+Lobed, hollow, long, flat, in a micelle or rich in RNA, with any symmetry. Every kind is a density on a grid of points in the cube
+[−1, 1]³; the points inside become beads. None is a real protein, so a network cannot memorise them.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from cryopick.simulate.symmetry import GROUPS, point_group
 Array = NDArray[np.float32]
 
 GRID = 28
+"""Points along each side of the cube."""
 SYMMETRY_SHARE = dict(
     zip(GROUPS, (0.25, 0.15, 0.1, 0.06, 0.04, 0.03, 0.1, 0.06, 0.04, 0.03, 0.02, 0.05, 0.02, 0.03, 0.02), strict=True)
 )
@@ -38,16 +39,22 @@ def pseudo_protein(
     kind: str | None = None,
     symmetry: str | None = None,
 ) -> Structure:
-    """A random particle of a given size: `diameter` (Å, bounding sphere) or `mass_kda`, exactly one of them.
+    """Make a random particle of a given size.
 
-    Kinds are those of `KIND_SHARE`, drawn with those shares when none is given; symmetries any point group. Raises
-    `SettingError` for a kind there is not, or when both or neither of the sizes are given.
+    Parameters
+    ----------
+    diameter : of the bounding sphere in Å. Give either this or `mass_kda`.
+    mass_kda : molecular mass in kDa.
+    kind : a key of `KIND_SHARE`; drawn with these probabilities if omitted.
+    symmetry : any point group; drawn to suit the kind if omitted.
+
+    Raises `SettingError` for an unknown kind or symmetry, or unless exactly one size is given.
     """
     if (diameter is None) == (mass_kda is None):
-        raise SettingError("a pseudo-protein needs either a diameter or a mass")
+        raise SettingError("a pseudo-protein needs either a diameter or a mass, not both; give one of them")
     kind = kind or str(rng.choice(list(KIND_SHARE), p=list(KIND_SHARE.values())))
     if kind not in KINDS:
-        raise SettingError(f"no kind of pseudo-protein is called {kind!r}; there are: {', '.join(KINDS)}")
+        raise SettingError(f"unknown kind of pseudo-protein {kind!r}; use one of {', '.join(KINDS)}")
     symmetry = symmetry or _random_symmetry(kind, rng)
     group = point_group(symmetry).astype(np.float32)
     points = _grid()
@@ -73,13 +80,13 @@ def pseudo_protein(
 
 
 def _globular(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """One to six touching rough ellipsoids, copied by the group."""
+    """One to six touching rough ellipsoids, repeated by the symmetry."""
     density = _lobes(points, group, rng, count=int(rng.integers(1, 7 if len(group) < 4 else 5)))
     return density, np.ones_like(density)
 
 
 def _cage(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A shell, thicker where its symmetry puts subunits: ferritins, capsids, encapsulins."""
+    """A shell, thicker at the subunits: like ferritins, capsids and encapsulins."""
     squeeze = np.array([1, 1, rng.uniform(1.0, 1.4) if len(group) < 12 else 1.0], np.float32)
     radius = np.linalg.norm(points * squeeze, axis=1)
     bumps = _bumps(points, group, rng, sharpness=rng.uniform(6, 20))
@@ -90,7 +97,7 @@ def _cage(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array,
 
 
 def _barrel(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Stacked rings around an open channel: proteasomes, chaperonins, proteases."""
+    """Stacked rings around an open channel: like proteasomes, chaperonins and proteases."""
     height, fold = rng.uniform(0.45, 1.0), _fold(group)
     width = np.sqrt(1 - 0.5 * height**2)
     x, y, z = points.T
@@ -103,7 +110,7 @@ def _barrel(points: Array, group: Array, rng: np.random.Generator) -> tuple[Arra
 
 
 def _rod(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A long, knobbly and slightly bent body."""
+    """A long, knobbly, slightly bent body."""
     aspect = rng.uniform(2.5, 6)
     x, y, z = points.T
     x = x - rng.uniform(0, 0.25) * z**2 * (len(group) == 1)
@@ -113,7 +120,7 @@ def _rod(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, 
 
 
 def _disc(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A flat body with scalloped edge, now and then with a hole."""
+    """A flat body with a scalloped edge, sometimes with a hole."""
     x, y, z = points.T
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     edge = 0.9 + 0.1 * np.cos(_fold(group) * angle)
@@ -123,7 +130,7 @@ def _disc(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array,
 
 
 def _membrane(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A membrane protein: a bundle with soluble parts above or below, and a micelle belt of half its contrast around it."""
+    """A membrane protein: a bundle with soluble domains, and a micelle of about half its contrast around it."""
     protein = _lobes(points * 1.1, group, rng, count=int(rng.integers(1, 4)), spread=0.35) > 0
     x, y, z = points.T
     radius = np.hypot(x, y)
@@ -136,7 +143,7 @@ def _membrane(points: Array, group: Array, rng: np.random.Generator) -> tuple[Ar
 
 
 def _rna(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A lobed body, one side of which is nucleic acid, or the core where there is symmetry: ribosomes, small viruses."""
+    """A lobed body with nucleic acid on one side, or in its core if it is symmetric: like ribosomes and small viruses."""
     density = _lobes(points, group, rng, count=int(rng.integers(3, 7)))
     depth = points @ _direction(rng) if len(group) == 1 else np.linalg.norm(points, axis=1) - 0.5
     rna = depth < rng.uniform(-0.1, 0.3)
@@ -156,7 +163,7 @@ KINDS: dict[str, Shape] = {
 
 
 def _lobes(points: Array, group: Array, rng: np.random.Generator, *, count: int, spread: float = 0.65) -> Array:
-    """1 inside any of `count` rough ellipsoids of a chain or of their symmetric copies, scaled to fill the cube."""
+    """Return 1 inside a chain of `count` rough ellipsoids or its symmetric copies, scaled to fill the cube."""
     size = rng.uniform(0.28, 0.6, count) * (0.7 if len(group) >= 12 else 1.0)
     centres = np.zeros((count, 3))
     centres[0] = _direction(rng) * rng.uniform(0.0, spread) * (len(group) > 1)
@@ -178,7 +185,7 @@ def _lobes(points: Array, group: Array, rng: np.random.Generator, *, count: int,
 
 
 def _bumps(points: Array, group: Array, rng: np.random.Generator, *, sharpness: float) -> Array:
-    """A positive field over directions, mean 1, with maxima at three kinds of places that the group copies."""
+    """Return a positive function of direction with mean 1 and maxima in three random directions and their copies."""
     places = np.concatenate([group @ _direction(rng) for _ in range(3)]).astype(np.float32)
     towards = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
     field = np.exp(sharpness * (towards @ places.T - 1)).sum(1)
@@ -200,7 +207,7 @@ def _random_symmetry(kind: str, rng: np.random.Generator) -> str:
 
 
 def _fold(group: Array) -> int:
-    """How many turns about z the group has."""
+    """Return the number of rotations about z in the group."""
     return int((group[:, 2, 2] > 0.999).sum())
 
 

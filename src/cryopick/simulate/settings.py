@@ -1,4 +1,4 @@
-"""What a simulated micrograph may look like: the ranges that its properties are drawn from."""
+"""Settings of the simulation: the ranges that a micrograph's properties are drawn from."""
 
 import math
 from dataclasses import dataclass, fields
@@ -20,40 +20,55 @@ LIMITS: dict[str, Range] = {
     "dose": (0.01, math.inf),
     "diameter": (1.0, math.inf),
 }
-"""Lowest and highest value that the formulas bear; 0 and none for settings that are not named."""
+"""Lowest and highest allowed value by setting; all other settings must be at least 0."""
 
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """Ranges (lowest, highest), uniform unless said otherwise, and rates; the defaults are wide, for training.
+    """Ranges (lowest, highest) and rates. Ranges are uniform unless noted; the defaults are wide, for training.
 
     Attributes
     ----------
-    voltages_kv : one is drawn.
-    defocus_um, amplitude_contrast : of the contrast transfer; `astigmatism` in Å, `b_factor` in Å², `cs_mm` fixed.
-    phase_plate : share of the micrographs taken with one (a shift of 30 to 120°).
-    dose : electrons per Å². `dqe0` : detective quantum efficiency at zero frequency.
-    ice : thickness in Å. `ice_tilt` : its change across the picture, share.
-    modulation : of the detector at its Nyquist frequency. `counting` : 0 an integrating detector, 1 a counting one.
-    diameter : of random structures, Å, log-uniform.
-    contrast : q, log-uniform: mean darkness of the particles within 0.2 D after the band filter, in the background's standard
-        deviations.
-    strength : limits of the factor on the particles' potential that `contrast` asks for; real ones have about 0.45.
-    amplitude_jitter : standard deviation of the particles' log contrast.
-    coverage : area of the particles over that of the picture, log-uniform; as many as the spacing lets in.
+    voltages_kv : acceleration voltages in kV, one of which is drawn.
+    cs_mm : spherical aberration in mm.
+    defocus_um : mean defocus in µm, positive for underfocus.
+    astigmatism : half the difference of the defocus along the two axes in Å.
+    amplitude_contrast : fraction.
+    b_factor : Å².
+    phase_plate : share of micrographs with a phase plate (shift of 30 to 120°).
+    dose : electrons per Å².
+    dqe0 : detective quantum efficiency at zero frequency.
+    ice : thickness in Å.
+    ice_tilt : relative change of the thickness across the image.
+    modulation : modulation transfer of the detector at its Nyquist frequency.
+    counting : 0 for an integrating detector, 1 for a counting one.
+    diameter : of random structures in Å, log-uniform.
+    contrast : particle contrast q, log-uniform: mean darkness within 0.2 diameters after a band-pass filter, in standard
+        deviations of the background.
+    strength : limits of the factor on the particles' potential that gives this contrast; about 0.45 for real particles.
+    amplitude_jitter : standard deviation of the logarithm of the contrast between particles.
+    coverage : area of the particles over that of the image, log-uniform; fewer are placed if `spacing` does not let them in.
     spacing : smallest distance of two centres in diameters.
-    dense : share of micrographs that are packed instead: `dense_coverage`, `dense_spacing`.
-    empty : share without any particle.
-    clustering : strength of the random field that gathers the particles. `clustered` : share of micrographs that have one.
-    preferred_view : share of micrographs whose particles lie on one side, give or take 15°.
-    carbon : share with a carbon film, `avoid_carbon` of which have no particles on it.
-    contamination : mean number of blobs of ice or ethane. `crystalline` : mean number of patches of crystalline ice.
-    gold : share with 1 to 11 gold beads. `filaments` : share with 1 to 4 filaments.
-    fragments : broken particles, at most this share of the whole ones. `aggregates` : mean number of clumps of them.
-    falloff : share with uneven illumination. `hot_pixels` : share with some.
-    gain_residue : share with a pattern of the detector.
-    border : share with streaked (replicated) borders. `inverted` : share with bright particles.
-    beads_across : beads along a particle's diameter. Detail beyond 16 is lost on a picker, but not on a reconstruction.
+    dense : share of densely packed micrographs, which use `dense_coverage` and `dense_spacing` instead.
+    dense_coverage, dense_spacing : as `coverage`, but uniform, and `spacing`.
+    empty : share of micrographs without particles.
+    clustered : share of micrographs with clustered particles.
+    clustering : strength of the random density field that clusters them.
+    preferred_view : share of micrographs with one preferred view, to within 15°.
+    carbon : share of micrographs with a carbon film.
+    avoid_carbon : share of these without particles on the film.
+    contamination : mean number of blobs of ice or ethane.
+    crystalline : mean number of patches of crystalline ice.
+    gold : share of micrographs with 1 to 11 gold beads.
+    filaments : share of micrographs with 1 to 4 filaments.
+    fragments : largest number of broken particles, relative to whole ones.
+    aggregates : mean number of aggregates.
+    falloff : share of micrographs with uneven illumination.
+    hot_pixels : share of micrographs with hot pixels.
+    gain_residue : share of micrographs with a residue of the gain reference.
+    border : share of micrographs with replicated borders.
+    inverted : share of micrographs with bright particles.
+    beads_across : beads along a particle's diameter. More than 16 make no difference to a picker, but do to a reconstruction.
     """
 
     voltages_kv: tuple[float, ...] = (300.0, 300.0, 200.0)
@@ -103,6 +118,7 @@ class SimulationSettings:
             numbers = value if isinstance(value, tuple) else (value,)
             low, high = LIMITS.get(field.name, (0.0, math.inf))
             if not numbers or not all(low <= number <= high for number in numbers):
-                raise SettingError(f"{field.name} is {value}; it must be at least {low:g} and at most {high:g}")
+                allowed = f"at least {low:g}" if math.isinf(high) else f"in [{low:g}, {high:g}]"
+                raise SettingError(f"{field.name} must be {allowed}, got {value}")
             if field.name != "voltages_kv" and numbers[0] > numbers[-1]:
-                raise SettingError(f"{field.name} is {value}; write the lower number first")
+                raise SettingError(f"{field.name} must be a range with the lower number first, got {value}")

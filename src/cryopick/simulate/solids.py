@@ -1,4 +1,4 @@
-"""What lies in the field besides particles: carbon film, blobs of contamination, crystalline ice, gold beads."""
+"""Solids in the field of view besides particles: carbon film, contamination, crystalline ice, gold beads."""
 
 import math
 from dataclasses import dataclass
@@ -10,22 +10,24 @@ from cryopick.simulate.conditions import Conditions
 from cryopick.simulate.settings import SimulationSettings
 
 COARSE, FINEST = 1024, 2.0
-"""Outlines are worked out on at most this many points a side, at least so many pixels apart, then enlarged and made sharp."""
+"""Most points along a side of the grid on which outlines are computed, and their smallest distance in pixels."""
 CARBON_POTENTIAL = 9.1
 """V, mean inner potential."""
 BLOB_PARTS = (1.0, 0.5, 0.4)
-"""Sizes of the ellipsoids that make a blob of contamination, of its own."""
+"""Sizes of the ellipsoids of a blob of contamination, relative to the first."""
 
 
 @dataclass(frozen=True, eq=False)
 class Solids:
-    """Maps (b, h, w) of a batch of pictures.
+    """Maps (b, h, w) of the solids in a batch of images.
 
     Attributes
     ----------
-    potential : projected, V·Å. `absorption` : share of the electrons lost is 1 − exp(−absorption).
-    carbon : 0 to 1, where the film is; `carbon_thickness` (b,) Å, 0 without one.
-    mask : int64, what covers each pixel: 0 nothing, else a number of `COVERS`.
+    potential : projected potential, V·Å.
+    absorption : a share 1 − exp(−absorption) of the electrons is lost.
+    carbon : 0 to 1, where the carbon film is.
+    carbon_thickness : (b,), Å; 0 without a film.
+    mask : int64, what covers each pixel: 0 for nothing, else a key of `COVERS`.
     """
 
     potential: torch.Tensor
@@ -36,11 +38,12 @@ class Solids:
 
 
 COVERS = {1: "carbon", 2: "contamination", 3: "crystalline ice", 4: "gold"}
+"""Names of the values of `Solids.mask`."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Blobs:
-    """Ellipsoids (n,): the picture, centre (n, 2) and half axes (n, 2) in pixels, turn, and thickness in Å at the centre."""
+    """Ellipsoids: image (n,), centre and half axes (n, 2) in pixels, rotation (n,) in radians, central thickness (n,) in Å."""
 
     image: torch.Tensor
     centre: torch.Tensor
@@ -52,7 +55,7 @@ class _Blobs:
 def draw_solids(
     conditions: Conditions, settings: SimulationSettings, *, shape_hw: tuple[int, int], pad: int, rng: torch.Generator
 ) -> Solids:
-    """Solids of a batch of padded pictures of `shape_hw`; `pad` pixels on every side will be cut off."""
+    """Draw the solids of padded images of `shape_hw`, of which `pad` pixels on every side will be cut off."""
     count = len(conditions.pixel_size)
     potential, absorption = torch.zeros(2, count, *shape_hw, device=rng.device)
     mask = torch.zeros(count, *shape_hw, dtype=torch.long, device=rng.device)
@@ -79,7 +82,10 @@ def draw_solids(
 def _carbon(
     conditions: Conditions, settings: SimulationSettings, shape_hw: tuple[int, int], pad: int, rng: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A film whose round hole, 0.6 to 4 picture widths in radius, ends in the picture: its mask (b, h, w), thickness (b,)."""
+    """Draw a film with a round hole, 0.6 to 4 image widths in radius, whose edge crosses the image.
+
+    Returns its mask (b, h, w) and thickness (b,) in Å.
+    """
     count, (height, width) = len(conditions.pixel_size), shape_hw
     present = torch.rand(count, generator=rng, device=rng.device) < settings.carbon
     if not bool(present.any()):
@@ -97,7 +103,7 @@ def _carbon(
 
 
 def _contamination(rate: float, conditions: Conditions, shape_hw: tuple[int, int], rng: torch.Generator) -> _Blobs:
-    """Poisson numbers of blobs 0.4 to 1.6 particle diameters across: an ellipsoid with two smaller ones on its rim."""
+    """Draw Poisson numbers of blobs 0.4 to 1.6 particle diameters across: an ellipsoid with two smaller ones on its rim."""
     image = _poisson_pictures(rate, conditions, rng)
     share = torch.tensor(BLOB_PARTS, device=rng.device).repeat(len(image))
     base = _uniform(rng, len(image), 0.4, 1.6) * (conditions.diameter / conditions.pixel_size)[image] / 2
@@ -113,7 +119,7 @@ def _contamination(rate: float, conditions: Conditions, shape_hw: tuple[int, int
 
 
 def _gold(share: float, conditions: Conditions, shape_hw: tuple[int, int], rng: torch.Generator) -> _Blobs:
-    """One to eleven beads of 50 to 150 Å in a share of the pictures."""
+    """Draw 1 to 11 gold beads of 50 to 150 Å in a share of the images."""
     count = len(conditions.pixel_size)
     number = torch.randint(1, 12, (count,), generator=rng, device=rng.device)
     number *= torch.rand(count, generator=rng, device=rng.device) < share
@@ -124,7 +130,7 @@ def _gold(share: float, conditions: Conditions, shape_hw: tuple[int, int], rng: 
 
 
 def _thickness(blobs: _Blobs, count: int, shape_hw: tuple[int, int], roughness: float, rng: torch.Generator) -> torch.Tensor:
-    """Thickness map (b, h, w) in Å of heaps of ellipsoids with a rough outline; the thickest counts where they overlap."""
+    """Return the thickness (b, h, w) in Å of ellipsoids with rough outlines; where they overlap, that of the thickest."""
     x, y = _coarse_grid(shape_hw, rng.device)
     across, along = x - blobs.centre[:, 0, None, None], y - blobs.centre[:, 1, None, None]
     cos, sin = blobs.turn.cos()[:, None, None], blobs.turn.sin()[:, None, None]
@@ -132,8 +138,8 @@ def _thickness(blobs: _Blobs, count: int, shape_hw: tuple[int, int], roughness: 
     v = (along * cos - across * sin) / blobs.axes[:, 1, None, None]
     inside = 1 - u**2 - v**2
     if roughness:
-        pictures, which = torch.unique(blobs.image, return_inverse=True)
-        inside = inside + roughness * _rough((len(pictures), *x.shape[-2:]), 16, rng)[which]
+        images, which = torch.unique(blobs.image, return_inverse=True)
+        inside = inside + roughness * _rough((len(images), *x.shape[-2:]), 16, rng)[which]
     square = inside * blobs.thickness[:, None, None] ** 2
     highest = torch.full((count, *x.shape[-2:]), -1.0, device=rng.device)
     highest.scatter_reduce_(0, blobs.image[:, None, None].expand_as(square), square, "amax")
@@ -141,7 +147,7 @@ def _thickness(blobs: _Blobs, count: int, shape_hw: tuple[int, int], roughness: 
 
 
 def _rough(shape: tuple[int, int, int], cells: int, rng: torch.Generator) -> torch.Tensor:
-    """Smooth noise (b, h, w) with a standard deviation near 1 and detail down to 1/(4 cells) of the picture."""
+    """Draw smooth noise (b, h, w) with a standard deviation near 1 and detail down to 1/(4 cells) of the image."""
     count, height, width = shape
     field = torch.zeros(shape, device=rng.device)
     for octave in (1, 2, 4):
@@ -151,7 +157,7 @@ def _rough(shape: tuple[int, int, int], cells: int, rng: torch.Generator) -> tor
 
 
 def _coarse_grid(shape_hw: tuple[int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Column and row (1, h', w') in pixels of the full picture at the points that `_enlarge` starts from."""
+    """Return the columns and rows (1, h', w') in pixels of the full image of the points that `_enlarge` interpolates."""
     steps = [max(FINEST, side / COARSE) for side in shape_hw]
     rows, columns = (
         (torch.arange(math.ceil(side / step), device=device) + 0.5) * (side / math.ceil(side / step)) - 0.5

@@ -1,4 +1,4 @@
-"""Where structures come from: random pseudo-proteins, or files of a folder."""
+"""Sources of structures: random pseudo-proteins, or given ones."""
 
 import re
 from collections.abc import Sequence
@@ -17,29 +17,30 @@ from cryopick.simulate.structures import Structure
 from cryopick.simulate.symmetry import point_group
 
 BEADS_ACROSS = 16
-"""Beads along a particle's diameter: finer detail is beyond what a picker sees."""
+"""Beads along a particle's diameter; finer detail makes no difference to a picker."""
 _KIND_AND_GROUP = re.compile(r"([a-z]+)-([A-Z]\d*)")
 
 
 class StructureSource(Protocol):
-    """Gives the structure of a micrograph."""
+    """A source of one structure per micrograph."""
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
-        """One structure; `diameter`, lowest and highest in Å, limits those whose size is free."""
+        """Draw a structure; `diameter` is the range in Å for structures of free size."""
         ...
 
 
 class RandomStructures:
-    """A new pseudo-protein each time, of log-uniform diameter. Raises `SettingError` where no diameter is left."""
+    """A new pseudo-protein of log-uniform diameter in every micrograph."""
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        """Draw a pseudo-protein. Raises `SettingError` if the range of diameters is empty."""
         return pseudo_protein(rng, diameter=_drawn(rng, diameter))
 
 
 class OnePseudoProtein:
-    """The same pseudo-protein in every micrograph of a seed, `name` being its kind and symmetry: ``barrel-D7``.
+    """The same pseudo-protein in every micrograph of a seed.
 
-    Raises `SettingError` for other names, and where no diameter is left.
+    `name` is its kind and symmetry, as in ``barrel-D7``. Raises `SettingError` for any other name.
     """
 
     def __init__(self, name: str, *, seed: int) -> None:
@@ -47,42 +48,45 @@ class OnePseudoProtein:
         self._seed = seed
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        """Return the pseudo-protein. Raises `SettingError` if the range of diameters is empty."""
         own = generator(self._seed, "structure")
         return pseudo_protein(own, diameter=_drawn(own, diameter), kind=self._kind, symmetry=self._symmetry)
 
 
 def kind_and_symmetry(name: str) -> tuple[str, str]:
-    """The two parts of a pseudo-protein's name; raises `SettingError` for one that names none."""
+    """Split the name of a pseudo-protein, as ``barrel-D7``. Raises `SettingError` if there is no such kind or symmetry."""
     parts = _KIND_AND_GROUP.fullmatch(name)
     if parts is None or parts[1] not in KINDS:
         raise SettingError(
-            f"{name!r} is neither a file nor a pseudo-protein; write a kind ({', '.join(KINDS)}) and a symmetry, as barrel-D7"
+            f"{name!r} is neither a file nor a pseudo-protein; "
+            f"write a kind ({', '.join(KINDS)}) and a symmetry, such as barrel-D7"
         )
     point_group(parts[2])
     return parts[1], parts[2]
 
 
 class FixedStructures:
-    """One of some given structures each time, at its own size."""
+    """A random one of the given structures in every micrograph, at its own size."""
 
     def __init__(self, structures: Sequence[Structure]) -> None:
         self._structures = structures
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
+        """See `StructureSource.draw`; the range of diameters is ignored."""
         return self._structures[int(rng.integers(len(self._structures)))]
 
 
 def _drawn(rng: np.random.Generator, diameter: Range) -> float:
     if diameter[0] > diameter[1]:
         raise SettingError(
-            f"the micrograph has no room for a particle: the smallest that is wanted and can be seen has {diameter[0]:g} Å, "
-            f"the largest that is wanted and fits in {diameter[1]:g} Å; change its size, its pixel size or the diameters"
+            f"no particle fits the micrograph: the smallest visible diameter in the range is {diameter[0]:g} Å, "
+            f"the largest that fits is {diameter[1]:g} Å; change --size, --pixel-size or the setting diameter"
         )
     return float(log_uniform(rng, diameter, 1)[0])
 
 
 def gather_beads(structures: Sequence[Structure], *, device: torch.device | str = "cpu", across: int = BEADS_ACROSS) -> Beads:
-    """Structures coarsened to about `across` beads along their diameters, as tensors of one length."""
+    """Coarsen structures to about `across` beads along their diameter and stack them as tensors."""
     coarse = [structure.coarsened(structure.diameter / across) for structure in structures]
     most = max(len(structure.weights) for structure in coarse)
     places, weights = np.zeros((len(coarse), most, 3), np.float32), np.zeros((len(coarse), most), np.float32)

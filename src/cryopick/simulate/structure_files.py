@@ -1,4 +1,4 @@
-"""Structures from files: atomic models (mmCIF, PDB) with their biological assemblies, and density maps (MRC)."""
+"""Structures from files: biological assemblies of atomic models (mmCIF, PDB) and density maps (MRC)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 MODEL_SUFFIXES = {".cif", ".mmcif", ".pdb", ".ent"}
 MAP_SUFFIXES = {".mrc", ".map"}
 RESIDUE_SIGMA = 2.6
-"""Å: half the side of a cube with an average residue's volume."""
+"""Å, half the side of a cube with the volume of an average residue."""
 WATER_MASS = 18.015
 MAP_THRESHOLD = 0.3
-"""Share of a map's 99.95th percentile above which a voxel belongs to the particle."""
+"""Fraction of a map's 99.95th percentile above which a voxel belongs to the particle."""
 
 
 class StructureFiles:
-    """A source of structures from a folder of models and maps, or one file: each is read when it is first drawn, and kept.
+    """Source of structures from a folder of models and maps, or a single file.
 
-    Raises `FileError` for a folder without any, and when one that is drawn cannot be read.
+    Files are read when they are first drawn. Raises `FileError` if the folder holds no structures.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -33,7 +33,7 @@ class StructureFiles:
         self._read: dict[Path, Structure] = {}
 
     def draw(self, rng: np.random.Generator, diameter: Range) -> Structure:
-        """One of the structures, at its own size."""
+        """Draw a structure, at its own size. Raises `FileError` if it cannot be read."""
         path = self._paths[int(rng.integers(len(self._paths)))]
         if path not in self._read:
             self._read[path] = read_structure(path)
@@ -41,27 +41,30 @@ class StructureFiles:
 
 
 def structure_paths(folder: Path | str) -> list[Path]:
-    """The models and maps in a folder, sorted by name, or the one file given. Raises `FileError` when there is none."""
+    """List the models and maps in a folder, sorted by name, or the single file given. Raises `FileError` if there are none."""
     folder = Path(folder)
     if folder.is_file():
         return [folder]
     if not folder.exists():
-        raise FileError(folder, "no such file or folder", "Check the path, or write `random`")
+        raise FileError(folder, "does not exist", "Check the path, or use `random`")
     paths = [path for path in sorted(folder.glob("*")) if _suffix(path) in MODEL_SUFFIXES | MAP_SUFFIXES]
     if not paths:
-        raise FileError(folder, "holds no structures", "Give a folder of .cif, .pdb, .mrc or .map files, also packed as .gz")
+        raise FileError(folder, "holds no structures", "Give a folder of .cif, .pdb, .mrc or .map files, gzipped or not")
     return paths
 
 
 def read_structure(path: Path | str) -> Structure:
-    """One model (its first biological assembly where the file tells one, a bead a residue) or map (a bead a voxel)."""
+    """Read a model (one bead per residue of its first biological assembly, if there is one) or a map (one bead per voxel).
+
+    Raises `FileError` if the file cannot be read or holds no particle.
+    """
     path = Path(path)
     suffix = _suffix(path)
     if suffix in MODEL_SUFFIXES:
         return _read_model(path)
     if suffix in MAP_SUFFIXES:
         return _read_map(path)
-    raise FileError(path, "is neither a model nor a map", "Give a .cif, .pdb, .mrc or .map file, packed as .gz or not")
+    raise FileError(path, "is neither a model nor a map", "Give a .cif, .pdb, .mrc or .map file, gzipped or not")
 
 
 def _read_model(path: Path) -> Structure:
@@ -76,7 +79,7 @@ def _read_model(path: Path) -> Structure:
         raise FileError(path, "holds no atoms", "Give a file with coordinates")
     residues = [(chain.name, residue) for chain in model[0] for residue in chain if not residue.is_water() and len(residue)]
     if not residues:
-        raise FileError(path, "holds no atoms but water", "Give a file with a molecule")
+        raise FileError(path, "holds only water", "Give a file with a molecule")
     places, masses, nucleic = (np.array(column) for column in zip(*(_bead(residue) for _, residue in residues), strict=True))
     chains = np.array([name for name, _ in residues])
     subchains = np.array([residue.subchain for _, residue in residues])
@@ -88,7 +91,7 @@ def _read_model(path: Path) -> Structure:
 
 
 def _bead(residue: "gemmi.Residue") -> tuple[list[float], float, bool]:
-    """A residue's centre of mass, its mass in Da as part of a chain, and whether it is a nucleotide."""
+    """Return a residue's centre of mass, its mass in Da as part of a chain, and whether it is a nucleotide."""
     import gemmi
 
     weights = np.array([atom.element.weight for atom in residue])
@@ -102,7 +105,7 @@ def _bead(residue: "gemmi.Residue") -> tuple[list[float], float, bool]:
 def _assembly(
     model: "gemmi.Structure", chains: NDArray[np.str_], subchains: NDArray[np.str_]
 ) -> list[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
-    """Which residues to copy, each with a rotation and a shift in Å; all of them once where the file tells no assembly."""
+    """Return the residues of each copy with its rotation and shift in Å; all residues once if the file defines no assembly."""
     copies: list[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]] = []
     for part in model.assemblies[0].generators if len(model.assemblies) else []:
         chosen = np.isin(subchains, list(part.subchains)) if len(part.subchains) else np.isin(chains, list(part.chains))
@@ -117,11 +120,11 @@ def _read_map(path: Path) -> Structure:
 
     density, voxel = read_map(path)
     if voxel is None:
-        raise FileError(path, "does not tell its voxel size", "Write the header's cell, for instance with mrcfile")
+        raise FileError(path, "has no voxel size in its header", "Set it, for instance with mrcfile")
     scale = float(np.percentile(density, 99.95))
     inside = density > MAP_THRESHOLD * scale
     if scale <= 0 or not inside.any():
-        raise FileError(path, "holds no positive density", "Give a map in which the particle is positive")
+        raise FileError(path, "holds no positive density", "Give a map in which the particle has positive values")
     z, y, x = inside.nonzero()
     occupied = density[inside] / float(density[inside].mean())
     masses = occupied * voxel**3 * DALTON_PER_CUBIC_ANGSTROM

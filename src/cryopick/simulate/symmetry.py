@@ -1,4 +1,4 @@
-"""Point groups as rotation matrices, and random orientations."""
+"""Point groups as rotation matrices, random orientations and RELION's Euler angles."""
 
 import math
 from functools import lru_cache
@@ -15,14 +15,14 @@ GROUPS = ("C1", "C2", "C3", "C4", "C5", "C6", "D2", "D3", "D4", "D5", "D6", "D7"
 
 @lru_cache(maxsize=64)
 def point_group(name: str) -> NDArray[np.float64]:
-    """Rotations (order, 3, 3) of a point group, the identity first.
+    """Return the rotations (order, 3, 3) of a point group, the identity first.
 
-    Cn and Dn turn about z (any n); T and O have their two- and four-fold axes, I its two-fold axes, along x, y and z. Raises
+    The main axis of Cn and Dn is z. The two-fold axes of T and I and the four-fold axes of O lie along x, y and z. Raises
     `SettingError` for any other name.
     """
     generators = _generators(name)
     found = [np.eye(3)]
-    for known in found:  # grows while it is read: the closure under the generators
+    for known in found:  # the list grows during the loop, until it is closed under the generators
         for turn in generators:
             candidate = turn @ known
             if not any(np.allclose(candidate, other, atol=1e-6) for other in found):
@@ -31,14 +31,14 @@ def point_group(name: str) -> NDArray[np.float64]:
 
 
 def random_rotations(count: int, rng: torch.Generator) -> torch.Tensor:
-    """Rotations float32 (count, 3, 3), uniform over all orientations, on the generator's device."""
+    """Draw rotations float32 (count, 3, 3), uniform over all orientations, on the generator's device."""
     return _from_quaternions(torch.randn(count, 4, generator=rng, device=rng.device))
 
 
 def tilted_rotations(tilt: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Rotations float32 (n, 3, 3) that turn freely about z and tip z by about `tilt` (n,) radians (normal, about a random axis).
+    """Draw rotations float32 (n, 3, 3) by any angle about z and by about `tilt` (n,) radians (normal) about a random axis in xy.
 
-    Multiplied onto one orientation they give particles that lie on the same side, as at an interface.
+    Multiplied with one orientation they give a preferred view, as of particles at an interface.
     """
     turn = math.pi * torch.rand(len(tilt), generator=rng, device=rng.device)
     zero = torch.zeros_like(turn)
@@ -70,7 +70,7 @@ def _generators(name: str) -> list[NDArray[np.float64]]:
     if name == "I":
         golden = (1 + math.sqrt(5)) / 2
         return [_turn((0, 0, 1), math.pi), threefold, _turn((0, 1, golden), 2 * math.pi / 5)]
-    raise SettingError(f"no point group is called {name!r}; write Cn, Dn, T, O or I")
+    raise SettingError(f"unknown point group {name!r}; use Cn, Dn, T, O or I")
 
 
 def _turn(axis: tuple[float, float, float], angle: float) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ def _turn(axis: tuple[float, float, float], angle: float) -> NDArray[np.float64]
 
 
 def euler_angles(rotations: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Rot, tilt, psi (n, 3) in degrees, as RELION has them, of rotations (n, 3, 3) from a structure's to the picture's frame."""
+    """Convert rotations (n, 3, 3) from the structure's to the image's frame into RELION's rot, tilt and psi (n, 3) in degrees."""
     from scipy.spatial.transform import Rotation
 
     if len(rotations) == 0:
@@ -90,7 +90,7 @@ def euler_angles(rotations: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def rotations_of(angles: ArrayLike) -> NDArray[np.float64]:
-    """Rotations (n, 3, 3) from a structure's to the picture's frame of RELION's rot, tilt, psi (n, 3) in degrees."""
+    """Convert RELION's rot, tilt and psi (n, 3) in degrees into rotations (n, 3, 3) from the structure's to the image's frame."""
     from scipy.spatial.transform import Rotation
 
     turns = np.asarray(angles, np.float64).reshape(-1, 3)

@@ -14,7 +14,7 @@ from cryopick.io.micrographs.files import read_micrograph, write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.formats import write_picks
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.preprocess.particle_scaled import scaled
+from cryopick.preprocess.particle_scaled import scale_to_particle
 from cryopick.simulate.crops import Crops, random_structures, simulate_crops, structure_bank
 from cryopick.train.data.augment import Augmentation
 from cryopick.train.data.crops import LabelledCrops, MixedBatches, held_out_crops, jittered_diameters, prepare_micrographs
@@ -134,7 +134,7 @@ def test_a_margin_without_labels_is_excluded_unless_it_is_empty_by_chance(folder
 def test_a_prepared_image_equals_that_of_the_picker_to_16_bits(folder):
     (micrograph,) = prepared(folder, labelled(folder, [[100, 50]]))
     (image,) = micrograph.images
-    seen = scaled(read_micrograph(folder / "mics" / "a.mrc"), particle_px=12.0, diameter_px=24.0)
+    seen = scale_to_particle(read_micrograph(folder / "mics" / "a.mrc"), particle_px=12.0, diameter_px=24.0)
     assert seen is not None
     np.testing.assert_allclose(image.part(0, 0, image.shape_hw), seen.values, atol=6 * 2**-11)
     assert (image.to_home, image.shape_hw) == (seen.to_home, seen.values.shape)
@@ -146,7 +146,7 @@ def test_a_prepared_image_equals_that_of_the_picker_to_16_bits(folder):
 def test_images_are_prepared_once(folder, monkeypatch):
     one = labelled(folder, [[100, 50]])
     first = prepared(folder, one)
-    monkeypatch.setattr("cryopick.train.data.crops.scaled", None)
+    monkeypatch.setattr("cryopick.train.data.crops.scale_to_particle", None)
     assert prepared(folder, one)[0].images == first[0].images
 
 

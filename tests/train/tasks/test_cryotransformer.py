@@ -165,7 +165,7 @@ def test_boxes_follow_the_micrograph_through_the_denoising_chain_and_its_flip():
     pixels = np.kron(grey, np.ones((4, 4))).astype(np.float32)  # 256 pixels, so that the chain's blur does not fill the image
     truth = Picks("m.mrc", 4 * picks.xy + 1.5, None, 4 * DIAMETER, pixels.shape)
     # No shift, so that boxes lie on the discs; in the authors' training they are 3 pixels off.
-    chain = PublishedChain(learnt_shift=(0, 0))
+    chain = PublishedChain(label_shift=(0, 0))
     one = prepare_example(
         Micrograph(pixels, name="m.mrc", kind="mrc"), truth, chain=chain, denoised=False, size=InputSize(128, 128)
     )

@@ -1,6 +1,6 @@
-"""How long pickers, other programs and trainings take: what is timed, each thing in processes of its own.
+"""Timing of pickers, other programs and training steps, each in processes of its own.
 
-Micrographs are simulated, from a fixed seed, with as many particles for each pixel in all sizes.
+Micrographs are simulated from a fixed seed, with the same density of particles at all sizes.
 """
 
 import sys
@@ -13,11 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from cryopick import __version__
-from cryopick.benchmark.entrants import Entrant, OwnPicker, PickFiles
-from cryopick.benchmark.results import Made
+from cryopick.benchmark.entrants import Method, OwnPicker, PickFiles
+from cryopick.benchmark.results import Origin
 from cryopick.benchmark.sets import SET, BenchmarkSet
 from cryopick.benchmark.simulated import DIAMETERS, SEED, structure_of
-from cryopick.benchmark.timing.profile import Device, Sample, StageJob, TrainingJob, repeated
+from cryopick.benchmark.timing.profile import Device, Sample, StageJob, TrainingJob, repeat_timing
 from cryopick.benchmark.timing.throughput import pick_many
 from cryopick.benchmark.timing.usage import run_and_measure
 from cryopick.config import parse_words
@@ -35,20 +35,22 @@ from cryopick.train.recipe import COMPACT_MODELS
 
 Kind = Literal["stages", "program", "workers", "training"]
 PROTOCOL = 1
-"""Raised whenever seconds mean something else, so that older ones are taken anew."""
+"""Version of the protocol; timings of another version are taken again."""
 PRESET, PIXEL_SIZE = "typical", 1.5
+"""Preset and pixel size in Å of the simulated micrographs."""
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
-class What(msgspec.Struct, frozen=True, kw_only=True):
-    """What is timed.
+class TimingKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Identifies a timing.
 
     Attributes
     ----------
-    kind : a picker's stages, a whole program with its start, micrographs one after the other by several workers, or steps of
-        a training.
-    subject : of the picker, program or model.
-    size : side of the micrographs in pixels; 0 for a training.
+    kind : the stages of a picker, a whole program with its start, several workers on many micrographs, or training steps.
+    subject : name of the picker, program or model.
+    device : cpu or cuda.
+    size : side of the micrographs in pixels; 0 for training.
+    workers : number of processes.
     """
 
     kind: Kind
@@ -59,57 +61,76 @@ class What(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        """Name of its file and in messages."""
         return f"{self.kind}-{self.subject}-{self.device}-{self.size}-{self.workers}"
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples of one thing, each of one micrograph or one step; `signature` is of all that decides them."""
+    """A timing and its origin.
 
-    what: What
+    Attributes
+    ----------
+    key : what was timed.
+    samples : one for each micrograph or training step.
+    peak_mib : peak of resident memory in MiB.
+    signature : digest of everything that determines the timing.
+    origin : origin of the timing.
+    """
+
+    key: TimingKey
     samples: list[Sample]
     peak_mib: float
     signature: str
-    made: Made
+    origin: Origin
 
 
-Taken = tuple[list[Sample], float]
+Measurement = tuple[list[Sample], float]
 """Samples, and the peak of resident memory in MiB."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """Something to time: `take` does so, in an empty folder; `identity` is all that decides the seconds beside the machine."""
+class TimingCase:
+    """A timing to take.
 
-    what: What
+    Attributes
+    ----------
+    key : what is timed.
+    identity : everything but the machine that determines the time.
+    take : takes the timing in an empty folder.
+    """
+
+    key: TimingKey
     identity: Any
-    take: Callable[[Path], Taken]
+    take: Callable[[Path], Measurement]
 
 
 def timing_set(folder: Path, size: int) -> BenchmarkSet:
-    """One simulated micrograph of a size, made where it is not there yet; nobody asks for its truth."""
+    """Return a set of one simulated micrograph of `size` pixels, without ground truth; it is simulated if it does not exist."""
     from cryopick.simulate import FixedStructures, load_settings, simulate_micrograph
 
     path = folder / f"time-{size}.mrc"
     if not path.exists():
         structures = FixedStructures([structure_of(PRESET)])
         settings = load_settings(PRESET)
-        made = simulate_micrograph(seed=SEED, index=0, size=size, pixel_size=PIXEL_SIZE, settings=settings, structures=structures)
-        write_micrograph(path, made.micrograph.pixels, pixel_size=PIXEL_SIZE)
+        example = simulate_micrograph(
+            seed=SEED, index=0, size=size, pixel_size=PIXEL_SIZE, settings=settings, structures=structures
+        )
+        write_micrograph(path, example.micrograph.pixels, pixel_size=PIXEL_SIZE)
     source = MicrographSource(path, path.name, PIXEL_SIZE)
     return BenchmarkSet(name=path.stem, sources=(source,), truth=(), diameter=DIAMETERS[PRESET], pixel_size=PIXEL_SIZE)
 
 
-def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *, repeats: int, published: bool) -> list[Case]:
-    """All that there is to time of entrants, and with `published` of pickers that are timed with random weights.
+def timing_cases(
+    methods: Sequence[Method], sizes: Sequence[int], folder: Path, *, repeats: int, published: bool
+) -> list[TimingCase]:
+    """List the timings to take of several methods, and with `published` of pickers that are timed with random weights.
 
-    Micrographs are kept in `folder`.
-
-    Files of picks have no time. Timed are stages by size, whole programs by size, micrographs by the number of workers on
-    the largest size, and steps of the default recipes; what can compute on a GPU is timed there too, where there is one.
+    These are stages and whole programs at every size, throughput by the number of workers at the largest size, and steps of the
+    default training recipes, each also on a GPU if possible. Files of picks are not timed. Micrographs are kept in `folder`.
     """
     sets = {size: timing_set(folder, size) for size in sizes}
-    programs = [entrant for entrant in entrants if not isinstance(entrant, PickFiles)]
-    own = [entrant for entrant in programs if isinstance(entrant, OwnPicker)]
+    programs = [method for method in methods if not isinstance(method, PickFiles)]
+    own = [method for method in programs if isinstance(method, OwnPicker)]
     on_devices = [(one, device) for one in own for device in _devices(one)]
     untrained = [OwnPicker(name) for name in PICKERS.own if isinstance(PICKERS.get(name), Untrained)] if published else []
     trained = [name for name in dict.fromkeys(one.picker for one in own) if name in COMPACT_MODELS]
@@ -122,7 +143,7 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
             for device in _cuda_too()
             for size in sets
         ),
-        *(program_case(entrant, size, sets[size], repeats=repeats) for entrant in programs for size in sets),
+        *(program_case(method, size, sets[size], repeats=repeats) for method in programs for size in sets),
         *(
             workers_case(one, last, sets[last], device=device, workers=count)
             for one, device in on_devices
@@ -134,8 +155,8 @@ def all_cases(entrants: Sequence[Entrant], sizes: Sequence[int], folder: Path, *
 
 def stage_case(
     own: OwnPicker, size: int, task: BenchmarkSet, *, device: Device, repeats: int, random_weights: bool = False
-) -> Case:
-    """The stages of a picker."""
+) -> TimingCase:
+    """Return the timing of a picker's stages."""
     words = [word.replace(SET, task.name) for word in own.words]
     settings = run_settings(own.picker, preset=own.preset, settings=parse_words(words), device=device)
     path = str(task.sources[0].path.absolute())
@@ -149,60 +170,60 @@ def stage_case(
         repeats=repeats,
         random_weights=random_weights,
     )
-    what = What(kind="stages", subject=own.name, device=device, size=size)
-    return Case(what, [repeats, own.identity], lambda folder: _by_stopwatch(job, folder))
+    key = TimingKey(kind="stages", subject=own.name, device=device, size=size)
+    return TimingCase(key, [repeats, own.identity], lambda folder: _run_job(job, folder))
 
 
-def program_case(entrant: Entrant, size: int, task: BenchmarkSet, *, repeats: int) -> Case:
-    """A whole program on one micrograph, its start included."""
+def program_case(method: Method, size: int, task: BenchmarkSet, *, repeats: int) -> TimingCase:
+    """Return the timing of a whole program on one micrograph, including its start."""
 
-    def take(folder: Path) -> Taken:
+    def take(folder: Path) -> Measurement:
         peaks: list[float] = []
 
         def once() -> Sample:
             run = folder / f"run{len(peaks)}"
-            if isinstance(entrant, OwnPicker):
-                commands = [entrant.command(task, run, workers=1)]
+            if isinstance(method, OwnPicker):
+                commands = [method.command(task, run, workers=1)]
             else:
-                commands = entrant.commands(task, run, workers=1)
+                commands = method.commands(task, run, workers=1)
             costs = [run_and_measure(command, folder / "log.txt", variables=ONE_THREAD) for command in commands]
             peaks.append(max(cost.peak_mib for cost in costs))
             return Sample(wall=sum(cost.wall for cost in costs), cpu=sum(cost.cpu for cost in costs))
 
-        return repeated(once, repeats=repeats), max(peaks)
+        return repeat_timing(once, repeats=repeats), max(peaks)
 
-    return Case(What(kind="program", subject=entrant.name, size=size), [repeats, entrant.identity], take)
+    return TimingCase(TimingKey(kind="program", subject=method.name, size=size), [repeats, method.identity], take)
 
 
-def workers_case(own: OwnPicker, size: int, task: BenchmarkSet, *, device: Device, workers: int) -> Case:
-    """Micrographs one after the other, by several workers."""
-    what = What(kind="workers", subject=own.name, device=device, size=size, workers=workers)
+def workers_case(own: OwnPicker, size: int, task: BenchmarkSet, *, device: Device, workers: int) -> TimingCase:
+    """Return the timing of several workers on many micrographs."""
+    key = TimingKey(kind="workers", subject=own.name, device=device, size=size, workers=workers)
 
-    def take(folder: Path) -> Taken:
+    def take(folder: Path) -> Measurement:
         sample, peak_mib = pick_many(own, task, folder, workers=workers, device=device)
         return [sample], peak_mib
 
-    return Case(what, own.identity, take)
+    return TimingCase(key, own.identity, take)
 
 
-def training_case(model: str, *, device: Device, repeats: int) -> Case:
-    """Steps of a model's default recipe."""
+def training_case(model: str, *, device: Device, repeats: int) -> TimingCase:
+    """Return the timing of training steps with the default recipe of a model."""
     job = TrainingJob(model=model, device=device, repeats=repeats)
-    return Case(What(kind="training", subject=model, device=device), [repeats], lambda folder: _by_stopwatch(job, folder))
+    return TimingCase(TimingKey(kind="training", subject=model, device=device), [repeats], lambda folder: _run_job(job, folder))
 
 
-def take_all(
-    cases: Sequence[Case], out: Path, made: Made, *, on_skip: Callable[[str, str], None]
+def run_timings(
+    cases: Sequence[TimingCase], out: Path, origin: Origin, *, on_skip: Callable[[str, str], None]
 ) -> Iterator[tuple[Timing, bool]]:
-    """Each case's timing, and whether an earlier run had it; they lie in ``out/timings``.
+    """Take all timings and write them to ``out/timings``; yields each and whether it is from an earlier run.
 
-    One that fails is left out; `on_skip` gets its name and the reason.
+    One that fails is skipped, and `on_skip` is called with its name and the reason.
     """
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
     for case in cases:
-        path = out / "timings" / f"{case.what.name}.json"
-        signature = _signature(case, made)
+        path = out / "timings" / f"{case.key.name}.json"
+        signature = _signature(case, origin)
         earlier = earlier_result(path, Timing, signature)
         if earlier is not None:
             yield earlier, True
@@ -211,23 +232,23 @@ def take_all(
             with TemporaryDirectory(dir=work) as folder:
                 samples, peak_mib = case.take(Path(folder))
         except CryopickError as error:
-            on_skip(case.what.name, str(error))
+            on_skip(case.key.name, str(error))
             continue
-        timing = Timing(what=case.what, samples=samples, peak_mib=peak_mib, signature=signature, made=made)
+        timing = Timing(key=case.key, samples=samples, peak_mib=peak_mib, signature=signature, origin=origin)
         write_bytes(path, msgspec.json.format(msgspec.json.encode(timing), indent=1))
         yield timing, False
 
 
 def read_timings(out: Path) -> list[Timing]:
-    """All timings below a folder, by kind, subject, device, size and workers; those that are damaged are left out."""
+    """Read all timings in a folder, sorted by kind, subject, device, size and workers, except damaged ones."""
     found = [timing for path in (out / "timings").glob("*.json") if (timing := read_result(path, Timing)) is not None]
-    return sorted(found, key=lambda one: msgspec.structs.astuple(one.what))
+    return sorted(found, key=lambda one: msgspec.structs.astuple(one.key))
 
 
-def _by_stopwatch(job: StageJob | TrainingJob, folder: Path) -> Taken:
+def _run_job(job: StageJob | TrainingJob, folder: Path) -> Measurement:
     samples = folder / "samples.json"
     words = [sys.executable, "-m", "cryopick.benchmark.timing.profile", msgspec.json.encode(job).decode(), str(samples)]
-    finished = {"CUDA_LAUNCH_BLOCKING": "1"} if isinstance(job, StageJob) else {}  # so that a stage waits for what it started
+    finished = {"CUDA_LAUNCH_BLOCKING": "1"} if isinstance(job, StageJob) else {}  # a stage waits for its kernels
     cost = run_and_measure(words, folder / "log.txt", variables={**ONE_THREAD, **finished})
     return msgspec.json.decode(samples.read_bytes(), type=list[Sample]), cost.peak_mib
 
@@ -243,9 +264,9 @@ def _cuda_too() -> tuple[Device, ...]:
 
 
 def _worker_counts() -> list[int]:
-    """1, 2, 4 … up to the number of cores."""
+    """Return 1, 2, 4 … up to the number of cores."""
     return [2**power for power in range(available_cores().bit_length())]
 
 
-def _signature(case: Case, made: Made) -> str:
-    return fingerprint(PROTOCOL, __version__, case.what, case.identity, made.processor)
+def _signature(case: TimingCase, origin: Origin) -> str:
+    return fingerprint(PROTOCOL, __version__, case.key, case.identity, origin.processor)

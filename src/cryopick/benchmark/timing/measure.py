@@ -1,9 +1,9 @@
-"""Run as a script: a command, and a JSON line of what it used into a file.
+"""Script that runs a command and writes its time and memory to a file as JSON.
 
     python -I -S measure.py USAGE COMMAND...
 
-A process counts as its memory what its parent had when it was started, so the parent has to be small: this one, which imports
-nothing of the package. It exits as the command does.
+The memory of a process includes that of its parent at the start, so the parent has to be small: this script imports nothing from
+the package. It exits with the command's exit code.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 
 
 def main(usage_path: str, command: list[str]) -> int:
-    """Run the command and write wall and processor seconds and the peak of resident memory in MiB."""
+    """Run a command, write its wall and processor seconds and its peak of resident memory in MiB, and return its exit code."""
     start = time.perf_counter()
     process = os.posix_spawnp(command[0], command, os.environ)
     _, status, usage = os.wait4(process, 0)

@@ -1,8 +1,8 @@
-"""Run as a process of its own: a picker on one micrograph, stage by stage, or the steps of a training.
+"""Script that times the stages of a picker on one micrograph, or training steps.
 
     python -m cryopick.benchmark.timing.profile JOB SAMPLES
 
-JOB is JSON text, see `StageJob` and `TrainingJob`; the file SAMPLES gets what was taken.
+JOB is a `StageJob` or `TrainingJob` as JSON; the samples are written to the file SAMPLES.
 """
 
 import cProfile
@@ -31,14 +31,17 @@ Device = Literal["cpu", "cuda"]
 Clock = Callable[[], float]
 T = TypeVar("T")
 STAGES = ("read", "prepare", "network", "find", "write")
-PATIENCE = 20.0
-"""Seconds: what takes longer is done once, and its first time counts; anything else runs once before it is timed."""
+SLOW_RUN = 20.0
+"""Seconds above which the first run counts and there are no others; anything faster is run once before it is timed."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One micrograph, or one step of a training: wall and processor seconds.
+    """Time for one micrograph or one training step.
 
-    `stages` are processor seconds on the CPU, and wall seconds on a GPU.
+    Attributes
+    ----------
+    wall, cpu : wall and processor seconds.
+    stages : seconds by stage: processor time on the CPU, wall time on a GPU.
     """
 
     wall: float
@@ -47,7 +50,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
-    """Pick a micrograph `repeats` times with the picker of `settings`, with random weights where these are not at hand."""
+    """Pick a micrograph `repeats` times with the picker of `settings`, with `random_weights` if its own are not available."""
 
     settings: RunSettings
     path: str
@@ -58,7 +61,7 @@ class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
     random_weights: bool = False
 
     def run(self) -> list[Sample]:
-        """A sample for each repeat."""
+        """Return one sample per repeat."""
         source = MicrographSource(Path(self.path), Path(self.path).name, self.pixel_size)
         picker = untrained(self.settings) if self.random_weights else build_picker(self.settings)
         clock = time.perf_counter if self.device == "cuda" else time.process_time
@@ -68,25 +71,25 @@ class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
             wall, cpu, start = time.perf_counter(), time.process_time(), clock()
             micrograph = source.read()
             read = clock() - start
-            picks, inside = taken_apart(lambda: picker.pick(micrograph, diameter=self.diameter), functions, clock)
+            picks, inside = profile_stages(lambda: picker.pick(micrograph, diameter=self.diameter), functions, clock)
             start = clock()
             write_coordinates(picks, Path(folder))
             stages = {"read": read, **inside, "write": clock() - start}
             return Sample(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu, stages=stages)
 
         with TemporaryDirectory() as folder:
-            return repeated(once, repeats=self.repeats)
+            return repeat_timing(once, repeats=self.repeats)
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
-    """Take `repeats` steps of a recipe with its default settings, after one that is not timed; few structures are learnt from."""
+    """Take `repeats` training steps of a recipe's default settings, with few structures, after one that is not timed."""
 
     model: str
     device: Device
     repeats: int
 
     def run(self) -> list[Sample]:
-        """A sample for each step, the simulation of its batch included."""
+        """Return one sample per step, including the simulation of its batch."""
         from cryopick.config import load_preset
         from cryopick.train.recipe import RECIPES
 
@@ -103,14 +106,14 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
 
 @dataclass(frozen=True)
 class StageFunctions:
-    """Functions whose time, that of all they call included, is the time of a stage; none calls another of them."""
+    """Functions whose time, including everything they call, is that of a stage; none may call another of them."""
 
     prepare: Sequence[Callable[..., Any]]
     network: Sequence[Callable[..., Any]]
 
 
-def taken_apart(work: Callable[[], T], functions: StageFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
-    """The result of `work`, and the seconds of its stages: those of the functions, and as "find" what is left."""
+def profile_stages(work: Callable[[], T], functions: StageFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
+    """Run `work` and return its result and the seconds of its stages; "find" is the time outside of the functions."""
     profile = cProfile.Profile(clock, subcalls=False, builtins=False)
     start = clock()
     profile.enable()
@@ -125,27 +128,27 @@ def taken_apart(work: Callable[[], T], functions: StageFunctions, clock: Clock) 
     return result, {**seconds, "find": whole - sum(seconds.values())}
 
 
-def repeated(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
-    """So many samples after one that does not count; where that one took longer than `PATIENCE`, it alone."""
+def repeat_timing(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
+    """Return `repeats` samples after a first one that does not count, or only the first if it takes longer than `SLOW_RUN`."""
     first = once()
-    return [first] if first.wall > PATIENCE else [once() for _ in range(repeats)]
+    return [first] if first.wall > SLOW_RUN else [once() for _ in range(repeats)]
 
 
 def stage_functions(picker: str) -> StageFunctions:
-    """The functions of a picker's stages, as its class declares them."""
+    """Return the functions of a picker's stages, as its class declares them."""
     declared: Mapping[str, Sequence[Callable[..., Any]]] = getattr(PICKERS.get(picker), "STAGES", {})
     return StageFunctions(prepare=declared.get("prepare", ()), network=declared.get("network", ()))
 
 
 def untrained(settings: RunSettings) -> "Picker":
-    """The picker of some settings, with random weights, which take as long as trained ones."""
+    """Return the picker of some settings with random weights, which take as long as trained ones."""
     picker_class: Any = PICKERS.get(settings.picker)
     picker: Picker = picker_class.untrained(resolve(picker_class.Settings, settings.settings, subject=settings.picker))
     return picker
 
 
 def main(job: str, samples: Path) -> None:
-    """Do the job and write its samples."""
+    """Run a job and write its samples."""
     from cryopick.parallel.process import one_thread
 
     todo: StageJob | TrainingJob = msgspec.json.decode(job, type=StageJob | TrainingJob)

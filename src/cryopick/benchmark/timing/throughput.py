@@ -1,4 +1,4 @@
-"""Micrographs an hour, by the times at which a run of `cryopick pick` finished them."""
+"""Throughput of `cryopick pick`, from the times at which micrographs were finished."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,14 +12,14 @@ from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.parallel.process import THREAD_VARIABLES
 
 EACH = 6
-"""Micrographs for each worker."""
+"""Micrographs per worker."""
 
 
 def pick_many(own: OwnPicker, task: BenchmarkSet, folder: Path, *, workers: int, device: Device) -> tuple[Sample, float]:
-    """Seconds for a micrograph of the set's first one under many names, and the peak MiB of the largest process.
+    """Pick many copies of a set's only micrograph; return seconds per micrograph and the peak MiB of the largest process.
 
-    Wall seconds are those between two finished micrographs once the workers have started, see `seconds_between`; processor
-    seconds are of the whole run.
+    The wall time is the mean interval between finished micrographs once the workers have started, see `seconds_between`. The
+    processor time is that of the whole run.
     """
     (first,) = task.sources
     (folder / "raw").mkdir()
@@ -35,9 +35,9 @@ def pick_many(own: OwnPicker, task: BenchmarkSet, folder: Path, *, workers: int,
 
 
 def seconds_between(ends: Sequence[float], *, workers: int) -> float:
-    """From the moment when as many are finished as there are workers to the last, over the number finished in between.
+    """Return the mean interval between finished micrographs, counted from when every worker can have finished one.
 
-    So starting programs and loading models does not count.
+    The start of programs and the loading of models do not count.
     """
     ordered = sorted(ends)
     return (ordered[-1] - ordered[workers - 1]) / (len(ordered) - workers)

@@ -1,4 +1,4 @@
-"""What a command costs: wall time, processor time and memory, its child processes included."""
+"""Wall time, processor time and memory of a command, including its child processes."""
 
 import os
 import shutil
@@ -14,32 +14,32 @@ from cryopick.errors import CryopickError
 
 LAUNCHER = Path(__file__).with_name("measure.py")
 TAIL = 400
-"""Characters of a failed command's output that its error shows."""
+"""Characters of a failed command's output that are shown in the error."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Wall and processor seconds; `peak_mib` is the resident memory of the largest process."""
+    """Wall and processor seconds, and the peak of resident memory of the largest process in MiB."""
 
     wall: float
     cpu: float
     peak_mib: float
 
-    def then(self, other: "Cost") -> "Cost":
-        """Of two commands, one after the other."""
+    def plus(self, other: "Cost") -> "Cost":
+        """Return the cost of this command followed by another."""
         return Cost(wall=self.wall + other.wall, cpu=self.cpu + other.cpu, peak_mib=max(self.peak_mib, other.peak_mib))
 
 
-NOTHING = Cost(wall=0.0, cpu=0.0, peak_mib=0.0)
+NO_COST = Cost(wall=0.0, cpu=0.0, peak_mib=0.0)
 
 
 def run_and_measure(command: Sequence[str], log: Path, *, variables: dict[str, str] | None = None) -> Cost:
-    """Run a command, its output into `log`, and measure it.
+    """Run a command and return its cost; its output is appended to `log`.
 
-    Raises `CryopickError` with the end of the output when the command cannot be started or fails.
+    Raises `CryopickError` if the command does not exist or, with the end of its output, if it fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     if shutil.which(command[0]) is None:
-        raise CryopickError(f"{command[0]} cannot be started: there is no such program")
+        raise CryopickError(f"{command[0]} is not installed")
     with TemporaryDirectory() as folder, log.open("ab") as output:
         usage = Path(folder) / "usage.json"
         ran = subprocess.run(
@@ -51,5 +51,5 @@ def run_and_measure(command: Sequence[str], log: Path, *, variables: dict[str, s
         )
         if ran.returncode != 0:
             tail = log.read_text(encoding="utf-8", errors="replace").strip()[-TAIL:]
-            raise CryopickError(f"{' '.join(command[:4])} … ended with {ran.returncode}: {tail}")
+            raise CryopickError(f"{' '.join(command[:4])} … failed with exit code {ran.returncode}: {tail}")
         return msgspec.json.decode(usage.read_bytes(), type=Cost)

@@ -12,7 +12,7 @@ from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.models.checkpoints import read_state
 from cryopick.provenance import record_run
 from cryopick.registry import Registry
-from cryopick.simulate.dataset import DatasetWriter, Recipe
+from cryopick.simulate.dataset import DatasetSpec, DatasetWriter
 from cryopick.simulate.micrograph import micrograph_name
 from cryopick.train.ablation.table import Row, TableLayout, draw_table, write_table
 from cryopick.train.data.splits import DiskSettings
@@ -118,7 +118,7 @@ def million_parameters(folder: Path) -> float:
 def simulated_data(settings: SimulatedSet, out: Path, *, seed: int) -> DiskSettings:
     """Simulate labelled micrographs in a folder of `out`, except those that exist, and return the settings to train on them."""
     folder = out / DATA
-    writer = DatasetWriter(folder, Recipe(seed, settings.size, settings.pixel_size, settings.settings))
+    writer = DatasetWriter(folder, DatasetSpec(seed, settings.size, settings.pixel_size, settings.settings))
     total = settings.micrographs + settings.held_out
     for index in range(total):
         last = DatasetFolder(folder).ground_truth / "cover" / Path(micrograph_name(seed, index)).with_suffix(".png")

@@ -15,7 +15,7 @@ from torch import Tensor
 from cryopick.coordinates import PixelMap, inside
 from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.datasets.cryoppp import BadArea, LabelledMicrograph
-from cryopick.preprocess.particle_scaled import scaled
+from cryopick.preprocess.particle_scaled import scale_to_particle
 from cryopick.randomness import generator
 from cryopick.simulate.crops import Crops
 from cryopick.train.data.augment import augment
@@ -211,7 +211,7 @@ def _images(
         micrograph = one.source.read()
         for image, size in zip(images, diameters_px, strict=True):
             diameter_px = one.truth.diameter_px or 0.0
-            prepared = scaled(micrograph, particle_px=size, diameter_px=diameter_px, particles=particles)
+            prepared = scale_to_particle(micrograph, particle_px=size, diameter_px=diameter_px, particles=particles)
             if prepared is None:
                 raise CryopickError(f"the particle diameter, {diameter_px:.0f} pixels, is larger than the micrograph")
             image.write({"values": prepared.values.astype(np.float16)}, to_home=prepared.map_to_home)

@@ -15,7 +15,7 @@ from cryopick.errors import CryopickError
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.models.detr_input import fitted_hw, resized
 from cryopick.pickers.cryotransformer import InputSize
-from cryopick.preprocess.published import PublishedChain, chain_picture
+from cryopick.preprocess.published import PublishedChain, published_input
 from cryopick.train.data.cache import PreparedImage, source_identity
 from cryopick.train.data.labelled import Skipped
 from cryopick.train.data.splits import prepare_files
@@ -71,12 +71,12 @@ def prepare_example(
     micrograph: Micrograph, truth: Picks, *, chain: PublishedChain, denoised: bool, size: InputSize
 ) -> BoxExample:
     """Prepare a micrograph as for picking: run it through the denoising chain, unless it is `denoised`, and resize it."""
-    denoised_image = chain_picture(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
+    denoised_image = published_input(micrograph, chain, denoised=denoised, diameter_px=truth.diameter_px)
     height, width = denoised_image.grey.shape
     fitted = fitted_hw((height, width), short_side=size.short_side, long_side=size.long_side)
     small = resized(torch.from_numpy(np.ascontiguousarray(denoised_image.grey)), fitted)
     fit = PixelMap.resize((width / fitted[1], height / fitted[0]))
-    return BoxExample(small, denoised_image.answer_to_home.then(fit), truth)
+    return BoxExample(small, denoised_image.output_to_home.then(fit), truth)
 
 
 def prepare_examples(

@@ -1,10 +1,10 @@
-"""Seconds of each stage of the default route, and of the published one, on a 4096² micrograph; and the memory of a worker.
+"""CPU seconds by stage of the pickers `unet` and `cryosegnet` on a 4096² micrograph, and the memory of a worker.
 
-    python benchmarks/bench_segnet.py [--size 4096] [--diameter 108] [--repeats 3] [--without-published]
+    python benchmarks/bench_unet.py [--size 4096] [--diameter 108] [--repeats 3] [--without-published]
 
-Each route runs in a process of its own, on one thread, after a first run that is not counted. Stages are medians in CPU seconds;
-the memory is the peak of the whole process, imports included. The published U-Net has random weights, and Segment Anything
-is left out, because its weights do not come with the package: its time by the decoder alone is in `bench_sam.py`.
+Each picker runs in a process of its own on one thread, after a first run that does not count. Stages are medians in CPU seconds;
+the memory is the peak of the whole process, including imports. The published U-Net has random weights, and Segment Anything,
+whose weights do not come with the package, is replaced by the watershed: `bench_sam.py` times its decoder.
 """
 
 import argparse
@@ -33,42 +33,38 @@ class Clock:
         self.last = now
 
 
-def run_default(path, diameter):
+def run_unet(path, diameter):
     from cryopick.io.micrographs.files import read_micrograph
     from cryopick.pickers import picker
-    from cryopick.preprocess.particle_scaled import scaled
 
-    chosen = picker("segnet")
-    trained = chosen._trained
+    chosen = picker("unet")
 
     def once():
         clock = Clock()
         micrograph = read_micrograph(path)
         clock("read")
-        prepared = scaled(micrograph, particle_px=trained.particle_px, diameter_px=diameter)
-        clock("scale and even out")
-        probability = chosen._probability(prepared.values)
+        prepared = chosen.prepare(micrograph, diameter=diameter)
+        clock("scale and normalise")
+        probabilities = chosen.predict([prepared])
         clock("network")
-        chosen._peaks(probability, prepared)
-        clock("peaks and their likeness")
+        chosen.finish(prepared, probabilities[0])
+        clock("peaks and similarity")
         return clock.seconds
 
     return once
 
 
-def run_published(path, diameter):
+def run_cryosegnet(path, diameter):
     import numpy as np
     import torch
-    from cryopick.pickers.unet_settings import SegnetSettings
 
-    from cryopick.config import load_preset, resolve
     from cryopick.detection.box_rules import published_rules
     from cryopick.detection.components import watershed
     from cryopick.io.micrographs.files import read_micrograph
     from cryopick.models.attention_unet import AttentionUNet
-    from cryopick.pickers.cryosegnet import denoised
+    from cryopick.pickers.cryosegnet import CryoSegNetSettings, denoised
 
-    settings = resolve(SegnetSettings, load_preset("segnet", "paper"))
+    settings = CryoSegNetSettings()
     network = AttentionUNet().eval()
 
     def once():
@@ -88,12 +84,12 @@ def run_published(path, diameter):
     return once
 
 
-ROUTES = {"default": run_default, "published": run_published}
+PICKERS = {"unet": run_unet, "cryosegnet": run_cryosegnet}
 
 
 def measure(name, path, diameter, repeats):
-    """Medians of the stages in CPU seconds, and the process's peak memory in MiB, in this process."""
-    once = ROUTES[name](path, diameter)
+    """Return the median CPU seconds of the stages and the peak memory of this process in MiB."""
+    once = PICKERS[name](path, diameter)
     once()  # imports, plans of transforms
     runs = [once() for _ in range(repeats)]
     stages = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
@@ -106,7 +102,7 @@ def main():
     parser.add_argument("--diameter", type=float, default=108.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--without-published", action="store_true")
-    parser.add_argument("--one", choices=ROUTES, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=PICKERS, help=argparse.SUPPRESS)
     parser.add_argument("--micrograph", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -115,7 +111,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "micrograph.mrc"
         write(path, options.size, options.diameter)
-        for name in ["default"] if options.without_published else ROUTES:
+        for name in ["unet"] if options.without_published else PICKERS:
             given = ["--diameter", str(options.diameter), "--repeats", str(options.repeats), "--micrograph", str(path)]
             command = [sys.executable, __file__, "--one", name, *given]
             output = subprocess.run(command, env=os.environ | THREADS, check=True, capture_output=True, text=True).stdout
@@ -126,7 +122,7 @@ def main():
 
 
 def write(path, size, diameter):
-    """Discs in noise, float32."""
+    """Write a micrograph of discs in noise, float32."""
     import numpy as np
 
     from cryopick.io.micrographs.files import write_micrograph
