@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from cryopick.config import load_preset, parse_words, preset_names, resolve
+from cryopick.config import MOST_NODES, load_preset, parse_words, preset_names, read_yaml, resolve
 from cryopick.errors import FileError, SettingError
 from cryopick.pickers import PICKERS
 
@@ -129,10 +129,73 @@ def test_an_element_of_a_list_is_named():
         resolve(Several, {"listed": [{"width": 1}, {"width": "x"}]})
 
 
-@pytest.mark.parametrize("word", ["radius", "=3", "radius=[1"])
+INVALID_WORDS = {
+    "no value": "radius",
+    "no name": "=3",
+    "open bracket": "radius=[1",
+    "number without digits": "radius=0x_",
+    "unknown tag": "radius=!!python/name:os.system",
+    "deep brackets": f"radius={3000 * '['}",
+    "deep brackets that are closed": f"radius={3000 * '['}{3000 * ']'}",
+    "deep name": f"{3000 * 'a.'}a=1",
+    "too many digits": f"radius={5000 * '9'}",
+    "sexagesimal number out of range": f"radius={300 * '59:'}59.5",
+    "control character": "radius=\x00",
+    "unhashable key": "radius={[1]: 2}",
+    "alias of nothing": "radius=*other",
+    "alias within itself": "radius=&a [*a]",
+}
+
+
+@pytest.mark.parametrize("word", INVALID_WORDS.values(), ids=INVALID_WORDS)
 def test_a_word_that_is_not_a_setting_is_refused(word):
-    with pytest.raises(SettingError):
+    with pytest.raises(SettingError) as error:
         parse_words([word])
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["2001-99-99", "2024-09-17", "2024-09-17T10:00:00Z"])
+def test_a_date_is_text(text):
+    assert parse_words([f"name={text}"]) == {"name": text}
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf", "1e999", ".NaN"])
+def test_a_number_that_is_not_finite_is_no_setting(text):
+    with pytest.raises(SettingError, match=r"^sphere: radius must be a finite number, got -?(nan|inf)$"):
+        resolve(Outer, parse_words([f"radius={text}"]), subject="sphere")
+    with pytest.raises(SettingError, match=r"^anything\[1\]\.a must be a finite number"):
+        resolve(Several, parse_words([f"anything=[1, {{a: {text}}}]"]))
+
+
+def bomb(levels: int, fold: int = 10) -> str:
+    """A few hundred characters that stand for fold**levels words."""
+    lines = ["a0: &a0 lol"] + [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * fold)}]" for level in range(1, levels + 1)]
+    return "\n".join(lines) + "\n"
+
+
+def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match=f"more than {MOST_NODES:,} values"):
+        read_yaml(bomb(30))
+    path = tmp_path / "mine.yaml"
+    path.write_text(bomb(30))
+    with pytest.raises(FileError, match="more than"):
+        load_preset("log", str(path))
+    merged = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 30))
+    with pytest.raises(ValueError, match="more than"):
+        read_yaml(merged)
+
+
+def test_aliases_that_stand_for_little_are_followed():
+    assert read_yaml("one: &one {a: 1}\ntwo: *one\nthree: {<<: *one, b: 2}\n") == {
+        "one": {"a": 1},
+        "two": {"a": 1},
+        "three": {"a": 1, "b": 2},
+    }
+
+
+def test_only_settings_take_numbers_with_a_bare_exponent():
+    assert read_yaml("name: 1e5") == {"name": "1e5"}  # as PyYAML writes the text
+    assert read_yaml("name: 1e5", exponents=True) == {"name": 100000.0}
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,10 @@ def test_an_earlier_result_is_used_only_where_it_was_made_from_the_same(tmp_path
     path.write_text("{")
     assert earlier_result(path, Result, "x") is None
     assert "is damaged or of an earlier version" in caplog.text
+
+
+def test_a_record_whose_aliases_stand_for_too_much_is_none(tmp_path):
+    lines = ["a0: &a0 lol", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30))]
+    (tmp_path / RUN).write_text("\n".join(lines) + "\ncryopick: 1\npick: {x: *a29}\n")
+    with pytest.raises(FileError, match="is not the record of a run of cryopick pick"):
+        RunRecord.read(tmp_path / RUN, "pick")

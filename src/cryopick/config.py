@@ -1,5 +1,6 @@
 """Settings: frozen dataclasses, filled from a preset's YAML file and `key=value` words."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
@@ -11,8 +12,70 @@ from cryopick.errors import FileError, SettingError, nearest
 
 T = TypeVar("T")
 
+
+def read_yaml(text: str, *, exponents: bool = False) -> Any:
+    """The content of a YAML text: mappings, lists, text, numbers, true, false and null; dates are text.
+
+    Aliases are followed while all that they stand for stays small, and never into themselves.
+
+    Parameters
+    ----------
+    text : the YAML text.
+    exponents : whether 1e-3 is a number, as people mean it, and not text, as PyYAML reads and writes it.
+
+    Raises
+    ------
+    ValueError
+        For anything that is not YAML, and for a text that says more than `MOST_NODES` values.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    plain = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.yaml_implicit_resolvers = plain
+    if exponents:
+        Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^{PLAIN_EXPONENT}$"), list("-+0123456789"))
+    try:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        _check_size(node, {}, set())
+        return None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise ValueError("its brackets or lists are nested too deeply") from None
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _check_size(node: Any, sizes: dict[int, int], open_nodes: set[int]) -> int:
+    """Number of values in a YAML node with aliases followed. Raises `ValueError` over `MOST_NODES` and for one within itself."""
+    parts = getattr(node, "value", None)
+    if not isinstance(parts, list):
+        return 1
+    if id(node) in open_nodes:
+        raise ValueError("an alias stands for a value that contains it")
+    if id(node) not in sizes:
+        open_nodes.add(id(node))
+        inner = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
+        sizes[id(node)] = 1 + sum(_check_size(one, sizes, open_nodes) for one in inner)
+        open_nodes.discard(id(node))
+    if sizes[id(node)] > MOST_NODES:
+        raise ValueError(f"it says more than {MOST_NODES:,} values")
+    return sizes[id(node)]
+
+
 PLAIN_EXPONENT = r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"
 """Numbers such as 1e-3, which are numbers to people and to YAML 1.2, but text to PyYAML, which reads YAML 1.1."""
+MOST_NODES = 200_000
+"""Values and keys in a YAML text, each alias counted as what it stands for; a run of many options has some hundred."""
+DEEPEST = 20
+"""Points in the name of a setting, such as the one in loop.steps."""
+SHOWN = 60
+"""Characters of a word that an error shows."""
 
 
 def resolve(settings: type[T], *layers: Mapping[str, Any], subject: str = "") -> T:
@@ -26,6 +89,7 @@ def resolve(settings: type[T], *layers: Mapping[str, Any], subject: str = "") ->
     given: dict[str, Any] = {}
     for layer in layers:
         given = _merged(given, layer)
+    _check_finite(given, subject)
     completed = _completed(settings, given, subject=subject)
     try:
         return msgspec.convert(completed, settings)
@@ -35,6 +99,16 @@ def resolve(settings: type[T], *layers: Mapping[str, Any], subject: str = "") ->
         cause = error.__cause__
         problem = str(cause) if isinstance(cause, SettingError) else _problem(settings, completed, str(error))
         raise SettingError(f"{subject}: {problem}" if subject else problem) from error
+
+
+def _check_finite(value: Any, subject: str, path: str = "") -> None:
+    """Raise `SettingError` for a number that is not finite, at any depth: no setting has a use for one."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{subject}: {path} must be a finite number, got {value}".removeprefix(": "))
+    nested = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, inner in nested:
+        place = f"{path}[{key}]" if not isinstance(value, Mapping) else f"{path}.{key}" if path else str(key)
+        _check_finite(inner, subject, place)
 
 
 KINDS = {
@@ -99,17 +173,16 @@ def _default(field: Field[Any]) -> Any:
 
 def parse_words(words: Sequence[str]) -> dict[str, Any]:
     """`["radius=0.2", "loop.steps=100"]` as a mapping, nested at the points; values are read as YAML, and 1e-3 as a number."""
-    import yaml
-
     parsed: dict[str, Any] = {}
     for word in words:
         key, sign, value = word.partition("=")
-        if not sign or not key:
-            raise SettingError(f"{word!r} is not a setting; write KEY=VALUE")
+        shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}…"
+        if not sign or not key or key.count(".") > DEEPEST:
+            raise SettingError(f"{shown!r} is not a setting; write KEY=VALUE")
         try:
-            nested = _read_yaml(value)
-        except yaml.YAMLError as error:
-            raise SettingError(f"{word!r}: the value cannot be read as YAML") from error
+            nested = read_yaml(value, exponents=True)
+        except ValueError as error:
+            raise SettingError(f"{shown!r}: the value cannot be read as YAML; put quotes around text") from error
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         parsed = _merged(parsed, nested)
@@ -121,16 +194,6 @@ def _merged(old: Any, new: Any) -> Any:
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
     return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
-
-
-def _read_yaml(text: str) -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^{PLAIN_EXPONENT}$"), list("-+0123456789"))
-    return yaml.load(text, Loader)
 
 
 def preset_names(namespace: str) -> list[str]:
@@ -146,15 +209,13 @@ def load_preset(namespace: str, name: str) -> dict[str, Any]:
     A path ends in ``.yaml`` or ``.yml``. Raises `SettingError` with the names there are, and `FileError` for a file that holds no
     settings.
     """
-    import yaml
-
     if name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()
         if not path.is_file():
             raise FileError(path, "does not exist", "Check the path of the preset")
         try:
-            content = _read_yaml(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError) as error:
+            content = read_yaml(path.read_text(encoding="utf-8"), exponents=True)
+        except (OSError, ValueError) as error:
             raise FileError(path, f"is not a YAML file ({error})", "Write one setting per line: key: value") from error
         if not isinstance(content or {}, Mapping):
             raise FileError(path, "holds no settings", "Write one setting per line: key: value")
@@ -164,4 +225,4 @@ def load_preset(namespace: str, name: str) -> dict[str, Any]:
         offered = f"Presets: {', '.join(known)}, or a YAML file" if known else "It has none; give a YAML file"
         raise SettingError(f"{namespace} has no preset {name!r}{nearest(name, known)} {offered}")
     text = files("cryopick").joinpath("presets", namespace, f"{name}.yaml").read_text(encoding="utf-8")
-    return dict(_read_yaml(text) or {})
+    return dict(read_yaml(text, exponents=True) or {})

@@ -10,6 +10,7 @@ from platform import python_version
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from cryopick import __version__
+from cryopick.config import read_yaml
 from cryopick.errors import FileError, SettingError
 from cryopick.files import write_text
 
@@ -151,13 +152,11 @@ class RunRecord:
     @classmethod
     def read(cls, path: Path, command: str) -> Self:
         """The record of such a run. Raises `FileError` for a file that is none."""
-        import yaml
-
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = read_yaml(path.read_text(encoding="utf-8"))
             libraries = tuple(name for name in content.get("versions") or () if name != "python")
             return cls(command, dict(content[_section(command)] or {}), libraries, str(content["cryopick"]))
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise FileError(path, f"is not the record of a run of cryopick {command}", "Give another --out") from error
 
     @staticmethod

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cryopick.config import read_yaml
 from cryopick.coordinates import length_to_px
 from cryopick.errors import FileError, SettingError
 from cryopick.io.datasets.cryoppp import DatasetFolder
@@ -82,13 +83,11 @@ def read_sets(path: Path) -> list[BenchmarkSet]:
     """
     if path.suffix.lower() not in LISTS:
         return [_read(_entry_of_folder(path), path.parent)]
-    import yaml
-
     if not path.is_file():
         raise FileError(path, "does not exist", "Give a list of sets, or a folder with micrographs/ and truth/")
     try:
-        entries = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), list[_Entry])
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        entries = msgspec.convert(read_yaml(path.read_text(encoding="utf-8")), list[_Entry])
+    except (OSError, ValueError) as error:
         raise SettingError(f"{path} is not a list of benchmark sets: {error}") from error
     return [_read(entry, path.parent) for entry in entries]
 

@@ -15,6 +15,7 @@ from cryopick.benchmark.results import Origin, Result
 from cryopick.benchmark.scores import Interval, Pixels
 from cryopick.benchmark.timing.cases import Kind, Timing
 from cryopick.benchmark.timing.profile import STAGES
+from cryopick.config import read_yaml
 from cryopick.errors import SettingError
 from cryopick.files import write_text
 
@@ -82,11 +83,9 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def read_published(path: Path) -> list[Published]:
     """Read a YAML list of published scores. Raises `SettingError` if it cannot be read."""
-    import yaml
-
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), list[Published])
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        return msgspec.convert(read_yaml(path.read_text(encoding="utf-8")), list[Published])
+    except (OSError, ValueError) as error:
         raise SettingError(f"{path} is not a list of published scores: {error}") from error
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import yaml
 
+from cryopick.config import read_yaml
 from cryopick.errors import FileError
 from cryopick.provenance import flat
 from cryopick.runs.folder import RunFolder
@@ -66,7 +66,7 @@ def load_record(path: Path) -> Record:
 
 def read_settings(folder: RunFolder) -> dict[str, str]:
     """Return the settings of a run as dotted names and text, in the order of ``run.yaml``, without those that are not set."""
-    content = yaml.safe_load(folder.settings.read_text(encoding="utf-8")) or {}
+    content = read_yaml(folder.settings.read_text(encoding="utf-8")) or {}
     named = flat({"cryopick": content.get("cryopick"), **(content.get("pick") or {}), "versions": content.get("versions")})
     return {key: str(value) for key, value in named.items() if value not in (None, [], {})}
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
+from cryopick.config import read_yaml
 from cryopick.models.weights import read_card
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.results import is_run
@@ -16,7 +15,7 @@ def training_names(run: Path) -> set[str]:
     """
     if not is_run(run):
         return set()
-    settings = yaml.safe_load(RunFolder(run).settings.read_text(encoding="utf-8"))["pick"]["settings"]
+    settings = read_yaml(RunFolder(run).settings.read_text(encoding="utf-8"))["pick"]["settings"]
     weights = Path(settings.get("weights") or "")
     if not weights.is_file():
         return set()
