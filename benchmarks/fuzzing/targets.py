@@ -28,6 +28,7 @@ from cryopick.types import Picks
 LARGEST_COORDINATE = 1e7
 """Pixels; the largest detectors have some 10,000 along a side."""
 SIDE = 96
+BOXED = ("box", "cbox", "coco")
 NAMES = ("grid1/m1.mrc", "grid1/m2.mrc", "grid1/Präparat 3.mrc")
 
 
@@ -104,7 +105,7 @@ def _make_picks(folder: Path) -> None:
     for name in FORMATS.own:
         place = folder / name
         make_micrographs(place / "micrographs" / "grid1", [Path(each).name for each in NAMES])
-        write_picks(every, place_in(place / "picks", "particles", format=name), format=name, box=16)
+        write_picks(every, place_in(place / "picks", "particles", format=name), format=name)
     make_micrographs(folder / "topaz-reduced" / "micrographs" / "grid1", [Path(each).name for each in NAMES])
     write_picks(every, folder / "topaz-reduced" / "picks" / "particles.txt", format="topaz", downsample=4)
     with (folder / "topaz-reduced" / "picks" / "wide.csv").open("w", newline="") as file:
@@ -126,7 +127,7 @@ def _read_picks(rng: Random) -> None:
     check_sound(found)
     other = rng.choice(known)
     target = place_in(Path("again"), "particles", format=other)
-    write_picks(found, target, format=other, box=rng.choice((None, 15, 16)))
+    write_picks(found, target, format=other, box=rng.choice((None, 15, 16)) if other in BOXED else None)
     if not found or not sum(map(len, found)):
         return
     try:

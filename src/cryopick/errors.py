@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+LONGEST = 1500
+"""Characters of each part of a message."""
+
 
 class CryopickError(Exception):
     """Base of all errors that the input or the settings cause.
@@ -15,6 +18,9 @@ class CryopickError(Exception):
     ...     print(error)
     m.mrc: 1 picks but 2 scores; give one for each pick
     """
+
+    def __str__(self) -> str:
+        return _shortened(super().__str__())
 
 
 class FileError(CryopickError):
@@ -42,7 +48,7 @@ class FileError(CryopickError):
         super().__init__(path, found, remedy)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.found}. {self.remedy}"
+        return f"{_shortened(str(self.path))}: {_shortened(self.found)}. {_shortened(self.remedy)}"
 
 
 class SettingError(CryopickError):
@@ -82,6 +88,12 @@ class NameMatchError(CryopickError):
     ...     print(str(error).partition(":")[0])
     no picks are on a micrograph with ground truth
     """
+
+
+def _shortened(text: str) -> str:
+    """A text as it is, or without its middle where it is longer than anybody reads: a damaged file may hold any value."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

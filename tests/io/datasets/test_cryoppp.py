@@ -1,8 +1,10 @@
 """CryoPPP's folders: rows counted from the bottom in the CSVs."""
 
 import numpy as np
+import pytest
 
-from cryopick.io.datasets.cryoppp import DatasetFolder
+from cryopick.errors import FileError
+from cryopick.io.datasets.cryoppp import DatasetFolder, read_areas
 from cryopick.train.data.labelled import find_labelled
 from cryopick.types import Micrograph, Picks
 
@@ -25,3 +27,22 @@ def test_rows_are_counted_from_the_bottom_in_the_file_and_from_the_top_when_read
     assert found.truth.diameter_px == 4
     assert found.truth.micrograph == found.source.name
     np.testing.assert_array_equal(found.source.read().pixels, pixels)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"m1.mrc": [{"radius": 5, "points": [[1, 2]]',
+        b'{"\xff.mrc": []}',
+        b'{"m1.mrc": ' + b"[" * 5000,
+        b'{"m1.mrc": [{"radius": 1e300, "points": [[1, 2]]}]}',
+        b'{"m1.mrc": [{"radius": 5, "points": [[1, 2], [-1e8, 2]]}]}',
+        b'{"m1.mrc": [{"radius": 5, "points": []}]}',
+    ],
+    ids=["cut", "not UTF-8", "deep", "huge radius", "far away", "no points"],
+)
+def test_damaged_and_impossible_areas_are_refused(tmp_path, content):
+    path = tmp_path / "areas.json"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"areas\.json: (is not a valid file of areas|has an area of m1\.mrc that reaches to)"):
+        read_areas(path)

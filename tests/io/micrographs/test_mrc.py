@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cryopick.errors import FileError
-from cryopick.io.micrographs.files import read_micrograph, write_micrograph
+from cryopick.io.micrographs.files import read_micrograph, read_raw_image, write_micrograph
 
 PIXELS = np.array([[0, 1, 2, 3, 5], [8, 13, 21, 34, 55], [89, 90, 91, 92, 127]])  # no flip or transpose looks like it
 STAMPS = {"<": b"\x44\x44\0\0", ">": b"\x11\x11\0\0"}
@@ -255,3 +255,12 @@ def test_relion_reads_what_is_written_and_its_files_are_read(tmp_path, dtype):
     doubled = read_micrograph(tmp_path / "doubled.mrc")
     assert doubled.pixels.tolist() == (2 * values).tolist()
     assert doubled.pixel_size == 1.77
+
+
+@pytest.mark.filterwarnings("error")
+def test_missing_rows_are_filled_with_the_mean_of_the_finite_values_of_the_others(saved):
+    values = np.array([[1.0, np.nan, np.inf], [-np.inf, 4.0, 7.0], [0, 0, 0]])
+    pixels = read_raw_image(saved(mrc(values=values)[:-4]), salvage=True).pixels
+    assert pixels[2].tolist() == [4.0, 4.0, 4.0]  # (1 + 4 + 7) / 3
+    values[:2] = np.nan
+    assert read_raw_image(saved(mrc(values=values)[:-4]), salvage=True).pixels[2].tolist() == [0.0, 0.0, 0.0]

@@ -17,6 +17,9 @@ from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.formats import write_picks
 from cryopick.types import Micrograph, Picks
 
+FURTHEST = 1e7
+"""Pixels beyond which no micrograph reaches."""
+
 
 class BadArea(msgspec.Struct, frozen=True):
     """An area without particles: all within `radius` of a line of points or a single point, in pixels of the image frame."""
@@ -79,10 +82,21 @@ def write_areas(areas: Mapping[str, Sequence[BadArea]], path: Path) -> None:
 
 
 def read_areas(path: Path) -> dict[str, list[BadArea]]:
-    """Read areas without particles by micrograph name; none when the file does not exist. Raises `FileError` if damaged."""
+    """Read areas without particles by micrograph name; none when the file does not exist.
+
+    Raises `FileError` for a damaged file, and for an area where no micrograph has pixels.
+    """
     if not path.is_file():
         return {}
+    remedy = "Write the labels again, or remove this file"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, list[BadArea]])
-    except msgspec.DecodeError as error:
-        raise FileError(path, f"is not a valid file of areas ({error})", "Write the labels again, or remove this file") from None
+        areas = msgspec.json.decode(path.read_bytes(), type=dict[str, list[BadArea]])
+    except RecursionError:
+        raise FileError(path, "is not a valid file of areas (it is nested too deeply)", remedy) from None
+    except (OSError, ValueError) as error:  # of invalid JSON, and of bytes that are not UTF-8
+        raise FileError(path, f"is not a valid file of areas ({error})", remedy) from None
+    for name, each in areas.items():
+        furthest = max((abs(value) for area in each for point in area.points for value in (area.radius, *point)), default=0.0)
+        if furthest > FURTHEST:
+            raise FileError(path, f"has an area of {name} that reaches to {furthest:g} pixels", remedy)
+    return areas
