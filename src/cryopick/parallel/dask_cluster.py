@@ -246,7 +246,7 @@ def _host(address: str) -> str:
 def _batch_cluster(where: str, jobs: Jobs) -> Iterator[Any]:
     try:
         import dask_jobqueue
-    except ImportError as error:
+    except ImportError:
         raise _missing() from None
     kind = getattr(dask_jobqueue, CLASSES[where])
     time = ":".join(jobs.time.split(":")[:2]) if where == "lsf" else jobs.time  # LSF takes no seconds
@@ -286,7 +286,7 @@ def _running_scheduler(address: str) -> Iterator[str]:
 def _distributed() -> Any:
     try:
         import distributed
-    except ImportError as error:
+    except ImportError:
         raise _missing() from None
     return distributed
 
