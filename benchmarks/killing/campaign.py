@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -177,8 +178,19 @@ def differences(files: dict[str, bytes], reference: dict[str, bytes]) -> list[st
         found += [f"{len(names)} files {what}, the first {min(names)}"] if names else []
     for name in sorted(files.keys() & reference.keys()):
         if same_content(name, files[name]) != same_content(name, reference[name]):
-            found.append(f"{name} differs at the end")
+            found.append(f"{name} differs at the end{_first_difference(files[name], reference[name])}")
     return found
+
+
+def _first_difference(content: bytes, expected: bytes) -> str:
+    """The first line of a text that is another than expected."""
+    if b"\0" in content:
+        return ""
+    lines = content.decode(errors="replace").splitlines(), expected.decode(errors="replace").splitlines()
+    for number, (found, wanted) in enumerate(zip_longest(*lines), 1):
+        if found != wanted:
+            return f": line {number} is {found!r:.200} and was {wanted!r:.200}"
+    return ""
 
 
 def tree(folder: Path) -> dict[str, bytes]:

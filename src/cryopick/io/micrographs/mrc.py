@@ -184,8 +184,8 @@ def read_mrc(path: Path, *, salvage: bool = False) -> RawImage:
         found = cut_or_damaged(rows, header.shape[1])
         if not (salvage and rows):
             raise FileError(path, found, f"{AGAIN}; or read the complete rows with --salvage" if rows else AGAIN)
-        read = pixels[0, :rows]
-        pixels[0, rows:] = read.mean(dtype=np.float64, where=np.isfinite(read)) if np.isfinite(read).any() else 0
+        finite = pixels[0, :rows][np.isfinite(pixels[0, :rows])]
+        pixels[0, rows:] = finite.mean(dtype=np.float64) if finite.size else 0
         notes += (f"{found}; the others are filled with the mean",)
     return RawImage(pixels[0], "mrc", header.stored, header.pixel_size, notes)
 
