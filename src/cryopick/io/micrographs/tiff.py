@@ -135,7 +135,7 @@ def _stack(path: Path, frames: int) -> FileError:
 
 
 def _check_pieces(tiff: tifffile.TiffFile, path: Path) -> None:
-    """Raise `FileError` unless every strip or tile of the first image is within the file, and no more is claimed than it holds."""
+    """Raise `FileError` unless all strips or tiles of the first image are within the file, and it can hold what it claims."""
     page, size = tiff.pages.first, tiff.filehandle.size
     offsets, counts = page.dataoffsets, page.databytecounts
     pieces = math.prod(page.chunked)
