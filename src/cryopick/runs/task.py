@@ -13,6 +13,7 @@ from cryopick.errors import CryopickError
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.relion import write_coordinates
 from cryopick.pickers.base import BatchPicker, Picker
+from cryopick.preprocess.resample import check_fit
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.notices import collect_warnings
 from cryopick.runs.records import Outcome, Record, done, write_record
@@ -128,6 +129,8 @@ class PickStages:
         return state.task.stem, record.outcome
 
     def _draw(self, state: PickState, picks: Picks) -> None:
+        if self.settings.picked_diameter is None and not len(picks):
+            check_fit(state.micrograph, picks.diameter)  # that of references
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
         state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None
