@@ -1,6 +1,5 @@
 """Code shared by the readers of images: their result, a file's first bytes, and conversion to grey."""
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
+from cryopick.files import check_regular
 from cryopick.types import FileKind
 
 AGAIN = "Copy it again, or create it again"
@@ -48,8 +48,7 @@ def first_bytes(path: Path, count: int = 1024) -> bytes:
     Raises `FileError` for a missing file, a folder, a pipe or device, an empty file and one without permission.
     """
     try:
-        if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
-            raise FileError(path, "is a pipe, socket or device, not a file", "Give a regular file")
+        check_regular(path)
         with path.open("rb") as stream:
             head = stream.read(count)
     except FileNotFoundError:

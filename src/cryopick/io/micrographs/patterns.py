@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 ANY_DEPTH = "**"
 
@@ -28,11 +29,12 @@ def matching_paths(pattern: str) -> set[str]:
 def _folders_below(start: str) -> Iterator[str]:
     """A folder and all visible ones below it, each with a slash at its end; those behind links after all others."""
     seen: set[tuple[int, int]] = set()
-    waiting, links = [start], []
+    waiting: list[str] = [start]
+    links: list[str] = []
     while waiting or links:
         folder = waiting.pop() if waiting else links.pop(0)
         try:
-            status = os.stat(folder or ".")
+            status = Path(folder).stat()
             key = status.st_dev, status.st_ino
             if key in seen:
                 continue

@@ -56,8 +56,8 @@ def tell_left_out(given: str, instead: dict[str, str]) -> None:
     _told.add(given)
     path, other = next(iter(instead.items()))
     logger.warning(
-        "%s: of several images of one exposure only the dose-weighted sum is used, and no half sums, power spectra, thumbnails or "
-        "backgrounds: %s, not %s. Give files by name to use others",
+        "%s: of several images of one exposure, only the dose-weighted sum is used, and no half sums, power spectra, thumbnails "
+        "or backgrounds: %s, not %s. Give files by name to use others",
         given,
         PurePath(other).name,
         PurePath(path).name,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from cryopick.errors import CryopickError, FileError
+from cryopick.files import check_regular
 from cryopick.io.micrographs.files import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
 from cryopick.io.micrographs.patterns import matching_paths
 from cryopick.io.micrographs.side_images import tell_copies, tell_left_out, without_side_images
@@ -60,9 +61,10 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     ----------
     inputs : one or several, each
         a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
-        `**` for folders at any depth; sorted), where of several images of one exposure only the dose-weighted sum counts; a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
+        `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
-        the last two are relative to the project's folder, which is searched for upwards from the file.
+        the last two are relative to the project's folder, which is searched for upwards from the file. In folders and patterns,
+        only the dose-weighted one of several images of an exposure counts, see `cryopick.io.micrographs.side_images`.
     pixel_size : Å per pixel of all; overrides the files' own, with a warning when they differ by more than 1 %.
 
     Returns
@@ -106,14 +108,13 @@ def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
 
 def _expand(given: str) -> Iterator[MicrographSource]:
     path = Path(given).expanduser()
+    check_regular(path)
     if path.is_dir():
         yield from _in_folder(path)
     elif not path.exists() and any(mark in given for mark in "*?["):
         yield from _matching(path)
     elif not path.exists() and not path.is_symlink():
         raise FileError(path, "no such file or folder", "Check the path, and that the disk it is on is mounted")
-    elif path.exists() and not path.is_file():
-        raise FileError(path, "is a pipe, socket or device, not a file", "Give a regular file")
     elif path.suffix.lower() in LIST_SUFFIXES:
         yield from _in_list(path)
     elif path.suffix.lower() == ".star":
