@@ -1,7 +1,10 @@
 """TIFF and BigTIFF images through `tifffile`: any bit depth, compression and tiling it supports; rows from the top."""
 
+import logging
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,11 +89,36 @@ def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
     return size if PLAUSIBLE_PIXEL_SIZE[0] <= size <= PLAUSIBLE_PIXEL_SIZE[1] else None
 
 
+class _ThreadFilter(logging.Filter):
+    """Drops what tifffile logs in threads that read micrographs, where every fault becomes an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter.filter`."""
+        return not getattr(self.silent, "on", False)
+
+
+_library_messages = _ThreadFilter()
+logging.getLogger("tifffile").addFilter(_library_messages)
+
+
+@contextmanager
+def _no_library_messages() -> Iterator[None]:
+    _library_messages.silent.on = True
+    try:
+        yield
+    finally:
+        _library_messages.silent.on = False
+
+
 def _from_tiff(path: Path, use: Callable[[tifffile.TiffFile], T]) -> T:
     """Open a TIFF and use it; whatever is raised on the way becomes a `FileError`."""
     first_bytes(path)
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _no_library_messages(), tifffile.TiffFile(path) as tiff:
             return use(tiff)
     except FileError:
         raise
@@ -98,7 +126,9 @@ def _from_tiff(path: Path, use: Callable[[tifffile.TiffFile], T]) -> T:
         remedy = "Use fewer workers; if the file should be small, it is damaged: copy it again"
         raise FileError(path, f"needs more memory than there is ({error})", remedy) from error
     except Exception as error:  # tifffile and its decoders raise all kinds
-        raise FileError(path, f"is a truncated or damaged TIFF ({error or type(error).__name__})", AGAIN) from error
+        reason = str(error)
+        detail = f" ({reason})" if len(reason.split()) > 2 else ""  # others are numbers and names of tags
+        raise FileError(path, f"is a truncated or damaged TIFF{detail}", AGAIN) from error
 
 
 def _read(tiff: tifffile.TiffFile, path: Path) -> RawImage:
