@@ -9,6 +9,7 @@ from scipy import fft
 
 from cryopick.coordinates import PixelMap
 from cryopick.errors import CryopickError, SettingError
+from cryopick.io.micrographs.values import pixel_size_doubt
 from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,8 @@ def check_fit(micrograph: Micrograph, diameter: float | None) -> None:
         f"its particles would be {across:,.0f} pixels across, the image has {side:,}; "
         f"check --diameter ({diameter:g}) and --pixel-size ({size})"
     )
+    if doubt := pixel_size_doubt(micrograph.pixel_size):
+        message = f"{message}: {doubt}"
     if across > LARGEST_SHARE * side:
         raise CryopickError(f"{micrograph.name}: {message}")
     logger.warning("%s: %s", micrograph.name, message)

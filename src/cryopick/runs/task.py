@@ -96,6 +96,7 @@ class PickStages:
         state = PickState(task)
         with state.recording():
             state.micrograph = task.source.read(salvage=self.settings.salvage)
+            check_fit(state.micrograph, self.settings.picked_diameter)
         return state
 
     def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
@@ -113,7 +114,7 @@ class PickStages:
         """
         start = time.perf_counter()
         if state.error:
-            return _failed(state.task, state.error, self.folder, seconds=state.seconds)
+            return _failed(state.task, state.error, self.folder, seconds=state.seconds, notes=state.notes)
         with self.folder.writing():
             files = [write_coordinates(state.picks, self.folder.relion)]
             if state.preview is not None:
@@ -209,8 +210,9 @@ def lost(folder: RunFolder, task: PickTask, reason: str) -> tuple[str, Outcome]:
     return _failed(task, reason, folder, seconds=0.0)
 
 
-def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float) -> tuple[str, Outcome]:
-    outcome = Outcome(name=task.source.name, path=str(task.source.path), status="failed", error=error, seconds=seconds)
+def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float, notes: Sequence[str] = ()) -> tuple[str, Outcome]:
+    name, path = task.source.name, str(task.source.path)
+    outcome = Outcome(name=name, path=path, status="failed", error=error, seconds=seconds, notes=[*notes])
     with folder.writing():
         write_record(Record(outcome), folder.record(task.stem))
     return task.stem, outcome

@@ -54,7 +54,8 @@ def usable_pixels(pixels: Pixels, path: Path, *, salvage: bool = False) -> tuple
     deviation = _deviation(sample, median)
     far, furthest = _far(pixels, median, IMPOSSIBLE * deviation)
     if far is not None:
-        found = f"{np.count_nonzero(far)} values of up to {furthest:g}, which no detector gives"
+        count = int(np.count_nonzero(far))
+        found = f"{count} {'value' if count == 1 else 'values'} of up to {furthest:g}, which no detector gives"
         pixels, note = _replaced(pixels, ~far, found, path, salvage=salvage)
         notes.append(note)
     low, high = float(pixels.min()), float(pixels.max())
@@ -132,7 +133,7 @@ def _hot(pixels: Pixels, median: float, deviation: float) -> str | None:
 
 def _equal(sample: NDArray[np.float64], median: float) -> str | None:
     share = float(np.mean(sample == median))
-    return f"{100 * share:.4g} % of the pixels are {median:g}" if share >= MOST_EQUAL else None
+    return f"{math.floor(10000 * share) / 100:g} % of the pixels are {median:g}" if share >= MOST_EQUAL else None
 
 
 def _blank_rows(pixels: Pixels) -> str | None:
