@@ -13,7 +13,7 @@ LEAST = 1024
 """Pixels below which the values decide nothing."""
 NEAR = 8
 """Values on either side of a cut."""
-LEAST_SHARE = 1e-3
+LEAST_SHARE = 1e-4
 """Share of the pixels that must lie on either side of a cut for the values to go through it."""
 CLEAR = 2.0
 """Factor between the two cuts that decides."""

@@ -20,7 +20,9 @@ T = TypeVar("T")
 EER_COMPRESSIONS = {65000, 65001, 65002}
 JPEG_COMPRESSIONS = {7, 33003, 33005, 33007, 34712, 34892}
 """JPEG and JPEG 2000, whose decoders fill what is missing with grey."""
-JPEG_END, JPEG_END_BYTES = b"\xff\xd9", 16
+JPEG_END = b"\xff\xd9"
+END_BYTES = 16
+UNCOMPRESSED, LERC = 1, 34887
 ALPHA = {1, 2}
 RESOLUTION_UNITS = {2: 2.54e8, 3: 1e8}  # Å in an inch, in a centimetre
 IMAGEJ_UNITS = {
@@ -176,17 +178,22 @@ def _check_pieces(tiff: tifffile.TiffFile, path: Path) -> None:
     if end > size:
         raise FileError(path, f"is a truncated or damaged TIFF ({size:,} of {end:,} bytes are there)", AGAIN)
     check_claim(path, (page.imagelength, page.imagewidth * page.samplesperpixel), file_bytes=size)
-    if page.compression in JPEG_COMPRESSIONS:
-        _check_jpeg_ends(tiff, path)
+    if page.compression != UNCOMPRESSED:
+        _check_ends(tiff, path)
 
 
-def _check_jpeg_ends(tiff: tifffile.TiffFile, path: Path) -> None:
+def _check_ends(tiff: tifffile.TiffFile, path: Path) -> None:
+    """Raise `FileError` where compressed data end in zeros, as after a copy that was cut, or JPEG data without their mark."""
     page, file = tiff.pages.first, tiff.filehandle
+    is_jpeg = page.compression in JPEG_COMPRESSIONS
+    if "JPEGTables" in page.tags and not bytes(page.tags["JPEGTables"].value).rstrip(b"\0").endswith(JPEG_END):
+        raise FileError(path, "is a truncated or damaged TIFF (the tables of its JPEG data have no end)", AGAIN)
     for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True), start=1):
-        last = min(count, JPEG_END_BYTES)
+        last = min(count, END_BYTES)
         file.seek(offset + count - last)
-        if JPEG_END not in file.read(last):
-            raise FileError(path, f"is a truncated or damaged TIFF (piece {number} of its JPEG data has no end)", AGAIN)
+        end = file.read(last)
+        if (is_jpeg and JPEG_END not in end) or (last == END_BYTES and not any(end) and page.compression != LERC):
+            raise FileError(path, f"is a truncated or damaged TIFF (piece {number} of its compressed data has no end)", AGAIN)
 
 
 def _channels(values: NDArray[Any], page: tifffile.TiffPage, path: Path) -> NDArray[Any]:
