@@ -83,7 +83,8 @@ def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[li
     sizes = {picks.pixel_size for picks in found}
     shared_size = sizes.pop() if len(sizes) == 1 else None  # keeps lengths in Å where nothing was found
     nothing = {name: Picks(name, pixel_size=shared_size) for name in by_name}
-    return [MicrographPair(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()], without_truth + copies
+    pairs = [MicrographPair(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()]
+    return pairs, without_truth + copies
 
 
 def _by_name(every: Sequence[Picks]) -> dict[str, Picks]:
@@ -103,5 +104,5 @@ def _without_copies(names: list[str], known: Iterable[str]) -> tuple[list[str], 
     """The names, and apart from them other copies of an exposure that the names have already, such as ``a_DW`` beside ``a``."""
     index = NameIndex(known)
     taken = {index.find(name) for name in names if not index.fits_exposure_only(name)}
-    copies = tuple(name for name in names if index.fits_exposure_only(name) and index.find(name) in taken)
-    return [name for name in names if name not in copies], copies
+    copies = {name: None for name in names if index.fits_exposure_only(name) and index.find(name) in taken}
+    return [name for name in names if name not in copies], tuple(copies)

@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.micrographs.files import pixel_fault, read_raw_image
+from cryopick.io.micrographs.files import pixel_fault, pixel_sizes_differ, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.formats import detect_format, read_picks
 from cryopick.types import Picks
+
+FEWEST_TO_JUDGE = 20
+"""Fewer picks than this may lie in one corner by chance."""
+LARGEST_REDUCED = 0.55
+"""Picks that lie within this share of the widths and heights are likely to be those of images reduced twice or more."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,11 @@ class CheckResult:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def check_micrograph(path: Path | str) -> CheckResult:
-    """Check a micrograph; of a truncated one, also the rows that can be read."""
+def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> CheckResult:
+    """Check a micrograph; of a truncated one, also the rows that can be read.
+
+    `pixel_size` [Å] is that of the list which names it, and is used instead of its own.
+    """
     path = Path(path)
     faults: list[CryopickError] = []
     try:
@@ -50,17 +58,19 @@ def check_micrograph(path: Path | str) -> CheckResult:
     facts = {
         "size": f"{width} x {height} pixels (width x height)",
         "stored": image.stored,
-        "pixel size": "unknown" if image.pixel_size is None else f"{image.pixel_size:g} Å",
+        "pixel size": _pixel_size(image.pixel_size, pixel_size),
         "values": _statistics(image.pixels),
     }
     return CheckResult(tuple(faults), image.notes, facts)
 
 
-def check_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> CheckResult:
+def check_picks(
+    path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None, downsample: float = 1.0
+) -> CheckResult:
     """Check a file or folder of picks in any known format, with its micrographs also their names and edges."""
     try:
         name = detect_format(path)
-        all_picks = read_picks(path, format=name, micrographs=micrographs)
+        all_picks = read_picks(path, format=name, micrographs=micrographs, downsample=downsample)
     except CryopickError as fault:
         return CheckResult((fault,))
     return check_read_picks(all_picks, Path(path), name)
@@ -74,8 +84,29 @@ def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -
     if scores:
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
-    notes = () if count else ("no picks at all",)
-    return CheckResult(tuple(faults), notes, facts)
+    notes = [] if count else ["no picks at all"]
+    if (factor := _likely_factor(all_picks)) is not None:
+        notes.append(
+            f"all picks lie in the first 1/{factor:.0f} of the width and height; if images were reduced, give --downsample"
+        )
+    return CheckResult(tuple(faults), tuple(notes), facts)
+
+
+def _likely_factor(all_picks: Sequence[Picks]) -> float | None:
+    """How many times wider the micrographs are than the part that has picks, where chance cannot explain it."""
+    shares = [picks.xy.max(axis=0) / picks.shape_hw[::-1] for picks in all_picks if len(picks) and picks.shape_hw is not None]
+    count = sum(len(picks) for picks in all_picks if picks.shape_hw is not None)
+    if count < FEWEST_TO_JUDGE:
+        return None
+    share = float(np.max(shares))
+    return 1 / share if 0 < share < LARGEST_REDUCED else None
+
+
+def _pixel_size(own: float | None, listed: float | None) -> str:
+    if listed is None:
+        return "unknown" if own is None else f"{own:g} Å"
+    differs = f"; {own:g} Å in its own header" if own is not None and pixel_sizes_differ(listed, own) else ""
+    return f"{listed:g} Å, from the list{differs}"
 
 
 def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:

@@ -15,7 +15,7 @@ _PROCESSED = re.compile(r"(?<=.)(_(patch|rigid)_aligned(_doseweighted)?|_dosewei
 _PICKED = re.compile(r"(?<=.)_((auto|manual|topaz|template|log)?_?picks?|g?automatch|cryolo|extract)$", re.IGNORECASE)
 """What pickers append to a micrograph's name for the file of its picks."""
 _EXAMPLES = 3
-DIFFERENCES = "Names may differ in folders, extension, CryoSPARC's UID and endings such as _DW or _patch_aligned_doseweighted only"
+DIFFERENCES = "Names may differ in folders, extension, CryoSPARC's UID and endings such as _DW or _patch_aligned only"
 """How spellings of one name may differ, for messages."""
 
 
@@ -88,10 +88,7 @@ class NameIndex:
         for key, table in zip(_KEYS, self._by_key, strict=True):
             if fitting := table.get(key(written)):
                 return self._nearest(written, fitting)
-        raise NameMatchError(
-            f"no micrograph matches the name {written!r}; there are {_listed(self._known)}. "
-            f"{DIFFERENCES}"
-        )
+        raise NameMatchError(f"no micrograph matches the name {written!r}; there are {_listed(self._known)}. {DIFFERENCES}")
 
     def fits(self, written: str) -> bool:
         """Whether `written` matches one or several of the known names."""

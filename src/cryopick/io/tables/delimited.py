@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from cryopick.errors import FileError
 
+NAME_COLUMNS = ("micrograph", "micrograph_name", "image_name", "image", "filename", "file_name", "name")
+"""Columns that name the micrograph of a row, in lower case."""
+DEPTH_COLUMNS = ("z", "z_coord", "z-coordinate", "z_px", "center_z")
+"""Columns of the third coordinate of picks in tomograms, in lower case."""
+
 
 def parse_numbers(path: Path, column: str, values: Sequence[str]) -> NDArray[np.float64]:
     """Parse text as float64 (n,). Raises `FileError` for a value that is not a finite number, with its row from 1."""

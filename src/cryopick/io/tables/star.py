@@ -85,7 +85,9 @@ def read_star(path: Path) -> dict[str, StarTable]:
     except StarRowError as error:
         raise FileError(path, str(error), "Correct or remove that row; text with blanks needs quotes") from None
     except StarSyntaxError as error:
-        raise FileError(path, f"is not a STAR file, or a damaged one ({error})", "Correct that line, or write the file again") from None
+        raise FileError(
+            path, f"is not a STAR file, or a damaged one ({error})", "Correct that line, or write the file again"
+        ) from None
     if not blocks:
         raise FileError(path, "has no data block", "A STAR file has lines that start with data_")
     tables: dict[str, StarTable] = {}

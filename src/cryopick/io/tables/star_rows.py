@@ -1,6 +1,6 @@
 """STAR text as RELION reads it: blocks with loops, one row per line, its values separated by blanks.
 
-Only the first word of a line outside a loop's rows is special, so that values may begin with `data_`, `save_`, `$`, `_` or a quote.
+Words are special only at the start of a line outside a loop's rows: values may begin with `data_`, `save_`, `$`, `_` or a quote.
 """
 
 import re
@@ -161,7 +161,8 @@ class _Parser:
         if not set(counts) <= {0, len(loop.labels)}:
             index = next(index for index, count in enumerate(counts) if count not in (0, len(loop.labels)))
             row, line = sum(map(bool, counts[:index])) + 1, self._line(start) + index
-            found = f"row {row} of data_{block} (line {line}) has {counts[index]} values where its loop has {len(loop.labels)} columns"
+            values = f"{counts[index]} value{'' if counts[index] == 1 else 's'}"
+            found = f"row {row} of data_{block} (line {line}) has {values} where its loop has {len(loop.labels)} columns"
             raise StarRowError(found)
         loop.cells = body.split()
 
