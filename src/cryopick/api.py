@@ -204,6 +204,7 @@ def finetune(
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
     **settings: Any,
 ) -> "FinetuneResult":
     """Fine-tune the default picker's weights on micrographs with picked particles.
@@ -219,6 +220,7 @@ def finetune(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; the picks' own if omitted.
     pixel_size : Å per pixel; overrides the files' own.
     format : format of the picks; recognised from the content if omitted.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
     settings : settings of the fine-tuning by name, for instance ``labels="partial"`` or ``loop={"steps": 300}``.
 
     Returns
@@ -244,7 +246,7 @@ def finetune(
     from cryopick.train.finetune.supervised import FinetuneSettings, finetune_unet
 
     resolved = resolve(FinetuneSettings, settings)
-    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format)
+    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format, downsample=downsample)
     return finetune_unet(found, resolved, Path(out))
 
 

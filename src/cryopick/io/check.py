@@ -10,15 +10,10 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.micrographs.files import pixel_fault, pixel_sizes_differ, read_raw_image
+from cryopick.io.micrographs.files import pixel_fault, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
-from cryopick.io.picks.formats import detect_format, read_picks
+from cryopick.io.picks.formats import detect_format, read_picks, reduced_doubt
 from cryopick.types import Picks
-
-FEWEST_TO_JUDGE = 20
-"""Fewer picks than this may lie in one corner by chance."""
-LARGEST_REDUCED = 0.55
-"""Picks that lie within this share of the widths and heights are likely to be those of images reduced twice or more."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +49,12 @@ def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> Ch
             return CheckResult(tuple(faults))
     if fault := pixel_fault(image.pixels, path):
         faults.append(fault)
+    size = pixel_size or image.pixel_size
     height, width = image.pixels.shape
     facts = {
         "size": f"{width} x {height} pixels (width x height)",
         "stored": image.stored,
-        "pixel size": _pixel_size(image.pixel_size, pixel_size),
+        "pixel size": "unknown" if size is None else f"{size:g} Å",
         "values": _statistics(image.pixels),
     }
     return CheckResult(tuple(faults), image.notes, facts)
@@ -85,28 +81,9 @@ def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
     notes = [] if count else ["no picks at all"]
-    if (factor := _likely_factor(all_picks)) is not None:
-        notes.append(
-            f"all picks lie in the first 1/{factor:.0f} of the width and height; if images were reduced, give --downsample"
-        )
+    if (doubt := reduced_doubt(all_picks)) is not None:
+        notes.append(doubt)
     return CheckResult(tuple(faults), tuple(notes), facts)
-
-
-def _likely_factor(all_picks: Sequence[Picks]) -> float | None:
-    """How many times wider the micrographs are than the part that has picks, where chance cannot explain it."""
-    shares = [picks.xy.max(axis=0) / picks.shape_hw[::-1] for picks in all_picks if len(picks) and picks.shape_hw is not None]
-    count = sum(len(picks) for picks in all_picks if picks.shape_hw is not None)
-    if count < FEWEST_TO_JUDGE:
-        return None
-    share = float(np.max(shares))
-    return 1 / share if 0 < share < LARGEST_REDUCED else None
-
-
-def _pixel_size(own: float | None, listed: float | None) -> str:
-    if listed is None:
-        return "unknown" if own is None else f"{own:g} Å"
-    differs = f"; {own:g} Å in its own header" if own is not None and pixel_sizes_differ(listed, own) else ""
-    return f"{listed:g} Å, from the list{differs}"
 
 
 def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:

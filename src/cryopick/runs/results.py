@@ -11,7 +11,7 @@ import msgspec
 
 from cryopick.coordinates import IMAGE_FRAME
 from cryopick.errors import FileError, SettingError
-from cryopick.io.picks.formats import outside_of, read_picks
+from cryopick.io.picks.formats import outside_of, read_picks, reduced_doubt
 from cryopick.io.picks.reading import KnownMicrographs, Reading, Source
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Record, read_record
@@ -85,8 +85,8 @@ def read_picks_or_run(
     found = read_picks(
         path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample
     )
-    if (outside := outside_of(found)) is not None:
-        logger.warning("%s: %s", path, outside)
+    for doubt in filter(None, (outside_of(found), reduced_doubt(found))):
+        logger.warning("%s: %s", path, doubt)
     return found
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from cryopick.coordinates import inside
 from cryopick.errors import FileError, SettingError
 from cryopick.io.picks.base import Peek, PickFormat, Writing
-from cryopick.io.picks.reading import KnownMicrographs, Reading, Source
+from cryopick.io.picks.reading import KnownMicrographs, Reading, Source, checked_size
 from cryopick.io.tables.cryosparc import refuse_group
 from cryopick.registry import Registry
-from cryopick.types import Picks, checked_pixel_size, each_picks
+from cryopick.types import Picks, each_picks
 
 FORMATS: Registry[type[PickFormat]] = Registry(
     "pick format",
@@ -38,6 +38,10 @@ REDUCED = {"topaz"}
 """Formats that are written with coordinates of reduced images."""
 COMPRESSED = {"\x1f": "gzip", "BZh": "bzip2", "PK\x03\x04": "zip", "\ufffd7zXZ": "xz"}
 """Beginnings of compressed files."""
+FEWEST_TO_JUDGE = 20
+"""Fewer picks than this may lie in one corner by chance."""
+LARGEST_REDUCED = 0.55
+"""Picks within this share of the widths and heights are likely to be those of images reduced twice or more."""
 
 
 def read_picks(
@@ -89,7 +93,8 @@ def read_picks(
         raise FileError(path, "does not exist", "Check the path")
     checked_factor(downsample)
     known = KnownMicrographs(micrographs or (), unknown=unknown, file=path)
-    found = chosen.read(path, Reading(known, checked_pixel_size(pixel_size, str(path)), downsample))
+    pixel_size = None if pixel_size is None else checked_size(path, "the picks", pixel_size)
+    found = chosen.read(path, Reading(known, pixel_size, downsample))
     return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
 
 
@@ -164,6 +169,15 @@ def checked_factor(downsample: float) -> float:
     if not 0 < downsample < float("inf"):
         raise SettingError(f"downsample must be positive, got {downsample:g}")
     return downsample
+
+
+def reduced_doubt(every: Sequence[Picks]) -> str | None:
+    """A sentence about picks in the upper left corner of all micrographs, as those of reduced images are; None otherwise."""
+    shares = [(picks.xy / picks.shape_hw[::-1]).max(axis=0) for picks in every if len(picks) and picks.shape_hw is not None]
+    share = float(np.max(shares, initial=0.0))
+    if sum(map(len, every)) < FEWEST_TO_JUDGE or not 0 < share < LARGEST_REDUCED:
+        return None
+    return f"all picks lie in the first 1/{1 / share:.0f} of width and height; those of reduced images need --downsample"
 
 
 def outside_of(every: Sequence[Picks]) -> str | None:

@@ -188,10 +188,10 @@ def refuse_tomograms(path: Path, column: str, values: ArrayLike = 1.0) -> None:
 
 
 def checked_size(path: Path, written: str, pixel_size: float) -> float:
-    """A file's own pixel size. Raises `FileError` for one that no microscope has."""
+    """The pixel size, unless no microscope has such a one; then raises `FileError`."""
     if not PIXEL_SIZES[0] <= pixel_size <= PIXEL_SIZES[1]:
-        found = f"has the pixel size {pixel_size:g} Å for {written}, which no micrograph has"
-        raise FileError(path, found, "Correct it; pixel sizes are in Å")
+        found = f"the pixel size of {written} must be between {PIXEL_SIZES[0]:g} and {PIXEL_SIZES[1]:g} Å, got {pixel_size:g} Å"
+        raise FileError(path, found, "Correct it, or omit it if it is unknown")
     return pixel_size
 
 
