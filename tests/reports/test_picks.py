@@ -187,7 +187,19 @@ def test_a_block_after_a_loop_of_one_column_is_a_block(tmp_path, gap):
 
 
 def test_names_that_begin_like_words_of_star_come_back(tmp_path):
-    names = ["data_1.mrc", "loop_", "save_x", "_x.mrc", "a b.mrc", "'x.mrc", "#x.mrc", "$x"]
+    names = [
+        "data_1.mrc",
+        "loop_",
+        "save_x",
+        "_x.mrc",
+        "a b.mrc",
+        "'x.mrc",
+        "#x.mrc",
+        "$x",
+        "a\tb\x0bc\x0cd",
+        "Prä\u00a0parat",
+        "x'",
+    ]
     write_picks([Picks(name, [[1, 2]]) for name in names], tmp_path / "p.star")
     assert [picks.micrograph for picks in read_picks(tmp_path / "p.star")] == names
 
@@ -696,3 +708,18 @@ def test_hidden_tables_in_a_folder_are_not_picks(tmp_path):
     write(tmp_path / "a.csv", "x,y\n1,2\n")
     write(tmp_path / ".a-1a2b3c4d.csv", "x,y\n1,2\n3,4\n")
     assert [(picks.micrograph, len(picks)) for picks in read_picks(tmp_path)] == [("a", 1)]
+
+
+@pytest.mark.parametrize("name", ["csv", "topaz", "star"])
+def test_a_name_that_does_not_fit_into_a_row_is_refused_and_nothing_is_written(tmp_path, name):
+    with pytest.raises(CryopickError, match="line end"):
+        write_picks([Picks("a.mrc", [[1, 2]]), Picks("b\nc.mrc", [[1, 2]])], tmp_path / "out", format=name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_optics_table_longer_than_the_first_look_at_a_file(tmp_path):
+    groups = "".join(f"opticsGroup{number} {number} 1.06 {'x' * 100}\n" for number in range(1, 1000))
+    optics = "data_optics\nloop_\n_rlnOpticsGroupName\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n_rlnMtfFileName\n"
+    path = write(tmp_path / "p.star", optics + groups + "\n" + FLAT.replace("#3\n", "#3\n_rlnOpticsGroup #4\n") + "a.mrc 1 2 7\n")
+    (picks,) = read_picks(path)
+    assert (picks.optics_group, picks.pixel_size) == (7, 1.06)

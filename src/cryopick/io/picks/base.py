@@ -60,6 +60,13 @@ def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArr
         raise CryopickError(f"{picks.micrograph}: {error}") from None
 
 
+def in_a_row(name: str) -> str:
+    """A name that fits into a row of a text table. Raises `CryopickError` for one with a line end or tab."""
+    if set(name) & set("\n\r\t"):
+        raise CryopickError(f"the name {name!r} has a line end or tab, which this format cannot hold; rename the micrograph")
+    return name
+
+
 @contextmanager
 def text_file(path: Path) -> Iterator[TextIO]:
     """Open a text file that is written completely or not at all; names keep bytes that are not UTF-8."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Peek, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks.base import Peek, Writing, in_a_row, placed, split_by_name, spool, text_file
 from cryopick.io.picks.columns import SharedColumns, typed
 from cryopick.io.picks.reading import Reading, refuse_tomograms
 from cryopick.io.tables.delimited import DEPTH_COLUMNS, NAME_COLUMNS, first_of, parse_numbers, read_delimited
@@ -140,7 +140,7 @@ class _Optional:
 
 
 def _rows(picks: Picks) -> str:
-    name = _quoted(picks.micrograph)
+    name = _quoted(in_a_row(picks.micrograph))
     common = "" if picks.diameter_px is None else f"{picks.diameter_px:.3f}"
     diameters = [common] * len(picks) if picks.diameters_px is None else [f"{each:.3f}" for each in picks.diameters_px.tolist()]
     scores = [""] * len(picks) if picks.scores is None else [f"{score:.6f}" for score in picks.scores.tolist()]

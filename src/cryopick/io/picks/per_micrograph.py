@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from cryopick.errors import FileError
-from cryopick.files import write_text
+from cryopick.files import write_bytes
 from cryopick.io.names import common_ending, micrograph_of, stem
 from cryopick.io.picks.base import Peek, UniqueNames, Writing
 from cryopick.io.picks.reading import KnownMicrographs, Reading
@@ -68,7 +68,7 @@ class FilePerMicrograph(ABC):
             self._place(path, places.add(each.micrograph), single): self.text(each, writing) for each in picks
         }
         for place, text in texts.items():
-            write_text(place, text)
+            write_bytes(place, text.encode("utf-8", "surrogateescape"))
 
     def _place(self, path: Path, name: str, single: bool) -> Path:
         return path if single else path / self.folder / name

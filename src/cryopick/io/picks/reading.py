@@ -135,6 +135,8 @@ class Reading:
         """
         if not written.strip(" >"):
             raise FileError(path, "has picks on a micrograph without a name", "Give its name, or remove them")
+        if "\0" in written:
+            raise FileError(path, f"names a micrograph {written!r}, with a NUL character", "Correct the name")
         written = without_mark(written)
         source = self.known.find(written)
         if self.known.unknown is not None and written in self.known.unknown:

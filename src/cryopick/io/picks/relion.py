@@ -12,7 +12,7 @@ import numpy as np
 
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError, NameMatchError
-from cryopick.files import write_bytes, write_text
+from cryopick.files import write_bytes
 from cryopick.io.names import micrograph_of, stem
 from cryopick.io.picks.base import Peek, Writing, placed
 from cryopick.io.picks.columns import cells
@@ -80,7 +80,7 @@ class RelionJob:
                 raise NameMatchError(f"{both} would both be written to {file}; write them to different folders")
             names[file], texts[file] = each.micrograph, _coordinate_text(each)
         for file, text in texts.items():
-            write_text(file, text)
+            write_bytes(file, text.encode("utf-8", "surrogateescape"))
         write_index([(name, file) for file, name in names.items()], path)
 
 
@@ -91,7 +91,7 @@ def write_coordinates(picks: Picks, job: Path) -> Path:
     ``raw/a_autopick.star``.
     """
     file = job / coordinate_file(picks.micrograph)
-    write_text(file, _coordinate_text(picks))
+    write_bytes(file, _coordinate_text(picks).encode("utf-8", "surrogateescape"))
     return file
 
 
@@ -128,7 +128,7 @@ def write_index(names_and_files: Iterable[tuple[str, Path]], job: Path) -> None:
         "rlnMicrographCoordinates": [file.as_posix() for _, file in listed],
     }
     write_bytes(job / INDEX, star_text({"coordinate_files": table}).encode("utf-8", "surrogateescape"))
-    write_text(job / INDEX_3_1, f"{(job / INDEX).as_posix()}\n")
+    write_bytes(job / INDEX_3_1, f"{(job / INDEX).as_posix()}\n".encode("utf-8", "surrogateescape"))
 
 
 def _listed(path: Path, known: KnownMicrographs) -> list[tuple[str, Path]]:

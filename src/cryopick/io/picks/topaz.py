@@ -10,7 +10,7 @@ import numpy as np
 from cryopick.coordinates import Frame, PixelMap
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.names import stem
-from cryopick.io.picks.base import Peek, UniqueNames, Writing, placed, split_by_name, text_file
+from cryopick.io.picks.base import Peek, UniqueNames, Writing, in_a_row, placed, split_by_name, text_file
 from cryopick.io.picks.reading import Reading, refuse_tomograms
 from cryopick.io.tables.delimited import parse_numbers, read_delimited
 from cryopick.types import Picks
@@ -58,7 +58,7 @@ class Topaz:
                     raise CryopickError(f"{each.micrograph}: some micrographs have scores and others none; use different files")
                 points = placed(replace(each, xy=shrink.from_home(each.xy)), FRAME).astype(np.int64).tolist()
                 scores = [""] * len(each) if each.scores is None else [f"\t{score:.6f}" for score in each.scores.tolist()]
-                name = names.add(each.micrograph)
+                name = in_a_row(names.add(each.micrograph))
                 file.write("".join(f"{name}\t{x}\t{y}{score}\n" for (x, y), score in zip(points, scores, strict=True)))
             if scored is None:
                 file.write(_header(True))

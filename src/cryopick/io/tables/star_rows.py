@@ -14,7 +14,9 @@ _SPECIAL = re.compile(rb"""['"#](?<!\S.)(?:(?<=')%b|(?<=")%b|(?<=#)[^\n]*)""" % 
 _ROWS_END = re.compile(rb"\n[ \t\r]*(?:(?:data_\S*|loop_|stop_|global_)[ \t\r]*(?:#[^\n]*)?(?=\n|\Z)|\n[ \t\r]*_)", re.IGNORECASE)
 _MAY_BEGIN_LABELS = frozenset([b"", *(bytes([byte]) for byte in b"_lL# \t\r\n")])
 _STAND_INS = bytes([*range(1, 9), *range(14, 32)])
-"""Bytes that no text has, of which some stand for the blanks of quoted values while rows are split."""
+"""Bytes that no text has, of which some stand for the blanks of quoted values, and for empty ones, while rows are split."""
+_BLANKS = b" \t\r\x0b\x0c"
+_COUNT = 1 + len(_BLANKS)
 
 
 class StarSyntaxError(Exception):
@@ -48,8 +50,7 @@ class Loop:
             return []
         text = b"\n".join(values)
         if self.stand_ins:
-            empty, blank, tab = (self.stand_ins[place : place + 1] for place in range(3))
-            text = text.replace(empty, b"").replace(blank, b" ").replace(tab, b"\t")
+            text = text.translate(bytes.maketrans(self.stand_ins[1:], _BLANKS), self.stand_ins[:1])
         return text.decode("utf-8", "surrogateescape").split("\n")
 
 
@@ -121,9 +122,9 @@ class _Parser:
             found = f"line {self._line(start)}: _{label} has {len(values)} values instead of one"
             raise StarSyntaxError(f"{found}; text with blanks needs quotes" if values else found)
         if not block.loops:
-            block.loops.append(Loop(0, stand_ins=_STAND_INS[:3]))
+            block.loops.append(Loop(0, stand_ins=_STAND_INS[:_COUNT]))
         block.loops[0].labels.append(label)
-        block.loops[0].cells.append(_Words(_STAND_INS[:3])[values[0]])
+        block.loops[0].cells.append(_Words(_STAND_INS[:_COUNT])[values[0]])
 
     def _loop(self, start: int, parts: list[bytes], block: str) -> Loop:
         loop = Loop(self._line(start), [_text(part[1:]) for part in parts])
@@ -152,8 +153,8 @@ class _Parser:
         body = self._content[start:end]
         self._at = end
         if b"'" in body or b'"' in body or b"#" in body:
-            loop.stand_ins = bytes(byte for byte in _STAND_INS if byte not in body)[:3]
-            if len(loop.stand_ins) < 3:
+            loop.stand_ins = bytes(byte for byte in _STAND_INS if byte not in body)[:_COUNT]
+            if len(loop.stand_ins) < _COUNT:
                 raise StarSyntaxError(f"line {loop.line}: the loop has bytes that are no text")
             words = _Words(loop.stand_ins)
             body = _SPECIAL.sub(lambda match: words[match[0]], body)
@@ -200,14 +201,14 @@ class _Words(dict[bytes, bytes]):
     """Values in quotes as one word without them, and comments as nothing."""
 
     def __init__(self, stand_ins: bytes) -> None:
-        self._empty, self._blank, self._tab = (stand_ins[place : place + 1] for place in range(3))
+        self._empty, self._table = stand_ins[:1], bytes.maketrans(_BLANKS, stand_ins[1:])
 
     def __missing__(self, value: bytes) -> bytes:
         word = value
         if value.startswith(b"#"):
             word = b""
         elif len(value) > 1 and value[:1] in (b"'", b'"') and value.endswith(value[:1]):
-            word = value[1:-1].replace(b" ", self._blank).replace(b"\t", self._tab) or self._empty
+            word = value[1:-1].translate(self._table) or self._empty
         self[value] = word
         return word
 
