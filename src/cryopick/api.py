@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.picks.formats import format_of_name, write_picks
+from cryopick.io.picks.formats import check_box, conversion_factors, detect_format, format_of_name, write_picks
 from cryopick.pickers import PICKERS
 from cryopick.pickers import picker as make_picker
+from cryopick.preprocess.resample import check_fit
 from cryopick.types import Micrograph, Picks
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def pick(
     FileError
         For micrographs that cannot be found or, without `out`, cannot be read.
     CryopickError
-        When every micrograph of a run has failed.
+        When every micrograph of a run has failed, or, without `out`, for particles that are larger than the micrograph.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def pick(
     if isinstance(micrographs, Micrograph):
         if not (pixel_size is None and out is None and workers == 1):
             raise SettingError("pixel_size, out and workers apply to files; a Micrograph has its own pixel size")
-        return _make(picker, preset, threshold, settings).pick(micrographs, diameter=diameter)
+        return _pick_one(_make(picker, preset, threshold, settings), micrographs, diameter)
     sources = find_micrographs(micrographs, pixel_size=pixel_size)
     if out is not None:
         options = {"preset": preset, "settings": settings, "threshold": threshold, "diameter": diameter, "pixel_size": pixel_size}
@@ -128,7 +129,7 @@ def pick(
     if workers != 1:
         raise SettingError(f"workers={workers} needs out, a folder for the results: only a run on disk uses several processes")
     made = _make(picker, preset, threshold, settings)
-    return [made.pick(source.read(), diameter=diameter) for source in sources]
+    return [_pick_one(made, source.read(), diameter) for source in sources]
 
 
 def convert(
@@ -157,7 +158,8 @@ def convert(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; replaces the picks' own.
     threshold : lowest score to keep.
     box : box size in pixels for formats with boxes; the diameter if omitted.
-    downsample : the factor by which Topaz's micrographs were downsampled.
+    downsample : the factor by which the images of the coordinates in `source` were reduced or, where `target` is Topaz's table,
+        of those in `target`.
 
     Returns
     -------
@@ -178,17 +180,20 @@ def convert(
     >>> open("best.box").read().split()
     ['-5', '5', '30', '30']
     """
-    from cryopick.runs.results import read_picks_or_run
+    from cryopick.runs.results import is_run, read_picks_or_run
 
     source, target = Path(source), Path(target)
     to_format = to_format or format_of_name(target)
     sources = None if micrographs is None else find_micrographs(micrographs, pixel_size=pixel_size)
-    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
+    check_box(to_format, box)
+    from_format = from_format or (None if is_run(source) else detect_format(source))
+    reading, writing = conversion_factors(downsample, from_format, to_format)
+    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=reading)
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
         picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
-    write_picks(picks, target, format=to_format, box=box, downsample=downsample)
+    write_picks(picks, target, format=to_format, box=box, downsample=writing)
     return picks
 
 
@@ -200,6 +205,7 @@ def finetune(
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
     **settings: Any,
 ) -> "FinetuneResult":
     """Fine-tune the default picker's weights on micrographs with picked particles.
@@ -215,6 +221,7 @@ def finetune(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; the picks' own if omitted.
     pixel_size : Å per pixel; overrides the files' own.
     format : format of the picks; recognised from the content if omitted.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
     settings : settings of the fine-tuning by name, for instance ``labels="partial"`` or ``loop={"steps": 300}``.
 
     Returns
@@ -240,8 +247,13 @@ def finetune(
     from cryopick.train.finetune.supervised import FinetuneSettings, finetune_unet
 
     resolved = resolve(FinetuneSettings, settings)
-    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format)
+    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format, downsample=downsample)
     return finetune_unet(found, resolved, Path(out))
+
+
+def _pick_one(made: "Picker", micrograph: Micrograph, diameter: float | None) -> Picks:
+    check_fit(micrograph, diameter)
+    return made.pick(micrograph, diameter=diameter)
 
 
 def _make(name: str, preset: str | None, threshold: float | None, settings: dict[str, Any]) -> "Picker":
