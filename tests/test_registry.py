@@ -37,3 +37,8 @@ def test_every_picker_in_the_table_declares_settings_a_summary_and_stages():
         assert is_dataclass(declared.Settings)
         assert declared.SUMMARY
         assert set(declared.STAGES) <= {"prepare", "network"}
+
+
+@pytest.mark.parametrize("value", [None, 3, ["log"], {"log": 1}])
+def test_what_is_not_a_name_is_in_no_registry(value):
+    assert value not in Registry("picker", {"log": "a:B"})

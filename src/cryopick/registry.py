@@ -37,8 +37,8 @@ class Registry(Generic[T]):
         """All names: the package's own, then those of other packages, in alphabetical order."""
         return [*self._entries, *sorted(self._plugins.keys() - self._entries.keys())]
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._entries or name in self._plugins
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._entries or name in self._plugins)
 
     def get(self, name: str) -> T:
         """Import an entry. Raises `SettingError` for an unknown name, and for an entry of another package that fails to load."""

@@ -168,6 +168,9 @@ def test_files_without_a_structure_raise(tmp_path):
     (tmp_path / "empty.pdb").write_text("END\n")
     with pytest.raises(FileError, match="no atoms"):
         read_structure(tmp_path / "empty.pdb")
+    (tmp_path / "bytes.pdb").write_bytes(PDB.encode().replace(b" ALA A ", b" ALA \xd9 "))
+    with pytest.raises(FileError, match="has a name that is not UTF-8"):
+        read_structure(tmp_path / "bytes.pdb")
 
 
 @pytest.mark.parametrize(

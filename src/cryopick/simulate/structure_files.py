@@ -70,7 +70,10 @@ def read_structure(path: Path | str) -> Structure:
     path = Path(path)
     suffix = _suffix(path)
     if suffix in MODEL_SUFFIXES:
-        return _read_model(path)
+        try:
+            return _read_model(path)
+        except UnicodeDecodeError as error:  # gemmi decodes a name when it is asked for
+            raise FileError(path, f"has a name that is not UTF-8 ({error})", "Correct the names of chains and residues") from None
     if suffix in MAP_SUFFIXES:
         return _read_map(path)
     raise FileError(path, "is neither a model nor a map", "Give a .cif, .pdb, .mrc or .map file, gzipped or not")

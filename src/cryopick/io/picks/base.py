@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar, Protocol, TextIO
 
 import numpy as np
@@ -13,9 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from cryopick.coordinates import Frame
 from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
 from cryopick.files import atomic_path
+from cryopick.io.names import stem
 from cryopick.io.picks.reading import MOST_PIXELS, Reading
 from cryopick.types import Picks
 
+LONGEST_NAME = 255
+"""Bytes of a file name, on all common file systems."""
 HEAD_BYTES = 1 << 20
 
 _ENCODING, _ERRORS = "utf-8", "surrogateescape"
@@ -99,6 +102,23 @@ class Peek:
                 return Peek(path, file.read(HEAD_BYTES).decode("utf-8", "replace"), ())
         except OSError as error:
             raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
+
+
+def check_own_file(name: str, micrograph: str) -> None:
+    """Raise `NameMatchError` where a micrograph's own file cannot have this name, or would be hidden and not read again."""
+    if not stem(PurePath(micrograph).name):
+        problem = "it names no file"
+    elif name.startswith("."):
+        problem = f"the file {name} would be hidden"
+    elif "\0" in name:
+        problem = "it has a character that no file name has"
+    elif len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        problem = f"a file name has at most {LONGEST_NAME} bytes"
+    else:
+        return
+    raise NameMatchError(
+        f"{micrograph!r}: its picks cannot have a file of their own: {problem}. Rename it, or write another format"
+    )
 
 
 class UniqueNames:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from cryopick.errors import FileError
 from cryopick.files import write_bytes
 from cryopick.io.names import common_ending, micrograph_of, stem
-from cryopick.io.picks.base import Peek, UniqueNames, Writing
+from cryopick.io.picks.base import Peek, UniqueNames, Writing, check_own_file
 from cryopick.io.picks.reading import KnownMicrographs, Reading
 from cryopick.types import Picks
 
@@ -65,13 +65,16 @@ class FilePerMicrograph(ABC):
         single = path.name.lower().endswith(self.suffix) and not path.is_dir()
         places = UniqueNames(path, lambda name: path.name if single else f"{stem(name)}{self.suffix}")
         texts = {  # all before the first file, so that an error leaves none of them
-            self._place(path, places.add(each.micrograph), single): self.text(each, writing) for each in picks
+            self._place(path, places.add(each.micrograph), each.micrograph, single): self.text(each, writing) for each in picks
         }
         for place, text in texts.items():
             write_bytes(place, text.encode("utf-8", "surrogateescape"))
 
-    def _place(self, path: Path, name: str, single: bool) -> Path:
-        return path if single else path / self.folder / name
+    def _place(self, path: Path, name: str, micrograph: str, single: bool) -> Path:
+        if single:
+            return path
+        check_own_file(name, micrograph)
+        return path / self.folder / name
 
 
 def titled(folder: Path, titles: Mapping[Path, str], known: KnownMicrographs) -> list[tuple[str, Path]]:

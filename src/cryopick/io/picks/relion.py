@@ -14,7 +14,7 @@ from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError, NameMatchError
 from cryopick.files import write_bytes
 from cryopick.io.names import micrograph_of, stem
-from cryopick.io.picks.base import Peek, Writing, placed
+from cryopick.io.picks.base import Peek, Writing, check_own_file, placed
 from cryopick.io.picks.columns import cells
 from cryopick.io.picks.per_micrograph import titled
 from cryopick.io.picks.reading import KnownMicrographs, Reading
@@ -74,7 +74,9 @@ class RelionJob:
         texts: dict[Path, str] = {}  # all before the first file, so that an error leaves none of them
         names: dict[Path, str] = {}
         for each in picks:
-            file = path / coordinate_file(each.micrograph)
+            inner = coordinate_file(each.micrograph)
+            check_own_file(inner.name, each.micrograph)
+            file = path / inner
             if file in names:
                 both = f"{names[file]} and {each.micrograph}"
                 raise NameMatchError(f"{both} would both be written to {file}; write them to different folders")
