@@ -42,11 +42,11 @@ class PixelMap:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def to_home(self, xy: ArrayLike) -> Points:
-        """Map points (n, 2) of the transformed image to the original."""
+        """Map points `xy` (n, 2) of the transformed image to the original."""
         return _points(xy) * self.scale + self.shift
 
     def from_home(self, xy: ArrayLike) -> Points:
-        """Map points (n, 2) of the original to the transformed image."""
+        """Map points `xy` (n, 2) of the original to the transformed image."""
         return (_points(xy) - self.shift) / self.scale
 
     def then(self, later: "PixelMap") -> "PixelMap":
@@ -81,7 +81,7 @@ class PixelMap:
 
     @staticmethod
     def fourier_crop(factor_xy: tuple[float, float]) -> "PixelMap":
-        """Fourier cropping: the first pixel's centre stays, so `original = xy f`."""
+        """Fourier cropping by `factor_xy`, as in `resize`: the first pixel's centre stays, so `original = xy f`."""
         return PixelMap(factor_xy)
 
     @staticmethod
@@ -171,7 +171,9 @@ class Frame:
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:
-        """Convert points (n, 2) of the image frame to the format's convention: the inverse of `to_image`, with its parameters.
+        """Convert points (n, 2) of the image frame to the format's convention: the inverse of `to_image`.
+
+        The parameters `xy`, `shape_hw`, `pixel_size` and `box` are those of `to_image`.
 
         Results are rounded to `quantum`, halves away from zero, as by RELION's ROUND.
         """

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryopick.checks import checked_positive
 from cryopick.coordinates import length_to_px
 from cryopick.errors import CryopickError, NameMatchError, SettingError
 from cryopick.evaluate.matching import common_pixel_size
@@ -41,9 +42,7 @@ class MicrographPair:
         """Convert a diameter to pixels, from Å when the pixel size is known. Raises `SettingError` unless it is positive."""
         if diameter is None:
             return None
-        if not (np.isfinite(diameter) and diameter > 0):
-            raise SettingError(f"the diameter must be positive, got {diameter}")
-        return length_to_px(diameter, self.pixel_size)
+        return length_to_px(checked_positive(diameter, "the diameter", error=SettingError), self.pixel_size)
 
     def above(self, threshold: float | None) -> "MicrographPair":
         """Only picks with a score of at least `threshold`. Raises `SettingError` when they have no scores."""

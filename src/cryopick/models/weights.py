@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from cryopick.config import resolve
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import FileError, SettingError, deprecated
 from cryopick.models.architectures import ARCHITECTURES, State
 from cryopick.models.checkpoints import file_sha256, read_metadata, read_state, tensors_sha256
-from cryopick.models.inference import FastNetwork
+from cryopick.models.inference import FastNetwork, require_device
 
 FOLDER_VARIABLE = "CRYOPICK_WEIGHTS"
 CARD_KEY = "cryopick"
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about one set of weights; kept inside the safetensors file.
+    """The description of one set of weights, stored inside the safetensors file.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Card:
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for by name: the folder that the variable CRYOPICK_WEIGHTS names, then the package."""
+    """The folders in which weights are looked for by name: the one that the variable CRYOPICK_WEIGHTS names, then the package."""
     named = os.environ.get(FOLDER_VARIABLE)
     return ([Path(named).expanduser()] if named else []) + [Path(str(files("cryopick").joinpath("weights")))]
 
@@ -84,7 +84,7 @@ def find(name: str | Path, *, architecture: str | None = None) -> Path:
         return path
     found = available()
     if str(name) in RENAMED and str(name) not in found:
-        log.warning("weights %s are now called %s", name, RENAMED[str(name)])
+        deprecated(f"the weights {name} are deprecated and will be removed in the next version: use {RENAMED[str(name)]}")
         name = RENAMED[str(name)]
     if str(name) in found:
         return found[str(name)]
@@ -114,7 +114,10 @@ def load(
     ------
     FileError
         When the file is missing, damaged, has another hash or architecture, or its keys do not fit the network.
+    SettingError
+        For a device that cannot be used here.
     """
+    require_device(device)
     path = find(name, architecture=architecture)
     _check_hash(path, sha256)
     state, card = read(path)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from cryopick.checks import short
+from cryopick.errors import SettingError
 from cryopick.types import Micrograph, Picks
 
 Prepared = TypeVar("Prepared")
@@ -13,10 +15,22 @@ StageFunctions = Mapping[str, tuple[Callable[..., Any], ...]]
 
 
 class Picker(Protocol):
-    """Finds the particles of one micrograph. A picker holds settings and weights, and no state between micrographs."""
+    """Finds the particles of one micrograph. A picker holds settings and weights, and no state between micrographs.
+
+    `cryopick.picker` makes one. Anything with this method is a picker; a package of your own can register one with the entry
+    point ``cryopick.pickers``, see `PickerClass`.
+
+    Examples
+    --------
+    >>> def count(picker: Picker, micrograph: Micrograph) -> int:
+    ...     return len(picker.pick(micrograph, diameter=30))
+    >>> import numpy as np
+    >>> count(picker("log"), Micrograph(np.random.default_rng(0).normal(size=(64, 64)))) >= 0
+    True
+    """
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """Pick every particle above the picker's threshold, best first.
+        """Pick every particle of the `micrograph` above the picker's threshold, best first.
 
         `diameter` is in Å, or in pixels when the pixel size is unknown; without it the picker estimates one, which the result
         carries. A micrograph without particles gives no picks, not an error.
@@ -46,10 +60,18 @@ class BatchPicker(Picker, Protocol[Prepared, Predicted]):
 
 
 def pick_in_steps(picker: BatchPicker[Prepared, Predicted], micrograph: Micrograph, *, diameter: float | None) -> Picks:
-    """Pick one micrograph with a batch picker."""
+    """Pick one micrograph with a batch picker. Raises `SettingError` for anything but a `Micrograph`."""
+    require_micrograph(micrograph)
     prepared = picker.prepare(micrograph, diameter=diameter)
     (predicted,) = picker.predict([prepared])
     return picker.finish(prepared, predicted)
+
+
+def require_micrograph(micrograph: object) -> None:
+    """Raise `SettingError` for anything but a `Micrograph`."""
+    if not isinstance(micrograph, Micrograph):
+        remedy = "read a file with read_micrograph, or make one from an array: Micrograph(pixels, pixel_size)"
+        raise SettingError(f"pick(micrograph): expected a Micrograph, got {short(micrograph)}; {remedy}")
 
 
 class PickerClass(Protocol):

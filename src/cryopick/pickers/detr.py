@@ -66,7 +66,7 @@ class DetrSettings:
 
 @dataclass(frozen=True)
 class DetrScale:
-    """What a network's card says about its input and output.
+    """The scale of a network's input and output, from its card.
 
     Attributes
     ----------

@@ -14,7 +14,8 @@ from cryopick.io.picks.base import KnownMicrographs, Reading, Source
 from cryopick.io.picks.formats import read_picks
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Record, read_record
-from cryopick.types import Picks, checked_pixel_size
+from cryopick.checks import checked_pixel_size
+from cryopick.types import Picks
 
 
 @dataclass(frozen=True)

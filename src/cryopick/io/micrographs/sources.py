@@ -12,11 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from cryopick.errors import CryopickError, FileError
+import numpy as np
+
+from cryopick.checks import checked_pixel_size, short
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.micrographs.files import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
 from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
 from cryopick.io.tables.star import StarTable, read_star
-from cryopick.types import Micrograph, checked_pixel_size
+from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,13 @@ class MicrographSource:
     pixel_size : Å per pixel as given or from the STAR or `.cs` file; None takes that of the micrograph's header.
     optics_group : RELION's group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> write_micrograph("m.mrc", np.eye(8, dtype=np.float32))
+    >>> MicrographSource(Path("m.mrc"), name="MotionCorr/m.mrc").read().name
+    'MotionCorr/m.mrc'
     """
 
     path: Path
@@ -48,12 +58,16 @@ class MicrographSource:
     uid: int | None = None
 
     def read(self, *, salvage: bool = False) -> Micrograph:
-        """Read the micrograph. Raises `FileError` as `read_micrograph`."""
+        """Read the micrograph; `salvage` and errors are those of `read_micrograph`."""
         micrograph = read_micrograph(self.path, pixel_size=self.pixel_size, name=self.name, salvage=salvage)
         return replace(micrograph, optics_group=self.optics_group, uid=self.uid)
 
 
-def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+MicrographInputs = Path | str | MicrographSource | Sequence[Path | str | MicrographSource]
+"""A file, folder, pattern, list, STAR or `.cs` file of micrographs, what `find_micrographs` found, or several of them."""
+
+
+def find_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = None) -> list[MicrographSource]:
     """Find the micrographs that the inputs name, in their order, each once; none is read.
 
     Parameters
@@ -62,7 +76,8 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
         a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
         `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
-        the last two are relative to the project's folder, which is searched for upwards from the file.
+        the last two are relative to the project's folder, which is searched for upwards from the file. What this function
+        returned is taken as it is.
     pixel_size : Å per pixel of all; overrides the files' own, with a warning when they differ by more than 1 %.
 
     Returns
@@ -74,6 +89,8 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     ------
     FileError
         For an input that is missing, damaged or names no micrograph, or none that exists.
+    SettingError
+        For anything but paths, such as pixels.
     CryopickError
         For two files whose names differ only in the extension, because their results would overwrite each other.
 
@@ -92,14 +109,22 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     return found
 
 
-def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+def list_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = None) -> list[MicrographSource]:
     """As `find_micrographs`, but two files may share a name: for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
-    for given in [inputs] if isinstance(inputs, Path | str) else inputs:
-        for source in _with_pixel_size(list(_expand(str(given))), pixel_size, str(given)):
+    for given in inputs if isinstance(inputs, Iterable) and not isinstance(inputs, str | np.ndarray) else [inputs]:
+        found = [given] if isinstance(given, MicrographSource) else list(_expand(_path(given)))
+        for source in _with_pixel_size(found, pixel_size, str(given)):
             sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
     return list(sources.values())
+
+
+def _path(given: object) -> str:
+    if isinstance(given, str | os.PathLike):
+        return os.fspath(given)
+    remedy = "wrap pixels of your own: Micrograph(pixels, pixel_size)"
+    raise SettingError(f"expected paths of micrographs, got {short(given)}; {remedy}")
 
 
 def _expand(given: str) -> Iterator[MicrographSource]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TextIO, runtime_checkable
 
@@ -95,7 +96,7 @@ class KnownMicrographs:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is known besides a file of picks when it is read.
+    """Facts that a file of picks lacks, and options with which it is read.
 
     Attributes
     ----------
@@ -107,6 +108,9 @@ class Reading:
     known: KnownMicrographs = field(default_factory=KnownMicrographs)
     pixel_size: float | None = None
     downsample: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_downsample(self.downsample)
 
     def picks(
         self,
@@ -162,7 +166,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Writing:
-    """Options of writing that some formats use.
+    """Options of writing that some formats use. Raises `SettingError` unless they are positive, and the box a whole number.
 
     Attributes
     ----------
@@ -172,6 +176,11 @@ class Writing:
 
     box: int | None = None
     downsample: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.box is not None and not (isinstance(self.box, int | np.integer) and self.box > 0):
+            raise SettingError(f"the box size must be a whole number of pixels, at least 1, got {self.box!r}")
+        _check_downsample(self.downsample)
 
     def sides(self, picks: Picks) -> NDArray[np.float64]:
         """The side of each pick's box (n,) in pixels; whole numbers, but for picks with a diameter each.
@@ -330,6 +339,11 @@ def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     rows = np.argsort(group, kind="stable")
     ends = np.cumsum(np.bincount(group, minlength=len(numbers)))
     return dict(zip(numbers, np.split(rows, ends[:-1]), strict=True)) if numbers else {}
+
+
+def _check_downsample(factor: Any) -> None:
+    if not (isinstance(factor, Real) and float(factor) > 0):
+        raise SettingError(f"downsample must be a positive factor, got {factor!r}")
 
 
 def _finite_scores(path: Path, written: str, scores: ArrayLike | None) -> NDArray[np.float32] | None:

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.columns import RESERVED_COLUMNS, array_of
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
 from cryopick.io.picks.base import Peek, Reading, Writing, placed, spool, text_file
 from cryopick.io.tables.delimited import parse_numbers, read_text
-from cryopick.types import RESERVED_COLUMNS, Picks
+from cryopick.types import Picks
 
 FRAME = Frame(anchor="corner", box_centre="middle")
 
@@ -101,7 +102,7 @@ def _data(annotations: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
         values = [annotation.get(name) for annotation in annotations]
         kinds = {type(value) for value in values}
         if kinds in ({bool}, {str}) or kinds <= {int, float}:
-            found[name] = np.array(values)
+            found[name] = array_of(values)
     return found
 
 

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.columns import RESERVED_COLUMNS
 from cryopick.coordinates import Frame
 from cryopick.errors import CryopickError, FileError
 from cryopick.files import atomic_path
 from cryopick.io.names import uid
 from cryopick.io.picks.base import Peek, Reading, Writing, placed, split_by_name
 from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
-from cryopick.types import RESERVED_COLUMNS, Picks
+from cryopick.types import Picks
 
 FRAME = Frame(unit="fraction")
 

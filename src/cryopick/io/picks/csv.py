@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.columns import RESERVED_COLUMNS
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
 from cryopick.io.names import stem
 from cryopick.io.picks.base import Peek, Reading, Writing, placed, split_by_name, spool, text_file
 from cryopick.io.picks.columns import SharedColumns, typed
 from cryopick.io.tables.delimited import first_of, parse_numbers, read_delimited
-from cryopick.types import RESERVED_COLUMNS, Picks
+from cryopick.types import Picks
 
 FRAME = Frame()
 

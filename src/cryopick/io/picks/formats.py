@@ -1,12 +1,16 @@
 """Read and write picks in any program's format. A new format is a module here and a line in `FORMATS`."""
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from pathlib import Path
+from typing import cast
 
+from cryopick.checks import checked_path, checked_pixel_size, short
 from cryopick.errors import FileError, SettingError
+from cryopick.io.micrographs.sources import MicrographInputs, find_micrographs
 from cryopick.io.picks.base import KnownMicrographs, Peek, PickFormat, Reading, Source, Writing
 from cryopick.registry import Registry
-from cryopick.types import Picks, checked_pixel_size, each_picks
+from cryopick.types import Picks, each_picks
 
 FORMATS: Registry[type[PickFormat]] = Registry(
     "pick format",
@@ -32,7 +36,7 @@ def read_picks(
     path: Path | str,
     *,
     format: str | None = None,  # noqa: A002
-    micrographs: Sequence[Source] | None = None,
+    micrographs: MicrographInputs | Source | Sequence[Source] | None = None,
     unknown: set[str] | None = None,
     pixel_size: float | None = None,
     downsample: float = 1.0,
@@ -42,9 +46,10 @@ def read_picks(
     Parameters
     ----------
     path : the file or folder.
-    format : a name in `FORMATS`; recognised from the content if omitted.
-    micrographs : the micrographs that the picks belong to, from `find_micrographs` or `read_micrograph`. Names are then matched
-        with theirs and replaced by theirs, and shapes and pixel sizes that the file lacks are taken from them.
+    format : a name in `list_formats`; recognised from the content if omitted.
+    micrographs : the micrographs that the picks belong to: as `find_micrographs` takes or returns them, or `Micrograph` objects.
+        Names are then matched with theirs and replaced by theirs, and shapes and pixel sizes that the file lacks are taken from
+        them.
     unknown : where given, names that match none of the micrographs are added to it, and their picks are skipped.
     pixel_size : Å per pixel; overrides the file's and the micrographs'.
     downsample : for Topaz, the factor by which its micrographs were downsampled.
@@ -70,11 +75,11 @@ def read_picks(
     >>> picks.micrograph, picks.xy.tolist(), picks.data["class"].tolist()
     ('a.mrc', [[10.0, 20.0], [30.0, 40.0]], [1, 2])
     """
-    path = Path(path)
+    path = checked_path(path, "read_picks(path)")
     chosen = FORMATS.get(detect_format(path) if format is None else format)()
     if not path.exists():
         raise FileError(path, "does not exist", "Check the path")
-    known = KnownMicrographs(micrographs or (), unknown=unknown, file=path)
+    known = KnownMicrographs(_sources(micrographs), unknown=unknown, file=path)
     found = chosen.read(path, Reading(known, checked_pixel_size(pixel_size, str(path)), downsample))
     return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
 
@@ -95,16 +100,17 @@ def write_picks(
     ----------
     picks : the picks of one micrograph, or of many; an iterator is consumed one micrograph at a time.
     path : the file or folder.
-    format : a name in `FORMATS`; chosen by the path's suffix if omitted.
+    format : a name in `list_formats`; chosen by the path's suffix if omitted.
     box : box size in pixels for formats with boxes; the picks' diameter if omitted.
     downsample : for Topaz, the factor by which its micrographs are downsampled.
 
     Raises
     ------
     SettingError
-        For arguments in the wrong order, an unknown format, and boxes without `box` or a diameter.
+        For arguments in the wrong order, an unknown format, an invalid `box` or `downsample`, and boxes without `box` or a
+        diameter.
     FileError
-        When the suffix belongs to no format.
+        When the suffix belongs to no format, or the path is a folder where a file is needed.
     NameMatchError
         When two micrographs would share a name in the file.
     CryopickError
@@ -117,11 +123,38 @@ def write_picks(
     >>> read_picks("boxes", format="box")[1].xy.tolist()
     [[30.0, 40.0]]
     """
-    if isinstance(path, Picks) or not isinstance(path, Path | str):
+    if not isinstance(path, str | PathLike):
         raise SettingError("write_picks(picks, path): the second argument must be a path; give the picks first")
     every = each_picks(picks, "write_picks(picks, path)")
     path = Path(path)
-    FORMATS.get(format or format_of_name(path))().write(every, path, Writing(box, downsample))
+    chosen = FORMATS.get(format or format_of_name(path))
+    if chosen.single and path.is_dir():
+        raise FileError(path, "is a folder", f"Name a file in it, such as {path / f'particles{chosen.suffix}'}")
+    chosen().write(every, path, Writing(box, downsample))
+
+
+def list_formats() -> list[str]:
+    """The names of formats that `read_picks`, `write_picks` and `convert` take.
+
+    Examples
+    --------
+    >>> "star" in list_formats()
+    True
+    """
+    return FORMATS.names
+
+
+def _sources(micrographs: MicrographInputs | Source | Sequence[Source] | None) -> Sequence[Source]:
+    """The micrographs that were given, found where they are paths."""
+    if micrographs is None:
+        return ()
+    given = [micrographs] if isinstance(micrographs, str | PathLike) or not isinstance(micrographs, Iterable) else [*micrographs]
+    if any(isinstance(each, str | PathLike) for each in given):
+        return find_micrographs(cast(MicrographInputs, given))
+    for each in given:
+        if not hasattr(each, "name"):
+            raise SettingError(f"micrographs: expected paths or micrographs, got {short(each)}")
+    return cast(Sequence[Source], given)
 
 
 def format_of_name(path: Path | str) -> str:

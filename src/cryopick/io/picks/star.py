@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.columns import RESERVED_COLUMNS
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
 from cryopick.io.names import stem, without_uid
 from cryopick.io.picks.base import Peek, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
 from cryopick.io.picks.columns import SharedColumns, typed
 from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, quoted_column, read_star, star_text
-from cryopick.types import RESERVED_COLUMNS, Picks
+from cryopick.types import Picks
 
 FRAME = Frame()
 _DECIMALS = 6

@@ -1,7 +1,7 @@
 """Labelled micrographs on disk: find them, and report the ones that cannot be used."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder, LabelledMicrograph, read_areas
 from cryopick.io.micrographs.headers import read_shape
-from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
+from cryopick.io.micrographs.sources import MicrographInputs, MicrographSource, find_micrographs
 from cryopick.io.picks.formats import read_picks
 from cryopick.types import Picks
 
@@ -51,7 +51,7 @@ class LabelledSet:
 
 
 def find_labelled(
-    data: Sequence[Path | str] | Path | str,
+    data: MicrographInputs,
     truth: Path | str | None = None,
     *,
     diameter: float | None = None,
@@ -122,9 +122,7 @@ def label_border(micrographs: Iterable[LabelledMicrograph]) -> float:
     return max(DEFAULT_BORDER, nearest) if chance < MAX_EMPTY_MARGIN_PROBABILITY else DEFAULT_BORDER
 
 
-def _places(
-    data: Sequence[Path | str] | Path | str, truth: Path | str | None, kind: str | None
-) -> tuple[Sequence[Path | str] | Path | str, Path]:
+def _places(data: MicrographInputs, truth: Path | str | None, kind: str | None) -> tuple[MicrographInputs, Path]:
     """Inputs for `find_micrographs`, and the file or folder of their picks."""
     if not isinstance(data, Path | str):
         if truth is None:
@@ -178,9 +176,7 @@ def _picks_of(
     return {each.micrograph: each for each in picks}, sorted(unknown)
 
 
-def _false_positives(
-    data: Sequence[Path | str] | Path | str, sources: list[MicrographSource], pixel_size: float | None
-) -> dict[str, Picks]:
+def _false_positives(data: MicrographInputs, sources: list[MicrographSource], pixel_size: float | None) -> dict[str, Picks]:
     folder = DatasetFolder(Path(data)).false_positives if isinstance(data, Path | str) else None
     if folder is None or not folder.is_dir() or not any(folder.glob("*.csv")):
         return {}
