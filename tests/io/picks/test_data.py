@@ -250,7 +250,7 @@ def test_micrographs_without_picks_do_not_affect_columns():
 def test_swapped_arguments_are_called_so(tmp_path):
     with pytest.raises(CryopickError, match=r"write_picks\(picks, path\): the second argument must be a path"):
         write_picks(tmp_path / "a.star", some_picks())
-    with pytest.raises(CryopickError, match=r"write_picks\(picks, path\): the first argument is a path"):
+    with pytest.raises(CryopickError, match=r"write_picks\(picks, path\): expected picks, got the path"):
         write_picks(str(tmp_path / "a.star"), tmp_path / "b.star")
     assert list(tmp_path.iterdir()) == []
 

@@ -46,6 +46,7 @@ class MicrographSource:
     Examples
     --------
     >>> import numpy as np
+    >>> from pathlib import Path
     >>> write_micrograph("m.mrc", np.eye(8, dtype=np.float32))
     >>> MicrographSource(Path("m.mrc"), name="MotionCorr/m.mrc").read().name
     'MotionCorr/m.mrc'
