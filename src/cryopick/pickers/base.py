@@ -40,11 +40,18 @@ class Picker(Protocol):
 
 @runtime_checkable
 class BatchPicker(Picker, Protocol[Prepared, Predicted]):
-    """A picker in three steps, so that a GPU can process several micrographs at once.
+    """A picker in three steps, so that a GPU can process several micrographs at once; inherit from it.
 
-    The three steps together give what `pick` gives, up to the rounding of sums, which depends on the batch. `prepare` and
-    `finish` may run in several threads at the same time, `predict` in one.
+    A batch gives the picks of single micrographs, up to the rounding of sums, which depends on the batch. `prepare` and `finish`
+    may run in several threads at the same time, `predict` in one.
     """
+
+    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
+        """See `Picker.pick`: the three steps, one after the other."""
+        require_micrograph(micrograph)
+        prepared = self.prepare(micrograph, diameter=diameter)
+        (predicted,) = self.predict([prepared])
+        return self.finish(prepared, predicted)
 
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Prepared:
         """Do everything before the network; see `Picker.pick`."""
@@ -57,14 +64,6 @@ class BatchPicker(Picker, Protocol[Prepared, Predicted]):
     def finish(self, prepared: Prepared, predicted: Predicted, /) -> Picks:
         """Do everything after the network."""
         ...
-
-
-def pick_in_steps(picker: BatchPicker[Prepared, Predicted], micrograph: Micrograph, *, diameter: float | None) -> Picks:
-    """Pick one micrograph with a batch picker. Raises `SettingError` for anything but a `Micrograph`."""
-    require_micrograph(micrograph)
-    prepared = picker.prepare(micrograph, diameter=diameter)
-    (predicted,) = picker.predict([prepared])
-    return picker.finish(prepared, predicted)
 
 
 def require_micrograph(micrograph: object) -> None:

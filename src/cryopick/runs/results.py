@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from cryopick.checks import checked_pixel_size
 from cryopick.coordinates import IMAGE_FRAME
 from cryopick.errors import FileError
 from cryopick.io.picks.base import KnownMicrographs, Reading, Source
 from cryopick.io.picks.formats import read_picks
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Record, read_record
-from cryopick.checks import checked_pixel_size
 from cryopick.types import Picks
 
 
