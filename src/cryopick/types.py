@@ -50,7 +50,8 @@ class Micrograph:
     Raises
     ------
     CryopickError
-        For an array that is empty or not two-dimensional, for NaN and infinite values, and for a pixel size that is not positive.
+        For an array that is empty or not two-dimensional, values that are not finite numbers, and a pixel size that is not
+        positive.
 
     Examples
     --------
@@ -155,19 +156,23 @@ class Picks:
     Raises
     ------
     CryopickError
-        For coordinates that are not finite, columns of different lengths, diameters or a pixel size that are not positive, and
-        names in `data` that are empty or taken (`x`, `y`, `score`, `diameter`).
+        For coordinates that are not an (n, 2) array, values that are not finite numbers, columns of different lengths, diameters
+        or a pixel size that are not positive, and names in `data` that are empty or taken (`x`, `y`, `score`, `diameter`).
 
     Examples
     --------
-    >>> picks = Picks("m.mrc", [[10, 20], [30, 40], [50, 60]], [0.9, 0.2, 0.6], diameter=150, pixel_size=1.5)
+    >>> xy = [[10, 20], [30, 40], [50, 60]]
+    >>> picks = Picks("m.mrc", xy, [0.9, 0.2, 0.6], diameter=150, pixel_size=1.5)
+    >>> picks
+    <Picks on 'm.mrc': 3 picks, scores 0.2 to 0.9, diameter 150 Å>
     >>> len(picks), picks.diameter_px
     (3, 100.0)
     >>> picks[picks.scores > 0.5].xy.tolist()
     [[10.0, 20.0], [50.0, 60.0]]
     >>> [pick.x for pick in picks[:2]]
     [10.0, 30.0]
-    >>> Picks("m.mrc", picks.xy, data={"class": [1, 2, 1]})[[2, 1]].data["class"].tolist()
+    >>> classified = Picks("m.mrc", xy, data={"class": [1, 2, 1]})
+    >>> classified[[2, 1]].data["class"].tolist()
     [1, 2]
     """
 

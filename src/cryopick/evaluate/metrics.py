@@ -179,8 +179,10 @@ def evaluate_picks(
     >>> truth = Picks("m.mrc", [[10, 10], [50, 50], [90, 10]], diameter=20)
     >>> found = Picks("m.mrc", [[12, 11], [51, 49], [30, 80]], [0.9, 0.8, 0.3])
     >>> result = evaluate_picks(found, truth)
-    >>> round(result.precision, 3), round(result.recall, 3), result.per_micrograph[0].match.missed.tolist()
-    (0.667, 0.667, [2])
+    >>> result
+    <Evaluation of 1 micrograph: precision 0.667, recall 0.667, F1 0.667>
+    >>> result.per_micrograph[0].match.missed.tolist()
+    [2]
     """
     if not border >= 0:
         raise SettingError(f"the border must be 0 or more, got {border} pixels")

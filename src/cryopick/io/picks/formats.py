@@ -70,7 +70,8 @@ def read_picks(
 
     Examples
     --------
-    >>> _ = open("picks.csv", "w").write("micrograph,x,y,score,class\\na.mrc,10,20,0.9,1\\na.mrc,30,40,0.5,2\\n")
+    >>> xy, scores = [[10, 20], [30, 40]], [0.9, 0.5]
+    >>> write_picks(Picks("a.mrc", xy, scores, data={"class": [1, 2]}), "picks.csv")
     >>> (picks,) = read_picks("picks.csv")
     >>> picks.micrograph, picks.xy.tolist(), picks.data["class"].tolist()
     ('a.mrc', [[10.0, 20.0], [30.0, 40.0]], [1, 2])
@@ -119,7 +120,8 @@ def write_picks(
     Examples
     --------
     >>> write_picks(Picks("a.mrc", [[10, 20]], [0.9]), "one.star")
-    >>> write_picks([Picks("a.mrc", [[10, 20]]), Picks("b.mrc", [[30, 40]])], "boxes", format="box", box=64)
+    >>> both = [Picks("a.mrc", [[10, 20]]), Picks("b.mrc", [[30, 40]])]
+    >>> write_picks(both, "boxes", format="box", box=64)
     >>> read_picks("boxes", format="box")[1].xy.tolist()
     [[30.0, 40.0]]
     """
