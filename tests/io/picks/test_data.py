@@ -260,3 +260,11 @@ def test_the_picks_of_one_micrograph_need_no_list(tmp_path):
     write_picks(picks, tmp_path / "one.star")
     write_picks([picks], tmp_path / "list.star")
     assert (tmp_path / "one.star").read_bytes() == (tmp_path / "list.star").read_bytes()
+
+
+def test_uids_of_cryosparc_keep_their_digits_in_coco(tmp_path):
+    write_picks(
+        Picks("a.mrc", [[1, 2], [3, 4]], diameter=5, data={"uid": np.array([2**63 + 1, 2], np.uint64)}), tmp_path / "a.json"
+    )
+    (picks,) = read_picks(tmp_path / "a.json")
+    assert picks.data["uid"].tolist() == [2**63 + 1, 2]
