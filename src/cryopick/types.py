@@ -33,7 +33,7 @@ from cryopick.errors import CryopickError, SettingError
 FileKind = Literal["mrc", "tiff", "png", "jpeg", "array"]
 
 
-@dataclass(frozen=True, eq=False, init=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Micrograph:
     """One motion-corrected micrograph.
 
@@ -69,9 +69,10 @@ class Micrograph:
     optics_group: int
     uid: int | None
 
+    # Annotations in quotes are shown as they are here, not as the long unions that they stand for.
     def __init__(
         self,
-        pixels: ArrayLike,
+        pixels: "ArrayLike",
         pixel_size: float | None = None,
         name: str = "micrograph",
         path: Path | None = None,
@@ -131,7 +132,7 @@ class Pick:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False, init=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picks:
     """Particle centres found in, or marked on, one micrograph.
 
@@ -190,15 +191,15 @@ class Picks:
     def __init__(
         self,
         micrograph: str,
-        xy: ArrayLike = (),
-        scores: ArrayLike | None = None,
+        xy: "ArrayLike" = (),
+        scores: "ArrayLike | None" = None,
         diameter: float | None = None,
         shape_hw: tuple[int, int] | None = None,
         pixel_size: float | None = None,
         optics_group: int = 1,
         uid: int | None = None,
-        diameters: ArrayLike | None = None,
-        data: Mapping[str, ArrayLike] = MappingProxyType({}),
+        diameters: "ArrayLike | None" = None,
+        data: "Mapping[str, ArrayLike]" = MappingProxyType({}),
     ) -> None:
         name = checked_name(micrograph)
         points = checked_points(xy, name)
