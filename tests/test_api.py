@@ -203,7 +203,7 @@ def test_places_and_sizes_that_cannot_be_written_to_are_named(in_folder):
     for wrong in (-5, 0, 64.5, "64"):
         with pytest.raises(SettingError, match="the box size must be a whole number of pixels"):
             cryopick.write_picks(picks, "m.box", box=wrong)
-    with pytest.raises(SettingError, match="downsample must be a positive factor, got 0"):
+    with pytest.raises(SettingError, match="downsample must be positive, got 0"):
         cryopick.write_picks(picks, "m.txt", downsample=0)
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from cryopick.checks import checked_path, checked_positive
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.micrographs.sources import MicrographInputs, MicrographSource, find_micrographs
-from cryopick.io.picks.formats import format_of_name, write_picks
+from cryopick.io.picks.formats import check_box, conversion_factors, detect_format, format_of_name, write_picks
 from cryopick.pickers import PICKERS
 from cryopick.pickers import picker as make_picker
+from cryopick.preprocess.resample import check_fit
 from cryopick.types import Micrograph, Picks
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def pick(
     FileError
         For micrographs that cannot be found or, without `out`, cannot be read.
     CryopickError
-        When every micrograph of a run has failed.
+        When every micrograph of a run has failed, or, without `out`, for particles that are larger than the micrograph.
 
     Examples
     --------
@@ -134,7 +135,7 @@ def pick(
         if not (pixel_size is None and out is None and workers == 1):
             raise SettingError("pixel_size, out and workers apply to files; a Micrograph has its own pixel size")
         made = _make(picker, preset, threshold, settings)
-        picked = [made.pick(micrograph, diameter=diameter) for micrograph in in_memory]
+        picked = [_pick_one(made, micrograph, diameter) for micrograph in in_memory]
         return picked[0] if isinstance(micrographs, Micrograph) else picked
     if not (isinstance(workers, int) and workers >= 1):
         raise SettingError(f"workers must be a whole number of at least 1, got {workers!r}")
@@ -145,7 +146,7 @@ def pick(
     if workers != 1:
         raise SettingError(f"workers={workers} needs out, a folder for the results: only a run on disk uses several processes")
     made = _make(picker, preset, threshold, settings)
-    return [made.pick(source.read(), diameter=diameter) for source in sources]
+    return [_pick_one(made, source.read(), diameter) for source in sources]
 
 
 def convert(
@@ -174,7 +175,8 @@ def convert(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; replaces the picks' own.
     threshold : lowest score to keep.
     box : box size in pixels for formats with boxes; the diameter if omitted.
-    downsample : the factor by which Topaz's micrographs were downsampled.
+    downsample : the factor by which the images of the coordinates in `source` were reduced or, where `target` is Topaz's table,
+        of those in `target`.
 
     Returns
     -------
@@ -195,18 +197,21 @@ def convert(
     >>> open("best.box").read().split()
     ['-5', '5', '30', '30']
     """
-    from cryopick.runs.results import read_picks_or_run
+    from cryopick.runs.results import is_run, read_picks_or_run
 
     source, target = (checked_path(each, "convert(source, target)") for each in (source, target))
     diameter = None if diameter is None else checked_positive(diameter, "the diameter", error=SettingError)
     to_format = to_format or format_of_name(target)
     sources = None if micrographs is None else find_micrographs(micrographs, pixel_size=pixel_size)
-    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
+    check_box(to_format, box)
+    from_format = from_format or (None if is_run(source) else detect_format(source))
+    reading, writing = conversion_factors(downsample, from_format, to_format)
+    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=reading)
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
         picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
-    write_picks(picks, target, format=to_format, box=box, downsample=downsample)
+    write_picks(picks, target, format=to_format, box=box, downsample=writing)
     return picks
 
 
@@ -218,6 +223,7 @@ def finetune(
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
     **settings: Any,
 ) -> "FinetuneResult":
     """Fine-tune the default picker's weights on micrographs with picked particles.
@@ -233,6 +239,7 @@ def finetune(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; the picks' own if omitted.
     pixel_size : Å per pixel; overrides the files' own.
     format : a name in `list_formats`, for the picks; recognised from the content if omitted.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
     settings : settings of the fine-tuning by name, for instance ``labels="partial"`` or ``loop={"steps": 300}``; an unknown one
         raises an error that lists them.
 
@@ -262,7 +269,7 @@ def finetune(
     folder = checked_path(out, "out")
     if picks is not None:
         picks = checked_path(picks, "picks")
-    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format)
+    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format, downsample=downsample)
     return finetune_unet(found, resolved, folder)
 
 
@@ -271,6 +278,11 @@ def _in_memory(micrographs: MicrographInputs | Sequence[Micrograph]) -> list[Mic
     given = micrographs if isinstance(micrographs, list | tuple) else []
     found = [each for each in given if isinstance(each, Micrograph)]
     return found if len(found) == len(given) else []
+
+
+def _pick_one(made: "Picker", micrograph: Micrograph, diameter: float | None) -> Picks:
+    check_fit(micrograph, diameter)
+    return made.pick(micrograph, diameter=diameter)
 
 
 def _make(name: str, preset: str | None, threshold: float | None, settings: dict[str, Any]) -> "Picker":

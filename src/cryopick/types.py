@@ -84,7 +84,7 @@ class Micrograph:
         array = np.ascontiguousarray(number_array(pixels, np.float32, f"{name}: pixels"))
         if array.ndim != 2 or 0 in array.shape:
             raise CryopickError(f"{name}: a micrograph is a non-empty (h, w) array, got shape {array.shape}")
-        if not np.isfinite(array.sum(dtype=np.float64)):
+        if not np.isfinite(array).all():
             raise CryopickError(f"{name}: contains NaN or infinite values; replace them first")
         pixel_size = checked_pixel_size(pixel_size, name)
         _fill(self, pixels=array, pixel_size=pixel_size, name=name, path=path, kind=kind, optics_group=optics_group, uid=uid)

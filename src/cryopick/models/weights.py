@@ -2,25 +2,33 @@
 
 import json
 import logging
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import torch
 from torch import nn
 
 from cryopick.config import resolve
-from cryopick.errors import FileError, SettingError, deprecated
+from cryopick.errors import CryopickError, FileError, SettingError, deprecated
 from cryopick.models.architectures import ARCHITECTURES, State
 from cryopick.models.checkpoints import file_sha256, read_metadata, read_state, tensors_sha256
 from cryopick.models.inference import FastNetwork, require_device
 
+T = TypeVar("T")
+
 FOLDER_VARIABLE = "CRYOPICK_WEIGHTS"
 CARD_KEY = "cryopick"
 SHOWN_KEYS = 8
+LARGEST_SETTING = 1024
+"""Numbers in a card that need no tensor of that size, such as the side of an image."""
+PARTICLE_PX = (2.0, 512.0)
+"""Particle diameters in the input of a network."""
 EXAMPLE = 256
 """Side of the image on which 16 bits must give what 32 give, or are not used."""
 RENAMED = {"segnet": "unet", "transformer": "detr"}
@@ -161,11 +169,32 @@ def read_card(path: Path) -> Card | None:
     return _parse_card(path, metadata[CARD_KEY]) if CARD_KEY in metadata else None
 
 
+def resolve_input(path: Path, kind: type[T], values: Mapping[str, Any]) -> T:
+    """The settings of a network's input on a card, as a dataclass. Raises `FileError` for values that it cannot have."""
+    try:
+        return resolve(kind, values)
+    except SettingError as error:
+        raise FileError(path, f"has a card with invalid settings ({error})", "Get the file again") from error
+
+
+def check_scale(particle_px: float, calibration: tuple[float, float]) -> None:
+    """Raise `SettingError` for a particle size in pixels or a calibration that no network has."""
+    if not PARTICLE_PX[0] <= particle_px <= PARTICLE_PX[1]:
+        raise SettingError(f"a particle must span {PARTICLE_PX[0]:g} to {PARTICLE_PX[1]:g} pixels, got {particle_px:g}")
+    if not all(map(math.isfinite, calibration)):
+        raise SettingError(f"the calibration must be finite numbers, got {calibration}")
+
+
 def fit(model: nn.Module, state: State, path: Path) -> None:
     """Copy a state dict into a network that must have exactly its keys and shapes; `path` is for the message.
 
     Raises `FileError` that names what is missing, surplus or of another shape; the network is then untouched.
     """
+    _check_keys(model, state, path)
+    model.load_state_dict(dict(state))
+
+
+def _check_keys(model: nn.Module, state: State, path: Path) -> None:
     wanted = model.state_dict()
     complaints = {
         "missing": sorted(wanted.keys() - state.keys()),
@@ -179,7 +208,6 @@ def fit(model: nn.Module, state: State, path: Path) -> None:
     if any(complaints.values()):
         found = "; ".join(f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in complaints.items() if keys)
         raise FileError(path, f"does not fit the network: {found}", "Give the weights of this network, of this width and depth")
-    model.load_state_dict(dict(state))
 
 
 def save(path: Path, state: State, card: Card, *, half: bool = False) -> Card:
@@ -212,12 +240,33 @@ def verify(path: Path, *, sha256: str | None = None) -> Card:
 
 
 def _network(state: State, card: Card, path: Path) -> nn.Module:
+    """The network of a card with these tensors; its shapes are compared with theirs before any memory is allocated."""
+    _check_sizes(state, card.settings, path)
+    build = ARCHITECTURES.get(card.architecture).build
     try:
-        model = ARCHITECTURES.get(card.architecture).build(**card.settings)
-    except (TypeError, SettingError) as error:
-        raise FileError(path, f"has a card with settings that cannot be ({error})", "Get the file again") from error
+        with torch.device("meta"):
+            outline = build(**card.settings)
+        _check_keys(outline, state, path)
+        model = build(**card.settings)
+    except CryopickError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(path, f"has a card with invalid settings ({error})", "Get the file again") from error
+    except Exception as error:  # settings of another type or size can raise anything in a network
+        raise FileError(path, f"has a card with invalid settings ({error})", "Get the file again") from error
     fit(model, state, path)
     return model
+
+
+def _check_sizes(state: State, settings: Mapping[str, Any], path: Path) -> None:
+    """Raise `FileError` for a card with a number of channels, layers or the like that the tensors cannot have."""
+    sizes = [size for tensor in state.values() for size in tensor.shape]
+    most = max([LARGEST_SETTING, len(state), *sizes])
+    for key, value in settings.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not abs(number) <= most:
+                found = f"has a card that does not fit its tensors: {key} is {number:g}, and they have no side above {most:,}"
+                raise FileError(path, found, "Get the file again")
 
 
 def _check_hash(path: Path, sha256: str | None) -> None:

@@ -4,7 +4,6 @@ No micrograph is opened here, so 20,000 of them are listed at once; a missing or
 not stop the others.
 """
 
-import glob
 import logging
 import math
 import os
@@ -16,9 +15,14 @@ import numpy as np
 
 from cryopick.checks import checked_pixel_size, short
 from cryopick.errors import CryopickError, FileError, SettingError
+from cryopick.files import check_regular
 from cryopick.io.micrographs.files import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
-from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
-from cryopick.io.tables.star import StarTable, read_star
+from cryopick.io.micrographs.patterns import matching_paths
+from cryopick.io.micrographs.side_images import tell_copies, tell_left_out, without_side_images
+from cryopick.io.names import without_mark
+from cryopick.io.tables.cryosparc import load_cs, number_column, path_column, refuse_group
+from cryopick.io.tables.delimited import whole_numbers
+from cryopick.io.tables.star import StarTable, only_table, read_star
 from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)
@@ -26,7 +30,6 @@ logger = logging.getLogger(__name__)
 LIST_SUFFIXES = {".txt", ".lst"}
 LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
 FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in a folder those are stacks and maps more often than micrographs
-SIDE_IMAGES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums of each micrograph
 NAMES_TRIED = 50
 CRYOSPARC_BLOBS = ("micrograph_blob", "micrograph_blob_non_dw")
 
@@ -77,8 +80,9 @@ def find_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = Non
         a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
         `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
-        the last two are relative to the project's folder, which is searched for upwards from the file. What this function
-        returned is taken as it is.
+        the last two are relative to the project's folder, which is searched for upwards from the file. In folders and patterns,
+        only the dose-weighted one of several images of an exposure counts, see `cryopick.io.micrographs.side_images`. What this
+        function returned is taken as it is.
     pixel_size : Å per pixel of all; overrides the files' own, with a warning when they differ by more than 1 %.
 
     Returns
@@ -114,8 +118,11 @@ def list_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = Non
     """As `find_micrographs`, but two files may share a name: for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
-    for given in inputs if isinstance(inputs, Iterable) and not isinstance(inputs, str | np.ndarray) else [inputs]:
-        found = [given] if isinstance(given, MicrographSource) else list(_expand(_path(given)))
+    named = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, str | np.ndarray) else [inputs]
+    given_paths = [each if isinstance(each, MicrographSource) else _path(each) for each in named]
+    tell_copies(each for each in given_paths if isinstance(each, str) and suffix_kind(Path(each)))
+    for given in given_paths:
+        found = [given] if isinstance(given, MicrographSource) else list(_expand(given))
         for source in _with_pixel_size(found, pixel_size, str(given)):
             sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
     return list(sources.values())
@@ -130,6 +137,8 @@ def _path(given: object) -> str:
 
 def _expand(given: str) -> Iterator[MicrographSource]:
     path = Path(given).expanduser()
+    check_regular(path)
+    refuse_group(path)
     if path.is_dir():
         yield from _in_folder(path)
     elif not path.exists() and any(mark in given for mark in "*?["):
@@ -152,11 +161,12 @@ def _in_folder(folder: Path) -> Iterator[MicrographSource]:
             names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
     except OSError as error:
         raise FileError(folder, f"cannot be listed ({error.strerror})", "Ask its owner for permission (chmod +rx)") from None
-    names -= {name for name in names if _is_side_image(name, names)}
+    chosen, instead = without_side_images(sorted(names))
+    tell_left_out(str(folder), instead)
     if not names:
         found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also compressed)"
         raise FileError(folder, found, f"Give another one, or include its subfolders with the pattern '{folder}/**/*.mrc'")
-    for name in sorted(names):
+    for name in chosen:
         yield MicrographSource(folder / name, name)
 
 
@@ -172,17 +182,14 @@ def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
         return True
 
 
-def _is_side_image(name: str, names: set[str]) -> bool:
-    stem, _ = split_name(name)
-    return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_IMAGES)
-
-
 def _matching(pattern: Path) -> Iterator[MicrographSource]:
-    found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207 - takes absolute patterns
-    paths = [path for path in found if suffix_kind(path) and _may_be_read(path)]
+    found = (Path(name) for name in sorted(matching_paths(str(pattern))))
+    paths = [str(path) for path in found if suffix_kind(path) and _may_be_read(path)]
     if not paths:
         raise FileError(pattern, "no micrograph matches this pattern", f"Known suffixes: {', '.join(SUFFIXES)}, also compressed")
-    for path in paths:
+    chosen, instead = without_side_images(paths)
+    tell_left_out(str(pattern), instead)
+    for path in map(Path, chosen):
         yield MicrographSource(path, path.name)
 
 
@@ -192,6 +199,8 @@ def _in_list(path: Path) -> Iterator[MicrographSource]:
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(path, f"cannot be read as text ({error})", "A list has one path per line") from error
     names = [line for line in lines if line and not line.startswith("#")]
+    if any("\0" in name for name in names):
+        raise FileError(path, "is not a list of paths: it has NUL characters", "Write it as UTF-8 text, one path per line")
     folder = _project_of(path, names, [path.absolute().parent, Path.cwd()])
     for name in names:
         yield MicrographSource(folder / name, PurePath(name).name)
@@ -199,14 +208,16 @@ def _in_list(path: Path) -> Iterator[MicrographSource]:
 
 def _in_star(path: Path) -> Iterator[MicrographSource]:
     tables = read_star(path)
-    table = tables.get("micrographs") or next((table for table in tables.values() if "rlnMicrographName" in table), None)
+    table = tables.get("micrographs") or only_table(path, tables, "rlnMicrographName")
     if table is None or "rlnMicrographName" not in table:
         remedy = "Give RELION's micrographs.star, as MotionCorr, CtfFind, Import and Select jobs write it"
         raise FileError(path, "lists no micrographs (no column _rlnMicrographName)", remedy)
     if "rlnCoordinateX" in table:
         raise FileError(path, "lists particles, not micrographs", "Give the micrographs.star that they were picked from")
-    names = table.text("rlnMicrographName")
-    groups = table.numbers("rlnOpticsGroup").astype(int).tolist() if "rlnOpticsGroup" in table else [1] * len(names)
+    names = [without_mark(name) for name in table.text("rlnMicrographName")]
+    if blank := next((row for row, name in enumerate(names, 1) if not name.strip()), None):
+        raise FileError(path, f"row {blank} has no _rlnMicrographName", "Fill in the micrograph, or remove that row")
+    groups = table.groups("rlnOpticsGroup") if "rlnOpticsGroup" in table else [1] * len(names)
     sizes = _star_pixel_sizes(table, tables.get("optics"), groups)
     folder = _project_of(path, names, _folders_above(path))
     for name, group, size in zip(names, groups, sizes, strict=True):
@@ -216,11 +227,12 @@ def _in_star(path: Path) -> Iterator[MicrographSource]:
 def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[int]) -> list[float | None]:
     """Pixel sizes from RELION 3.1's optics groups, or 3.0's detector pixel (µm) and magnification; None without either."""
     if optics is not None and "rlnMicrographPixelSize" in optics:
-        known = zip(optics.numbers("rlnOpticsGroup").astype(int).tolist(), optics.numbers("rlnMicrographPixelSize"), strict=True)
+        known = zip(optics.groups("rlnOpticsGroup"), optics.numbers("rlnMicrographPixelSize"), strict=True)
         by_group = {group: _known_size(size) for group, size in known}
         return [by_group.get(group) for group in groups]
     if "rlnDetectorPixelSize" in table and "rlnMagnification" in table:
-        sizes = 1e4 * table.numbers("rlnDetectorPixelSize") / table.numbers("rlnMagnification")
+        magnifications = table.numbers("rlnMagnification")
+        sizes = 1e4 * table.numbers("rlnDetectorPixelSize") / np.where(magnifications > 0, magnifications, np.nan)
         return [_known_size(size) for size in sizes]
     return [None] * len(groups)
 
@@ -231,14 +243,17 @@ def _in_cs(path: Path) -> Iterator[MicrographSource]:
     blob = next((blob for blob in CRYOSPARC_BLOBS if f"{blob}/path" in fields), None)
     if blob is None:
         raise FileError(path, "lists no micrographs (no field micrograph_blob/path)", "Give the .cs file of an exposures output")
-    names = text_column(path, rows, f"{blob}/path")
-    sizes, groups, uids = (
-        number_column(path, rows, name).tolist() if name in fields else [absent] * len(names)
-        for name, absent in ((f"{blob}/psize_A", 0.0), ("mscope_params/exp_group_id", 1), ("uid", None))
+    names = path_column(path, rows, f"{blob}/path")
+    sizes = number_column(path, rows, f"{blob}/psize_A").tolist() if f"{blob}/psize_A" in fields else [0.0] * len(names)
+    group = "mscope_params/exp_group_id"
+    groups = whole_numbers(path, group, number_column(path, rows, group)) if group in fields else [1] * len(names)
+    uids = number_column(path, rows, "uid") if "uid" in fields else None
+    known = (
+        [None] * len(names) if uids is None or uids.dtype.kind == "f" else [uid if uid >= 0 else None for uid in uids.tolist()]
     )
     folder = _project_of(path, names, _folders_above(path))
-    for name, size, group, uid in zip(names, sizes, groups, uids, strict=True):
-        yield MicrographSource(folder / name.lstrip(">"), name, _known_size(size), group, uid)
+    for name, size, group_number, uid in zip(names, sizes, groups, known, strict=True):
+        yield MicrographSource(folder / name, name, _known_size(size), group_number, uid)
 
 
 def _folders_above(path: Path) -> list[Path]:
@@ -250,7 +265,7 @@ def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
     """The first folder in which one of the first names exists."""
     if not names:
         raise FileError(path, "names no micrographs", "Give a file with at least one")
-    tried = [name.lstrip(">") for name in names[:NAMES_TRIED]]
+    tried = names[:NAMES_TRIED]
     for folder in folders:
         if any(os.path.exists(folder / name) for name in tried):  # noqa: PTH110 - no name is too long
             return folder

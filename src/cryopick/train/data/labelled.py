@@ -1,5 +1,6 @@
 """Labelled micrographs on disk: find them, and report the ones that cannot be used."""
 
+import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder, LabelledMicrograph, read_areas
 from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.micrographs.sources import MicrographInputs, MicrographSource, find_micrographs
-from cryopick.io.picks.formats import read_picks
+from cryopick.io.picks.formats import outside_of, read_picks
 from cryopick.types import Picks
+
+logger = logging.getLogger(__name__)
 
 MAX_OUTSIDE_SHARE = 0.5
 """If more than this share of its picks lies outside a micrograph, they belong to another image."""
@@ -57,6 +60,7 @@ def find_labelled(
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
 ) -> LabelledSet:
     """Find the micrographs of `data` that have picks in `truth`; returns them in the order of `data`.
 
@@ -71,6 +75,7 @@ def find_labelled(
         the median of the other micrographs.
     pixel_size : Å per pixel; overrides the files.
     format : format of the picks, if it cannot be told from their content.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def find_labelled(
     """
     sources, picks_at = _places(data, truth, format)
     readable, skipped = _readable(find_micrographs(sources, pixel_size=pixel_size))
-    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size)
+    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size, downsample)
     skipped += [Skipped(name, "has picks, but is not among the micrographs") for name in unmatched]
     negatives = _false_positives(data, readable, pixel_size)
     areas = read_areas(DatasetFolder(Path(data)).areas) if isinstance(data, Path | str) else {}
@@ -166,13 +171,15 @@ def _readable(sources: Iterable[MicrographSource]) -> tuple[list[MicrographSourc
 
 
 def _picks_of(
-    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None
+    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None, downsample: float = 1.0
 ) -> tuple[dict[str, Picks], list[str]]:
     """Picks by the names of their micrographs, and the names in `path` that match none of the micrographs."""
     if not sources:
         return {}, []
     unknown: set[str] = set()
-    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
+    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
+    if (outside := outside_of(picks)) is not None:
+        logger.warning("%s: %s; they are not used", path, outside)
     return {each.micrograph: each for each in picks}, sorted(unknown)
 
 
