@@ -138,7 +138,7 @@ def test_a_word_that_is_not_a_setting_is_refused(word):
 @pytest.mark.parametrize(
     ("namespace", "name", "message"),
     [
-        ("log", "none-such", "log has no preset 'none-such'. It has none; give a YAML file"),
+        ("log", "none-such", "log has no preset 'none-such'. There are none; give a YAML file"),
         ("simulate", "esay", r"simulate has no preset 'esay'; did you mean 'easy'\? Presets: carbon, easy"),
     ],
 )

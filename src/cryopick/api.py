@@ -1,4 +1,4 @@
-"""The functions of `import cryopick` that join several layers: pick, convert and fine-tune in one call."""
+"""Functions of the Python API that combine several layers: pick, convert, fine-tune."""
 
 import logging
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MicrographInputs = Path | str | Sequence[Path | str]
-"""A file, folder, pattern, list, STAR or `.cs` file of micrographs, or several of them; see `find_micrographs`."""
+"""A file, folder, pattern, list, STAR or `.cs` file of micrographs, or several; see `find_micrographs`."""
 
 
 def list_pickers() -> list[str]:
-    """The names that `picker` and `pick` take.
+    """List the names that `picker` and `pick` take.
 
     Examples
     --------
@@ -75,9 +75,9 @@ def pick(
 ) -> Picks | list[Picks]:
     """Find the particles of one micrograph, or of every micrograph in a file, folder, pattern or list.
 
-    With `out`, the results are a run on disk, as `cryopick pick` writes it: the same call again resumes it, a micrograph that
-    fails is logged and skipped, and where no diameter is given one is estimated for all micrographs together. Without `out`,
-    nothing is written, and each micrograph's diameter is estimated by itself.
+    With `out`, the results are written to disk as by `cryopick pick`: the same call again resumes the run, a micrograph that
+    fails is logged and skipped, and if no diameter is given, one is estimated for all micrographs together. Without `out`,
+    nothing is written, and the diameter is estimated for each micrograph separately.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def pick(
     Returns
     -------
     Picks or list of Picks
-        The picks of a `Micrograph`, best first; for files a list with one entry per micrograph, also where there is only one.
+        The picks of a `Micrograph`, best first; for files a list with one entry per micrograph, even if there is only one.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def pick(
     FileError
         For micrographs that cannot be found or, without `out`, cannot be read.
     CryopickError
-        When every micrograph of a run has failed.
+        When every micrograph of a run fails.
 
     Examples
     --------

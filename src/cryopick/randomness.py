@@ -6,6 +6,6 @@ import numpy as np
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """A generator of its own for each path of names below `seed`: the same call gives the same numbers everywhere."""
+    """Make the random generator that belongs to a path of names below `seed`; the same call gives the same numbers everywhere."""
     keys = [zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=tuple(keys))))

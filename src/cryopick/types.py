@@ -1,7 +1,7 @@
 """Micrographs and picks, the two types that every layer shares.
 
 Both live in the *image frame*: array indices of the pixels as stored in the file, x = column, y = row, the centre of
-the first stored pixel at (0, 0). Other frames exist only in `cryopick.coordinates` and in the readers and writers.
+the first stored pixel at (0, 0). Other frames occur only in `cryopick.coordinates` and in readers and writers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryopick.coordinates import length_from_px, length_to_px
 from cryopick.errors import CryopickError, SettingError
+from cryopick.messages import counted
 
 FileKind = Literal["mrc", "tiff", "png", "jpeg", "array"]
 RESERVED_COLUMNS = frozenset({"x", "y", "score", "diameter"})
-"""Names that a column of `Picks.data` cannot have."""
+"""Names that columns of `Picks.data` must not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Micrograph:
     pixel_size : Å per pixel; None when unknown, and lengths are then in pixels.
     name : how other programs' files refer to it, folders and extension included.
     path : the file it was read from; None for an array.
-    kind : the file's format; RELION counts the rows of TIFFs from the bottom, so writers need to know.
+    kind : the file's format, which writers need because RELION counts the rows of TIFFs from the bottom.
     optics_group : RELION's optics group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
 
@@ -81,14 +82,14 @@ class Micrograph:
 
 @dataclass(frozen=True)
 class Pick:
-    """One particle of a `Picks`: a row of it.
+    """One particle: a row of `Picks`.
 
     Attributes
     ----------
     x, y : centre in pixels of the micrograph, image frame.
     score : the pick's score; None when the picks have none.
     diameter : Å when the pixel size is known, else pixels; None when unknown.
-    data : the values of the further columns by their names.
+    data : values of further columns by name.
 
     Examples
     --------
@@ -134,14 +135,13 @@ class Columns(Mapping[str, NDArray[Any]]):
 class Picks:
     """Particle centres found in, or marked on, one micrograph.
 
-    `len`, iteration and indexing go by pick: an integer gives a `Pick`; a slice, a boolean mask or an index array gives `Picks`.
+    `len`, iteration and indexing are by pick: an integer gives a `Pick`; a slice, a boolean mask or an index array gives `Picks`.
 
     Attributes
     ----------
     micrograph : the micrograph's name.
     xy : float64 (n, 2), image frame, pixels of the micrograph.
-    scores : float32 (n,), in [0, 1] where a picker gave them, other programs' figures of merit unchanged; None when there are
-        none.
+    scores : float32 (n,), in [0, 1] from our pickers, other programs' figures of merit unchanged; None when there are none.
     diameter : the particles' common diameter in Å when `pixel_size` is known, else in pixels; None when unknown. The median of
         `diameters` unless given.
     shape_hw : the micrograph's (height, width), needed to flip rows or to read fractions; None when unknown.
@@ -149,7 +149,7 @@ class Picks:
     optics_group : RELION's optics group or CryoSPARC's exposure group of the micrograph; 1 when there is none.
     uid : CryoSPARC's number of the micrograph's exposure; None when there is none.
     diameters : float64 (n,), a diameter for each pick, in the unit of `diameter`; None when there are none.
-    data : further columns by name, arrays (n,) of numbers, bools or strings: classes, rotations, whatever a file has. Read-only.
+    data : further columns by name, such as classes and rotations: arrays (n,) of numbers, bools or strings. Read-only.
 
     Raises
     ------
@@ -183,14 +183,14 @@ class Picks:
 
     def __post_init__(self) -> None:
         xy = np.array(self.xy, dtype=np.float64).reshape(-1, 2)
-        if not np.isfinite(xy).all():
-            raise CryopickError(
-                f"{self.micrograph}: {_counted(np.isfinite(xy).all(axis=1))} with coordinates that are not finite numbers"
-            )
+        unusable = int(np.count_nonzero(~np.isfinite(xy).all(axis=1)))
+        if unusable:
+            picks = counted(unusable, "pick")
+            raise CryopickError(f"{self.micrograph}: {picks} with coordinates that are not finite numbers")
         object.__setattr__(self, "xy", xy)
         if self.scores is not None:
             scores = np.array(self.scores, dtype=np.float32).reshape(-1)
-            self._check_length(len(scores), "scores")
+            self._check_length(len(scores), "score")
             object.__setattr__(self, "scores", scores)
         self._check_diameters()
         self._check_data()
@@ -202,7 +202,7 @@ class Picks:
         if self.diameters is None:
             return
         diameters = np.array(self.diameters, dtype=np.float64).reshape(-1)
-        self._check_length(len(diameters), "diameters")
+        self._check_length(len(diameters), "diameter")
         wrong = ~(np.isfinite(diameters) & (diameters > 0))
         if wrong.any():
             raise CryopickError(f"{self.micrograph}: diameters must be positive, got {diameters[wrong][0]}")
@@ -219,12 +219,13 @@ class Picks:
         for name, values in columns.items():
             if name in RESERVED_COLUMNS:
                 raise CryopickError(f"{self.micrograph}: a column of data cannot be called {name!r}; that is a field of its own")
-            self._check_length(len(values), f"values of {name!r}")
+            self._check_length(len(values), f"value of {name!r}", f"values of {name!r}")
         object.__setattr__(self, "data", columns)
 
-    def _check_length(self, count: int, what: str) -> None:
+    def _check_length(self, count: int, noun: str, plural: str | None = None) -> None:
         if count != len(self.xy):
-            raise CryopickError(f"{self.micrograph}: {len(self.xy)} picks but {count} {what}; give one for each pick")
+            picks, values = counted(len(self.xy), "pick"), counted(count, noun, plural)
+            raise CryopickError(f"{self.micrograph}: {picks} but {values}; give one for each pick")
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -268,20 +269,20 @@ class Picks:
 
     @property
     def diameters_px(self) -> NDArray[np.float64] | None:
-        """The diameter of each pick, float64 (n,) in pixels of the micrograph; None where there is only a common one."""
+        """The diameter of each pick, float64 (n,) in pixels of the micrograph; None if there is only a common one."""
         return None if self.diameters is None else self.diameters / (length_from_px(1.0, self.pixel_size))
 
     def where(self, keep: ArrayLike) -> "Picks":
-        """The picks that a boolean mask or an index array selects, in its order: `picks[keep]`."""
+        """Return the picks that a boolean mask or an index array selects, in its order: `picks[keep]`."""
         return self[keep]
 
     def with_points(self, xy: ArrayLike, scores: ArrayLike | None = None) -> "Picks":
-        """Other points (n, 2) on the same micrograph; scores, `diameters` and `data` of the old ones do not apply to them."""
+        """Replace the points (n, 2); scores, `diameters` and `data` of the old ones are dropped."""
         values = None if scores is None else np.asarray(scores, np.float32)
         return replace(self, xy=np.asarray(xy, np.float64), scores=values, diameters=None, data=Columns())
 
     def to_table(self) -> Any:
-        """The picks as a pandas `DataFrame`, or as a dict of arrays (n,) where pandas is not installed.
+        """Return the picks as a pandas `DataFrame`, or as a dict of arrays (n,) if pandas is not installed.
 
         The columns are `x`, `y`, `score`, `diameter` and those of `data`; absent ones are omitted.
 
@@ -307,9 +308,9 @@ class Picks:
 
 
 def each_picks(picks: Picks | Iterable[Picks], call: str) -> Iterator[Picks]:
-    """The picks of one micrograph or of many, one micrograph at a time.
+    """Iterate over the picks of one micrograph or of many, one micrograph at a time.
 
-    Raises `SettingError`, which begins with `call`, for a path, and while iterating for whatever else is not `Picks`.
+    Raises `SettingError`, which begins with `call`, for a path and, during iteration, for anything else that is not `Picks`.
     """
     if isinstance(picks, str | PurePath):
         raise SettingError(f"{call}: the first argument is a path ({picks}); give the picks first, then the path")
@@ -327,13 +328,13 @@ def _checked(each: object, call: str) -> Picks:
 
 
 def usual_diameter(picks: Iterable[Picks]) -> float | None:
-    """The median of the diameters that are known; None when none is."""
+    """Return the median of the known diameters; None if all are unknown."""
     known = [each.diameter for each in picks if each.diameter is not None]
     return float(np.median(known)) if known else None
 
 
 def checked_pixel_size(pixel_size: float | None, name: str) -> float | None:
-    """The pixel size as a float; raises `CryopickError`, which begins with `name`, unless it is positive and finite."""
+    """Return the pixel size as a float. Raises `CryopickError`, which begins with `name`, unless it is positive and finite."""
     if pixel_size is None:
         return None
     if not (np.isfinite(pixel_size) and pixel_size > 0):
@@ -353,8 +354,3 @@ def _column(name: str, values: ArrayLike) -> NDArray[Any]:
         raise CryopickError(f"the column {name!r} must be one-dimensional and hold numbers, bools or strings")
     column.flags.writeable = False
     return column
-
-
-def _counted(finite: ArrayLike) -> str:
-    count = int(np.count_nonzero(~np.asarray(finite, bool)))
-    return f"{count} pick{'' if count == 1 else 's'}"

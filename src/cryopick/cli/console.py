@@ -44,17 +44,6 @@ def warn_skipped(skipped: Sequence[object]) -> None:
         print_errors([f"skipped: {len(skipped) - NAMED:,} more"])
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 micrograph`, `1,234 micrographs`."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
-def listed(names: Sequence[str], *, shown: int = 3) -> str:
-    """The first names, and how many more there are: `a, b, c and 5 more`."""
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
-
-
 def table(title: str, first: str, columns: Sequence[str]) -> "Table":
     """An empty table whose first column holds names and whose others hold numbers."""
     from rich.box import SIMPLE_HEAD

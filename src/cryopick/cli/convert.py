@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Box, Diameter, PixelSize, Threshold
-from cryopick.cli.console import counted, say
+from cryopick.cli.console import say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.types import Picks

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Box, Diameter, PicksOfData, PixelSize, ReadFormat
-from cryopick.cli.console import counted, say, warn_skipped
+from cryopick.cli.console import say, warn_skipped
 from cryopick.cli.grammar import Command, Commands
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.types import Picks

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.console import counted, listed, say
+from cryopick.cli.console import say
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.display.overlays import RgbImage

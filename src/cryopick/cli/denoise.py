@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryopick.cli.arguments import Inputs, PixelSize
-from cryopick.cli.console import Progress, counted, print_errors, say
+from cryopick.cli.console import Progress, print_errors, say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.coordinates import PixelMap

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cryopick.cli.arguments import PixelSize, Threshold
-from cryopick.cli.console import listed, print_table, say, table, warn
+from cryopick.cli.console import print_table, say, table, warn
+from cryopick.messages import listed
 
 if TYPE_CHECKING:
     from cryopick.evaluate.counts import Counts

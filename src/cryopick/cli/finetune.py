@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryopick.cli.arguments import Diameter, PixelSize, ReadFormat, Settings
-from cryopick.cli.console import Progress, counted, listed, say, warn_skipped
+from cryopick.cli.console import Progress, say, warn_skipped
 from cryopick.cli.extras import require
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.train.finetune.held_out import HeldOutScores

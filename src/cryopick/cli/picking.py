@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryopick.cli.console import Progress, counted, print_errors, say, warn
+from cryopick.cli.console import Progress, print_errors, say, warn
 from cryopick.cli.grammar import INTERRUPTED
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.io.micrographs.sources import MicrographSource

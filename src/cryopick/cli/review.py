@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Diameter, PixelSize
-from cryopick.cli.console import counted, listed, say, warn
+from cryopick.cli.console import say, warn
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.review.compare import Comparison

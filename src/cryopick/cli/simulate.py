@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.console import Progress, counted, listed, say
+from cryopick.cli.console import Progress, say
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.simulate.dataset import DatasetEntry

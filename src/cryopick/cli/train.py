@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryopick.cli.arguments import PicksOfData, PixelSize, Settings, Simulate, TruthDiameter, data_or_simulate
-from cryopick.cli.console import Progress, counted, say, warn
+from cryopick.cli.console import Progress, say, warn
 from cryopick.cli.extras import require
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.models.weights import Card

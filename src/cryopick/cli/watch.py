@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import PickOptions, with_groups
-from cryopick.cli.console import counted, say
+from cryopick.cli.console import say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.runs.records import Outcome

@@ -1,4 +1,4 @@
-"""Micrograph names as programs write them: with or without folders, extension and CryoSPARC's UID prefix."""
+"""Micrograph names as spelt by different programs: with or without folders, extension and CryoSPARC's UID prefix."""
 
 import re
 from collections import defaultdict
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from cryopick.errors import NameMatchError
+from cryopick.messages import listed
 
 _IMAGE_SUFFIXES = re.compile(r"(\.(mrcs?|tiff?|png|jpe?g|eer|map)(\.gz|\.bz2)?)+$", re.IGNORECASE)
 _UID = re.compile(r"(\d{21})_(?=.)")
@@ -13,27 +14,27 @@ _EXAMPLES = 3
 
 
 def stem(name: str) -> str:
-    """The name without folders and image extensions; other dots stay: ``a/May08_03.05.02.mrc`` gives ``May08_03.05.02``."""
+    """Return the name without folders and image extensions: ``May08_03.05.02`` for ``a/May08_03.05.02.mrc``."""
     base = PurePosixPath(name).name
     return _IMAGE_SUFFIXES.sub("", base) or base
 
 
 def without_uid(name: str) -> str:
-    """The file name without folders and the 21 digits that CryoSPARC prefixes to imported files."""
+    """Return the file name without folders and the 21 digits that CryoSPARC prefixes to imported files."""
     return _UID.sub("", PurePosixPath(name).name, count=1) if uid(name) is not None else PurePosixPath(name).name
 
 
 def uid(name: str) -> int | None:
-    """CryoSPARC's UID at the start of the file name; None when there is none."""
+    """Return CryoSPARC's UID at the start of the file name; None if there is none."""
     match = _UID.match(PurePosixPath(name).name)
     return int(match[1]) if match else None
 
 
 class NameIndex:
-    """Finds the known name that another program's spelling means.
+    """Index of known names that finds the one meant by another program's spelling.
 
     The whole name is compared first, then the file name, then without extension, then without CryoSPARC's UID. Of several
-    matches, the one that shares the most parent folders with the spelling is meant.
+    matches, the one that shares the most parent folders with the spelling is chosen.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
@@ -47,7 +48,7 @@ class NameIndex:
             self._by_key.append(dict(table))
 
     def find(self, written: str) -> str:
-        """The known name that `written` means. Raises `NameMatchError` when none matches, or several match equally well."""
+        """Find the known name that `written` means. Raises `NameMatchError` if none matches, or several match equally well."""
         for key, table in zip(_KEYS, self._by_key, strict=True):
             if fitting := table.get(key(written)):
                 return self._nearest(written, fitting)
@@ -57,11 +58,11 @@ class NameIndex:
         )
 
     def fits(self, written: str) -> bool:
-        """Whether `written` matches one or several of the known names."""
+        """Return whether `written` matches one or several of the known names."""
         return any(key(written) in table for key, table in zip(_KEYS, self._by_key, strict=True))
 
     def find_once(self, written: str) -> str:
-        """As `find`, but raises `NameMatchError` also when another spelling has matched the same name before."""
+        """Find a name like `find`, but raise `NameMatchError` also if another spelling has matched the same name before."""
         name = self.find(written)
         if self._spelling.setdefault(name, written) != written:
             raise NameMatchError(f"both {self._spelling[name]!r} and {written!r} match the micrograph {name!r}; rename one")
@@ -78,7 +79,7 @@ class NameIndex:
 
 
 def match_names(written: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """The known name of each written one.
+    """Find the known name for each written one.
 
     Raises `NameMatchError` when one matches none or several, and when two spellings mean the same known name.
     """
@@ -111,8 +112,4 @@ def _shared_folders(one: str, other: str) -> int:
 
 
 def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    if not every:
-        return "none"
-    shown = ", ".join(repr(name) for name in every[:_EXAMPLES])
-    return shown if len(every) <= _EXAMPLES else f"{shown} and {len(every) - _EXAMPLES} more"
+    return listed([repr(name) for name in names], shown=_EXAMPLES) or "none"

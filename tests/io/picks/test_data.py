@@ -151,7 +151,7 @@ def test_a_column_that_only_some_micrographs_have_is_not_written_to_star_and_bla
     both = [Picks("a.mrc", [[1, 2]], data={"class": [1], "size": [5]}), Picks("b.mrc", [[3, 4]], data={"class": [2]})]
     write_picks(both, tmp_path / "out.star")
     assert [[*each.data] for each in read_picks(tmp_path / "out.star")] == [["class"], ["class"]]
-    assert "only some micrographs have size; not written" in caplog.text
+    assert "column not written, since only some micrographs have it: size" in caplog.text
     write_picks(both, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == (
         "micrograph,x,y,score,diameter,class,size\na.mrc,1.000,2.000,,,1,5\nb.mrc,3.000,4.000,,,2,\n"

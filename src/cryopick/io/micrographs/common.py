@@ -1,4 +1,4 @@
-"""Code shared by the readers of images: their result, a file's first bytes, and conversion to grey."""
+"""Code shared by readers of images: their result, the first bytes of a file, and conversion to grey."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ RGB_WEIGHTS = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, eq=False)
 class RawImage:
-    """An image as its file has it; its values have not been checked.
+    """An image as read from its file, with unchecked values.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class RawImage:
     kind : the file's format.
     stored : how the file stores the values, for display: "MRC mode 12 (float16)".
     pixel_size : Å per pixel from the file; None when it has none.
-    notes : oddities that did not stop the reader.
+    notes : oddities that did not prevent reading.
     """
 
     pixels: NDArray[np.float32]
@@ -56,8 +56,7 @@ def first_bytes(path: Path, count: int = 1024) -> bytes:
 def to_grey(channels: NDArray[np.number]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Convert grey (h, w), grey + alpha (h, w, 2), RGB (h, w, 3) or RGBA (h, w, 4) pixels to one plane (h, w), with notes.
 
-    Equal colour channels give the grey image they were made from; different ones give their luminance, and a note. Alpha is
-    dropped.
+    Equal colour channels give the original grey image; different ones give their luminance, and a note. Alpha is dropped.
     """
     if channels.ndim == 2:
         return channels.astype(np.float32, copy=False), ()

@@ -13,12 +13,12 @@ from cryopick.io.micrographs.mrc import compression, read_header, unpacked_start
 from cryopick.io.micrographs.tiff import tiff_pixel_size
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments that hold the size
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments with the size
 _JPEG_BYTES = 1 << 18  # room for the segments before it
 
 
 def read_shape(path: Path) -> tuple[tuple[int, int], float | None]:
-    """Height and width in pixels, and Å per pixel or None, as `read_micrograph` gives them.
+    """Read the height and width in pixels, and Å per pixel or None, as given by `read_micrograph`.
 
     Takes a fraction of a millisecond. Files with a wrong suffix are read completely. Raises `FileError` as `read_micrograph`.
     """
@@ -44,7 +44,7 @@ def _tiff_shape(path: Path) -> tuple[tuple[int, int], float | None]:
 
 
 def _raster_shape(path: Path) -> tuple[int, int] | None:
-    """The shape of a PNG or JPEG; None for other files and when the size is not near the beginning."""
+    """Return the shape of a PNG or JPEG; None for other files and if the size is not near the beginning."""
     with path.open("rb") as file:
         head = file.read(_JPEG_BYTES)
     if head.startswith(_PNG_START) and len(head) >= 24:
@@ -61,13 +61,13 @@ def _raster_shape(path: Path) -> tuple[int, int] | None:
 
 _ENDS = {"png": b"IEND", "jpeg": b"\xff\xd9"}
 _END_BYTES = 4096
-"""Some writers put a few bytes after an image's end."""
+"""Bytes that writers may append to an image."""
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is complete, by its header alone; False also when the header cannot be read.
+    """Return whether a file is complete, by its header alone; False also when the header cannot be read.
 
-    Pixels are not read. Of compressed files (gzip, bzip2) only the header is checked, since their length is unknown.
+    Pixels are not read. Only the header of compressed files (gzip, bzip2) is checked, since their length is unknown.
     """
     kind = suffix_kind(path)
     try:
@@ -88,7 +88,7 @@ def _mrc_is_whole(path: Path) -> bool:
 
 
 def _tiff_end(path: Path) -> int:
-    """The end of the first image's data."""
+    """Return the end of the first image's data."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         return max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))

@@ -17,7 +17,7 @@ IMAGEJ_UNITS = {
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 10.0),
     **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns"), 1e4),
 }
-PLAUSIBLE_PIXEL_SIZE = (0.05, 100.0)  # Å; printers' and screens' resolutions are far outside
+PLAUSIBLE_PIXEL_SIZE = (0.05, 100.0)  # Å; the resolutions of printers and screens are far outside
 
 
 def read_tiff(path: Path) -> RawImage:
@@ -46,14 +46,14 @@ def read_tiff(path: Path) -> RawImage:
     except MemoryError as error:
         remedy = "Use fewer workers; if the file should be small, it is damaged: copy it again"
         raise FileError(path, f"needs more memory than there is ({error})", remedy) from error
-    except Exception as error:  # tifffile and its decoders raise all kinds
+    except Exception as error:  # tifffile and its decoders raise many kinds of errors
         raise FileError(path, f"is a truncated or damaged TIFF ({error})", AGAIN) from error
     stored = f"TIFF, {channels.dtype.newbyteorder('=').name}, compression {tifffile.COMPRESSION(page.compression).name.lower()}"
     return RawImage(pixels, "tiff", stored, pixel_size, (*notes, *colour_notes))
 
 
 def write_tiff(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
-    """Write one image (h, w) uncompressed, 8 and 16-bit integers unchanged, all else as float32.
+    """Write one image (h, w) uncompressed: 8 and 16-bit integers unchanged, other types as float32.
 
     The pixel size goes into the resolution tags (pixels per centimetre), as IMOD writes it.
     """
@@ -83,7 +83,7 @@ def _reject_stacks(tiff: tifffile.TiffFile, path: Path) -> tuple[str, ...]:
 
 
 def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Å per pixel from ImageJ's unit or the resolution tags; None when absent or meant for printing."""
+    """Return Å per pixel from ImageJ's unit or the resolution tags; None if absent or meant for printing."""
     tags = tiff.pages.first.tags
     if "XResolution" not in tags:
         return None

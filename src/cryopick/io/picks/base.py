@@ -1,4 +1,4 @@
-"""The interface of pick formats, what readers know besides the file, and code that formats share."""
+"""The interface of pick formats, the context in which files are read, and code shared by formats."""
 
 import logging
 import tempfile
@@ -27,7 +27,7 @@ _ENCODING, _ERRORS = "utf-8", "surrogateescape"
 
 
 class Source(Protocol):
-    """A micrograph by name, read or not: `cryopick.io.micrographs.sources.MicrographSource`, or a `Micrograph`."""
+    """A micrograph by name, read or not: a `cryopick.io.micrographs.sources.MicrographSource` or a `Micrograph`."""
 
     @property
     def name(self) -> str:
@@ -57,7 +57,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class SourceWithShape(Source, Protocol):
-    """A `Source` that knows its shape without reading its file."""
+    """A `Source` that has its shape without reading a file."""
 
     @property
     def shape_hw(self) -> tuple[int, int] | None:
@@ -68,7 +68,7 @@ class SourceWithShape(Source, Protocol):
 class KnownMicrographs:
     """The micrographs that picks belong to, found by any spelling of their names.
 
-    `unknown` collects the names that match none of them; without it such a name is an error, which names the `file` of picks.
+    `unknown` collects the names that match none of them; without it, such a name is an error, which mentions `file`.
     """
 
     def __init__(self, sources: Iterable[Source] = (), *, unknown: set[str] | None = None, file: Path | None = None) -> None:
@@ -78,9 +78,9 @@ class KnownMicrographs:
         self._file = file
 
     def find(self, written: str) -> Source | None:
-        """The micrograph that a name means; None when no micrographs are given, or the name is added to `unknown`.
+        """Return the micrograph that a name means; None without micrographs, or if the name is added to `unknown`.
 
-        Raises `NameMatchError` when the name matches none of them or several, and when another spelling meant the same one.
+        Raises `NameMatchError` if the name matches none of them or several, or another spelling has matched the same one.
         """
         if not self._sources:
             return None
@@ -95,7 +95,7 @@ class KnownMicrographs:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is known besides a file of picks when it is read.
+    """Context for reading a file of picks.
 
     Attributes
     ----------
@@ -125,19 +125,19 @@ class Reading:
         shape_hw: tuple[int, int] | None = None,
         pixel_size: float | None = None,
     ) -> Picks:
-        """Make picks in the image frame from points as the file has them, on the micrograph that the name `written` means.
+        """Make picks in the image frame from points in the file's convention, on the micrograph that the name `written` means.
 
-        `diameter` and `diameters` (n,) are in Å and dropped when no pixel size is known; those that end in `_px` are in pixels.
-        Diameters of the picks are kept where they differ; the common one is their median unless given. `shape_hw` and
-        `pixel_size` are the file's own. The micrograph's optics group and UID become the picks'.
+        `diameter` and `diameters` (n,) are in Å and dropped if the pixel size is unknown; those that end in `_px` are in pixels.
+        Individual diameters are kept if they differ; the common one is their median unless given. `shape_hw` and `pixel_size`
+        are the file's own. Optics group and UID are those of the micrograph.
         """
         source = self.known.find(written)
         if self.known.unknown is not None and written in self.known.unknown:
-            return Picks(written)  # skipped later; its points may not be convertible
+            return Picks(written)  # skipped later, and its points may not be convertible
         if source is not None:
             actual, header_size = _shape_and_pixel_size(source)
             if frame.unit == "px" and None not in (actual, shape_hw) and actual != shape_hw:
-                raise CryopickError(f"{path}: {written} has (rows, columns) {shape_hw} there, but {source.path} has {actual}")
+                raise CryopickError(f"{path}: {written} has shape {shape_hw} (rows, columns), but {source.path} has {actual}")
             shape_hw = actual or shape_hw
             pixel_size = pixel_size or source.pixel_size or header_size
         pixel_size = self.pixel_size or pixel_size
@@ -174,9 +174,9 @@ class Writing:
     downsample: float = 1.0
 
     def sides(self, picks: Picks) -> NDArray[np.float64]:
-        """The side of each pick's box (n,) in pixels; whole numbers, but for picks with a diameter each.
+        """Return the side of each pick's box (n,) in pixels; rounded, except for picks with individual diameters.
 
-        Raises `SettingError` when neither a box nor a diameter is known.
+        Raises `SettingError` if neither a box nor a diameter is known.
         """
         if self.box is not None:
             return np.full(len(picks), float(self.box))
@@ -199,21 +199,21 @@ def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArr
 
 @contextmanager
 def text_file(path: Path) -> Iterator[TextIO]:
-    """Open a text file that is written completely or not at all; names keep bytes that are not UTF-8."""
+    """Open a text file for atomic writing; bytes in names that are not UTF-8 are preserved."""
     with atomic_path(path) as temporary, temporary.open("w", encoding=_ENCODING, errors=_ERRORS, newline="") as file:
         yield file
 
 
 @contextmanager
 def spool(folder: Path) -> Iterator[TextIO]:
-    """Open a temporary file on the folder's disk, for rows that are known before the header above them."""
+    """Open a temporary file on the folder's disk, for rows that must be written before the header above them."""
     with tempfile.TemporaryFile("w+", encoding=_ENCODING, errors=_ERRORS, newline="", dir=folder) as file:
         yield file
 
 
 @dataclass(frozen=True)
 class Peek:
-    """A peek at a path, to recognise its format: the beginning of a file as text, or a folder's entries."""
+    """The beginning of a file as text, or a folder's entries, by which formats are recognised."""
 
     path: Path
     head: str
@@ -221,7 +221,7 @@ class Peek:
 
     @staticmethod
     def at(path: Path) -> "Peek":
-        """Peek at a path. Raises `FileError` when it cannot be read."""
+        """Read the beginning of a path. Raises `FileError` if it cannot be read."""
         try:
             if path.is_dir():
                 return Peek(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
@@ -232,7 +232,7 @@ class Peek:
 
 
 class UniqueNames:
-    """Names as a format writes them; two micrographs may not share one, or their picks would be mixed."""
+    """Names as a format spells them; two micrographs must not share one, or their picks would be mixed."""
 
     def __init__(self, path: Path, spell: Callable[[str], str]) -> None:
         self._path = path
@@ -240,7 +240,7 @@ class UniqueNames:
         self._micrographs: dict[str, str] = {}
 
     def add(self, micrograph: str) -> str:
-        """The micrograph's name in the file. Raises `NameMatchError` when another micrograph has it already."""
+        """Return the micrograph's name in the file. Raises `NameMatchError` if another micrograph has it already."""
         name = self._spell(micrograph)
         if name in self._micrographs:
             both = f"{self._micrographs[name]} and {micrograph}"
@@ -250,13 +250,13 @@ class UniqueNames:
 
 
 class PickFormat(Protocol):
-    """A file format of picks. A new one is a class in a module of its own and a line in `FORMATS`.
+    """A file format of picks. To add one, write a class in a module of its own and list it in `FORMATS`.
 
     Attributes
     ----------
-    frame : its convention for points.
-    suffix : the ending of its files' names.
-    single : whether one file holds the picks of all micrographs; otherwise each has its own, in a folder.
+    frame : its coordinate convention.
+    suffix : ending of its files' names.
+    single : whether one file holds the picks of all micrographs; otherwise each has its own file in a folder.
     """
 
     frame: ClassVar[Frame]
@@ -264,7 +264,7 @@ class PickFormat(Protocol):
     single: ClassVar[bool]
 
     def recognises(self, peek: Peek) -> bool:
-        """Whether a file or folder looks like this format."""
+        """Return whether a file or folder looks like this format."""
         ...
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
@@ -272,16 +272,16 @@ class PickFormat(Protocol):
         ...
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
-        """Write each micrograph's picks, consuming them one by one; every file completely or not at all."""
+        """Write the picks of each micrograph, one after another; every file atomically."""
         ...
 
 
 class FilePerMicrograph(ABC):
-    """Base of formats with one file per micrograph, named like it: reads and writes a single file or a folder.
+    """Base class of formats with one file per micrograph, named after it: reads and writes a single file or a folder.
 
     Attributes
     ----------
-    suffix : what follows the micrograph's stem in a file's name.
+    suffix : ending of a file's name after the micrograph's stem.
     folder : the subfolder with the files.
     """
 
@@ -295,7 +295,7 @@ class FilePerMicrograph(ABC):
 
     @abstractmethod
     def text(self, picks: Picks, writing: Writing) -> str:
-        """The content of one file."""
+        """Return the content of one file."""
 
     def recognises(self, peek: Peek) -> bool:
         """See `PickFormat.recognises`: by the file's name, or those of files in the folder."""
@@ -309,7 +309,7 @@ class FilePerMicrograph(ABC):
         return [self.read_one(file, stem(_without(file.name, self.suffix)), reading) for file in files]
 
     def files(self, folder: Path) -> list[Path]:
-        """The format's files in a folder, sorted by name."""
+        """Return the format's files in a folder, sorted by name."""
         inner = folder / self.folder
         entries = (inner if inner.is_dir() else folder).iterdir()
         return sorted(entry for entry in entries if entry.name.lower().endswith(self.suffix) and not entry.name.startswith("."))
@@ -324,7 +324,7 @@ class FilePerMicrograph(ABC):
 
 
 def split_by_name(names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
-    """Row numbers of each name, in the order of first occurrence."""
+    """Return the row numbers of each name, in the order of first occurrence."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     group = np.fromiter(map(numbers.__getitem__, names), np.intp, len(names))
     rows = np.argsort(group, kind="stable")
@@ -343,7 +343,7 @@ def _finite_scores(path: Path, written: str, scores: ArrayLike | None) -> NDArra
 
 
 def _differing(diameters: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-    """Diameters where they say more than their median: positive ones that are not all the same."""
+    """Return the diameters if they add to their median: positive ones that are not all the same; else None."""
     if diameters is None or not len(diameters) or diameters.min() <= 0 or np.ptp(diameters) == 0:
         return None
     return diameters
@@ -356,7 +356,7 @@ def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float
         return None, None
     try:
         return read_shape(source.path)
-    except FileError as error:  # most formats need no shape; the frame raises where one does
+    except FileError as error:  # most formats need no shape; the frame raises an error for those that do
         logger.warning("%s", error)
         return None, None
 

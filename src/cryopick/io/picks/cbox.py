@@ -13,11 +13,11 @@ from cryopick.types import Picks
 
 FRAME = Frame(anchor="corner", box_centre="middle")
 
-_UNKNOWN = "<NA>"  # crYOLO's mark, in the columns for tomograms
+_UNKNOWN = "<NA>"  # crYOLO's placeholder in the columns for tomograms
 
 
 class Cbox(FilePerMicrograph):
-    """Boxes fit the particle: the estimated sizes are read as diameters."""
+    """Boxes that fit the particle; the estimated sizes are read as diameters."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".cbox"

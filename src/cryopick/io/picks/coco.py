@@ -1,4 +1,4 @@
-"""COCO JSON: one category, a box a particle as corner and size in pixels, as detection networks are trained with."""
+"""COCO JSON, used to train detection networks: one box per particle, as corner and size in pixels."""
 
 import json
 import shutil
@@ -23,9 +23,9 @@ _KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "score", "s
 
 
 class Coco:
-    """Boxes fit the particle, so their sides are read as diameters. Images without boxes are kept.
+    """One category, with a box around each particle, whose sides are read as diameters. Images without boxes are kept.
 
-    What else all annotations of an image have, besides COCO's own keys, is `Picks.data`.
+    Further keys that all annotations of an image have become `Picks.data`.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -94,7 +94,7 @@ def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, A
 
 
 def _data(annotations: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """The keys beyond COCO's that every annotation has, where their values are all numbers, all bools or all strings."""
+    """Return the keys beyond COCO's that every annotation has, if their values are all numbers, all bools or all strings."""
     found = {}
     names = [name for name in annotations[0] if name not in _KEYS | RESERVED_COLUMNS] if annotations else []
     for name in names:

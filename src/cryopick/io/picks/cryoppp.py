@@ -19,7 +19,7 @@ _ALREADY_FLIPPED = (".jpg", ".jpeg", ".png")
 
 
 class CryopppCsv(FilePerMicrograph):
-    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows count from the first."""
+    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows are counted from the first."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".csv"

@@ -28,10 +28,10 @@ _OWN = {_PATH, _SHAPE, _SIZE, _GROUP, _UID, _X, _Y, _SCORE}
 class Cs:
     """The fields that CryoSPARC's pickers write; `pick_stats/ncc_score` is the score.
 
-    A micrograph's uid is that of its exposure, or the prefix that CryoSPARC gave its name, so that picks on exported
-    micrographs are matched with their exposures; other uids are hashes of the name and the pick's number. The exposure group is
-    the picks' optics group. Other fields with one number, bool or text per pick, the picks' `uid` among them, are `Picks.data`
-    under their own names; vectors such as poses are not carried.
+    A micrograph's uid is that of its exposure or the UID prefix of its name, so that picks on exported micrographs are matched
+    with their exposures; otherwise it is a hash of the name, as the picks' uids are of name and number. The exposure group is
+    the picks' optics group. Other fields with one number, bool or text per pick, including the picks' `uid`, become
+    `Picks.data` under their own names; vectors such as poses are dropped.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -90,7 +90,7 @@ class Cs:
 
 
 def _shared_fields(parts: list[NDArray[np.void]]) -> dict[str, np.dtype[Any]]:
-    """The further fields that every micrograph with picks has, each in a type that holds all of its values."""
+    """Return the further fields that every micrograph with picks has, each in a type that holds all of its values."""
     filled = [part for part in parts if len(part)]
     known = {"uid", *_OWN}
     names = [name for name in (_fields(filled[0]) if filled else ()) if name not in known]
@@ -99,7 +99,7 @@ def _shared_fields(parts: list[NDArray[np.void]]) -> dict[str, np.dtype[Any]]:
 
 
 def _further(rows: NDArray[np.void]) -> dict[str, NDArray[Any]]:
-    """The fields beyond those of picks that hold one number, bool or text per row."""
+    """Return the fields beyond those of picks that hold one number, bool or text per row."""
     names = [name for name in _fields(rows) if name not in _OWN | RESERVED_COLUMNS]
     return {name: rows[name] for name in names if rows[name].ndim == 1 and rows[name].dtype.kind in "biufSU"}
 
@@ -143,7 +143,7 @@ def _rows(picks: Picks) -> NDArray[np.void]:
 
 
 def _storable(values: NDArray[Any]) -> NDArray[Any]:
-    """Strings as bytes, as CryoSPARC's files have them."""
+    """Convert strings to bytes, as in CryoSPARC's files."""
     return np.char.encode(values, "utf-8", "surrogateescape") if values.dtype.kind == "U" else values
 
 

@@ -1,4 +1,4 @@
-"""Plain CSV: `micrograph,x,y,score,diameter` in pixels, then further columns; of other tables, those of these they have."""
+"""Plain CSV: `micrograph,x,y,score,diameter` in pixels, then further columns; only x and y are required."""
 
 import shutil
 from collections.abc import Iterable
@@ -24,9 +24,9 @@ Y_COLUMNS = ("y", "y_coord", "y-coordinate", "y_px", "center_y")
 
 
 class Csv:
-    """One table of all micrographs, or a folder of tables named like theirs. Diameters are in pixels.
+    """One table of all micrographs, or a folder with a table for each. Diameters are in pixels.
 
-    Further columns are `Picks.data`; on micrographs that lack one, its cells are empty.
+    Further columns are `Picks.data`; cells are empty for micrographs without a column.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -84,7 +84,7 @@ def _read_table(path: Path, reading: Reading) -> list[Picks]:
 
 
 def _further(columns: dict[str, list[str]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-    """The further columns of a micrograph, without those whose cells are all empty; empty cells among numbers become NaN."""
+    """Return the further columns of a micrograph, except empty ones; empty cells among numbers become NaN."""
     found = {}
     for name, every in columns.items():
         values = [every[row].strip() for row in rows.tolist()]
@@ -109,12 +109,12 @@ class _Optional:
         self._numbers = parse_numbers(path, name, values)
 
     def of(self, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
-        """The numbers of a micrograph's rows, None where it has none. Raises `FileError` when some are missing."""
+        """Return the numbers of a micrograph's rows; None if it has none. Raises `FileError` if only some are missing."""
         if not len(self._given) or not self._given[rows].any():
             return None
         if not self._given[rows].all():
             row = int(rows[~self._given[rows]][0]) + 1
-            raise FileError(self._path, f"row {row} has no {self._name} where others of its micrograph do", "Fill it in")
+            raise FileError(self._path, f"row {row} has no {self._name}, but other rows of its micrograph have one", "Fill it in")
         return self._numbers[rows]
 
 

@@ -1,4 +1,4 @@
-"""Read and write picks in any program's format. A new format is a module here and a line in `FORMATS`."""
+"""Read and write picks in any format. To add one, write a module in this folder and list it in `FORMATS`."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -45,14 +45,14 @@ def read_picks(
     format : a name in `FORMATS`; recognised from the content if omitted.
     micrographs : the micrographs that the picks belong to, from `find_micrographs` or `read_micrograph`. Names are then matched
         with theirs and replaced by theirs, and shapes and pixel sizes that the file lacks are taken from them.
-    unknown : where given, names that match none of the micrographs are added to it, and their picks are skipped.
+    unknown : if given, names that match none of the micrographs are added to it, and their picks are skipped.
     pixel_size : Å per pixel; overrides the file's and the micrographs'.
     downsample : for Topaz, the factor by which its micrographs were downsampled.
 
     Returns
     -------
     list of Picks
-        The picks of each micrograph, in the order in which the file has them.
+        The picks of each micrograph, in the order of the file.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def write_picks(
 ) -> None:
     """Write picks to a file, or to a folder for formats with a file for each micrograph.
 
-    Existing files are replaced. A file is written completely or not at all, and the same picks give the same bytes.
+    Existing files are replaced. Files are written atomically, and equal picks give equal bytes.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def write_picks(
 
 
 def format_of_name(path: Path | str) -> str:
-    """The format that a path's suffix stands for. Raises `FileError` for a suffix of no format."""
+    """Return the format that a path's suffix belongs to. Raises `FileError` if there is none."""
     path, known = Path(path), formats_by_suffix()
     if path.suffix.lower() not in known:
         raise FileError(path, f"no format has the suffix {path.suffix!r}", f"Name the format, one of {', '.join(FORMATS.names)}")
@@ -133,20 +133,20 @@ def format_of_name(path: Path | str) -> str:
 
 
 def formats_by_suffix() -> dict[str, str]:
-    """The format that each suffix stands for: the first in `FORMATS` that has it, single-file formats before the others."""
+    """Return the format of each suffix: the first in `FORMATS` that has it, single-file formats before the others."""
     kinds = {name: FORMATS.get(name) for name in FORMATS.names}
     ranked = sorted(kinds, key=lambda name: not kinds[name].single)
     return {kinds[name].suffix: name for name in reversed(ranked)}
 
 
 def place_in(folder: Path, title: str, *, format: str) -> Path:  # noqa: A002
-    """The path to write a format to in a folder of its own: a file named `title`, or the folder itself."""
+    """Return the path to write a format to in a folder of its own: a file named `title`, or the folder itself."""
     kind = FORMATS.get(format)
     return folder / f"{title}{kind.suffix}" if kind.single else folder
 
 
 def detect_format(path: Path | str) -> str:
-    """The name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` when none does."""
+    """Return the name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` if none does."""
     path = Path(path)
     peek = Peek.at(path)
     for name in FORMATS.names:

@@ -1,4 +1,4 @@
-"""RELION's auto-picking job: a coordinate STAR for each micrograph and an index, as RELION 3.1, 4 and 5 read them."""
+"""RELION's auto-picking job: a coordinate STAR file for each micrograph and an index, for RELION 3.1, 4 and 5."""
 
 import os
 import re
@@ -44,7 +44,7 @@ _COORDINATE_SUFFIX = re.compile(r"_(auto|manual)?picks?$")
 
 
 class RelionJob:
-    """The folder or index of an auto-picking or manual-picking job, or the coordinate STAR of one micrograph."""
+    """The folder or index of an auto-picking or manual-picking job, or the coordinate STAR file of one micrograph."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = SUFFIX
@@ -75,7 +75,7 @@ class RelionJob:
 
 
 def write_coordinates(picks: Picks, job: Path) -> Path:
-    """Write one micrograph's coordinate STAR below the job folder and return its path.
+    """Write the coordinate STAR file of one micrograph in the job folder and return its path.
 
     RELION 3.1 expects the micrograph's own path without its RELION job: ``MotionCorr/job002/raw/a.mrc`` gives
     ``raw/a_autopick.star``.
@@ -96,7 +96,7 @@ def write_coordinates(picks: Picks, job: Path) -> Path:
 
 
 def coordinate_file(micrograph: str) -> PurePosixPath:
-    """The path of a micrograph's coordinates relative to the job folder."""
+    """Return the path of a micrograph's coordinates relative to the job folder."""
     inner = PurePosixPath(_JOB_FOLDER.sub("", micrograph))
     folders = [part for part in inner.parts[:-1] if part not in {"/", ".."}]
     return PurePosixPath(*folders, stem(inner.name) + SUFFIX)
@@ -118,7 +118,7 @@ def write_index(names_and_files: Iterable[tuple[str, Path]], job: Path) -> None:
 
 
 def _listed(path: Path) -> Iterator[tuple[str, Path]]:
-    """Names of micrographs and their coordinate files, from the job's index or the files found."""
+    """Return names of micrographs and their coordinate files, from the job's index or the files found."""
     index = _index_of(path) if path.is_dir() else path
     if index is None or index.name.startswith(PREFIX_3_1):
         suffix = SUFFIX if index is None else index.name.removeprefix(PREFIX_3_1)
@@ -145,7 +145,7 @@ def _index_of(job: Path) -> Path | None:
 
 
 def _found(written: str, index: Path) -> Path:
-    """A coordinate file as the index names it, or relative to the index when the job has been moved."""
+    """Return a coordinate file as named in the index, or relative to the index if the job has been moved."""
     parts = PurePosixPath(written).parts
     candidates = [Path(written), *(index.parent / PurePosixPath(*parts[start:]) for start in range(len(parts)))]
     found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)  # noqa: PTH113 - no name is too long
@@ -156,7 +156,7 @@ def _found(written: str, index: Path) -> Path:
 
 def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
     if path.stat().st_size < _WITHOUT_LABELS_BYTES and "_rln" not in read_text(path):
-        return reading.picks(path, written, [], Frame())  # RELION writes such files where it found nothing
+        return reading.picks(path, written, [], Frame())  # RELION writes such files for micrographs without picks
     table = next((table for table in read_star(path).values() if "rlnCoordinateX" in table), None)
     if table is None:
         raise FileError(path, "has no table with _rlnCoordinateX", "Give coordinates of a RELION job")

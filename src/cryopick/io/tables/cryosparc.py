@@ -31,7 +31,7 @@ def load_cs(path: Path) -> NDArray[np.void]:
 
 
 def text_column(path: Path, rows: NDArray[np.void], name: str) -> list[str]:
-    """A text column; bytes that are not UTF-8 are kept as surrogates. Raises `FileError` when it is not text."""
+    """Return a text column; bytes that are not UTF-8 are kept as surrogates. Raises `FileError` if it is not text."""
     if rows[name].dtype.kind not in "SU" or rows[name].ndim != 1:
         raise _no_dataset(path, f"{name} is not text")
     values = rows[name].tolist()
@@ -39,7 +39,7 @@ def text_column(path: Path, rows: NDArray[np.void], name: str) -> list[str]:
 
 
 def number_column(path: Path, rows: NDArray[np.void], name: str, *, width: int = 1) -> NDArray[np.generic]:
-    """A numeric column (n,), or (n, width), in its own type. Raises `FileError` for other columns."""
+    """Return a numeric column (n,), or (n, width), in its own type. Raises `FileError` for other columns."""
     column = rows[name]
     if column.dtype.kind not in "iuf" or column.shape[1:] != (() if width == 1 else (width,)):
         raise _no_dataset(path, f"{name} does not hold {'a number' if width == 1 else f'{width} numbers'} in each row")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
+from cryopick.messages import counted
 
 
 def parse_numbers(path: Path, column: str, values: Sequence[str]) -> NDArray[np.float64]:
@@ -34,8 +35,8 @@ def read_text(path: Path) -> str:
 def read_delimited(path: Path, delimiters: str = ",;\t", *, lower: bool = True) -> dict[str, list[str]]:
     """Read a table with a header line: columns by their names, stripped and, unless `lower` is false, in lower case.
 
-    The delimiter is the one of `delimiters` that occurs in the header. Lines without content are skipped. Raises `FileError`
-    for an empty file and for a row with more or fewer values than the header.
+    The delimiter is that of `delimiters` which occurs in the header. Empty lines are skipped. Raises `FileError` for an empty
+    file and for a row with more or fewer values than the header.
     """
     text = read_text(path).replace("\r\n", "\n")
     lines = [line for line in text.split("\n") if line and not line.isspace()]
@@ -51,13 +52,13 @@ def read_delimited(path: Path, delimiters: str = ",;\t", *, lower: bool = True) 
     quoted = _cells(path, rows, delimiter)
     wrong = next((number for number, row in enumerate(quoted, 1) if len(row) != len(names)), None)
     if wrong is not None:
-        found = f"row {wrong} has {len(quoted[wrong - 1])} values where the header has {len(names)}"
+        found = f"row {wrong} has {counted(len(quoted[wrong - 1]), 'value')}, but the header has {len(names)}"
         raise FileError(path, found, "Correct or remove that row")
     return {name: [row[column] for row in quoted] for column, name in enumerate(names)}
 
 
 def first_of(columns: Iterable[str], wanted: Sequence[str]) -> str | None:
-    """The first of the wanted names that is a column; None when there is none."""
+    """Return the first of the wanted names that is a column; None if there is none."""
     there = set(columns)
     return next((name for name in wanted if name in there), None)
 

@@ -45,12 +45,12 @@ class StarTable:
         return list(self._columns)
 
     def text(self, label: str) -> list[str]:
-        """The column's values, unquoted. Raises `FileError` when there is no such column."""
+        """Return the column's values, unquoted. Raises `FileError` if there is no such column."""
         values = [gemmi.cif.as_string(value) if value[0] in _QUOTES else value for value in self._column(label)]
         return [value.encode("ascii").decode("unicode_escape") for value in values] if self._escaped else values
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        """The column as float64 (n,). Raises `FileError` for a value that is not a finite number, naming its row (from 1)."""
+        """Return the column as float64 (n,). Raises `FileError`, which names the row (from 1), for a value that is not finite."""
         return parse_numbers(self.path, f"_{label}", list(self._column(label)))
 
     def _column(self, label: str) -> Iterable[str]:
@@ -72,7 +72,7 @@ def read_star(path: Path) -> dict[str, StarTable]:
     try:
         content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         escaped = not content.isascii()
-        if escaped:  # gemmi takes ASCII only, as CIF demands, but names such as Präparate occur
+        if escaped:  # gemmi accepts only ASCII, as CIF requires, but names such as Präparate occur
             text = content.decode("utf-8", "surrogateescape").replace("\\", r"\\")
             content = text.encode("ascii", "backslashreplace")
         document = gemmi.cif.read_string(content)
@@ -105,13 +105,13 @@ def star_text(blocks: Mapping[str, Mapping[str, Column]]) -> str:
 
 
 def loop_header(block: str, labels: Iterable[str]) -> str:
-    """The lines before a loop's rows."""
+    """Return the lines before a loop's rows."""
     numbered = "".join(f"_{label} #{number}\n" for number, label in enumerate(labels, 1))
     return f"\ndata_{block}\n\nloop_\n{numbered}"
 
 
 def loop_rows(columns: Sequence[Column]) -> str:
-    """A loop's rows, one line each; columns are all strings, all integers or all floats, and of one length."""
+    """Return a loop's rows, one line each; columns are all strings, all integers or all floats, and of one length."""
     layouts, values = zip(*map(_laid_out, columns), strict=True)
     row = " ".join(layouts) + "\n"
     return "".join([row % cells for cells in zip(*values, strict=True)])
