@@ -1,4 +1,4 @@
-"""Reading of tensors from published checkpoints and safetensors files, without executing anything in them."""
+"""Reading of tensors from published checkpoints and safetensors files, without running code in them."""
 
 import hashlib
 import pickle
@@ -44,7 +44,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, as `sha256sum` prints it."""
+    """Return the SHA-256 of a file, as printed by `sha256sum`."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -70,16 +70,16 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
 
 
 def _read_pickle(path: Path) -> Any:
-    # Training programs store their command line beside the weights: a Namespace of plain values, and the only class allowed.
+    # Training programs store their command line with the weights: a Namespace of plain values, the only class allowed.
     with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files get an error of our own
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # unreadable files get an error below
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        except Exception as error:  # garbage can raise anything in an unpickler
+        except Exception as error:  # invalid data can raise any error in an unpickler
             if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
                 raise FileError(
                     path,
-                    "holds Python objects besides tensors, which could run any program when loaded; nothing was run",
+                    "holds Python objects besides tensors, which could run any program when loaded; none was run",
                     "Ask its author for a plain state dict or a .safetensors file",
                 ) from error
             raise _damaged(path, error) from error

@@ -1,4 +1,4 @@
-"""Fast inference that does not change a network's results."""
+"""Fast inference that preserves a network's results."""
 
 import logging
 from collections.abc import Iterator, Sequence

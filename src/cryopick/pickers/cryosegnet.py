@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cryopick.coordinates import PixelMap
-from cryopick.detection.box_rules import Particles, published_rules, robust_rules
+from cryopick.detection.box_rules import SelectedParticles, published_rules, robust_rules
 from cryopick.detection.components import NECK, Instances, prompts, watershed
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.maps import probability_maps
@@ -23,7 +23,7 @@ from cryopick.detection.sam_masks import MaskSettings, Segmenter, generate_masks
 from cryopick.errors import FileError, SettingError
 from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.models.sam import REMEDY, fitted_hw, load_sam
+from cryopick.models.sam import REMEDY, load_sam, long_side_hw
 from cryopick.models.weights import find, load_fast, read_card
 from cryopick.pickers.base import StageFunctions, pick_in_steps
 from cryopick.pickers.diagnostics import Stages, write_stages
@@ -93,7 +93,7 @@ def denoised(micrograph: Micrograph, settings: CryoSegNetSettings, *, diameter_p
     """
     shown = published_input(micrograph, settings.chain, denoised=settings.denoised, diameter_px=diameter_px)
     grey, seen, answer = shown.grey, shown.to_home, shown.output_to_home
-    height, width = fitted_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
+    height, width = long_side_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
     # The published programs resize so: bilinear without smoothing, rounded to whole grey values.
     image = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     fit = PixelMap.resize((grey.shape[1] / width, grey.shape[0] / height))
@@ -189,7 +189,9 @@ class CryoSegNetPicker:
         picks = to_picks(detections, home, micrograph, diameter=diameter)
         return Stages(prepared.image, prepared.to_home, probability, home, instances, picks)
 
-    def _particles(self, instances: Instances, shape_hw: tuple[int, int], home: PixelMap, diameter_px: float | None) -> Particles:
+    def _particles(
+        self, instances: Instances, shape_hw: tuple[int, int], home: PixelMap, diameter_px: float | None
+    ) -> SelectedParticles:
         scale_xy = (abs(home.scale[0]), abs(home.scale[1]))
         if self.settings.rules == "published":
             return published_rules(instances, scale_xy=scale_xy, min_iou=self.settings.threshold)

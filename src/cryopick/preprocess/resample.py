@@ -25,7 +25,7 @@ def fourier_crop(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, Pix
     new_height, new_width = shape_hw
     columns = width // 2 + 1 if new_width == width else (min(width, new_width) - 1) // 2 + 1
     spectrum = np.empty((height, columns), np.complex64)
-    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # its rounding errors would look like faint particles
+    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # rounding errors would look like faint particles
     for top in range(0, height, ROWS_AT_ONCE):
         rows = slice(top, top + ROWS_AT_ONCE)
         spectrum[rows] = fft.rfft((pixels[rows] - level).astype(np.float32, copy=False), axis=1)[:, :columns]
