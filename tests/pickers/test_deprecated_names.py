@@ -45,7 +45,7 @@ def test_an_old_name_makes_the_picker_and_says_in_one_line_what_to_write(old, ki
     with caplog.at_level(logging.WARNING, "cryopick"):
         assert isinstance(picker(old), kind)
     (record,) = caplog.records
-    assert record.getMessage() == f"--picker {old} is deprecated and will be removed in the next version: write --picker {new}"
+    assert record.getMessage() == f"--picker {old} is deprecated and will be removed in the next version; write --picker {new}"
 
 
 def test_a_run_records_the_present_name_and_preset():
@@ -57,7 +57,7 @@ def test_a_run_records_the_present_name_and_preset():
 def test_old_names_of_weights_are_found_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, "cryopick"):
         assert isinstance(picker("unet", weights="segnet"), UNetPicker)
-    assert caplog.messages == ["weights segnet are now called unet"]
+    assert caplog.messages == ["the weights segnet are now called unet"]
 
 
 def test_the_settings_of_a_default_run_are_those_that_are_used():

@@ -162,6 +162,7 @@ def estimated_diameter(estimate: "DiameterEstimate") -> str:
 
 def small_diameter(diameter: float, source: "MicrographSource") -> str | None:
     """The warning about a given diameter of few pixels, judged by a micrograph's header; None where there are enough."""
+    from cryopick.coordinates import length_to_px
     from cryopick.errors import CryopickError
     from cryopick.io.micrographs.headers import read_shape
 
@@ -169,9 +170,12 @@ def small_diameter(diameter: float, source: "MicrographSource") -> str | None:
         pixel_size = source.pixel_size or read_shape(source.path)[1]
     except (OSError, CryopickError):  # the run will name it
         return None
-    if pixel_size is None or diameter / pixel_size >= SMALL_PX:
+    if pixel_size is None:
         return None
-    across = f"{diameter:g} Å are only {diameter / pixel_size:.2g} pixels in {source.name}"
+    diameter_px = length_to_px(diameter, pixel_size)
+    if diameter_px >= SMALL_PX:
+        return None
+    across = f"{diameter:g} Å are only {diameter_px:.2g} pixels in {source.name}"
     return f"{across}, and picking is slow for such small particles; check --diameter (in Å) and --pixel-size"
 
 

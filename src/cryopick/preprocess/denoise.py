@@ -113,7 +113,7 @@ def load_denoise_settings(preset: str, *changes: Mapping[str, Any]) -> DenoiseSe
 
     if preset in FORMER_PRESETS:
         name = FORMER_PRESETS[preset]
-        logger.warning("the denoising preset %s is deprecated and will be removed in the next version: use %s", preset, name)
+        logger.warning("the denoising preset %s is deprecated and will be removed in the next version; use %s", preset, name)
         preset = name
     return resolve(DenoiseSettings, load_preset("denoise", preset), *changes)
 

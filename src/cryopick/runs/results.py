@@ -1,4 +1,4 @@
-"""Picks of a run, read from its records, which hold the micrographs' shapes too."""
+"""Picks of a run, read from its records, which also contain the micrographs' shapes."""
 
 import csv
 import os
@@ -19,7 +19,7 @@ from cryopick.types import Picks, checked_pixel_size
 
 @dataclass(frozen=True)
 class PickedMicrograph:
-    """A micrograph as its picks describe it: a `Source` that needs no file."""
+    """A micrograph as described by its picks: a `Source` that needs no file."""
 
     name: str
     shape_hw: tuple[int, int] | None
@@ -30,12 +30,12 @@ class PickedMicrograph:
 
     @classmethod
     def of(cls, picks: Picks) -> "PickedMicrograph":
-        """The micrograph of some picks."""
+        """Return the micrograph that picks belong to."""
         return cls(picks.micrograph, picks.shape_hw, picks.pixel_size, picks.optics_group, picks.uid)
 
 
 def is_run(path: Path) -> bool:
-    """Whether this is the output folder of a run of `cryopick pick`."""
+    """Return whether this is the output folder of a run of `cryopick pick`."""
     folder = RunFolder(path)
     return os.path.isfile(folder.settings) and os.path.isfile(folder.table)  # noqa: PTH113 - False for closed folders too
 
@@ -47,7 +47,7 @@ def run_picks(
     unknown: set[str] | None = None,
     pixel_size: float | None = None,
 ) -> list[Picks]:
-    """The picks of every finished micrograph of a run, also of those without any picks.
+    """Return the picks of every finished micrograph of a run, including empty ones.
 
     `micrographs`, `unknown` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
     """
@@ -71,7 +71,7 @@ def read_picks_or_run(
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
-    """As `read_picks`; without a `format`, `path` may also be the output folder of a run."""
+    """Read picks like `read_picks`; without a `format`, `path` may also be the output folder of a run."""
     if format is None and is_run(path):
         return run_picks(path, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size)
     return read_picks(path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
@@ -82,7 +82,7 @@ def _read(path: Path) -> Record:
         return read_record(path)
     except msgspec.DecodeError as error:
         raise FileError(
-            path, f"is damaged ({error})", "Run the same `cryopick pick` again; it picks that micrograph again"
+            path, f"is damaged ({error})", "Run the same `cryopick pick` again to repeat that micrograph"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Work on single micrographs: read, pick, and write the files that belong to each alone."""
+"""Work on single micrographs: read, pick, and write the files of each micrograph."""
 
 import logging
 import time
@@ -21,20 +21,20 @@ from cryopick.types import Micrograph, Picks
 logger = logging.getLogger(__name__)
 Build = Callable[[RunSettings], Picker]
 FAILED_BATCHES = 2
-"""Batches that fail on the GPU in a row before a warning says so; a single one may be the fault of one micrograph."""
+"""Number of successive failed batches on the GPU that causes a warning; a single one may be due to one micrograph."""
 
 
 @dataclass(frozen=True)
 class PickTask:
-    """A micrograph to pick, and the stem of the files that are written for it."""
+    """A micrograph to pick, and the stem of its files."""
 
     source: MicrographSource
     stem: str
 
 
 @dataclass
-class PickState:
-    """A micrograph on its way through the stages: what is known of it so far, or why it failed.
+class TaskState:
+    """State of a task between the stages: results so far, or the reason of its failure.
 
     `micrograph` is deleted once it is no longer needed; `prepared` and `output` belong to a `BatchPicker`.
     """
@@ -50,8 +50,8 @@ class PickState:
     preview: RgbImage | None = None
     thumbnail: Thumbnail | None = None
 
-    def attempt(self, step: Callable[["PickState"], None]) -> None:
-        """Do a step unless an earlier one has failed, and record its time, its warnings and its error."""
+    def attempt(self, step: Callable[["TaskState"], None]) -> None:
+        """Perform a step unless an earlier one has failed, and record its time, warnings and error."""
         if self.error:
             return
         start = time.perf_counter()
@@ -73,7 +73,7 @@ def start_picking(folder: RunFolder, settings: RunSettings, build: Build, *, bat
 
 
 class PickStages:
-    """Picks one micrograph after another, and writes the files that belong to each alone; its record comes last.
+    """Picks one micrograph after another, and writes the files of each, its record last.
 
     `Staged` work: while one micrograph is picked, the next is read and the files of the last one are written.
     """
@@ -86,26 +86,26 @@ class PickStages:
         self.picker = picker
 
     def __call__(self, task: PickTask) -> tuple[str, Outcome]:
-        """Take a micrograph through all stages; returns the stem of its files and its outcome."""
+        """Perform all stages for a micrograph; return the stem of its files and its outcome."""
         (state,) = self.compute([self.read(task)])
         return self.write(state)
 
-    def read(self, task: PickTask) -> PickState:
+    def read(self, task: PickTask) -> TaskState:
         """Read the micrograph. See `Staged.read`."""
-        state = PickState(task)
+        state = TaskState(task)
         state.attempt(self._read)
         return state
 
-    def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
+    def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
         """Pick the micrographs and draw them. See `Staged.compute`."""
         for state in states:
             state.attempt(self._pick)
         return states
 
-    def write(self, state: PickState) -> tuple[str, Outcome]:
+    def write(self, state: TaskState) -> tuple[str, Outcome]:
         """Write the files of a micrograph. See `Staged.write`.
 
-        Raises `FileError` where the output folder cannot be written, which is no failure of the micrograph.
+        Raises `FileError` if the output folder cannot be written, which is not a failure of the micrograph.
         """
         start = time.perf_counter()
         if state.error:
@@ -124,13 +124,13 @@ class PickStages:
             write_record(record, self.folder.record(state.task.stem))
         return state.task.stem, record.outcome
 
-    def _read(self, state: PickState) -> None:
+    def _read(self, state: TaskState) -> None:
         state.micrograph = state.task.source.read(salvage=self.settings.salvage)
 
-    def _pick(self, state: PickState) -> None:
+    def _pick(self, state: TaskState) -> None:
         self._draw(state, self.picker.pick(state.micrograph, diameter=self.settings.picked_diameter))
 
-    def _draw(self, state: PickState, picks: Picks) -> None:
+    def _draw(self, state: TaskState, picks: Picks) -> None:
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
         state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None
@@ -140,7 +140,7 @@ class PickStages:
 class BatchPickStages(PickStages):
     """Picks batches of micrographs on a GPU: threads prepare and finish micrographs, one thread runs the network.
 
-    At most `ahead` micrographs are being prepared, in the batch, and being finished.
+    At most `ahead` micrographs each are being prepared, in the batch, and being finished.
     """
 
     def __init__(self, folder: RunFolder, settings: RunSettings, picker: BatchPicker[Any, Any], *, ahead: int) -> None:
@@ -150,23 +150,23 @@ class BatchPickStages(PickStages):
         self._failed_batches = 0
         self._has_warned = False
 
-    def read(self, task: PickTask) -> PickState:
+    def read(self, task: PickTask) -> TaskState:
         """Read and prepare the micrograph. See `Staged.read`."""
         state = super().read(task)
         state.attempt(self._prepare)
         return state
 
-    def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
-        """Run the network on the batch, or on one micrograph after another where the batch fails. See `Staged.compute`."""
+    def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
+        """Run the network on the batch or, if that fails, on one micrograph after another. See `Staged.compute`."""
         whole = [state for state in states if not state.error]
         start = time.perf_counter()
         try:
             outputs = self.parts.predict([state.prepared for state in whole])
-        except Exception as error:  # out of memory, say: one by one, they fit, or the one at fault is named
+        except Exception as error:  # for example out of memory: single micrographs may fit, or the failing one is identified
             logger.debug("a batch of %d micrographs failed", len(whole), exc_info=True)
             self._note_failed_batch(whole, error)
             outputs = None
-        if outputs is None:  # outside the handler, which keeps the exception and with it what fills the memory
+        if outputs is None:  # outside the handler, which holds the exception and with it the memory
             for state in whole:
                 state.attempt(self._predict)
             return states
@@ -176,12 +176,12 @@ class BatchPickStages(PickStages):
             state.seconds += (time.perf_counter() - start) / len(whole)
         return states
 
-    def write(self, state: PickState) -> tuple[str, Outcome]:
+    def write(self, state: TaskState) -> tuple[str, Outcome]:
         """Finish the picks and write the files of a micrograph. See `PickStages.write`."""
         state.attempt(self._finish)
         return super().write(state)
 
-    def _note_failed_batch(self, batch: Sequence[PickState], error: Exception) -> None:
+    def _note_failed_batch(self, batch: Sequence[TaskState], error: Exception) -> None:
         """Warn once, on the terminal and in the notes of one micrograph, when batches keep failing."""
         if len(batch) < 2:
             return
@@ -197,13 +197,13 @@ class BatchPickStages(PickStages):
         batch[0].notes.append(warning)
         logger.warning("%s", warning)
 
-    def _prepare(self, state: PickState) -> None:
+    def _prepare(self, state: TaskState) -> None:
         state.prepared = self.parts.prepare(state.micrograph, diameter=self.settings.picked_diameter)
 
-    def _predict(self, state: PickState) -> None:
+    def _predict(self, state: TaskState) -> None:
         (state.output,) = self.parts.predict([state.prepared])
 
-    def _finish(self, state: PickState) -> None:
+    def _finish(self, state: TaskState) -> None:
         self._draw(state, self.parts.finish(state.prepared, state.output))
         state.prepared = state.output = None
 
