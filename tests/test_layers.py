@@ -132,3 +132,10 @@ def test_help_imports_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "typer" in loaded
     assert HEAVY & set(loaded) == set()
+
+
+def test_every_folder_of_modules_says_what_it_is():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert len(folders) > 20
+    said = {folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) for folder in folders}
+    assert [str(folder.relative_to(PACKAGE)) for folder, text in said.items() if not text] == []

@@ -177,6 +177,7 @@ def test_sigterm_exits_with_130_and_says_how_to_resume(micrographs, tmp_path, mo
 
 
 def test_print_job_prints_the_job_script_and_submits_nothing(micrographs, tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue", reason="the extra cluster is not installed")
     monkeypatch.chdir(tmp_path)
     result = run(micrographs, "--out", "out", "--cluster", "slurm", "--job-cores", "3", "--job-extra=--gres=gpu:1", "--print-job")
     assert result.exit_code == 0

@@ -22,10 +22,10 @@ from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.picks.formats import FORMATS, read_picks
+from cryopick.provenance import RunRecord
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.outputs import format_path
 from cryopick.runs.pick import RunResult, RunStart, run_picking
-from cryopick.provenance import RunRecord
 from cryopick.runs.settings import RunSettings, mismatch, run_settings
 
 OUT = Path("out")  # relative, because RELION's index names files by their path
@@ -156,7 +156,7 @@ def test_finished_micrographs_are_not_picked_again(micrographs, reference, tmp_p
     assert files_of_picks(tmp_path / "reference" / OUT) == reference
 
 
-def test_a_resumed_run_starts_with_the_numbers_of_finished_micrographs_and_their_picks(micrographs, reference, tmp_path, monkeypatch):
+def test_a_resumed_run_starts_with_the_numbers_of_finished_micrographs_and_picks(micrographs, reference, tmp_path, monkeypatch):
     for name in ("m03", "m08"):
         (tmp_path / "reference" / OUT / "records" / f"{name}.json").unlink()
     starts, outcomes = [], []

@@ -51,7 +51,9 @@ def test_a_run_on_gpus_picks_in_batches_what_one_on_a_cpu_picks_and_names_the_sa
     result = run_picking(sources, OUT, ON_GPU, workers=workers, build=stub_pickers.build_in_parts)
     (failed,) = result.failed
     assert (failed.name, failed.error) == ("m3.mrc", "MemoryError: of the GPU")
-    assert {outcome.name: outcome.notes for outcome in result.outcomes if outcome.notes} == {"m1.mrc": ["too thick"]}
+    of_batches = "batches of micrographs in a row failed"  # whether two do in a row depends on how fast micrographs are read
+    notes = {outcome.name: [note for note in outcome.notes if of_batches not in note] for outcome in result.outcomes}
+    assert {name: each for name, each in notes.items() if each} == {"m1.mrc": ["too thick"]}
     (tmp_path / "out").rename(tmp_path / "gpu")
     others = [source for source in sources if source.name != "m3.mrc"]
     run_picking(others, OUT, SETTINGS, build=stub_pickers.build)
@@ -117,7 +119,7 @@ def batches(sources, tmp_path, picker: stub_pickers.InParts, count: int) -> list
     return [state.notes for state in states]
 
 
-def test_batches_that_keep_failing_are_reported_once_on_the_terminal_and_in_the_notes_of_one_micrograph(sources, tmp_path, caplog):
+def test_batches_that_keep_failing_are_reported_once_on_the_terminal_and_in_one_note(sources, tmp_path, caplog):
     (note,) = [note for notes in batches(sources, tmp_path, NoBatches(), 5) for note in notes]
     assert note.startswith("2 batches of micrographs in a row failed on the GPU (MemoryError: of the GPU).")
     assert "takes longer" in note

@@ -245,8 +245,8 @@ def _host(address: str) -> str:
 def _batch_cluster(where: str, jobs: Jobs) -> Iterator[Any]:
     try:
         import dask_jobqueue
-    except ImportError as error:
-        raise _missing(error) from None
+    except ImportError:
+        raise _missing() from None
     kind = getattr(dask_jobqueue, CLASSES[where])
     time = ":".join(jobs.time.split(":")[:2]) if where == "lsf" else jobs.time  # LSF takes no seconds
     with kind(
@@ -285,10 +285,10 @@ def _running_scheduler(address: str) -> Iterator[str]:
 def _distributed() -> Any:
     try:
         import distributed
-    except ImportError as error:
-        raise _missing(error) from None
+    except ImportError:
+        raise _missing() from None
     return distributed
 
 
-def _missing(error: ImportError) -> MissingExtraError:
-    return MissingExtraError("cluster", f"--cluster ({error})")
+def _missing() -> MissingExtraError:
+    return MissingExtraError("cluster", "--cluster")

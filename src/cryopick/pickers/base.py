@@ -26,11 +26,17 @@ class Picker(Protocol):
 
 @runtime_checkable
 class BatchPicker(Picker, Protocol[Prepared, Predicted]):
-    """A picker in three steps, with which a GPU can process several micrographs at once.
+    """A picker in three steps, with which a GPU can process several micrographs at once; a base class.
 
-    Together, the steps give the same result as `pick`, except for the rounding of sums, which depends on the batch. `prepare`
+    A batch gives the same picks as single micrographs, except for the rounding of sums, which depends on the batch. `prepare`
     and `finish` may run in several threads at the same time, `predict` in one.
     """
+
+    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
+        """See `Picker.pick`: the three steps in sequence."""
+        prepared = self.prepare(micrograph, diameter=diameter)
+        (predicted,) = self.predict([prepared])
+        return self.finish(prepared, predicted)
 
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> Prepared:
         """Prepare a micrograph for the network; see `Picker.pick`."""
@@ -43,13 +49,6 @@ class BatchPicker(Picker, Protocol[Prepared, Predicted]):
     def finish(self, prepared: Prepared, predicted: Predicted, /) -> Picks:
         """Convert the output of the network to picks."""
         ...
-
-
-def pick_in_steps(picker: BatchPicker[Prepared, Predicted], micrograph: Micrograph, *, diameter: float | None) -> Picks:
-    """Pick one micrograph with a batch picker."""
-    prepared = picker.prepare(micrograph, diameter=diameter)
-    (predicted,) = picker.predict([prepared])
-    return picker.finish(prepared, predicted)
 
 
 class PickerClass(Protocol):

@@ -25,7 +25,7 @@ from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.sam import REMEDY, load_sam, long_side_hw
 from cryopick.models.weights import find, load_fast, read_card
-from cryopick.pickers.base import StageFunctions, pick_in_steps
+from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diagnostics import Stages, write_stages
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.denoise import stretch
@@ -117,8 +117,10 @@ class Segmentation:
     instances: Instances
 
 
-class CryoSegNetPicker:
+class CryoSegNetPicker(BatchPicker[CryoSegNetInput, Segmentation]):
     """Picks with CryoSegNet; see `CryoSegNetSettings`.
+
+    If no diameter is given, the picks get a box's diagonal with the published rules, and its mean side with the robust ones.
 
     A `network` (images (n, 1, h, w) in [0, 1] to logits of the same size) and a `segmenter` may be given in place of weights.
     Raises `SettingError` if weights are missing, and `FileError` if they cannot be used.
@@ -139,10 +141,6 @@ class CryoSegNetPicker:
     def untrained(cls, settings: CryoSegNetSettings, /) -> "CryoSegNetPicker":
         """See `Untrained`: a U-Net of the published size, and the watershed because Segment Anything would add minutes."""
         return cls(replace(settings, instances="watershed"), network=AttentionUNet().eval().to(settings.device))
-
-    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """See `Picker.pick`. The published rules estimate the diameter as a box's diagonal, the robust ones as its mean side."""
-        return pick_in_steps(self, micrograph, diameter=diameter)
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
         """Pick, and return all intermediate results."""

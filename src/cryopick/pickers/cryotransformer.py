@@ -23,7 +23,7 @@ from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.detr_input import as_batch, fitted_hw, resized
 from cryopick.models.inference import batches
 from cryopick.models.weights import Card, find, load, read_card
-from cryopick.pickers.base import StageFunctions, pick_in_steps
+from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.published import PublishedChain, PublishedInput, published_input
 from cryopick.types import Micrograph, Picks
@@ -99,8 +99,10 @@ class QueryOutput:
     boxes: Values
 
 
-class CryoTransformerPicker:
+class CryoTransformerPicker(BatchPicker[CryoTransformerInput, QueryOutput]):
     """Picks with CryoTransformer; see `CryoTransformerSettings`.
+
+    If no diameter is given, the picks get the median side of the boxes.
 
     Rows are ordered as in the network's training, and those of picks as in the micrograph. A `network` (a `Detr` in evaluation
     mode on the settings' device) and its input `size` may be given in place of weights. Raises `SettingError` if weights are
@@ -120,10 +122,6 @@ class CryoTransformerPicker:
             size = size or _read_size(path)
             network = load(path, architecture=ARCHITECTURE, device=settings.device)
         self.network, self.size = network, size or InputSize()
-
-    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """See `Picker.pick`. Without a diameter, it is the median side of the boxes that are kept."""
-        return pick_in_steps(self, micrograph, diameter=diameter)
 
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> CryoTransformerInput:
         """See `BatchPicker`."""

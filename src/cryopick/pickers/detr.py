@@ -24,7 +24,7 @@ from cryopick.errors import FileError, SettingError
 from cryopick.models.anchor_detr import ANCHOR
 from cryopick.models.inference import batches
 from cryopick.models.weights import Card, find, load, read_card
-from cryopick.pickers.base import StageFunctions, pick_in_steps
+from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diameter import DiameterEstimate, combine, default_estimator
 from cryopick.preprocess.particle_scaled import NetworkInput, scale_to_particle
 from cryopick.preprocess.tiles import Tile, tiles
@@ -104,8 +104,10 @@ class BoxCandidates:
     logits: NDArray[np.float32]
 
 
-class DetrPicker:
+class DetrPicker(BatchPicker[DetrInput, NDArray[np.float64]]):
     """Picks with a compact detection transformer; see `DetrSettings`.
+
+    Without a diameter, that of the picks is the median side of the boxes.
 
     A `network` (an `AnchorDetr` in evaluation mode on the settings' device) and its `scale` may be given in place of weights.
     Raises `FileError` for weights that cannot be used.
@@ -123,10 +125,6 @@ class DetrPicker:
             network = load(path, architecture=ARCHITECTURE, device=settings.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scale = scale or DetrScale()
-
-    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """See `Picker.pick`. Without a diameter, the result's is the median side of the boxes."""
-        return pick_in_steps(self, micrograph, diameter=diameter)
 
     def prepare(self, micrograph: Micrograph, *, diameter: float | None = None) -> DetrInput:
         """See `BatchPicker`. Without a diameter, one is estimated by the default picker's network."""

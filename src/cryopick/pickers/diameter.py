@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cryopick.detection.peaks import find_peaks
 from cryopick.errors import CryopickError
 from cryopick.messages import counted
+from cryopick.pickers import picker
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph
 
@@ -93,19 +94,17 @@ class DiameterEstimator(Protocol):
 
 @lru_cache(maxsize=2)
 def default_estimator(particles: Literal["dark", "light"] = "dark") -> DiameterEstimator:
-    """Load the default picker's network, for pickers that have no estimator of their own."""
-    from cryopick.pickers.unet import UNetPicker, UNetSettings  # a heavy import, needed only if the diameter is unknown
-
-    return UNetPicker(UNetSettings(particles=particles))
+    """Load the default picker, for pickers that have no estimator of their own."""
+    return cast(DiameterEstimator, picker(particles=particles))
 
 
-def estimate_diameter(picker: object, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+def estimate_diameter(chosen: object, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
     """Estimate the diameter for a run of a picker, by its own method or by the default picker's network.
 
     See `EstimatesDiameter.estimate_diameter`.
     """
-    if isinstance(picker, EstimatesDiameter):
-        return picker.estimate_diameter(micrographs)
+    if isinstance(chosen, EstimatesDiameter):
+        return chosen.estimate_diameter(micrographs)
     return combine(micrographs, default_estimator().measure_diameter)
 
 

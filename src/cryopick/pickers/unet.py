@@ -22,7 +22,7 @@ from cryopick.detection.peaks import find_peaks, suppress
 from cryopick.detection.refinement import refine
 from cryopick.errors import FileError, SettingError
 from cryopick.models.weights import Card, find, load_fast, read_card
-from cryopick.pickers.base import StageFunctions, pick_in_steps
+from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diagnostics import Stages, no_particles, write_stages
 from cryopick.pickers.diameter import DiameterEstimate, Limits, MicrographEstimate, combine, match_scale, middle
 from cryopick.preprocess.padding import strip_padding
@@ -96,7 +96,7 @@ class UNetInput:
     diameter: float | None
 
 
-class UNetPicker:
+class UNetPicker(BatchPicker[UNetInput, Map | None]):
     """Picks with a compact attention U-Net; see `UNetSettings`.
 
     A `network` (images (n, 1, h, w) to logits of the same size) and its `scale` may be given in place of weights. Raises
@@ -115,10 +115,6 @@ class UNetPicker:
             path = find(settings.weights)
             self._scale = _read_scale(path)
             self._network = load_fast(path, architecture=ARCHITECTURE, device=settings.device)
-
-    def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """See `Picker.pick`."""
-        return pick_in_steps(self, micrograph, diameter=diameter)
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
         """Pick, and return all intermediate results."""
@@ -144,7 +140,9 @@ class UNetPicker:
 
     def predict(self, prepared: Sequence[UNetInput], /) -> list[Map | None]:
         """Predict the probability that a particle's centre is at each pixel; None for micrographs without input."""
-        maps = iter(self._probabilities([one.prepared.values for one in prepared if one.prepared is not None]))
+        images = [one.prepared.values for one in prepared if one.prepared is not None]
+        scale, device = self._scale, self.settings.device
+        maps = iter(probability_maps(self._network, images, calibration=scale.calibration, device=device))
         return [None if one.prepared is None else next(maps) for one in prepared]
 
     def finish(self, prepared: UNetInput, probability: Map | None, /) -> Picks:
@@ -160,7 +158,13 @@ class UNetPicker:
 
         def centres(pixels: Map, span: float) -> Map:
             values = normalise_contrast(pixels, diameter_px=span, device=self.settings.device)
-            return self._probabilities([middle(values, particle_px=particle_px)])[0]
+            (found,) = probability_maps(
+                self._network,
+                [middle(values, particle_px=particle_px)],
+                calibration=self._scale.calibration,
+                device=self.settings.device,
+            )
+            return found
 
         imaged, _ = strip_padding(micrograph.pixels)
         found = match_scale(
@@ -174,9 +178,6 @@ class UNetPicker:
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
         """See `EstimatesDiameter`."""
         return combine(micrographs, self.measure_diameter)
-
-    def _probabilities(self, images: Sequence[Map]) -> list[Map]:
-        return probability_maps(self._network, images, calibration=self._scale.calibration, device=self.settings.device)
 
     def _stages(self, given: UNetInput, probability: Map | None) -> Stages:
         micrograph, prepared = given.micrograph, given.prepared

@@ -138,7 +138,7 @@ class RunFolder:
                     held.enter_context(locked(self.path / name, shared=shared, wait=wait))
             except LockedError:
                 raise SettingError(
-                    f"{self.path} is in use by another run. Wait until it ends, give another --out, or run both as shards (--shard)"
+                    f"{self.path} is in use by another run. Wait until it ends, give another --out, or use --shard for both"
                 ) from None
             yield
 

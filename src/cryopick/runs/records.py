@@ -158,11 +158,7 @@ def check_name(name: str) -> None:
         size = len(coordinate_file(name).name.encode())
     except UnicodeEncodeError:
         shown = name.encode("ascii", "backslashreplace").decode()
-        raise SettingError(
-            f"{shown}: the name must be UTF-8; rename the micrograph or exclude it"
-        ) from None
+        raise SettingError(f"{shown}: the name must be UTF-8; rename the micrograph or exclude it") from None
     if size > LONGEST_FILE_NAME:
         excess = size - LONGEST_FILE_NAME
-        raise SettingError(
-            f"{name}: the name is {excess} bytes too long for result files; rename the micrograph or exclude it"
-        )
+        raise SettingError(f"{name}: the name is {excess} bytes too long for result files; rename the micrograph or exclude it")

@@ -81,9 +81,7 @@ def _read(path: Path) -> Record:
     try:
         return read_record(path)
     except msgspec.DecodeError as error:
-        raise FileError(
-            path, f"is damaged ({error})", "Run the same `cryopick pick` again to repeat that micrograph"
-        ) from None
+        raise FileError(path, f"is damaged ({error})", "Run the same `cryopick pick` again to repeat that micrograph") from None
 
 
 def _picks(path: Path, record: Record, reading: Reading) -> Picks:

@@ -19,7 +19,9 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise SettingError(f"--shard must be from 1/{self.count} to {self.count}/{self.count}, got {self.number}/{self.count}")
+            raise SettingError(
+                f"--shard must be from 1/{self.count} to {self.count}/{self.count}, got {self.number}/{self.count}"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "Shard":

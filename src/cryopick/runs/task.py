@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,14 +51,13 @@ class TaskState:
     preview: RgbImage | None = None
     thumbnail: Thumbnail | None = None
 
-    def attempt(self, step: Callable[["TaskState"], None]) -> None:
-        """Perform a step unless an earlier one has failed, and record its time, warnings and error."""
-        if self.error:
-            return
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record the time, the warnings and the error of a step."""
         start = time.perf_counter()
         with collect_warnings(self.notes):
             try:
-                step(self)
+                yield
             except Exception as error:
                 logger.debug("%s failed", self.task.source.name, exc_info=True)
                 self.error = str(error) if isinstance(error, CryopickError) else f"{type(error).__name__}: {error}"
@@ -93,13 +93,16 @@ class PickStages:
     def read(self, task: PickTask) -> TaskState:
         """Read the micrograph. See `Staged.read`."""
         state = TaskState(task)
-        state.attempt(self._read)
+        with state.recording():
+            state.micrograph = task.source.read(salvage=self.settings.salvage)
         return state
 
     def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
         """Pick the micrographs and draw them. See `Staged.compute`."""
         for state in states:
-            state.attempt(self._pick)
+            if not state.error:
+                with state.recording():
+                    self._draw(state, self.picker.pick(state.micrograph, diameter=self.settings.picked_diameter))
         return states
 
     def write(self, state: TaskState) -> tuple[str, Outcome]:
@@ -124,12 +127,6 @@ class PickStages:
             write_record(record, self.folder.record(state.task.stem))
         return state.task.stem, record.outcome
 
-    def _read(self, state: TaskState) -> None:
-        state.micrograph = state.task.source.read(salvage=self.settings.salvage)
-
-    def _pick(self, state: TaskState) -> None:
-        self._draw(state, self.picker.pick(state.micrograph, diameter=self.settings.picked_diameter))
-
     def _draw(self, state: TaskState, picks: Picks) -> None:
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
@@ -153,7 +150,9 @@ class BatchPickStages(PickStages):
     def read(self, task: PickTask) -> TaskState:
         """Read and prepare the micrograph. See `Staged.read`."""
         state = super().read(task)
-        state.attempt(self._prepare)
+        if not state.error:
+            with state.recording():
+                state.prepared = self.parts.prepare(state.micrograph, diameter=self.settings.picked_diameter)
         return state
 
     def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
@@ -168,7 +167,8 @@ class BatchPickStages(PickStages):
             outputs = None
         if outputs is None:  # outside the handler, which holds the exception and with it the memory
             for state in whole:
-                state.attempt(self._predict)
+                with state.recording():
+                    (state.output,) = self.parts.predict([state.prepared])
             return states
         self._failed_batches = 0
         for state, output in zip(whole, outputs, strict=True):
@@ -178,7 +178,10 @@ class BatchPickStages(PickStages):
 
     def write(self, state: TaskState) -> tuple[str, Outcome]:
         """Finish the picks and write the files of a micrograph. See `PickStages.write`."""
-        state.attempt(self._finish)
+        if not state.error:
+            with state.recording():
+                self._draw(state, self.parts.finish(state.prepared, state.output))
+        state.prepared = state.output = None
         return super().write(state)
 
     def _note_failed_batch(self, batch: Sequence[TaskState], error: Exception) -> None:
@@ -196,16 +199,6 @@ class BatchPickStages(PickStages):
         )
         batch[0].notes.append(warning)
         logger.warning("%s", warning)
-
-    def _prepare(self, state: TaskState) -> None:
-        state.prepared = self.parts.prepare(state.micrograph, diameter=self.settings.picked_diameter)
-
-    def _predict(self, state: TaskState) -> None:
-        (state.output,) = self.parts.predict([state.prepared])
-
-    def _finish(self, state: TaskState) -> None:
-        self._draw(state, self.parts.finish(state.prepared, state.output))
-        state.prepared = state.output = None
 
 
 def lost(folder: RunFolder, task: PickTask, reason: str) -> tuple[str, Outcome]:

@@ -76,6 +76,8 @@ class KilledError(Exception):
 
 
 def test_a_killed_run_resumes_to_identical_weights_which_pick(tmp_path, coco):
+    pytest.importorskip("lightning.fabric")
+
     def kill_at_13(step, _):
         if step == 13:
             raise KilledError
@@ -97,6 +99,7 @@ def test_a_killed_run_resumes_to_identical_weights_which_pick(tmp_path, coco):
 
 
 def test_the_command_line_trains_it_with_smaller_settings(tmp_path, coco):
+    pytest.importorskip("lightning.fabric")
     sizes = [f"{name}={value}" for name, value in TINY.items()]
     small = ["size.short_side=64", "size.long_side=64", "augmentation.short_sides=[64]", "augmentation.cropped=0"]
     loop = ["loop.steps=2", "loop.batch=2", "loop.validate_every=2", "loop.tensorboard=false", "denoised=true", "accelerator=cpu"]

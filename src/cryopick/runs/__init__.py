@@ -1,0 +1,1 @@
+"""Picking runs on disk: settings, records, resume, watch, shards and outputs."""
