@@ -20,7 +20,7 @@ GREEN: Colour = (80, 220, 60)
 ORANGE: Colour = (255, 150, 0)
 MAGENTA: Colour = (255, 60, 220)
 LONGEST_SIDE = 1024
-UNKNOWN_RADIUS = 6  # pixels of the image, if the diameter is unknown
+FALLBACK_RADIUS = 6  # pixels of the image, if the diameter is unknown
 FRACTION_BITS = 4
 CAPTION_HEIGHT = 28
 GREY_STEP = 8
@@ -46,7 +46,7 @@ def draw(micrograph: Micrograph, marks: Sequence[Marks], *, longest_side: int = 
     image = np.repeat(grey[..., None], 3, axis=2)
     for mark in marks:
         diameter_px = mark.picks.diameter_px
-        radius = UNKNOWN_RADIUS if diameter_px is None else max(2.0, diameter_px / 2 / to_home.length)
+        radius = FALLBACK_RADIUS if diameter_px is None else max(2.0, diameter_px / 2 / to_home.length)
         for x, y in to_home.from_home(mark.picks.xy):
             _mark(image, x, y, radius, mark)
     return image
