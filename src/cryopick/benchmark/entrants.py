@@ -1,4 +1,4 @@
-"""Who takes part: pickers of this package, and files of picks that any program left."""
+"""Entrants of the benchmark: pickers of this package, and files of picks from any program."""
 
 import sys
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from cryopick.runs.settings import run_settings
 from cryopick.types import Picks
 
 FLOOR = 0.1
-"""Lowest score of the picks that pickers of this package are asked for, so that there is a curve below their threshold."""
+"""Lowest score of picks of this package's pickers, so that the curve continues below their threshold."""
 
 
 class Method(Protocol):
-    """A picker in the benchmark.
+    """A method in the benchmark.
 
     Attributes
     ----------
-    name : in tables, and of files.
-    threshold : lowest score of its picks when the user changes nothing; None where all picks are meant.
-    identity : all that decides its picks, as plain values.
+    name : name in tables, and of files.
+    threshold : lowest score of its picks by default; None if all picks count.
+    identity : everything that determines its picks, as plain values.
     """
 
     @property
@@ -34,17 +34,17 @@ class Method(Protocol):
     def identity(self) -> Any: ...
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
-        """What to run, one after the other, to have the picks of a set in `folder`."""
+        """Return the commands to run, one after the other, to write the picks of a set to `folder`."""
         ...
 
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
-        """The picks, once the commands have run."""
+        """Read the picks, after the commands have run."""
         ...
 
 
 @dataclass(frozen=True)
 class OwnPicker:
-    """A picker of this package by its name, with a preset and settings.
+    """A picker of this package by name, with a preset and settings.
 
     `words` are of the form ``key=value``; ``{set}`` in a value is the set's name.
     """
@@ -71,12 +71,12 @@ class OwnPicker:
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         command = self.command(task, folder, workers=workers)
-        if self.preset is None and (self.threshold or 0) > FLOOR:  # presets' thresholds are of other kinds
+        if self.preset is None and (self.threshold or 0) > FLOOR:  # thresholds of presets have other meanings
             command += ["--threshold", f"{FLOOR:g}"]
         return [command]
 
     def command(self, task: BenchmarkSet, folder: Path, *, workers: int, device: str = "cpu") -> list[str]:
-        """`cryopick pick` on the micrographs of a set, at the picker's own threshold, with the run in `folder`."""
+        """Return the command `cryopick pick` for the micrographs of a set, with the run in `folder`, at the default threshold."""
         command = [sys.executable, "-m", "cryopick", "pick", *(str(source.path) for source in task.sources)]
         command += ["--picker", self.picker, "--out", str(folder / "run"), "--diameter", f"{task.diameter:g}"]
         command += [] if task.pixel_size is None else ["--pixel-size", f"{task.pixel_size:g}"]
@@ -96,7 +96,7 @@ class OwnPicker:
 
 @dataclass(frozen=True)
 class PickFiles:
-    """Picks that some program has made: a file or folder of any format, or a run; ``{set}`` in the path is the set's name."""
+    """Picks of any program: a file or folder in any format, or a run; ``{set}`` in the path is the set's name."""
 
     name: str
     path: str
@@ -107,7 +107,7 @@ class PickFiles:
 
     @property
     def identity(self) -> Any:
-        """The files by their sizes and times, so that picks which were written anew are judged anew."""
+        """Paths, sizes and times of the files, so that changed picks are scored again."""
         return [self.name, files_at(self.path)]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
@@ -120,7 +120,7 @@ class PickFiles:
         unknown: set[str] = set()
         found = read_picks(path, micrographs=task.sources, unknown=unknown, pixel_size=task.pixel_size)
         if not found:
-            raise FileError(path, f"has no picks on micrographs of {task.name}", "Write {set} into the path for one file a set")
+            raise FileError(path, f"has no picks on micrographs of {task.name}", "Put {set} into the path for one file per set")
         return found
 
 

@@ -73,7 +73,7 @@ def ablate(
 
 
 def _shown(stack: ExitStack, variant: "Variant", training: "TrainingRun") -> Callable[[int, Mapping[str, float]], Any]:
-    """The progress of a variant's training, in place of that of the one before."""
+    """Show the progress of a variant's training in place of the previous one."""
     stack.close()
     progress = stack.enter_context(Progress(variant.name))
     progress.start(total=training.steps, done=training.trainer.step)

@@ -18,7 +18,7 @@ app = typer.Typer(cls=Commands, help="Write data sets of labelled micrographs fo
 
 @app.callback()
 def _group() -> None:
-    """Keeps it a group while it has one command."""
+    """Make `dataset` a group although it has only one command."""
 
 
 @app.command("coco", cls=Command, no_args_is_help=True)
@@ -34,7 +34,7 @@ def coco(
     box: Box = None,
     upside_down: Annotated[
         bool,
-        typer.Option("--upside-down", help="Flip the picks: the images are upside down, as CryoPPP's JPEGs are."),
+        typer.Option("--upside-down", help="Flip the picks, for images that are upside down, such as CryoPPP's JPEGs."),
     ] = False,
     split: Annotated[
         tuple[float, float, float],

@@ -87,7 +87,7 @@ def _read_truth(
     micrographs: "list[MicrographSource] | None",
     pixel_size: float | None,
 ) -> "list[Picks]":
-    """The ground truth; where no micrographs are given, names, shapes and pixel sizes come from the picks if these cover it."""
+    """Read the ground truth; without micrographs, names, shapes and pixel sizes are those of the picks if they cover it."""
     from cryopick.runs.results import PickedMicrograph, read_picks_or_run
 
     if micrographs is None:
@@ -137,7 +137,7 @@ def _show_pixels(evaluation: "PixelEvaluation", json: bool) -> None:
         rows.add_row(stem(name), *_ratios(scores_of(counts)))
     rows.add_section()
     rows.add_row("mean over micrographs", *_ratios(evaluation.mean), style="bold")
-    rows.add_row("maximum (as the released program prints)", *_ratios(evaluation.maximum))
+    rows.add_row("maximum (as in the released program)", *_ratios(evaluation.maximum))
     print_table(rows)
 
 

@@ -26,14 +26,14 @@ def review(
     ] = None,
     micrographs: Annotated[
         list[str] | None,
-        typer.Option(metavar="INPUT", help="Micrographs, if FOLDER neither holds nor names them; repeatable."),
+        typer.Option(metavar="INPUT", help="Micrographs, if FOLDER neither contains nor lists them; repeatable."),
     ] = None,
     compare: Annotated[Path | None, typer.Option(metavar="PATH", help="Picks or run to compare with those under review.")] = None,
     corrected: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Picks to take as the corrected ones, instead of opening the page."),
+        typer.Option(metavar="PATH", help="Corrected picks to apply, instead of opening the page."),
     ] = None,
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0 for any free one.")] = 0,
     to: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,6 +122,6 @@ def _print_address(port: int, token: str, page: str) -> None:
     import socket
 
     say(f"open   http://127.0.0.1:{port}/{page}?token={token}")
-    say("from a laptop, first run there and keep running:")
+    say("from a laptop, first run there, and keep it running:")
     say(f"       ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}")
     say("stop with Ctrl-C; every edit is saved at once")

@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 from cryopick.errors import CryopickError
 from cryopick.parallel.pipeline import Staged, overlapped
 from cryopick.parallel.process import changed_environment, ctrl_c_ignored_by_children, one_thread, one_thread_for_children
-from cryopick.parallel.worker import Message, serve
+from cryopick.parallel.worker import Message, run_worker
 
 logger = logging.getLogger(__name__)
 Task = TypeVar("Task")
@@ -90,7 +90,7 @@ class _Worker(Generic[Task]):
         self.numbers = count()
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=serve, args=(theirs, start), daemon=True)
+        self.process: SpawnProcess = context.Process(target=run_worker, args=(theirs, start), daemon=True)
         with ctrl_c_ignored_by_children(), changed_environment(environment):
             self.process.start()
         theirs.close()

@@ -23,7 +23,7 @@ class ConnectionClosedError(Exception):
     """Raised when the pipe was closed, by the parent or because the parent has ended."""
 
 
-def serve(connection: "Connection[Any, Any]", start: Callable[[], Callable[[Any], Any] | AnyStaged]) -> None:
+def run_worker(connection: "Connection[Any, Any]", start: Callable[[], Callable[[Any], Any] | AnyStaged]) -> None:
     """Work on tasks until the pipe is closed. An exception of `start` or of a task is sent to the parent and ends the worker."""
     pipe = _Pipe(connection)
     with suppress(ConnectionClosedError):

@@ -28,7 +28,7 @@ def robust_z_scores(values: NDArray[np.float64], *, least: float = 0.0) -> NDArr
     """Return how many robust standard deviations each value lies from the median: NaN for NaN, zero where nothing varies.
 
     The standard deviation is estimated from the median absolute deviation and is at least `least`. For counts, `least` is the
-    square root of the expected count, the scatter of counting alone.
+    square root of the expected count, the scatter from counting alone.
     """
     known = values[np.isfinite(values)]
     if len(known) == 0:

@@ -11,7 +11,7 @@ from cryopick.runs.results import PickedMicrograph, read_picks_or_run, run_picks
 from cryopick.types import Picks
 
 CURVE_POINTS = 1000
-"""Most points of the curve on the page; a curve with more thresholds is thinned."""
+"""Largest number of points of the curve on the page; longer curves are thinned."""
 
 
 @dataclass(frozen=True, eq=False)

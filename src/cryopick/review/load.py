@@ -92,7 +92,7 @@ def _base_of(paths: Sequence[str], folder: Path) -> Path:
         if any((base / path).exists() for path in paths[:50]):
             return base
     remedy = "Mount its disk, start from the folder where the run was started, or name the micrographs with --micrographs"
-    raise FileError(paths[0], f"does not exist, but the run {folder} read it", remedy)
+    raise FileError(paths[0], f"does not exist, although the run {folder} read it", remedy)
 
 
 def _micrographs_in(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The picks of a micrograph under review: the originals, their edits, and what results."""
+"""The picks of a micrograph under review: originals, edits and the result."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class PickState:
     numbers : int (n,), identify the picks; removed ones are included.
     xy : float64 (n, 2), image frame.
     scores : float32 (n,), NaN where there is none.
-    by_hand : bool (n,), added or moved by a person; no threshold hides them.
+    by_hand : bool (n,), added or moved by hand; thresholds do not apply to them.
     present : bool (n,), not removed, neither one by one nor with a bad area.
     areas : bad areas by their numbers.
     bad : whether the whole micrograph is marked as bad.
@@ -250,6 +250,6 @@ class EditedPicks:
         return self.original.with_points(state.xy[keep], scores)
 
     def rejected(self) -> Picks:
-        """Return the original picks that a person removed: places that look like particles but are not."""
+        """Return the original picks that were removed by hand: positions that resemble particles but are not."""
         removed = ~self.state.present[: len(self.original)]
         return self.original.where(removed)

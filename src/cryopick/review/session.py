@@ -33,7 +33,7 @@ from cryopick.types import Picks
 
 KEYS_REMEMBERED = 1000
 ALL_MICROGRAPHS = ""
-"""In place of the name of a micrograph."""
+"""Used instead of the name of a micrograph for edits of all of them."""
 
 
 class ConflictError(CryopickError):
@@ -113,11 +113,11 @@ class Review:
         return sorted(self._missing)
 
     def can_undo(self, index: int) -> bool:
-        """Whether an edit of this micrograph, or of all, can be undone."""
+        """Return whether an edit of this micrograph, or of all, can be undone."""
         return bool(self._edited[index].history.done or self._shared.done)
 
     def can_redo(self, index: int) -> bool:
-        """Whether an edit of this micrograph, or of all, can be redone."""
+        """Return whether an edit of this micrograph, or of all, can be redone."""
         return bool(self._edited[index].history.undone or self._shared.undone)
 
     def edited_picks(self, index: int) -> EditedPicks:
