@@ -160,7 +160,7 @@ def load_preset(namespace: str, name: str) -> dict[str, Any]:
         except (yaml.YAMLError, ValueError) as error:
             raise FileError(path, f"is not a YAML file ({error})", "Write one setting per line: key: value") from error
         if not isinstance(content or {}, Mapping):
-            raise FileError(path, "holds no settings", "Write one setting per line: key: value")
+            raise FileError(path, "contains no settings", "Write one setting per line: key: value")
         return dict(content or {})
     known = preset_names(namespace)
     if name not in known:

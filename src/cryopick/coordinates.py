@@ -1,4 +1,4 @@
-"""All coordinate conversions: flips, half-pixels, corners, fractions, Å. No other module computes any of them.
+"""Coordinate conversions: flips, half-pixels, corners, fractions, Å. No other module performs any.
 
 The image frame is described in `cryopick.types`. A `PixelMap` maps pixels of a transformed image (cropped, binned, …) to the
 image it was made from; a `Frame` describes how a file format writes a point.

@@ -23,7 +23,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder to write to; on success it is synced and renamed to `path`, otherwise removed.
 
     A missing folder is created. The temporary name keeps the suffix, from which image writers choose the format. Raises
-    `FileError` if `path` is a device, a pipe or the like.
+    `FileError` if `path` exists and is not a regular file.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise FileError(path, "is not a regular file", "Give the name of a file to write")

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cryopick import cli
-from cryopick.cli.watch import _StatusLog, _refresh_page
+from cryopick.cli.watch import _refresh_page, _StatusLog
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.picks.formats import read_picks
 from cryopick.parallel import pool

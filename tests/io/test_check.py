@@ -44,7 +44,7 @@ def test_a_file_of_nan_alone_is_examined(tmp_path):
         write_micrograph(tmp_path / "m.mrc", np.full((3, 5), np.nan, np.float32))
     examination = check_micrograph(tmp_path / "m.mrc")
     assert "15 NaN" in faults(examination)[0]
-    assert examination.facts["values"] == "none is finite"
+    assert examination.facts["values"] == "no finite values"
 
 
 def test_a_wrong_extension_is_a_note_not_a_fault(tmp_path):

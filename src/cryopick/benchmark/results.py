@@ -82,7 +82,7 @@ def run_all(
     command: str,
     on_skip: Callable[[str, str, str], None],
 ) -> Iterator[tuple[BenchmarkResult, bool]]:
-    """Run all methods on all sets; yields each result and whether it is from an earlier run.
+    """Run all methods on all sets; yield each result and whether it is from an earlier run.
 
     Results are written to ``out/results``, picks to ``out/work``. A method that fails is skipped, and `on_skip` is called with
     its name, the name of the set and the reason.

@@ -44,7 +44,7 @@ class Thumbnail:
     crops : uint8 (k, `CROP_SIDE`, `CROP_SIDE`), single particles; the mean of the background is 128.
     cropped : (k,), indices of the picks that the crops show.
     means : float32 (`BANDS`, `CROP_SIDE`, `CROP_SIDE`), mean particle of each quarter of the picks, best scores first, in
-        standard deviations of the background; zeros where a quarter is empty.
+        standard deviations of the background; zeros if a quarter is empty.
     counts : (`BANDS`,), number of particles in each mean.
     """
 

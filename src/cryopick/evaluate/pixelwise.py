@@ -19,7 +19,7 @@ from cryopick.types import Picks
 
 @dataclass(frozen=True)
 class PixelCounts(Counts):
-    """Numbers of pixels in both masks, in that of the picks alone, in that of the ground truth alone, and in neither."""
+    """Numbers of pixels in both masks, only in that of the picks, only in that of the ground truth, and in neither."""
 
     true_negative: int
 

@@ -1,4 +1,4 @@
-"""Checks that find all faults of a micrograph or a file of picks, where a reader stops at the first."""
+"""Checks that find all faults of a micrograph or a file of picks, while readers stop at the first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,6 +100,6 @@ def _statistics(pixels: NDArray[np.float32]) -> str:
     if not np.isfinite(pixels.sum(dtype=np.float64)):
         pixels = pixels[np.isfinite(pixels)]
     if not pixels.size:
-        return "none is finite"
+        return "no finite values"
     mean, deviation = (float(value.item()) for value in cv2.meanStdDev(pixels))
     return f"{pixels.min():g} to {pixels.max():g}, mean {mean:g}, standard deviation {deviation:g}"

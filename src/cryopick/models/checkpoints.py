@@ -90,7 +90,7 @@ def _only_tensors(path: Path, content: Any) -> State:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise FileError(path, "holds no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
+        raise FileError(path, "contains no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
     return {str(key): value for key, value in content.items()}
 
 

@@ -92,7 +92,7 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
             str(path if path.is_dir() else source), output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        raise FileError(path, "holds no readable Segment Anything model", REMEDY) from error
+        raise FileError(path, "contains no readable Segment Anything model", REMEDY) from error
     model, info = loaded
     if info["missing_keys"] or info["mismatched_keys"]:
         keys = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))

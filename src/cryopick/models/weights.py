@@ -78,7 +78,7 @@ def available() -> dict[str, Path]:
 def find(name: str | Path, *, architecture: str | None = None) -> Path:
     """Find the file of weights for a path or a name in `available`.
 
-    Raises `FileError` if there is none, which says where the weights of `architecture` are published.
+    Raises `FileError` if there is none; the message says where weights of `architecture` are published.
     """
     path = Path(name).expanduser()
     if path.is_file():

@@ -165,7 +165,7 @@ class _Run:
         return good or hosts
 
     def submit(self, task: Any, failed_on: tuple[str, ...]) -> Any:
-        """Give Dask a task, for machines on which it has not failed; returns its future."""
+        """Give Dask a task, for machines on which it has not failed; return its future."""
         workers = self.workers()
         others = [address for address, host in workers.items() if host not in failed_on]
         future = self.client.submit(

@@ -46,7 +46,7 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 
 def one_thread() -> None:
-    """Limit OpenCV and torch, where they are imported, to one thread in this process; scipy.fft uses one by default.
+    """Limit OpenCV and torch, if they are imported, to one thread in this process; scipy.fft uses one by default.
 
     BLAS reads its number of threads when it is loaded: call `one_thread_for_children` before that.
     """

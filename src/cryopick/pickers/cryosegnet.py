@@ -58,7 +58,7 @@ class CryoSegNetSettings:
     aspect : "kept", or "squeezed" into a square as published, which turns discs into ovals unless the micrograph is square.
     denoised : whether micrographs have already been denoised.
     maps : folder for the denoised image, the map, the instances and a figure of each micrograph; not written if omitted.
-    device : where the networks run.
+    device : device on which the networks run.
     chain : settings of the denoising chain.
     masks : settings of the mask generator.
     """

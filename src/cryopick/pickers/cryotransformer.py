@@ -63,7 +63,7 @@ class CryoTransformerSettings:
     quantile : share of the boxes that are dropped if no threshold is given.
     max_overlap : IoU above which the lower-scoring of two boxes is dropped.
     denoised : whether micrographs have already been denoised.
-    device : where the network runs.
+    device : device on which the network runs.
     chain : settings of the denoising chain.
     """
 

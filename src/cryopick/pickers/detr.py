@@ -49,7 +49,7 @@ class DetrSettings:
     similarity : reduction of the calibrated logit of a candidate without any similarity to the average of the most confident
         picks of its micrograph; 0 keeps the network's own scores. See `detection.refinement`.
     particles : whether protein is darker or lighter than ice.
-    device : where the network runs.
+    device : device on which the network runs.
     """
 
     weights: str = "detr"

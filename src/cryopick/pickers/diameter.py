@@ -52,7 +52,7 @@ class DiameterEstimate:
 
     Attributes
     ----------
-    diameter : Å, or pixels where the pixel size is unknown, see `unit`.
+    diameter : Å, or pixels if the pixel size is unknown, see `unit`.
     low, high : tenth and ninetieth percentile of the estimates of single micrographs.
     micrographs : number of micrographs that gave an estimate.
     """

@@ -49,7 +49,7 @@ class UNetSettings:
         confident picks of its micrograph; 0 keeps the network's own scores. See `detection.refinement`.
     particles : whether protein is darker or lighter than ice.
     maps : folder for the network's input and map of each micrograph; not written if omitted.
-    device : where the network runs.
+    device : device on which the network runs.
     """
 
     weights: str = "unet"

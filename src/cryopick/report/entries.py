@@ -50,7 +50,7 @@ def micrograph_entry(record: Record, *, reasons: Sequence[str], median_score: fl
 
 
 def encode_positions(xy: ArrayLike, shape_hw: tuple[int, int] | None) -> str | None:
-    """Encode points (n, 2) in the image frame as base64 of uint16 fractions of the image; None where its shape is unknown.
+    """Encode points (n, 2) in the image frame as base64 of uint16 fractions of the image; None if its shape is unknown.
 
     Points outside the image are moved to its edge.
     """

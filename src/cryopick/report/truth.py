@@ -20,8 +20,8 @@ class TruthComparison:
 
     Attributes
     ----------
-    curve : columns thresholds (descending), precision, recall and f1; None where the picks have no scores.
-    average_precision : area under the curve; None where there is none.
+    curve : columns thresholds (descending), precision, recall and f1; None if the picks have no scores.
+    average_precision : area under the curve; None without a curve.
     particles : the true particles by the micrograph's name in the run.
     overall : precision, recall and F1 of all picks; None where undefined.
     """

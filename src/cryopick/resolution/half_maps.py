@@ -1,7 +1,7 @@
 """Map resolution from picks: half-maps of the picked particles, reconstructed with the true orientations of a simulation.
 
-Everything but the picks is perfect, so the effects of misses, false picks and centring errors show alone, within seconds. A
-program that has to determine orientations loses more to all three.
+Everything but the picks is perfect, so the results show only the effects of missed particles, false picks and centring errors,
+within seconds. They are worse for programs that have to determine the orientations.
 """
 
 from collections.abc import Iterator, Sequence

@@ -83,7 +83,7 @@ def detail(review: Review, index: int) -> dict[str, Any]:
 
 
 def _geometry(micrograph: ReviewMicrograph) -> dict[str, Any]:
-    """Return shape, pixel size, diameter and levels of a micrograph, or an error where its file cannot be read."""
+    """Return shape, pixel size, diameter and levels of a micrograph, or an error if its file cannot be read."""
     picks = micrograph.picks
     try:
         shape, own_size = _shape(micrograph)

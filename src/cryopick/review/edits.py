@@ -81,7 +81,7 @@ class OriginalEntry(Struct, frozen=True, tag="original"):
 
 
 class EditEntry(Struct, frozen=True, tag="step"):
-    """An edit of a micrograph, or of all where the name is empty. `key` identifies the request, in case it is sent twice."""
+    """An edit of a micrograph, or of all if the name is empty. `key` identifies the request, in case it is sent twice."""
 
     micrograph: str
     edit: Edit
@@ -90,7 +90,7 @@ class EditEntry(Struct, frozen=True, tag="step"):
 
 
 class UndoEntry(Struct, frozen=True, tag="undo"):
-    """The last edit of a micrograph, or of all where the name is empty, was undone."""
+    """The last edit of a micrograph, or of all if the name is empty, was undone."""
 
     micrograph: str
     key: str = ""

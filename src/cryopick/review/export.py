@@ -23,7 +23,7 @@ class LabelledDataset:
 
     Attributes
     ----------
-    folder : where it was written.
+    folder : folder of the data set.
     micrographs, particles : their numbers.
     """
 

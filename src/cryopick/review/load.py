@@ -149,7 +149,7 @@ def _looks_like_picks(path: Path) -> bool:
 
 
 def _picks_of(source: MicrographSource, picks: Picks | None, diameter: float | None, usual: float | None) -> Picks:
-    """Return the picks of a micrograph, with a diameter where one is known; empty where it has none."""
+    """Return the picks of a micrograph, with a diameter if one is known; empty if it has none."""
     if picks is None:
         return Picks(source.name, diameter=usual, pixel_size=source.pixel_size, optics_group=source.optics_group, uid=source.uid)
     return replace(picks, diameter=diameter or picks.diameter or usual)

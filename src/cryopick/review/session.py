@@ -54,7 +54,7 @@ class Review:
     Attributes
     ----------
     micrographs : the micrographs under review, in their order.
-    folder : where the journal is and results are written.
+    folder : folder of the journal and the results.
     """
 
     def __init__(self, micrographs: Sequence[ReviewMicrograph], folder: Path) -> None:
@@ -167,7 +167,7 @@ class Review:
         self._write(EditEntry(name, edited.with_number(remaining), key, time.time()))
 
     def _shown_threshold(self, edited: EditedPicks) -> float | None:
-        """Return the threshold that applies to a micrograph; its lowest score where none is set."""
+        """Return the threshold that applies to a micrograph; its lowest score if none is set."""
         scores = edited.original.scores
         lowest = None if scores is None or len(scores) == 0 else float(scores.min())
         return next((value for value in (edited.state.threshold, self.threshold, lowest) if value is not None), None)

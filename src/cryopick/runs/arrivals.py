@@ -28,7 +28,7 @@ class Arrivals:
 
     Parameters
     ----------
-    find : lists all micrographs at the moment.
+    find : lists all micrographs that exist now.
     taken : names of micrographs not to report.
     clock : a monotonic clock [s].
     """
@@ -93,7 +93,7 @@ class Arrivals:
 
 
 def _state(path: Path) -> _State | None:
-    """Return the state of a file; None if it is missing or inaccessible at the moment."""
+    """Return the state of a file; None if it is missing or inaccessible."""
     try:
         status = path.stat()
     except OSError:

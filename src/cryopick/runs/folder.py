@@ -146,7 +146,7 @@ class RunFolder:
         if not overwrite and (shared or any(self.records.glob("*.json"))):
             problem = mismatch(RunRecord.read(self.settings, COMMAND), settings)
             if problem:
-                remedy = "Use the settings and the version it was made with, give another --out, or start afresh with --overwrite"
+                remedy = "Use the settings and the version it was made with, give another --out, or start again with --overwrite"
                 raise SettingError(f"{self.path} {problem}. {remedy}")
         if not shared:  # incomplete files of a run that was killed
             for path in leftovers(self.path):

@@ -118,7 +118,7 @@ def is_another(picked: Path, given: Path) -> bool:
     """Return whether the picked micrograph is another file than the given one; a missing file counts as moved."""
     try:
         return picked != given and not picked.samefile(given)
-    except OSError:  # one is missing or inaccessible at the moment
+    except OSError:  # one is missing or inaccessible
         return False
 
 

@@ -231,7 +231,7 @@ class _Watch:
             self.is_background_wanted = False
 
     def find(self) -> list[MicrographSource]:
-        """List all micrographs at the moment, except those whose results would overwrite those of another."""
+        """List all current micrographs, except those whose results would overwrite those of another."""
         self.problem = ""
         found = []
         for given in self.inputs:
@@ -309,7 +309,7 @@ class _Watch:
                 path.unlink(missing_ok=True)
 
     def status(self) -> WatchStatus:
-        """Return the state at the moment."""
+        """Return the current state."""
         now = time.monotonic()
         for times in (self.arrived, self.picked):
             while times and now - times[0] > RATE_SECONDS:

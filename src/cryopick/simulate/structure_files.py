@@ -25,7 +25,7 @@ MAP_THRESHOLD = 0.3
 class StructureFiles:
     """Source of structures from a folder of models and maps, or a single file.
 
-    Files are read when they are first drawn. Raises `FileError` if the folder holds no structures.
+    Files are read when they are first drawn. Raises `FileError` if the folder contains no structures.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -49,14 +49,14 @@ def structure_paths(folder: Path | str) -> list[Path]:
         raise FileError(folder, "does not exist", "Check the path, or use `random`")
     paths = [path for path in sorted(folder.glob("*")) if _suffix(path) in MODEL_SUFFIXES | MAP_SUFFIXES]
     if not paths:
-        raise FileError(folder, "holds no structures", "Give a folder of .cif, .pdb, .mrc or .map files, gzipped or not")
+        raise FileError(folder, "contains no structures", "Give a folder of .cif, .pdb, .mrc or .map files, gzipped or not")
     return paths
 
 
 def read_structure(path: Path | str) -> Structure:
     """Read a model (one bead per residue of its first biological assembly, if there is one) or a map (one bead per voxel).
 
-    Raises `FileError` if the file cannot be read or holds no particle.
+    Raises `FileError` if the file cannot be read or contains no particle.
     """
     path = Path(path)
     suffix = _suffix(path)
@@ -76,10 +76,10 @@ def _read_model(path: Path) -> Structure:
         raise FileError(path, f"cannot be read as an atomic model ({error})", "Check the file") from error
     model.setup_entities()
     if len(model) == 0:
-        raise FileError(path, "holds no atoms", "Give a file with coordinates")
+        raise FileError(path, "contains no atoms", "Give a file with coordinates")
     residues = [(chain.name, residue) for chain in model[0] for residue in chain if not residue.is_water() and len(residue)]
     if not residues:
-        raise FileError(path, "holds only water", "Give a file with a molecule")
+        raise FileError(path, "contains only water", "Give a file with a molecule")
     places, masses, nucleic = (np.array(column) for column in zip(*(_bead(residue) for _, residue in residues), strict=True))
     chains = np.array([name for name, _ in residues])
     subchains = np.array([residue.subchain for _, residue in residues])
@@ -124,7 +124,7 @@ def _read_map(path: Path) -> Structure:
     scale = float(np.percentile(density, 99.95))
     inside = density > MAP_THRESHOLD * scale
     if scale <= 0 or not inside.any():
-        raise FileError(path, "holds no positive density", "Give a map in which the particle has positive values")
+        raise FileError(path, "contains no positive density", "Give a map in which the particle has positive values")
     z, y, x = inside.nonzero()
     occupied = density[inside] / float(density[inside].mean())
     masses = occupied * voxel**3 * DALTON_PER_CUBIC_ANGSTROM

@@ -215,7 +215,7 @@ def training_case(model: str, *, device: Device, repeats: int) -> TimingCase:
 def run_timings(
     cases: Sequence[TimingCase], out: Path, origin: Origin, *, on_skip: Callable[[str, str], None]
 ) -> Iterator[tuple[Timing, bool]]:
-    """Take all timings and write them to ``out/timings``; yields each and whether it is from an earlier run.
+    """Take all timings and write them to ``out/timings``; yield each and whether it is from an earlier run.
 
     Those that fail are skipped, and `on_skip` is called with the name and the reason.
     """

@@ -118,7 +118,7 @@ def loop_rows(columns: Sequence[Column]) -> str:
 
 
 def quoted_column(values: Sequence[str]) -> list[str]:
-    """Quote text for a STAR file where it is empty, has blanks or starts with a reserved character."""
+    """Quote text for a STAR file if it is empty, has blanks or starts with a reserved character."""
     quoted = {value: _quoted(value) for value in set(values)}
     return [quoted[value] for value in values]
 

@@ -25,7 +25,7 @@ DIGITS = 12
 class PreparedImage:
     """A prepared image on disk. Its file name contains a fingerprint of its sources, so an existing file is valid.
 
-    The file is a safetensors file of named arrays and, where the image has one, the map from its pixels to the micrograph's.
+    The file is a safetensors file of named arrays and, if the image has one, the map from its pixels to the micrograph's.
     """
 
     path: Path
