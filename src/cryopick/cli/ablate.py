@@ -1,4 +1,4 @@
-"""`cryopick ablate`."""
+"""`cryopick ablate`: variants of the published systems, trained and compared."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""`cryopick convert`."""
+"""`cryopick convert`: picks from one file format to another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""`cryopick evaluate`."""
+"""`cryopick evaluate`: scores of picks against ground truth."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`cryopick finetune`."""
+"""`cryopick finetune`: training on a user's own micrographs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

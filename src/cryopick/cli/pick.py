@@ -1,4 +1,4 @@
-"""`cryopick pick`."""
+"""`cryopick pick`: particles of micrographs."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`cryopick report`."""
+"""`cryopick report`: a page about a run."""
 
 from pathlib import Path
 from typing import Annotated

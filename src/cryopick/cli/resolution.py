@@ -1,4 +1,4 @@
-"""`cryopick resolution`."""
+"""`cryopick resolution`: map resolution that picks reach."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

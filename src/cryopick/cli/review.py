@@ -1,4 +1,4 @@
-"""`cryopick review`."""
+"""`cryopick review`: picks inspected and corrected in the browser."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""`cryopick train`."""
+"""`cryopick train`: training of networks."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`cryopick version`."""
+"""`cryopick version`: the version of cryopick."""
 
 import typer
 

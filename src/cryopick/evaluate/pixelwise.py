@@ -1,7 +1,7 @@
 """The published protocol: picks drawn as discs and compared with the ground truth pixel by pixel.
 
 It is used in CryoSegNet's tables. It favours many overlapping picks and ignores duplicates; prefer `cryopick.evaluate.metrics`.
-The authors' program prints the *maximum* over micrographs, which is called so here.
+The authors' program prints the *maximum* over micrographs; both mean and maximum are computed.
 """
 
 from collections.abc import Sequence

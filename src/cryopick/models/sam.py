@@ -1,6 +1,6 @@
 """Segment Anything (Kirillov et al. 2023): one encoding per image, then masks for any number of points.
 
-The network is `transformers.SamModel`, imported only when it is used. Images are prepared here, because the library's own
+The network is `transformers.SamModel`, imported only when it is used. Images are prepared in this module, because the library's
 processors need torchvision. Weights come from a Hugging Face id or folder, or from the original ``.pth`` file.
 """
 
