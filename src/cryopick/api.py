@@ -11,6 +11,7 @@ from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.picks.formats import format_of_name, write_picks
 from cryopick.pickers import PICKERS
 from cryopick.pickers import picker as make_picker
+from cryopick.preprocess.resample import check_fit
 from cryopick.types import Micrograph, Picks
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def pick(
     FileError
         For micrographs that cannot be found or, without `out`, cannot be read.
     CryopickError
-        When every micrograph of a run fails.
+        When every micrograph of a run fails or, without `out`, for particles that are larger than the micrograph.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def pick(
     if isinstance(micrographs, Micrograph):
         if not (pixel_size is None and out is None and workers == 1):
             raise SettingError("pixel_size, out and workers apply to files; a Micrograph has its own pixel size")
-        return _make(picker, preset, threshold, settings).pick(micrographs, diameter=diameter)
+        return _pick_one(_make(picker, preset, threshold, settings), micrographs, diameter)
     sources = find_micrographs(micrographs, pixel_size=pixel_size)
     if out is not None:
         options = {"preset": preset, "settings": settings, "threshold": threshold, "diameter": diameter, "pixel_size": pixel_size}
@@ -128,7 +129,7 @@ def pick(
     if workers != 1:
         raise SettingError(f"workers={workers} needs out, a folder for the results: only a run on disk uses several processes")
     made = _make(picker, preset, threshold, settings)
-    return [made.pick(source.read(), diameter=diameter) for source in sources]
+    return [_pick_one(made, source.read(), diameter) for source in sources]
 
 
 def convert(
@@ -242,6 +243,11 @@ def finetune(
     resolved = resolve(FinetuneSettings, settings)
     found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format)
     return finetune_unet(found, resolved, Path(out))
+
+
+def _pick_one(made: "Picker", micrograph: Micrograph, diameter: float | None) -> Picks:
+    check_fit(micrograph, diameter)
+    return made.pick(micrograph, diameter=diameter)
 
 
 def _make(name: str, preset: str | None, threshold: float | None, settings: dict[str, Any]) -> "Picker":

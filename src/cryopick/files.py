@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,16 @@ def _errors_about(path: Path) -> Iterator[None]:
         if _TEMPORARY.fullmatch(Path(str(error.filename)).name):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def check_regular(path: Path) -> None:
+    """Raise `FileError` for a pipe, socket or device, which could be read for ever; a path that does not exist passes."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # whoever opens it says why
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(path, "is a pipe, socket or device, not a file", "Give a regular file")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -61,7 +61,7 @@ class Micrograph:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
         if pixels.ndim != 2 or 0 in pixels.shape:
             raise CryopickError(f"{self.name}: a micrograph is a non-empty (h, w) array, got shape {pixels.shape}")
-        if not np.isfinite(pixels.sum(dtype=np.float64)):
+        if not np.isfinite(pixels).all():
             raise CryopickError(f"{self.name}: contains NaN or infinite values; replace them first")
         object.__setattr__(self, "pixels", pixels)
         object.__setattr__(self, "pixel_size", checked_pixel_size(self.pixel_size, self.name))

@@ -118,7 +118,7 @@ def test_a_card_with_settings_that_the_network_does_not_have_is_refused(tmp_path
     path = tmp_path / "odd.safetensors"
     for settings in ({"width": 2, "levels": 3, "colour": "red"}, {"width": 2, "levels": 30}):
         weights.save(path, state, weights.Card("attention-unet", settings))
-        with pytest.raises(FileError, match="invalid settings for attention-unet: width 2, levels 3"):
+        with pytest.raises(FileError, match="invalid settings"):
             weights.load(path)
 
 

@@ -61,7 +61,7 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
             yield given, CheckResult((fault,))
         return
     for source in sources:
-        yield str(source.path), check_micrograph(source.path)
+        yield str(source.path), check_micrograph(source.path, pixel_size=source.pixel_size)
 
 
 def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "CheckResult":

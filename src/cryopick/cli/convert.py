@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Box, Diameter, PixelSize, Threshold
-from cryopick.cli.console import say
+from cryopick.cli.console import say, warn
 from cryopick.messages import counted
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def convert(
     """
     from dataclasses import replace
 
+    from cryopick.errors import CryopickError
     from cryopick.io.micrographs.sources import find_micrographs
     from cryopick.io.picks.formats import detect_format, format_of_name, write_picks
     from cryopick.runs.results import is_run, read_picks_or_run
@@ -59,8 +60,19 @@ def convert(
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
         picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
-    write_picks(picks, target, format=to_format, box=box, downsample=downsample)
+    try:
+        write_picks(picks, target, format=to_format, box=box, downsample=downsample)
+        left_out = []
+    except CryopickError as error:
+        left_out = [each for each in picks if each.shape_hw is None] if sources else []
+        if len(left_out) in {0, len(picks)}:
+            raise
+        warn(f"{error}; {counted(len(left_out), 'micrograph')} whose file cannot be read left out")
+        picks = [each for each in picks if each.shape_hw is not None]
+        write_picks(picks, target, format=to_format, box=box, downsample=downsample)
     say(f"wrote {_counted(len(picks), sum(map(len, picks)))} to {target} ({to_format})")
+    if left_out:
+        raise typer.Exit(1)
 
 
 def _above(picks: "Picks", threshold: float) -> "Picks":

@@ -78,6 +78,10 @@ def make_thumbnail(micrograph: Micrograph, picks: Picks) -> Thumbnail:
     return Thumbnail(image, np.clip(np.rint(greys), 0, 255).astype(np.uint8), cropped, np.array(means, np.float32), counts)
 
 
+FLOAT16 = (-6e4, 6e4)
+"""Values that float16 can hold; averages beyond are of damaged pixels."""
+
+
 def write_thumbnail(thumbnail: Thumbnail, path: Path) -> None:
     """Write a thumbnail as ``.npz``, atomically; equal thumbnails give equal bytes."""
     stream = io.BytesIO()
@@ -86,7 +90,7 @@ def write_thumbnail(thumbnail: Thumbnail, path: Path) -> None:
         picture=np.frombuffer(thumbnail.image, np.uint8),
         crops=thumbnail.crops,
         cropped=thumbnail.cropped.astype(np.int32),
-        means=thumbnail.means.astype(np.float16),
+        means=np.clip(thumbnail.means, *FLOAT16).astype(np.float16),
         counts=thumbnail.counts,
     )
     write_bytes(path, stream.getvalue())

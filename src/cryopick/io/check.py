@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.micrographs.files import pixel_fault, read_raw_image
+from cryopick.io.micrographs.files import pixel_sizes_differ, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.io.micrographs.values import pixel_size_doubt, usable_pixels
 from cryopick.io.picks.formats import detect_format, read_picks
 from cryopick.messages import counted
 from cryopick.types import Picks
@@ -33,8 +34,11 @@ class CheckResult:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def check_micrograph(path: Path | str) -> CheckResult:
-    """Check a micrograph, including the readable rows of a truncated file."""
+def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> CheckResult:
+    """Check a micrograph, including the readable rows of a truncated file.
+
+    `pixel_size` in Å is that of a STAR or `.cs` file, which replaces the micrograph's own.
+    """
     path = Path(path)
     faults: list[CryopickError] = []
     try:
@@ -45,16 +49,24 @@ def check_micrograph(path: Path | str) -> CheckResult:
             image = read_raw_image(path, salvage=True)
         except FileError:
             return CheckResult(tuple(faults))
-    if fault := pixel_fault(image.pixels, path):
-        faults.append(fault)
+    notes = [*image.notes]
+    try:
+        notes += usable_pixels(image.pixels, path)[1]
+    except FileError as unusable:
+        faults.append(unusable)
+    if pixel_sizes_differ(pixel_size, image.pixel_size):
+        notes.append(f"its own pixel size is {image.pixel_size:.4g} Å; {pixel_size:.4g} Å is used")
+    size = pixel_size or image.pixel_size
+    if doubt := pixel_size_doubt(size):
+        notes.append(doubt)
     height, width = image.pixels.shape
     facts = {
         "size": f"{width} x {height} pixels (width x height)",
         "stored": image.stored,
-        "pixel size": "unknown" if image.pixel_size is None else f"{image.pixel_size:g} Å",
+        "pixel size": "unknown" if size is None else f"{size:g} Å",
         "values": _statistics(image.pixels),
     }
-    return CheckResult(tuple(faults), image.notes, facts)
+    return CheckResult(tuple(faults), tuple(notes), facts)
 
 
 def check_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> CheckResult:
@@ -97,8 +109,9 @@ def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:
 
 
 def _statistics(pixels: NDArray[np.float32]) -> str:
-    if not np.isfinite(pixels.sum(dtype=np.float64)):
-        pixels = pixels[np.isfinite(pixels)]
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        pixels = pixels[finite]
     if not pixels.size:
         return "no finite values"
     mean, deviation = (float(value.item()) for value in cv2.meanStdDev(pixels))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cryopick.errors import FileError
 from cryopick.files import atomic_path
 from cryopick.io.micrographs.common import AGAIN
-from cryopick.io.micrographs.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data
+from cryopick.io.micrographs.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data, with_sign
 
 
 def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
@@ -49,6 +49,6 @@ def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
     if not sound:
         found = cut_or_damaged(rows, header.shape[0] * header.shape[1])
         raise FileError(path, found, AGAIN)
-    if not np.isfinite(pixels.sum(dtype=np.float64)):
+    if not np.isfinite(pixels).all():
         raise FileError(path, "has NaN or infinite values", "Create it again; float16 overflows beyond 65504")
-    return pixels, header
+    return pixels, with_sign(header, pixels)

@@ -17,6 +17,8 @@ from cryopick.models.architectures import State
 
 PICKLES = {".pth", ".pt", ".ckpt", ".bin"}
 WRAPPERS = ("model", "state_dict")
+MOST_UNPACKED = 4
+"""Bytes of a checkpoint's content per byte of the file."""
 
 
 def read_state(path: Path) -> tuple[State, dict[str, str]]:
@@ -25,9 +27,11 @@ def read_state(path: Path) -> tuple[State, dict[str, str]]:
     Reads ``.safetensors`` files, and PyTorch checkpoints that are a bare state dict or hold one under ``model`` or
     ``state_dict``. Raises `FileError` if the file holds anything but tensors and plain values, or is truncated.
     """
+    _check_regular(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in PICKLES:
+        _check_unpacked_size(path)
         return _only_tensors(path, _read_pickle(path)), {}
     raise FileError(path, "is not a weights file", f"Give a .safetensors file or a checkpoint ({', '.join(sorted(PICKLES))})")
 
@@ -36,6 +40,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Read the metadata of a safetensors file without its tensors. Raises `FileError` if the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
+    _check_regular(path)
     try:
         with safe_open(path, framework="pt") as opened:
             return dict(opened.metadata() or {})
@@ -57,6 +62,26 @@ def tensors_sha256(state: State) -> str:
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _check_regular(path: Path) -> None:
+    """Raise `FileError` for a pipe or device, which could be read for ever."""
+    if path.exists() and not path.is_file():
+        raise FileError(path, "is not a regular file", "Give a file of weights")
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Raise `FileError` for a checkpoint that is much larger than its file when it is unpacked; PyTorch compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return  # the reader will name the damage
+    if unpacked > MOST_UNPACKED * path.stat().st_size:
+        found = f"claims {unpacked:,} bytes of tensors and has {path.stat().st_size:,}"
+        raise FileError(path, found, "Get the file again, from where it was published")
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
@@ -91,6 +116,9 @@ def _only_tensors(path: Path, content: Any) -> State:
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise FileError(path, "contains no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
+    for key, value in content.items():
+        if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise FileError(path, f"claims more values than it contains: {key} {tuple(value.shape)}", "Copy or download it again")
     return {str(key): value for key, value in content.items()}
 
 

@@ -2,26 +2,34 @@
 
 import json
 import logging
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import torch
 from torch import nn
 
 from cryopick.config import resolve
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.messages import listed
 from cryopick.models.architectures import ARCHITECTURES, State
 from cryopick.models.checkpoints import file_sha256, read_metadata, read_state, tensors_sha256
 from cryopick.models.inference import FastNetwork
 
+T = TypeVar("T")
+
 FOLDER_VARIABLE = "CRYOPICK_WEIGHTS"
 CARD_KEY = "cryopick"
 SHOWN_KEYS = 8
+LARGEST_SETTING = 1024
+"""Largest number in a card for which no tensor has that size, such as the side of an image."""
+PARTICLE_PX = (2.0, 512.0)
+"""Limits of the particle diameter in a network's input, in pixels."""
 EXAMPLE = 256
 """Side of the image on which results in 16 bits are compared with those in 32 bits."""
 RENAMED = {"segnet": "unet", "transformer": "detr"}
@@ -159,11 +167,32 @@ def read_card(path: Path) -> Card | None:
     return _parse_card(path, metadata[CARD_KEY]) if CARD_KEY in metadata else None
 
 
+def resolve_input(path: Path, kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return a card's settings of the network's input as a dataclass. Raises `FileError` for invalid values."""
+    try:
+        return resolve(kind, values)
+    except SettingError as error:
+        raise FileError(path, f"has a card with invalid settings ({error})", "Download it again") from error
+
+
+def check_scale(particle_px: float, calibration: tuple[float, float]) -> None:
+    """Raise `SettingError` for an impossible particle size in pixels or calibration."""
+    if not PARTICLE_PX[0] <= particle_px <= PARTICLE_PX[1]:
+        raise SettingError(f"particle_px must be {PARTICLE_PX[0]:g} to {PARTICLE_PX[1]:g} pixels, got {particle_px:g}")
+    if not all(map(math.isfinite, calibration)):
+        raise SettingError(f"the calibration must be finite numbers, got {calibration}")
+
+
 def fit(model: nn.Module, state: State, path: Path) -> None:
     """Copy a state dict into a network with exactly the same keys and shapes; `path` is for the message.
 
     Raises `FileError`, which names missing and surplus keys and other shapes, and then leaves the network unchanged.
     """
+    _check_keys(model, state, path)
+    model.load_state_dict(dict(state))
+
+
+def _check_keys(model: nn.Module, state: State, path: Path) -> None:
     wanted = model.state_dict()
     complaints = {
         "missing": sorted(wanted.keys() - state.keys()),
@@ -177,7 +206,6 @@ def fit(model: nn.Module, state: State, path: Path) -> None:
     if any(complaints.values()):
         found = "; ".join(f"{len(keys)} {kind}: {listed(keys, shown=SHOWN_KEYS)}" for kind, keys in complaints.items() if keys)
         raise FileError(path, f"does not fit the network: {found}", "Give weights of the same network, width and depth")
-    model.load_state_dict(dict(state))
 
 
 def save(path: Path, state: State, card: Card, *, half: bool = False) -> Card:
@@ -210,15 +238,35 @@ def verify(path: Path, *, sha256: str | None = None) -> Card:
 
 
 def _network(state: State, card: Card, path: Path) -> nn.Module:
+    """Make the network of a card with these tensors, after comparing its shapes with theirs without allocating memory."""
+    _check_sizes(state, card.settings, path)
+    build = ARCHITECTURES.get(card.architecture).build
     try:
-        model = ARCHITECTURES.get(card.architecture).build(**card.settings)
-    except (TypeError, SettingError) as error:
+        with torch.device("meta"):
+            outline = build(**card.settings)
+        _check_keys(outline, state, path)
+        model = build(**card.settings)
+    except CryopickError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(path, f"has a card with invalid settings ({error})", "Download it again") from error
+    except Exception as error:  # settings of another type or size can raise any error in a network
         given = ", ".join(f"{key} {value}" for key, value in card.settings.items())
-        raise FileError(
-            path, f"has a card with invalid settings for {card.architecture}: {given}", "Download it again"
-        ) from error
+        found = f"has a card with invalid settings for {card.architecture}: {given}"
+        raise FileError(path, found, "Download it again") from error
     fit(model, state, path)
     return model
+
+
+def _check_sizes(state: State, settings: Mapping[str, Any], path: Path) -> None:
+    """Raise `FileError` for a card with sizes that the tensors cannot have, such as numbers of channels or layers."""
+    sizes = [size for tensor in state.values() for size in tensor.shape]
+    most = max([LARGEST_SETTING, len(state), *sizes])
+    for key, value in settings.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not abs(number) <= most:
+                found = f"has a card that does not fit its tensors: {key} is {number:g}, and they have no side above {most:,}"
+                raise FileError(path, found, "Download it again")
 
 
 def _check_hash(path: Path, sha256: str | None) -> None:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 
-from cryopick.config import resolve
 from cryopick.coordinates import PixelMap, inside
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.peaks import NOTHING, suppress
@@ -23,7 +22,7 @@ from cryopick.detection.refinement import refine
 from cryopick.errors import FileError, SettingError
 from cryopick.models.anchor_detr import ANCHOR
 from cryopick.models.inference import batches
-from cryopick.models.weights import Card, find, load, read_card
+from cryopick.models.weights import Card, check_scale, find, load, read_card, resolve_input
 from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diameter import DiameterEstimate, combine, default_estimator
 from cryopick.preprocess.particle_scaled import NetworkInput, scale_to_particle
@@ -64,6 +63,9 @@ class DetrSettings:
             raise SettingError(f"spacing must not be negative, got {self.spacing:g}")
 
 
+LARGEST_TILE = 4096
+
+
 @dataclass(frozen=True)
 class DetrScale:
     """Size of input and output of a network, from its card.
@@ -80,6 +82,11 @@ class DetrScale:
     tile: int = 96
     margin: int = 8
     calibration: tuple[float, float] = (1.0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_scale(self.particle_px, self.calibration)
+        if not (0 <= 2 * self.margin < self.tile <= LARGEST_TILE):
+            raise SettingError(f"tile must be over two margins and at most {LARGEST_TILE}, got {self.tile} and {self.margin}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,4 +260,4 @@ def _read_scale(path: Path) -> DetrScale:
             f"holds weights of {card.architecture}, not of {ARCHITECTURE}",
             "Use --picker cryotransformer for the weights of the published transformer",
         )
-    return resolve(DetrScale, card.input)
+    return resolve_input(path, DetrScale, card.input)

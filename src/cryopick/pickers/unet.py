@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from torch import nn
 
-from cryopick.config import resolve
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.maps import probability_maps
 from cryopick.detection.peaks import find_peaks, suppress
 from cryopick.detection.refinement import refine
 from cryopick.errors import FileError, SettingError
-from cryopick.models.weights import Card, find, load_fast, read_card
+from cryopick.models.weights import Card, check_scale, find, load_fast, read_card, resolve_input
 from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diagnostics import Stages, no_particles, write_stages
 from cryopick.pickers.diameter import DiameterEstimate, Limits, MicrographEstimate, combine, match_scale, middle
@@ -79,6 +78,10 @@ class UNetScale:
     particle_px: float
     trained_px: tuple[float, float] | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for size in (self.particle_px, *(self.trained_px or ())):
+            check_scale(size, self.calibration)
 
     @property
     def most_confident_px(self) -> float:
@@ -214,4 +217,4 @@ def _read_scale(path: Path) -> UNetScale:
     known: dict[str, Any] = {key: card.input[key] for key in ("particle_px", "trained_px", "calibration") if key in card.input}
     if "learnt_px" in card.input:  # the name on cards of version 0.1
         known.setdefault("trained_px", card.input["learnt_px"])
-    return resolve(UNetScale, known)
+    return resolve_input(path, UNetScale, known)

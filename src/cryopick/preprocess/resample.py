@@ -1,5 +1,7 @@
 """Resampling. Every function returns the new image and the `PixelMap` from its pixels to the old ones."""
 
+import logging
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +9,10 @@ from scipy import fft
 
 from cryopick.coordinates import PixelMap
 from cryopick.errors import CryopickError, SettingError
+from cryopick.io.micrographs.values import pixel_size_doubt
+from cryopick.types import Micrograph
+
+logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.float32]
 
@@ -96,3 +102,31 @@ def checked_diameter(diameter_px: float) -> float:
             "check that --diameter is in Å and that the pixel size is right"
         )
     return diameter_px
+
+
+LARGEST_SHARE = 2 / 3
+"""Largest particle diameter over the shorter side of a micrograph."""
+UNUSUAL_SHARE = 1 / 3
+"""The same for a warning."""
+
+
+def check_fit(micrograph: Micrograph, diameter: float | None) -> None:
+    """Check that particles of a diameter in Å (pixels without a pixel size) fit into a micrograph.
+
+    Raises `CryopickError` where they span most of it, so that none would be found, and warns where they span a third: the unit
+    of the diameter or of the pixel size is then wrong more often than not.
+    """
+    side = min(micrograph.shape_hw)
+    across = 0.0 if diameter is None else micrograph.to_px(diameter)
+    if across <= UNUSUAL_SHARE * side:
+        return
+    size = "unknown" if micrograph.pixel_size is None else f"{micrograph.pixel_size:g} Å"
+    message = (
+        f"its particles would be {across:,.0f} pixels across, the image has {side:,}; "
+        f"check --diameter ({diameter:g}) and --pixel-size ({size})"
+    )
+    if doubt := pixel_size_doubt(micrograph.pixel_size):
+        message = f"{message}: {doubt}"
+    if across > LARGEST_SHARE * side:
+        raise CryopickError(f"{micrograph.name}: {message}")
+    logger.warning("%s: %s", micrograph.name, message)

@@ -10,6 +10,7 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -176,7 +177,7 @@ class _PageBuilder:
         path = self.folder.path / ASSETS / f"{stem}.jpg"
         if not _is_newer(path, self.folder.thumbnail(stem)):
             write_bytes(path, seen.image)
-        return f"{ASSETS}/{path.name}"
+        return f"{ASSETS}/{quote(path.name)}"
 
 
 def _is_newer(path: Path, source: Path) -> bool:

@@ -13,6 +13,7 @@ from cryopick.errors import CryopickError
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.relion import write_coordinates
 from cryopick.pickers.base import BatchPicker, Picker
+from cryopick.preprocess.resample import check_fit
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.notices import collect_warnings
 from cryopick.runs.records import Outcome, Record, done, write_record
@@ -95,6 +96,7 @@ class PickStages:
         state = TaskState(task)
         with state.recording():
             state.micrograph = task.source.read(salvage=self.settings.salvage)
+            check_fit(state.micrograph, self.settings.picked_diameter)
         return state
 
     def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
@@ -112,7 +114,7 @@ class PickStages:
         """
         start = time.perf_counter()
         if state.error:
-            return _failed(state.task, state.error, self.folder, seconds=state.seconds)
+            return _failed(state.task, state.error, self.folder, seconds=state.seconds, notes=state.notes)
         with self.folder.writing():
             files = [write_coordinates(state.picks, self.folder.relion)]
             if state.preview is not None:
@@ -128,6 +130,8 @@ class PickStages:
         return state.task.stem, record.outcome
 
     def _draw(self, state: TaskState, picks: Picks) -> None:
+        if self.settings.picked_diameter is None and not len(picks):
+            check_fit(state.micrograph, picks.diameter)  # that of references
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
         state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None
@@ -206,8 +210,9 @@ def lost(folder: RunFolder, task: PickTask, reason: str) -> tuple[str, Outcome]:
     return _failed(task, reason, folder, seconds=0.0)
 
 
-def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float) -> tuple[str, Outcome]:
-    outcome = Outcome(name=task.source.name, path=str(task.source.path), status="failed", error=error, seconds=seconds)
+def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float, notes: Sequence[str] = ()) -> tuple[str, Outcome]:
+    name, path = task.source.name, str(task.source.path)
+    outcome = Outcome(name=name, path=path, status="failed", error=error, seconds=seconds, notes=[*notes])
     with folder.writing():
         write_record(Record(outcome), folder.record(task.stem))
     return task.stem, outcome

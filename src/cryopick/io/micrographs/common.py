@@ -7,12 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
+from cryopick.files import check_regular
 from cryopick.types import FileKind
 
 AGAIN = "Copy it again, or create it again"
 """The remedy for files that were not written or copied completely."""
 RGB_WEIGHTS = (0.299, 0.587, 0.114)
 """Luminance of ITU-R BT.601."""
+PIXELS_AT_ANY_SIZE = 1 << 26
+"""Pixels, 8192 x 8192, that a file may claim however few bytes it has."""
+MOST_EXPANSION = 200
+"""Bytes of float32 pixels per byte of a larger compressed file: the noise of a micrograph shrinks tenfold at most."""
+MOST_PIXELS = 1 << 30
+"""Pixels that a compressed file may not claim: 32768 x 32768, four times those of the largest detector along each side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +43,12 @@ class RawImage:
 
 
 def first_bytes(path: Path, count: int = 1024) -> bytes:
-    """Read a file's first bytes. Raises `FileError` for a missing file, a folder, an empty file and one without permission."""
+    """Read a file's first bytes.
+
+    Raises `FileError` for a missing file, a folder, a pipe or device, an empty file and one without permission.
+    """
     try:
+        check_regular(path)
         with path.open("rb") as stream:
             head = stream.read(count)
     except FileNotFoundError:
@@ -48,9 +59,25 @@ def first_bytes(path: Path, count: int = 1024) -> bytes:
         raise FileError(path, "may not be read by this user", "Ask its owner for read permission (chmod +r)") from None
     except OSError as error:
         raise FileError(path, f"cannot be opened ({error.strerror})", "Check the disk it is on, then try again") from error
+    except ValueError:  # a NUL character
+        raise FileError(str(path).replace("\0", "\\0"), "is not a file name", "Correct the file that lists it") from None
     if not head:
         raise FileError(path, "is empty (0 bytes)", "Copy or create it again; a full disk leaves such files")
     return head
+
+
+def check_claim(path: Path, shape_hw: tuple[int, int], *, file_bytes: int, sections: int = 1) -> None:
+    """Compare the number of pixels that a compressed file claims with its size, before memory is allocated for them.
+
+    Raises `FileError` for more pixels than any micrograph has, and for more than so few bytes can hold.
+    """
+    pixels = sections * shape_hw[0] * shape_hw[1]
+    stack = "" if sections == 1 else f"{sections:,} sections of "
+    claim = f"{stack}{shape_hw[1]:,} x {shape_hw[0]:,} pixels"
+    if pixels > PIXELS_AT_ANY_SIZE and 4 * pixels > MOST_EXPANSION * file_bytes:
+        raise FileError(path, f"is truncated or damaged: it claims {claim} and has {file_bytes:,} bytes", AGAIN)
+    if sections == 1 and pixels >= MOST_PIXELS:
+        raise FileError(path, f"claims {claim}, more than any detector has", "Bin it, or write it as an uncompressed MRC file")
 
 
 def to_grey(channels: NDArray[np.number]) -> tuple[NDArray[np.float32], tuple[str, ...]]:

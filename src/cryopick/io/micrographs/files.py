@@ -14,6 +14,7 @@ from cryopick.io.micrographs.common import RawImage, first_bytes
 from cryopick.io.micrographs.mrc import compression, looks_like_mrc, read_mrc, unpacked_start, write_mrc
 from cryopick.io.micrographs.png_jpeg import read_raster, write_raster
 from cryopick.io.micrographs.tiff import read_tiff, write_tiff
+from cryopick.io.micrographs.values import pixel_size_doubt, usable_pixels
 from cryopick.types import FileKind, Micrograph, checked_pixel_size
 
 logger = logging.getLogger(__name__)
@@ -68,18 +69,20 @@ def read_micrograph(
     path : an MRC file, also compressed by gzip or bzip2, or a TIFF, PNG or JPEG.
     pixel_size : Å per pixel; overrides the file's own, with a warning when they differ by more than 1 %.
     name : how other files refer to it; the file's name if omitted.
-    salvage : read the complete rows of a truncated MRC and fill the others with their mean, with a warning.
+    salvage : read the complete rows of a truncated MRC and fill the others with their mean, and replace NaN and infinite pixels
+        if they are at most half, with a warning.
 
     Returns
     -------
     Micrograph
-        Pixels as float32 (h, w), and the pixel size in Å if known.
+        Pixels as float32 (h, w), and the pixel size in Å if known. Single NaN, infinite and impossible values are replaced by
+        the median with a warning; extremely large or small values are multiplied by a power of ten.
 
     Raises
     ------
     FileError
-        For files that are missing, unreadable, empty, truncated or in another format, for stacks, movies and volumes, for NaN
-        and infinite pixels, and for constant images.
+        For files that are missing, unreadable, empty, truncated or in another format, for stacks, movies and volumes, for more
+        than 1 % NaN and infinite pixels, and for constant images.
 
     Examples
     --------
@@ -91,15 +94,16 @@ def read_micrograph(
     """
     path = Path(path)
     image = read_raw_image(path, salvage=salvage)
-    for note in image.notes:
+    pixels, notes = usable_pixels(image.pixels, path, salvage=salvage)
+    size = image.pixel_size if pixel_size is None else checked_pixel_size(pixel_size, str(path))
+    doubt = pixel_size_doubt(size)
+    for note in (*image.notes, *notes, *([doubt] if doubt else [])):
         logger.warning("%s: %s", path, note)
-    if fault := pixel_fault(image.pixels, path):
-        raise fault
     if pixel_sizes_differ(pixel_size, image.pixel_size):
         logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, image.pixel_size, pixel_size)
     return Micrograph(
-        pixels=image.pixels,
-        pixel_size=image.pixel_size if pixel_size is None else checked_pixel_size(pixel_size, str(path)),
+        pixels=pixels,
+        pixel_size=size,
         name=path.name if name is None else name,
         path=path,
         kind=image.kind,
@@ -176,22 +180,6 @@ def read_raw_image(path: Path, *, salvage: bool) -> RawImage:
         return image
     note = f"read as {'an' if kind == 'mrc' else 'a'} {kind.upper()}, contrary to its suffix"
     return replace(image, notes=(note, *image.notes))
-
-
-def pixel_fault(pixels: NDArray[np.float32], path: Path) -> FileError | None:
-    """Return the error for pixels (h, w) that contain NaN or infinite values or are all equal; None if they are valid."""
-    finite = np.isfinite(pixels)
-    bad = pixels.size - int(np.count_nonzero(finite))
-    if bad:
-        row, column = np.unravel_index(int(np.argmin(finite)), pixels.shape)
-        nan = int(np.count_nonzero(np.isnan(pixels)))
-        found = f"has {nan} NaN and {bad - nan} infinite pixels, the first in row {row}, column {column}"
-        return FileError(path, found, "Create it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN")
-    low, high = float(pixels.min()), float(pixels.max())
-    if low == high:
-        remedy = "Exclude it, or create it again; a blank exposure or a failed job leaves such files"
-        return FileError(path, f"is constant: every pixel is {low:g}", remedy)
-    return None
 
 
 def _kind_of(head: bytes, path: Path) -> FileKind:

@@ -10,7 +10,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
@@ -20,11 +20,14 @@ from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
-from cryopick.io.micrographs.common import AGAIN, RawImage, first_bytes
+from cryopick.io.micrographs.common import AGAIN, RawImage, check_claim, first_bytes
+from cryopick.io.micrographs.signedness import settle_sign
 
 HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
 LARGEST_EXTENDED_HEADER = 1 << 30
+LARGEST_UNPACKED_HEADER = 1 << 26
+"""The same for compressed files, of which a few bytes could claim more."""
 MOST_CLAIMED = 100  # times the file's size; larger images cannot be salvaged, and may not fit in memory
 TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 UNREADABLE_MODES = {
@@ -52,6 +55,7 @@ class MrcHeader:
     space_group : 0 for images and stacks of them, 1 for volumes, 401 for stacks of volumes.
     axes : axis (1, 2, 3 for x, y, z) along which columns, rows and sections run.
     notes : oddities that were corrected.
+    sign_given : whether the file defines the sign of bytes; True for other modes.
     """
 
     shape: tuple[int, int, int]
@@ -62,6 +66,7 @@ class MrcHeader:
     space_group: int
     axes: tuple[int, int, int]
     notes: tuple[str, ...] = ()
+    sign_given: bool = True
 
     @property
     def pixel_size(self) -> float | None:
@@ -91,8 +96,11 @@ def open_mrc(path: Path) -> Iterator[tuple[BufferedIOBase, MrcHeader]]:
     with _open_unpacked(path) as stream:
         head = bytearray(HEADER_BYTES)
         got, _ = _fill(stream, head)
-        packed = not isinstance(stream, BufferedReader)
-        yield stream, read_header(bytes(head[:got]), path, file_bytes=None if packed else path.stat().st_size)
+        packed, size = not isinstance(stream, BufferedReader), path.stat().st_size
+        header = read_header(bytes(head[:got]), path, file_bytes=None if packed else size)
+        if packed:
+            check_claim(path, header.shape[1:], file_bytes=size, sections=header.shape[0])
+        yield stream, header
 
 
 def unpacked_start(path: Path) -> bytes:
@@ -125,7 +133,7 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
     if sections < 1:
         notes.append(f"the header counts {sections} sections; read as one")
     axes = (int(fields["mapc"]), int(fields["mapr"]), int(fields["maps"]))
-    dtype, sign_note = _value_type(fields, mode)
+    dtype, sign_given, sign_note = _value_type(fields, mode)
     shape = (max(sections, 1), int(fields["ny"]), int(fields["nx"]))
     claimed = math.prod(shape) * dtype.itemsize
     if file_bytes is not None and claimed > MOST_CLAIMED * file_bytes:
@@ -142,6 +150,7 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
         space_group=int(fields["ispg"]),
         axes=axes if sorted(axes) == [1, 2, 3] else (1, 2, 3),
         notes=(*notes, *(note for note in (sign_note, offset_note, size_note) if note)),
+        sign_given=sign_given,
     )
 
 
@@ -151,7 +160,8 @@ def read_data(stream: BufferedIOBase, header: MrcHeader) -> tuple[NDArray[np.flo
     `stream` is positioned after the header. Missing rows are zero. A file is not intact if rows are missing or the checksum
     of a compressed file is wrong.
     """
-    _fill(stream, bytearray(header.offset - HEADER_BYTES))
+    for skipped in range(0, header.offset - HEADER_BYTES, CHUNK_BYTES):
+        _fill(stream, bytearray(min(CHUNK_BYTES, header.offset - HEADER_BYTES - skipped)))
     rows = header.shape[0] * header.shape[1]
     pixels = np.zeros((rows, header.shape[2]), np.float32)
     step = max(1, CHUNK_BYTES // header.row_bytes)
@@ -179,6 +189,7 @@ def read_mrc(path: Path, *, salvage: bool = False) -> RawImage:
     with open_mrc(path) as (stream, header):
         _reject_stacks(header, path)
         pixels, rows, sound = read_data(stream, header)
+    header = with_sign(header, pixels[0, :rows])
     notes = header.notes
     if not sound:
         found = cut_or_damaged(rows, header.shape[1])
@@ -187,6 +198,15 @@ def read_mrc(path: Path, *, salvage: bool = False) -> RawImage:
         pixels[0, rows:] = pixels[0, :rows].mean(dtype=np.float64)
         notes += (f"{found}; the others are filled with the mean",)
     return RawImage(pixels[0], "mrc", header.stored, header.pixel_size, notes)
+
+
+def with_sign(header: MrcHeader, values: NDArray[np.float32]) -> MrcHeader:
+    """Settle the sign of bytes by the values (any shape), changed in place, if the header does not; return the header."""
+    if header.sign_given:
+        return header
+    unsigned, note = settle_sign(values)
+    notes = (*header.notes, note) if note else header.notes
+    return replace(header, dtype=np.dtype("u1" if unsigned else "i1"), notes=notes, sign_given=True)
 
 
 def cut_or_damaged(rows: int, expected: int) -> str:
@@ -261,23 +281,24 @@ def _plausible(fields: np.void) -> bool:
     return known and all(0 < int(fields[side]) <= LARGEST_SIDE for side in ("nx", "ny")) and int(fields["nz"]) >= 0
 
 
-def _value_type(fields: np.void, mode: int) -> tuple[np.dtype[np.generic], str | None]:
-    """Return the type of the values. Bytes are signed in MRC2014, but unsigned in old files, as IMOD's flags show."""
+def _value_type(fields: np.void, mode: int) -> tuple[np.dtype[np.generic], bool, str | None]:
+    """Return the type, whether the file defines its sign, and a note. Bytes are signed in MRC2014 and unsigned in old files."""
     order = HEADER_DTYPE["mode"].newbyteorder(fields.dtype["mode"].byteorder).byteorder
     if mode != 0:
-        return np.dtype(TYPES[mode]).newbyteorder(order), None
+        return np.dtype(TYPES[mode]).newbyteorder(order), True, None
     stamp, flags = np.frombuffer(bytes(fields["extra2"])[40:48], np.dtype("i4").newbyteorder(order))
     if stamp == IMOD_STAMP:
-        return np.dtype("i1" if flags & 1 else "u1"), None
+        return np.dtype("i1" if flags & 1 else "u1"), True, None
     if fields["dmin"] >= 0 and fields["dmax"] > 127:
-        return np.dtype("u1"), "bytes were read as unsigned, because the header's maximum is over 127"
-    return np.dtype("i1"), None
+        return np.dtype("u1"), True, "bytes were read as unsigned, because the header's maximum is over 127"
+    return np.dtype("i1"), False, None
 
 
 def _data_offset(extended: int, data: int, file_bytes: int | None) -> tuple[int, str | None]:
     whole = HEADER_BYTES + data
     fits_without = file_bytes is not None and (file_bytes == whole or extended >= file_bytes >= whole)
-    if extended and (fits_without or not 0 < extended <= LARGEST_EXTENDED_HEADER):
+    largest = LARGEST_UNPACKED_HEADER if file_bytes is None else LARGEST_EXTENDED_HEADER
+    if extended and (fits_without or not 0 < extended <= largest):
         return HEADER_BYTES, f"the header claims an extended header of {extended} bytes, which does not exist"
     if file_bytes is not None and file_bytes > whole + extended:
         return HEADER_BYTES + extended, f"{file_bytes - whole - extended} bytes after the image were ignored"

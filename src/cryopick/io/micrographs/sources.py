@@ -4,7 +4,6 @@ Micrographs are listed without opening them, so 20,000 take no time; a missing o
 not stop the others.
 """
 
-import glob
 import logging
 import math
 import os
@@ -13,7 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from cryopick.errors import CryopickError, FileError
+from cryopick.files import check_regular
 from cryopick.io.micrographs.files import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
+from cryopick.io.micrographs.patterns import matching_paths
+from cryopick.io.micrographs.side_images import tell_copies, tell_left_out, without_side_images
 from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
 from cryopick.io.tables.star import StarTable, read_star
 from cryopick.types import Micrograph, checked_pixel_size
@@ -23,7 +25,6 @@ logger = logging.getLogger(__name__)
 LIST_SUFFIXES = {".txt", ".lst"}
 LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
 FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in folders these are more often stacks and maps than micrographs
-SIDE_IMAGES = ("_PS", "_EVN", "_ODD")  # RELION's power spectra and half-frame sums of each micrograph
 NAMES_TRIED = 50
 CRYOSPARC_BLOBS = ("micrograph_blob", "micrograph_blob_non_dw")
 
@@ -62,7 +63,8 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
         a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
         `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one per line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
-        the last two are relative to the project's folder, which is searched for upwards from the file.
+        the last two are relative to the project's folder, which is searched for upwards from the file. In folders and patterns,
+        of several images of an exposure only the dose-weighted one counts, see `cryopick.io.micrographs.side_images`.
     pixel_size : Å per pixel of all; overrides the files' own, with a warning when they differ by more than 1 %.
 
     Returns
@@ -96,7 +98,9 @@ def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     """List micrographs as `find_micrographs` does, but let two files share a name; for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
-    for given in [inputs] if isinstance(inputs, Path | str) else inputs:
+    named = [inputs] if isinstance(inputs, Path | str) else inputs
+    tell_copies(str(given) for given in named if suffix_kind(Path(given)))
+    for given in named:
         for source in _with_pixel_size(list(_expand(str(given))), pixel_size, str(given)):
             sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
     return list(sources.values())
@@ -104,6 +108,7 @@ def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
 
 def _expand(given: str) -> Iterator[MicrographSource]:
     path = Path(given).expanduser()
+    check_regular(path)
     if path.is_dir():
         yield from _in_folder(path)
     elif not path.exists() and any(mark in given for mark in "*?["):
@@ -126,11 +131,12 @@ def _in_folder(folder: Path) -> Iterator[MicrographSource]:
             names = {entry.name for entry in entries if _is_listed(entry.name) and _may_be_read(entry)}
     except OSError as error:
         raise FileError(folder, f"cannot be listed ({error.strerror})", "Ask its owner for permission (chmod +rx)") from None
-    names -= {name for name in names if _is_side_image(name, names)}
+    chosen, instead = without_side_images(sorted(names))
+    tell_left_out(str(folder), instead)
     if not names:
         found = f"is a folder without micrographs ({', '.join(sorted(FOLDER_SUFFIXES))}, also compressed)"
         raise FileError(folder, found, f"Give another one, or include its subfolders with the pattern '{folder}/**/*.mrc'")
-    for name in sorted(names):
+    for name in chosen:
         yield MicrographSource(folder / name, name)
 
 
@@ -146,17 +152,14 @@ def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
         return True
 
 
-def _is_side_image(name: str, names: set[str]) -> bool:
-    stem, _ = split_name(name)
-    return any(stem.endswith(mark) and stem.removesuffix(mark) + name.removeprefix(stem) in names for mark in SIDE_IMAGES)
-
-
 def _matching(pattern: Path) -> Iterator[MicrographSource]:
-    found = (Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)))  # noqa: PTH207 - takes absolute patterns
-    paths = [path for path in found if suffix_kind(path) and _may_be_read(path)]
+    found = (Path(name) for name in sorted(matching_paths(str(pattern))))
+    paths = [str(path) for path in found if suffix_kind(path) and _may_be_read(path)]
     if not paths:
         raise FileError(pattern, "no micrograph matches this pattern", f"Known suffixes: {', '.join(SUFFIXES)}, also compressed")
-    for path in paths:
+    chosen, instead = without_side_images(paths)
+    tell_left_out(str(pattern), instead)
+    for path in map(Path, chosen):
         yield MicrographSource(path, path.name)
 
 
@@ -166,6 +169,8 @@ def _in_list(path: Path) -> Iterator[MicrographSource]:
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(path, f"cannot be read as text ({error})", "A list has one path per line") from error
     names = [line for line in lines if line and not line.startswith("#")]
+    if any("\0" in name for name in names):
+        raise FileError(path, "is not a list of paths: it has NUL characters", "Write it as UTF-8 text, one path per line")
     folder = _project_of(path, names, [path.absolute().parent, Path.cwd()])
     for name in names:
         yield MicrographSource(folder / name, PurePath(name).name)

@@ -157,6 +157,9 @@ class Reading:
             name, group, uid = (written, 1, None) if source is None else (source.name, source.optics_group, source.uid)
             return Picks(name, xy, values, diameter, shape_hw, pixel_size, group, uid, _differing(diameters), data or {})
         except CryopickError as error:
+            if source is not None and source.path is not None and shape_hw is None:  # its file is damaged: the others go on
+                logger.warning("%s: %d picks of %s are left out: %s", path, len(points), written, error)
+                return Picks(source.name)
             raise CryopickError(f"{path}: picks of {written}: {error}") from None
 
 

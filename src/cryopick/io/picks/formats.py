@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryopick.errors import FileError, SettingError
+from cryopick.files import check_regular
 from cryopick.io.picks.base import KnownMicrographs, Peek, PickFormat, Reading, Source, Writing
 from cryopick.registry import Registry
 from cryopick.types import Picks, checked_pixel_size, each_picks
@@ -71,6 +72,7 @@ def read_picks(
     ('a.mrc', [[10.0, 20.0], [30.0, 40.0]], [1, 2])
     """
     path = Path(path)
+    check_regular(path)
     chosen = FORMATS.get(detect_format(path) if format is None else format)()
     if not path.exists():
         raise FileError(path, "does not exist", "Check the path")
@@ -148,6 +150,7 @@ def place_in(folder: Path, title: str, *, format: str) -> Path:  # noqa: A002
 def detect_format(path: Path | str) -> str:
     """Return the name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` if none does."""
     path = Path(path)
+    check_regular(path)
     peek = Peek.at(path)
     for name in FORMATS.names:
         if FORMATS.get(name)().recognises(peek):
