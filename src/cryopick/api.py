@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cryopick.errors import CryopickError, SettingError
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.picks.formats import format_of_name, write_picks
+from cryopick.io.picks.formats import check_box, conversion_factors, detect_format, format_of_name, write_picks
 from cryopick.pickers import PICKERS
 from cryopick.pickers import picker as make_picker
 from cryopick.preprocess.resample import check_fit
@@ -158,7 +158,8 @@ def convert(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; replaces the picks' own.
     threshold : lowest score to keep.
     box : box size in pixels for formats with boxes; the diameter if omitted.
-    downsample : the factor by which Topaz's micrographs were downsampled.
+    downsample : the factor by which the images of the coordinates in `source` were reduced or, where `target` is Topaz's table,
+        of those in `target`.
 
     Returns
     -------
@@ -179,17 +180,20 @@ def convert(
     >>> open("best.box").read().split()
     ['-5', '5', '30', '30']
     """
-    from cryopick.runs.results import read_picks_or_run
+    from cryopick.runs.results import is_run, read_picks_or_run
 
     source, target = Path(source), Path(target)
     to_format = to_format or format_of_name(target)
     sources = None if micrographs is None else find_micrographs(micrographs, pixel_size=pixel_size)
-    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
+    check_box(to_format, box)
+    from_format = from_format or (None if is_run(source) else detect_format(source))
+    reading, writing = conversion_factors(downsample, from_format, to_format)
+    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=reading)
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
         picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
-    write_picks(picks, target, format=to_format, box=box, downsample=downsample)
+    write_picks(picks, target, format=to_format, box=box, downsample=writing)
     return picks
 
 
@@ -201,6 +205,7 @@ def finetune(
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
     **settings: Any,
 ) -> "FinetuneResult":
     """Fine-tune the default picker's weights on micrographs with picked particles.
@@ -216,6 +221,7 @@ def finetune(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; the picks' own if omitted.
     pixel_size : Å per pixel; overrides the files' own.
     format : format of the picks; recognised from the content if omitted.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
     settings : settings of the fine-tuning by name, for instance ``labels="partial"`` or ``loop={"steps": 300}``.
 
     Returns
@@ -241,7 +247,7 @@ def finetune(
     from cryopick.train.finetune.supervised import FinetuneSettings, finetune_unet
 
     resolved = resolve(FinetuneSettings, settings)
-    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format)
+    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format, downsample=downsample)
     return finetune_unet(found, resolved, Path(out))
 
 

@@ -85,8 +85,8 @@ class PixelMap:
         return PixelMap(factor_xy)
 
     @staticmethod
-    def flip_rows(height: int) -> "PixelMap":
-        """Map an image flipped upside down: `y = height − 1 − y`."""
+    def flip_rows(height: float) -> "PixelMap":
+        """The image flipped upside down: `y = height − 1 − y`."""
         return PixelMap((1.0, -1.0), (0.0, height - 1.0))
 
     @staticmethod
@@ -133,7 +133,7 @@ class Frame:
         self,
         xy: ArrayLike,
         *,
-        shape_hw: tuple[int, int] | None = None,
+        shape_hw: tuple[float, float] | None = None,
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryopick.benchmark.sets import SET, BenchmarkSet, files_at, on_same_micrographs
-from cryopick.errors import FileError
+from cryopick.errors import FileError, SettingError
 from cryopick.io.picks.formats import read_picks
 from cryopick.runs.results import is_run, run_picks
 from cryopick.runs.settings import run_settings
@@ -96,10 +96,14 @@ class OwnPicker:
 
 @dataclass(frozen=True)
 class PickFiles:
-    """Picks of any program: a file or folder in any format, or a run; ``{set}`` in the path is the set's name."""
+    """Picks that some program has made: a file or folder of any format, or a run; ``{set}`` in the path is the set's name.
+
+    `downsample` is the factor by which the images of a file's coordinates were reduced.
+    """
 
     name: str
     path: str
+    downsample: float = 1.0
 
     @property
     def threshold(self) -> float | None:
@@ -107,8 +111,8 @@ class PickFiles:
 
     @property
     def identity(self) -> Any:
-        """Paths, sizes and times of the files, so that changed picks are scored again."""
-        return [self.name, files_at(self.path)]
+        """The files by their sizes and times, so that picks which were written anew are judged anew."""
+        return [self.name, files_at(self.path), *([] if self.downsample == 1 else [self.downsample])]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         return []
@@ -116,9 +120,13 @@ class PickFiles:
     def read(self, task: BenchmarkSet, folder: Path) -> list[Picks]:
         path = Path(self.path.replace(SET, task.name))
         if is_run(path):
+            if self.downsample != 1:
+                raise SettingError(f"--picks {self.name}={path}: --downsample does not apply to runs; omit it")
             return on_same_micrographs(run_picks(path, pixel_size=task.pixel_size), task)
         unknown: set[str] = set()
-        found = read_picks(path, micrographs=task.sources, unknown=unknown, pixel_size=task.pixel_size)
+        found = read_picks(
+            path, micrographs=task.sources, unknown=unknown, pixel_size=task.pixel_size, downsample=self.downsample
+        )
         if not found:
             raise FileError(path, f"has no picks on micrographs of {task.name}", "Put {set} into the path for one file per set")
         return found

@@ -1,5 +1,6 @@
 """Labelled micrographs on disk: finding them, and reasons why some are unusable."""
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder, LabelledMicrograph, read_areas
 from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.picks.formats import read_picks
+from cryopick.io.picks.formats import outside_of, read_picks
 from cryopick.types import Picks, usual_diameter
+
+logger = logging.getLogger(__name__)
 
 MAX_OUTSIDE_SHARE = 0.5
 """Share of picks outside their micrograph above which they belong to another image."""
@@ -57,6 +60,7 @@ def find_labelled(
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
 ) -> LabelledSet:
     """Find the micrographs of `data` that have picks in `truth`, in the order of `data`.
 
@@ -70,7 +74,8 @@ def find_labelled(
     diameter : particle diameter in Å (pixels if the pixel size is unknown). By default that of the picks or, if they have none,
         the median of the other micrographs.
     pixel_size : Å per pixel; overrides the files.
-    format : format of the picks, if it is not recognised from the content.
+    format : format of the picks, if it cannot be told from their content.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
 
     Raises
     ------
@@ -79,8 +84,8 @@ def find_labelled(
     """
     sources, picks_at = _places(data, truth, format)
     readable, skipped = _readable(find_micrographs(sources, pixel_size=pixel_size))
-    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size)
-    skipped += [Skipped(name, "has picks but is not among the micrographs") for name in unmatched]
+    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size, downsample)
+    skipped += [Skipped(name, "has picks, but is not among the micrographs") for name in unmatched]
     negatives = _false_positives(data, readable, pixel_size)
     areas = read_areas(DatasetFolder(Path(data)).areas) if isinstance(data, Path | str) else {}
     usual = usual_diameter(picks.values())
@@ -168,13 +173,15 @@ def _readable(sources: Iterable[MicrographSource]) -> tuple[list[MicrographSourc
 
 
 def _picks_of(
-    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None
+    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None, downsample: float = 1.0
 ) -> tuple[dict[str, Picks], list[str]]:
     """Return picks by the names of their micrographs, and the names in `path` that match none of the micrographs."""
     if not sources:
         return {}, []
     unknown: set[str] = set()
-    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
+    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
+    if (outside := outside_of(picks)) is not None:
+        logger.warning("%s: %s; they are not used", path, outside)
     return {each.micrograph: each for each in picks}, sorted(unknown)
 
 
