@@ -158,7 +158,7 @@ def convert(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; replaces the picks' own.
     threshold : lowest score to keep.
     box : box size in pixels for formats with boxes; the diameter if omitted.
-    downsample : the factor by which the images of the coordinates in `source` were reduced or, where `target` is Topaz's table,
+    downsample : the factor by which the images of the coordinates in `source` were reduced or, if `target` is Topaz's table,
         of those in `target`.
 
     Returns

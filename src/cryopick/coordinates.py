@@ -86,7 +86,7 @@ class PixelMap:
 
     @staticmethod
     def flip_rows(height: float) -> "PixelMap":
-        """The image flipped upside down: `y = height − 1 − y`."""
+        """Map an image flipped upside down: `y = height − 1 − y`."""
         return PixelMap((1.0, -1.0), (0.0, height - 1.0))
 
     @staticmethod

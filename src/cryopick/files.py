@@ -53,10 +53,10 @@ def _errors_about(path: Path) -> Iterator[None]:
 
 
 def check_regular(path: Path) -> None:
-    """Raise `FileError` for a pipe, socket or device, which could be read for ever; a path that does not exist passes."""
+    """Raise `FileError` for a pipe, socket or device, which may be endless; a path that does not exist passes."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # whoever opens it says why
+    except (OSError, ValueError):  # opening it raises the error
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FileError(path, "is a pipe, socket or device, not a file", "Give a regular file")

@@ -96,7 +96,7 @@ class OwnPicker:
 
 @dataclass(frozen=True)
 class PickFiles:
-    """Picks that some program has made: a file or folder of any format, or a run; ``{set}`` in the path is the set's name.
+    """Picks of any program: a file or folder in any format, or a run; ``{set}`` in the path is the set's name.
 
     `downsample` is the factor by which the images of a file's coordinates were reduced.
     """
@@ -111,7 +111,7 @@ class PickFiles:
 
     @property
     def identity(self) -> Any:
-        """The files by their sizes and times, so that picks which were written anew are judged anew."""
+        """Paths, sizes and times of the files, so that changed picks are scored again."""
         return [self.name, files_at(self.path), *([] if self.downsample == 1 else [self.downsample])]
 
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:

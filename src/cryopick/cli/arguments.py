@@ -56,7 +56,7 @@ Box = Annotated[int | None, typer.Option(metavar="PIXELS", min=1, help="Side of 
 
 
 def finite(value: float) -> float:
-    """The value of an option, unless it is `nan` or infinite."""
+    """Return the value of an option, unless it is `nan` or infinite."""
     if not math.isfinite(value):
         raise typer.BadParameter(f"must be a number, got {value:g}")
     return value

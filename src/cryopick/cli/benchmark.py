@@ -83,7 +83,7 @@ def benchmark(
     programs = list(run or [])
     route = PUBLISHED in programs
     if route and not time:
-        raise SettingError(f"--run {PUBLISHED} only measures time, for want of its weights: give --time too")
+        raise SettingError(f"--run {PUBLISHED} needs --time, since only the time of pickers without weights can be measured")
     if downsample != 1 and not picks:
         raise SettingError("--downsample is for --picks; give them, or omit it")
     entrants = _entrants(pickers, picks or [], downsample, [name for name in programs if name != PUBLISHED], references)

@@ -85,7 +85,7 @@ def convert(
 
 
 def _reduced(factor: float) -> str:
-    return "" if factor == 1 else f", coordinates of images reduced {factor:g} times"
+    return "" if factor == 1 else f", images reduced by a factor of {factor:g}"
 
 
 def _above(picks: "Picks", threshold: float) -> "Picks":

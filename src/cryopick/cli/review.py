@@ -85,7 +85,7 @@ def _check_factor(downsample: float, places: list[Path]) -> None:
     from cryopick.runs.results import is_run
 
     if downsample != 1 and all(map(is_run, places)):
-        raise SettingError("--downsample is for files of picks, and runs only are given; omit it")
+        raise SettingError("--downsample is for files of picks, but only runs are given; omit it")
 
 
 def _comparison(session: "Review", path: Path | None, downsample: float) -> "Comparison | None":

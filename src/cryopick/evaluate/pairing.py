@@ -96,12 +96,12 @@ def _by_name(every: Sequence[Picks]) -> dict[str, Picks]:
 
 
 def _loosest(name: str) -> str:
-    """A key that is equal for all spellings of a name; names with different keys cannot match."""
+    """Return a key that is equal for all spellings of a name; names with different keys cannot match."""
     return exposure(name)
 
 
 def _without_copies(names: list[str], known: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """The names, and apart from them other copies of an exposure that the names have already, such as ``a_DW`` beside ``a``."""
+    """Separate names from further copies of the same exposure, such as ``a_DW`` besides ``a``."""
     index = NameIndex(known)
     taken = {index.find(name) for name in names if not index.fits_exposure_only(name)}
     copies = {name: None for name in names if index.fits_exposure_only(name) and index.find(name) in taken}

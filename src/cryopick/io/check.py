@@ -72,7 +72,7 @@ def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> Ch
 def check_picks(
     path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None, downsample: float = 1.0
 ) -> CheckResult:
-    """Check a file or folder of picks in any known format, with its micrographs also their names and edges."""
+    """Check a file or folder of picks in any known format; with its micrographs, also check names and edges."""
     try:
         name = detect_format(path)
         all_picks = read_picks(path, format=name, micrographs=micrographs, downsample=downsample)
@@ -89,7 +89,7 @@ def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -
     if scores:
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
-    notes = [] if count else ["no picks at all"]
+    notes = [] if count else ["no picks"]
     if (doubt := reduced_doubt(all_picks)) is not None:
         notes.append(doubt)
     return CheckResult(tuple(faults), tuple(notes), facts)

@@ -1,4 +1,4 @@
-"""Micrograph names as programs write them: with or without folders, extension, CryoSPARC's UID and marks of processing."""
+"""Micrograph names as spelt by programs: with or without folders, extension, CryoSPARC's UID and marks of processing."""
 
 import re
 from collections import defaultdict
@@ -12,12 +12,12 @@ _IMAGE_SUFFIXES = re.compile(r"(\.(mrcs?|tiff?|png|jpe?g|eer|map)(\.gz|\.bz2)?)+
 _UID = re.compile(r"([0-9]{21})_(?=.)")
 _UID_BITS = 64
 _PROCESSED = re.compile(r"(?<=.)(_(patch|rigid)_aligned(_doseweighted)?|_doseweighted|_DWS?|_noDW)$")
-"""What CryoSPARC and MotionCor2 append to an exposure's name when they correct its motion and weight its dose."""
+"""Endings that CryoSPARC and MotionCor2 append to an exposure's name in motion correction and dose weighting."""
 _PICKED = re.compile(r"(?<=.)_((auto|manual|topaz|template|log)?_?picks?|g?automatch|cryolo|extract)$", re.IGNORECASE)
-"""What pickers append to a micrograph's name for the file of its picks."""
+"""Endings that pickers append to a micrograph's name for the file of its picks."""
 _EXAMPLES = 3
-DIFFERENCES = "Names may differ in folders, extension, CryoSPARC's UID and endings such as _DW or _patch_aligned only"
-"""How spellings of one name may differ, for messages."""
+DIFFERENCES = "Names may differ only in folders, extension, CryoSPARC's UID and endings such as _DW or _patch_aligned"
+"""Differences between spellings of one name, for messages."""
 
 
 def stem(name: str) -> str:
@@ -32,26 +32,26 @@ def without_uid(name: str) -> str:
 
 
 def uid(name: str) -> int | None:
-    """CryoSPARC's UID at the start of the file name; None when there is none, as when 21 digits are too large for one."""
+    """Return CryoSPARC's UID at the start of the file name; None if there is none, or the 21 digits are too large for one."""
     match = _UID.match(PurePosixPath(name).name)
     number = int(match[1]) if match else None
     return None if number is None or number >> _UID_BITS else number
 
 
 def exposure(name: str) -> str:
-    """The stem without UID and without the marks of motion correction: ``UID_a_patch_aligned_doseweighted.mrc`` gives ``a``."""
+    """Return the stem without UID and marks of motion correction: ``a`` for ``UID_a_patch_aligned_doseweighted.mrc``."""
     return _PROCESSED.sub("", stem(without_uid(name)))
 
 
 def without_mark(path: str) -> str:
-    """A path without the ``>`` that CryoSPARC's exports put before it."""
+    """Return a path without the ``>`` that CryoSPARC's exports prefix to it."""
     return path.lstrip(">") if "/" in path else path
 
 
 def micrograph_of(title: str, fits: Callable[[str], bool], *, ending: str = "") -> str:
-    """The name of the micrograph that a file of picks belongs to, from the file's name without its extension.
+    """Return the name of the micrograph that a file of picks belongs to, from the file's name without its extension.
 
-    A title that `fits` a micrograph is its name; otherwise what pickers append (``_automatch``) is left out, or `ending`.
+    A title that `fits` a micrograph is its name; otherwise the endings of pickers (``_automatch``), or `ending`, are removed.
     """
     plain = _PICKED.sub("", title)
     candidates = (title, plain, title.removesuffix(ending))
@@ -59,7 +59,7 @@ def micrograph_of(title: str, fits: Callable[[str], bool], *, ending: str = "") 
 
 
 def common_ending(titles: Iterable[str]) -> str:
-    """The last ``_word`` of all of several titles; empty when they differ in it or there is only one."""
+    """Return the last ``_word`` that several titles share; empty if they differ in it or there is only one title."""
     every = list(titles)
     endings = {title[title.rfind("_") :] if "_" in title[1:] else "" for title in every}
     ending = endings.pop() if len(endings) == 1 and len(every) > 1 else ""
@@ -71,7 +71,7 @@ class NameIndex:
 
     The whole name is compared first, then the file name, then without extension, then without CryoSPARC's UID, then without the
     marks of motion correction (``_DW``, ``_patch_aligned_doseweighted``). Of several matches, the one that shares the most parent
-    folders with the spelling is meant.
+    folders with the spelling is chosen.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
@@ -96,7 +96,7 @@ class NameIndex:
         return any(key(written) in table for key, table in zip(_KEYS, self._by_key, strict=True))
 
     def fits_exposure_only(self, written: str) -> bool:
-        """Whether `written` matches only without the marks of motion correction."""
+        """Return whether `written` matches only without the marks of motion correction."""
         *closer, _ = zip(_KEYS, self._by_key, strict=True)
         return self.fits(written) and not any(key(written) in table for key, table in closer)
 

@@ -18,7 +18,7 @@ from cryopick.models.architectures import State
 PICKLES = {".pth", ".pt", ".ckpt", ".bin"}
 WRAPPERS = ("model", "state_dict")
 MOST_UNPACKED = 4
-"""Bytes of a checkpoint's content per byte of the file."""
+"""Largest ratio of a checkpoint's unpacked size to its file."""
 
 
 def read_state(path: Path) -> tuple[State, dict[str, str]]:
@@ -65,23 +65,23 @@ def tensors_sha256(state: State) -> str:
 
 
 def _check_regular(path: Path) -> None:
-    """Raise `FileError` for a pipe or device, which could be read for ever."""
+    """Raise `FileError` for a pipe or device, which may be endless."""
     if path.exists() and not path.is_file():
         raise FileError(path, "is not a regular file", "Give a file of weights")
 
 
 def _check_unpacked_size(path: Path) -> None:
-    """Raise `FileError` for a checkpoint that is much larger than its file when it is unpacked; PyTorch compresses nothing."""
+    """Raise `FileError` for a checkpoint that unpacks to far more than its file, since PyTorch does not compress."""
     if not zipfile.is_zipfile(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError):
-        return  # the reader will name the damage
+        return  # the reader will report the damage
     if unpacked > MOST_UNPACKED * path.stat().st_size:
         found = f"claims {unpacked:,} bytes of tensors and has {path.stat().st_size:,}"
-        raise FileError(path, found, "Get the file again, from where it was published")
+        raise FileError(path, found, "Download it again from its publisher")
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:

@@ -50,7 +50,7 @@ def load_micrographs(
     micrographs : inputs as for `find_micrographs`, for a run whose micrographs have moved and for folders with picks only.
     pixel_size : Å per pixel; overrides that of the files.
     diameter : particle diameter in Å, or pixels without a pixel size; overrides that of the picks.
-    downsample : the factor by which the images of the coordinates of picks in files were reduced; a run's own stay as they are.
+    downsample : the factor by which the images of coordinates in files of picks were reduced; does not apply to runs.
 
     Raises `FileError` for a folder with nothing to review and for micrographs that no longer exist.
     """

@@ -74,9 +74,9 @@ def read_picks_or_run(
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
-    """As `read_picks`; without a `format`, `path` may also be the output folder of a run. Warns of picks off their micrographs.
+    """Read picks like `read_picks`; without a `format`, `path` may also be the output folder of a run.
 
-    Raises `SettingError` for a factor where `path` is a run.
+    Warns about picks outside their micrographs. Raises `SettingError` for a factor if `path` is a run.
     """
     if format is None and is_run(path):
         if downsample != 1:

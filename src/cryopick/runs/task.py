@@ -131,7 +131,7 @@ class PickStages:
 
     def _draw(self, state: TaskState, picks: Picks) -> None:
         if self.settings.picked_diameter is None and not len(picks):
-            check_fit(state.micrograph, picks.diameter)  # that of references
+            check_fit(state.micrograph, picks.diameter)  # the diameter of references
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
         state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None

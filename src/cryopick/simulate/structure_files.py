@@ -22,10 +22,10 @@ RESIDUE_SIGMA = 2.6
 """Å, half the side of a cube with the volume of an average residue."""
 WATER_MASS = 18.015
 FURTHEST = 1e5
-"""Å from the origin beyond which a position is damaged."""
+"""Largest distance of a valid position from the origin in Å."""
 MOST_BEADS = 20_000_000
 LEAST_LIMIT, MOST_UNPACKED = 1 << 26, 100
-"""Bytes that any gzipped model may unpack to, and the largest factor for others."""
+"""Bytes to which any gzipped model may unpack, and the largest factor for larger ones."""
 LARGEST_VOXEL = 100.0
 MAP_THRESHOLD = 0.3
 """Fraction of a map's 99.95th percentile above which a voxel belongs to the particle."""
@@ -110,7 +110,7 @@ def _read_model(path: Path) -> Structure:
 
 
 def _check_packed(path: Path) -> None:
-    """Raise `FileError` for a gzipped model that unpacks to far more than text does, and for files that cannot be opened."""
+    """Raise `FileError` for a gzipped model that unpacks to far more than text would, and for files that cannot be opened."""
     if first_bytes(path, 2) != b"\x1f\x8b":
         return
     most = max(LEAST_LIMIT, MOST_UNPACKED * path.stat().st_size)
@@ -122,7 +122,7 @@ def _check_packed(path: Path) -> None:
     except (OSError, EOFError, zlib.error) as error:
         raise FileError(path, f"is truncated or damaged ({error})", "Copy it again, or create it again") from error
     if unpacked > most:
-        raise FileError(path, f"unpacks to more than {most:,} bytes", "Unpack it and check what it holds")
+        raise FileError(path, f"unpacks to more than {most:,} bytes", "Unpack it and check its content")
 
 
 def _bead(residue: "gemmi.Residue") -> tuple[list[float], float, bool]:

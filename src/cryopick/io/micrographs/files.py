@@ -70,7 +70,7 @@ def read_micrograph(
     pixel_size : Å per pixel; overrides the file's own, with a warning when they differ by more than 1 %.
     name : how other files refer to it; the file's name if omitted.
     salvage : read the complete rows of a truncated MRC and fill the others with their mean, and replace NaN and infinite pixels
-        if they are at most half, with a warning.
+        if at most half are, with a warning.
 
     Returns
     -------

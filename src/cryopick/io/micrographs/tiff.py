@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 EER_COMPRESSIONS = {65000, 65001, 65002}
 JPEG_COMPRESSIONS = {7, 33003, 33005, 33007, 34712, 34892}
-"""JPEG and JPEG 2000, whose decoders fill what is missing with grey."""
+"""JPEG and JPEG 2000, whose decoders fill missing parts with grey."""
 JPEG_END = b"\xff\xd9"
 END_BYTES = 16
 UNCOMPRESSED, LERC = 1, 34887
@@ -78,7 +78,7 @@ def write_tiff(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | N
 
 
 def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Å per pixel from ImageJ's unit or the resolution tags; None when absent, damaged or meant for printing."""
+    """Return Å per pixel from ImageJ's unit or the resolution tags; None if absent, damaged or meant for printing."""
     tags = tiff.pages.first.tags
     try:
         numerator, denominator = tags["XResolution"].value
@@ -86,13 +86,13 @@ def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
         unit = str((tiff.imagej_metadata or {}).get("unit", "")).lower()
         per_unit = IMAGEJ_UNITS.get(unit) if unit else RESOLUTION_UNITS.get(unit_tag)
         size = float(per_unit * denominator / numerator) if per_unit and numerator else 0.0
-    except Exception:  # a tag that is absent or of another type; the pixels may be sound
+    except Exception:  # a tag that is absent or of another type; the pixels may be valid
         return None
     return size if PLAUSIBLE_PIXEL_SIZE[0] <= size <= PLAUSIBLE_PIXEL_SIZE[1] else None
 
 
 class _ThreadFilter(logging.Filter):
-    """Drops what tifffile logs in threads that read micrographs, where every fault becomes an error."""
+    """Filter that drops messages of tifffile in threads that read micrographs, in which every fault becomes an error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def _no_library_messages() -> Iterator[None]:
 
 
 def _from_tiff(path: Path, use: Callable[[tifffile.TiffFile], T]) -> T:
-    """Open a TIFF and use it; whatever is raised on the way becomes a `FileError`."""
+    """Open a TIFF and use it; any error becomes a `FileError`."""
     first_bytes(path)
     try:
         with _no_library_messages(), tifffile.TiffFile(path) as tiff:
@@ -127,9 +127,9 @@ def _from_tiff(path: Path, use: Callable[[tifffile.TiffFile], T]) -> T:
     except MemoryError as error:
         remedy = "Use fewer workers; if the file should be small, it is damaged: copy it again"
         raise FileError(path, f"needs more memory than there is ({error})", remedy) from error
-    except Exception as error:  # tifffile and its decoders raise all kinds
+    except Exception as error:  # tifffile and its decoders raise many kinds of errors
         reason = str(error)
-        detail = f" ({reason})" if len(reason.split()) > 2 else ""  # others are numbers and names of tags
+        detail = f" ({reason})" if len(reason.split()) > 2 else ""  # other reasons are numbers and names of tags
         raise FileError(path, f"is a truncated or damaged TIFF{detail}", AGAIN) from error
 
 
@@ -144,7 +144,7 @@ def _read(tiff: tifffile.TiffFile, path: Path) -> RawImage:
         raise ValueError(f"values of type {page.dtype}")
     values = page.asarray(squeeze=False, maxworkers=1)  # planes, depth, rows, columns, samples
     if np.iscomplexobj(values):
-        raise FileError(path, "holds complex numbers", "Give the real-space micrograph")
+        raise FileError(path, "contains complex numbers", "Give the real-space micrograph")
     pixels, colour_notes = to_grey(_channels(values[:, 0], page, path))
     stored = f"TIFF, {values.dtype.newbyteorder('=').name}, compression {tifffile.COMPRESSION(page.compression).name.lower()}"
     return RawImage(pixels, "tiff", stored, tiff_pixel_size(tiff), (*notes, *colour_notes))

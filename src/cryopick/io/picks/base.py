@@ -1,4 +1,4 @@
-"""The interface of pick formats, and code that formats share."""
+"""The interface of pick formats, and code shared by formats."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,9 +61,9 @@ def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArr
 
 
 def in_a_row(name: str) -> str:
-    """A name that fits into a row of a text table. Raises `CryopickError` for one with a line end or tab."""
+    """Return the name if it fits into a row of a text table. Raises `CryopickError` for one with a line end or tab."""
     if set(name) & set("\n\r\t"):
-        raise CryopickError(f"the name {name!r} has a line end or tab, which this format cannot hold; rename the micrograph")
+        raise CryopickError(f"the name {name!r} has a line end or tab, which this format does not support; rename the micrograph")
     return name
 
 
@@ -147,7 +147,7 @@ class PickFormat(Protocol):
 
 
 def split_by_name(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
-    """Row numbers of each micrograph's name, in the order of first occurrence. Raises `FileError` for a row without a name."""
+    """Return row numbers by name, in the order of first occurrence. Raises `FileError` for a row without a name."""
     nameless = {name for name in set(names) if not name.strip(" >")}
     if nameless:
         row = next(row for row, name in enumerate(names, 1) if name in nameless)

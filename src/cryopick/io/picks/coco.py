@@ -29,7 +29,7 @@ _OTHERS = re.compile(
     r"|artefacts?|artifacts?|other|negatives?|ignore)(?![a-z])",
     re.IGNORECASE,
 )
-"""Names of categories that are no particles."""
+"""Names of categories other than particles."""
 _KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "score", "segmentation", "keypoints", "num_keypoints"}
 
 
@@ -81,15 +81,16 @@ class Coco:
 
 
 def _particles(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The annotations of particles.
+    """Return the annotations of particles.
 
-    The particles' categories are those called so, or the only one that is not called something else (ice, carbon, …).
+    These are the annotations of categories named after particles, or else of the only category without another meaning (ice,
+    carbon, …).
     """
     annotations: list[dict[str, Any]] = content["annotations"]
     names = {category["id"]: str(category.get("name", "")) for category in content.get("categories") or []}
     used = {annotation["category_id"] for annotation in annotations if "category_id" in annotation}
     if used - names.keys() and (names or len(used) > 1):
-        found = f"has annotations of the category {min(map(str, used - names.keys()))}, which it does not name"
+        found = f"has annotations of the category {min(map(str, used - names.keys()))}, which is not among its categories"
         raise FileError(path, found, "Add it to the categories")
     candidates = {number for number, name in names.items() if not _OTHERS.search(name)}
     particles = {number for number in candidates if "particle" in names[number].lower()} or candidates
@@ -98,7 +99,7 @@ def _particles(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
         raise FileError(path, f"has no category of particles (only {listed})", "Call their category particle")
     if len(particles) > 1 and not all("particle" in names[number].lower() for number in particles):
         remedy = "Call the particles' category particle, or remove the annotations of the others"
-        raise FileError(path, f"has several categories ({listed}), and which of them are particles is unknown", remedy)
+        raise FileError(path, f"has several categories ({listed}), none of which is called particle", remedy)
     chosen = [annotation for annotation in annotations if not names or annotation.get("category_id", min(particles)) in particles]
     if len(chosen) < len(annotations):
         kept = ", ".join(names[number] for number in sorted(particles))

@@ -158,7 +158,7 @@ def _made_uid(name: bytes, number: int | None) -> int:
 
 
 def _common_shape(path: Path, name: str, shapes: NDArray[np.int64]) -> tuple[int, int] | None:
-    """The shape that the rows of one micrograph have; None when all are 0, as external pickers leave it."""
+    """Return the shape in all rows of one micrograph; None if all are 0, as from external pickers."""
     known = np.unique(shapes[shapes.all(axis=1)], axis=0).tolist()
     if len(known) > 1:
         listed = " and ".join(f"{height} x {width}" for height, width in known[:2])

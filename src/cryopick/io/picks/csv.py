@@ -78,7 +78,7 @@ def _read_table(path: Path, reading: Reading) -> list[Picks]:
     if named is not None:
         groups = split_by_name(path, columns[known[named]])
     elif other := next((name for name, values in columns.items() if _name_micrographs(values)), None):
-        unknown = f"has names of micrographs in the column {other}, which is not known"
+        unknown = f"has names of micrographs in the unknown column {other}"
         raise FileError(path, unknown, "Call the column micrograph")
     scores, diameters = (_Optional(path, columns.get(known.get(name, ""), []), name) for name in ("score", "diameter"))
     used = {known.get(name) for name in (x, y, named or "", *RESERVED_COLUMNS)}
@@ -92,7 +92,7 @@ def _read_table(path: Path, reading: Reading) -> list[Picks]:
 
 
 def _refuse_twice(path: Path, columns: dict[str, list[str]]) -> None:
-    """Raise `FileError` when two columns that are used differ in case only."""
+    """Raise `FileError` if two columns that are used differ only in case."""
     lowered = [name.lower() for name in columns]
     used = {*NAME_COLUMNS, *X_COLUMNS, *Y_COLUMNS, *RESERVED_COLUMNS}
     if twice := next((name for name in columns if name.lower() in used and lowered.count(name.lower()) > 1), None):
@@ -100,7 +100,7 @@ def _refuse_twice(path: Path, columns: dict[str, list[str]]) -> None:
 
 
 def _name_micrographs(values: list[str]) -> bool:
-    """Whether all values of a column are names of images, by their extensions."""
+    """Return whether all values of a column are names of images, by their extensions."""
     return bool(values) and all(stem(name) != PurePosixPath(name).name for name in set(values))
 
 

@@ -36,13 +36,13 @@ FORMATS: Registry[type[PickFormat]] = Registry(
 BOXED = {"box", "cbox", "coco"}
 """Formats that have a box around each pick."""
 REDUCED = {"topaz"}
-"""Formats that are written with coordinates of reduced images."""
+"""Formats whose coordinates belong to reduced images."""
 COMPRESSED = {"\x1f": "gzip", "BZh": "bzip2", "PK\x03\x04": "zip", "\ufffd7zXZ": "xz"}
-"""Beginnings of compressed files."""
+"""First bytes of compressed files."""
 FEWEST_TO_JUDGE = 20
-"""Fewer picks than this may lie in one corner by chance."""
+"""Number of picks below which all may lie in one corner by chance."""
 LARGEST_REDUCED = 0.55
-"""Picks within this share of the widths and heights are likely to be those of images reduced twice or more."""
+"""Share of width and height within which all picks probably belong to images that were reduced by 2 or more."""
 
 
 def read_picks(
@@ -64,7 +64,7 @@ def read_picks(
         with theirs and replaced by theirs, and shapes and pixel sizes that the file lacks are taken from them.
     unknown : if given, names that match none of the micrographs are added to it, and their picks are skipped.
     pixel_size : Å per pixel; overrides the file's and the micrographs'.
-    downsample : the factor by which the images were reduced that the file's coordinates and sizes belong to, as Topaz's are.
+    downsample : the factor by which the images of the file's coordinates and sizes were reduced, as in Topaz's tables.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def read_picks(
     ------
     FileError
         For a file that does not exist, is in no known format or has an invalid row, for picks in tomograms, and for a factor
-        where the coordinates are fractions of the image.
+        if the coordinates are fractions of the image.
     NameMatchError
         For a name that matches several of the micrographs, or none of them unless `unknown` is given.
     CryopickError
@@ -146,20 +146,20 @@ def write_picks(
     name = format or format_of_name(path)
     check_box(name, box)
     if checked_factor(downsample) != 1 and name in FORMATS.own and name not in REDUCED:
-        raise SettingError(f"downsample applies to {', '.join(sorted(REDUCED))} only; the format {name} has full coordinates")
+        raise SettingError(f"downsample applies only to {', '.join(sorted(REDUCED))}; the format {name} has full coordinates")
     FORMATS.get(name)().write(every, path, Writing(box, downsample))
 
 
 def check_box(format: str, box: int | None, *, option: str = "box") -> None:  # noqa: A002
-    """Raise `SettingError`, which names the option, when a box size is given for a format without boxes."""
+    """Raise `SettingError`, which names the option, if a box size is given for a format without boxes."""
     if box is not None and format in FORMATS.own and format not in BOXED:
-        raise SettingError(f"{option} applies to {', '.join(sorted(BOXED))} only; the format {format} has no boxes")
+        raise SettingError(f"{option} applies only to {', '.join(sorted(BOXED))}; the format {format} has no boxes")
 
 
 def conversion_factors(downsample: float, from_format: str | None, to_format: str) -> tuple[float, float]:
-    """The factors for reading and writing in a conversion: Topaz's table that is written has the reduced coordinates.
+    """Return the factors for reading and writing in a conversion: Topaz's tables are written with reduced coordinates.
 
-    Otherwise they are those of what is read.
+    Otherwise the factor applies to reading.
     """
     if to_format not in REDUCED:
         return downsample, 1.0
@@ -167,14 +167,14 @@ def conversion_factors(downsample: float, from_format: str | None, to_format: st
 
 
 def checked_factor(downsample: float) -> float:
-    """The factor. Raises `SettingError` unless it is positive and finite."""
+    """Return the factor. Raises `SettingError` unless it is positive and finite."""
     if not 0 < downsample < float("inf"):
         raise SettingError(f"downsample must be positive, got {downsample:g}")
     return downsample
 
 
 def reduced_doubt(every: Sequence[Picks]) -> str | None:
-    """A sentence about picks in the upper left corner of all micrographs, as those of reduced images are; None otherwise."""
+    """Return a sentence about picks that all lie in the upper left corners, like those of reduced images; None otherwise."""
     shares = [(picks.xy / picks.shape_hw[::-1]).max(axis=0) for picks in every if len(picks) and picks.shape_hw is not None]
     share = float(np.max(shares, initial=0.0))
     if sum(map(len, every)) < FEWEST_TO_JUDGE or not 0 < share < LARGEST_REDUCED:
@@ -183,7 +183,7 @@ def reduced_doubt(every: Sequence[Picks]) -> str | None:
 
 
 def outside_of(every: Sequence[Picks]) -> str | None:
-    """A sentence about picks that lie outside their micrographs, by more than rounding; None when there are none."""
+    """Return a sentence about picks that lie outside their micrographs by more than rounding; None if there are none."""
     counts = {
         each.micrograph: int(np.count_nonzero(~inside(each.xy, each.shape_hw, border=-1.0)))
         for each in every

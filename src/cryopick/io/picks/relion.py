@@ -71,7 +71,7 @@ class RelionJob:
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         """See `PickFormat.write`."""
-        texts: dict[Path, str] = {}  # all before the first file, so that an error leaves none of them
+        texts: dict[Path, str] = {}  # all are formatted before the first is written, so that an error leaves none of them
         names: dict[Path, str] = {}
         for each in picks:
             file = path / coordinate_file(each.micrograph)
@@ -132,7 +132,7 @@ def write_index(names_and_files: Iterable[tuple[str, Path]], job: Path) -> None:
 
 
 def _listed(path: Path, known: KnownMicrographs) -> list[tuple[str, Path]]:
-    """Names of micrographs and their coordinate files, from the job's index or the files found."""
+    """Return names of micrographs and their coordinate files, from the job's index or the files found."""
     index = _index_of(path) if path.is_dir() else path
     if index is None or index.name.startswith(PREFIX_3_1):
         return _in_folder(path if index is None else index.parent, index, known)
@@ -146,7 +146,7 @@ def _listed(path: Path, known: KnownMicrographs) -> list[tuple[str, Path]]:
 
 
 def _in_folder(job: Path, index: Path | None, known: KnownMicrographs) -> list[tuple[str, Path]]:
-    """The coordinate files of a job without an index, or of any folder, with the names of their micrographs."""
+    """Return the coordinate files of a job without an index, or of any folder, with the names of their micrographs."""
     suffix = SUFFIX if index is None else index.name.removeprefix(PREFIX_3_1)
     found = sorted(file for file in job.rglob(f"*{suffix}") if not file.name.startswith((PREFIX_3_1, ".")))
     if not found and index is None:
@@ -159,13 +159,13 @@ def _in_folder(job: Path, index: Path | None, known: KnownMicrographs) -> list[t
 
 
 def _coordinate_files(files: Iterable[Path], *, most: int | None = None) -> list[Path]:
-    """Those of the files that are coordinate STARs of one micrograph each; at most so many."""
+    """Return the first files, up to a number, that are coordinate STAR files of one micrograph each."""
     stars = (file for file in files if file.suffix.lower() == ".star" and file.name[0] != "." and file.is_file())
     return list(islice((file for file in stars if _lists_points(Peek.at(file))), most))
 
 
 def _lists_points(peek: Peek) -> bool:
-    """Whether a STAR file has coordinates without the names of their micrographs."""
+    """Return whether a STAR file has coordinates without the names of their micrographs."""
     return "_rlnCoordinateX" in peek.head and "_rlnMicrographName" not in peek.head
 
 
@@ -186,7 +186,7 @@ def _found(written: str, index: Path) -> Path:
 
 def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
     if path.stat().st_size < _WITHOUT_LABELS_BYTES and "_rln" not in read_text(path):
-        return reading.picks(path, written, [], Frame())  # RELION writes such files where it found nothing
+        return reading.picks(path, written, [], Frame())  # RELION writes such files for micrographs without picks
     tables = read_star(path)
     table = only_table(path, tables, "rlnCoordinateX")
     if table is None:
@@ -209,7 +209,7 @@ def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
 
 
 def _refuse_several(path: Path, table: StarTable) -> None:
-    """Raise `FileError` when the rows are of several micrographs."""
+    """Raise `FileError` if the rows belong to several micrographs."""
     if "rlnMicrographName" in table:
         if len(set(table.text("rlnMicrographName"))) > 1:
             raise FileError(path, "has picks of several micrographs", "Read it as star, not as relion")

@@ -134,7 +134,7 @@ def relion_frame(frame: Frame, name: str, reading: Reading | None = None) -> Fra
 
 
 def coordinates(path: Path, table: StarTable, micrographs: Iterable[str] = ()) -> NDArray[np.float64]:
-    """The particles' coordinates (n, 2) as the table has them. Raises `FileError` for coordinates in tomograms."""
+    """Return the particles' coordinates (n, 2) as given in the table. Raises `FileError` for coordinates in tomograms."""
     if tomogram := next((name for name in set(micrographs) if name.lower().endswith(".tomostar")), None):
         refuse_tomograms(path, tomogram)
     for label in set(TOMOGRAM_LABELS) & set(table.labels):
