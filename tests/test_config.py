@@ -174,7 +174,7 @@ def bomb(levels: int, fold: int = 10) -> str:
 
 
 def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path):
-    with pytest.raises(ValueError, match=f"more than {MOST_NODES:,} values"):
+    with pytest.raises(ValueError, match=f"expands to more than {MOST_NODES:,} values"):
         read_yaml(bomb(30))
     path = tmp_path / "mine.yaml"
     path.write_text(bomb(30))
@@ -201,7 +201,7 @@ def test_only_settings_take_numbers_with_a_bare_exponent():
 @pytest.mark.parametrize(
     ("namespace", "name", "message"),
     [
-        ("log", "none-such", "log has no preset 'none-such'. It has none; give a YAML file"),
+        ("log", "none-such", "log has no preset 'none-such'. There are none; give a YAML file"),
         ("simulate", "esay", r"simulate has no preset 'esay'; did you mean 'easy'\? Presets: carbon, easy"),
     ],
 )
@@ -216,7 +216,7 @@ def test_a_preset_can_be_a_file_of_the_user(tmp_path):
     assert load_preset("log", str(path)) == {"spacing": 0.7, "inner": {"width": 0.001}}
 
 
-@pytest.mark.parametrize(("text", "message"), [("- 1\n", "holds no settings"), ("a: [1\n", "is not a YAML file")])
+@pytest.mark.parametrize(("text", "message"), [("- 1\n", "contains no settings"), ("a: [1\n", "is not a YAML file")])
 def test_a_file_without_settings_is_no_preset(tmp_path, text, message):
     path = tmp_path / "mine.yaml"
     path.write_text(text)

@@ -14,19 +14,18 @@ T = TypeVar("T")
 
 
 def read_yaml(text: str, *, exponents: bool = False) -> Any:
-    """The content of a YAML text: mappings, lists, text, numbers, true, false and null; dates are text.
-
-    Aliases are followed while all that they stand for stays small, and never into themselves.
+    """Parse YAML: mappings, lists, text, numbers, true, false and null; dates remain text.
 
     Parameters
     ----------
     text : the YAML text.
-    exponents : whether 1e-3 is a number, as people mean it, and not text, as PyYAML reads and writes it.
+    exponents : whether 1e-3 is a number, as in settings that people write, or text, as in files that PyYAML writes.
 
     Raises
     ------
     ValueError
-        For anything that is not YAML, and for a text that says more than `MOST_NODES` values.
+        For text that is not YAML or is nested too deeply, for an alias within itself, and for more than `MOST_NODES` values,
+        which a few aliases of aliases amount to.
     """
     import yaml
 
@@ -46,43 +45,43 @@ def read_yaml(text: str, *, exponents: bool = False) -> Any:
         _check_size(node, {}, set())
         return None if node is None else loader.construct_document(node)
     except RecursionError:
-        raise ValueError("its brackets or lists are nested too deeply") from None
+        raise ValueError("it is nested too deeply") from None
     except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
         raise ValueError(str(error)) from error
 
 
 def _check_size(node: Any, sizes: dict[int, int], open_nodes: set[int]) -> int:
-    """Number of values in a YAML node with aliases followed. Raises `ValueError` over `MOST_NODES` and for one within itself."""
+    """Count the values in a YAML node, aliases expanded. Raises `ValueError` beyond `MOST_NODES` and for an alias in itself."""
     parts = getattr(node, "value", None)
     if not isinstance(parts, list):
         return 1
     if id(node) in open_nodes:
-        raise ValueError("an alias stands for a value that contains it")
+        raise ValueError("an alias refers to a value that contains it")
     if id(node) not in sizes:
         open_nodes.add(id(node))
         inner = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
         sizes[id(node)] = 1 + sum(_check_size(one, sizes, open_nodes) for one in inner)
         open_nodes.discard(id(node))
     if sizes[id(node)] > MOST_NODES:
-        raise ValueError(f"it says more than {MOST_NODES:,} values")
+        raise ValueError(f"it expands to more than {MOST_NODES:,} values")
     return sizes[id(node)]
 
 
 PLAIN_EXPONENT = r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"
-"""Numbers such as 1e-3, which are numbers to people and to YAML 1.2, but text to PyYAML, which reads YAML 1.1."""
+"""Numbers such as 1e-3: numbers in YAML 1.2, but text to PyYAML, which reads YAML 1.1."""
 MOST_NODES = 200_000
-"""Values and keys in a YAML text, each alias counted as what it stands for; a run of many options has some hundred."""
+"""Most values and keys in a YAML text, where each alias counts as all that it stands for."""
 DEEPEST = 20
-"""Points in the name of a setting, such as the one in loop.steps."""
+"""Most dots in the name of a setting, such as `loop.steps`."""
 SHOWN = 60
 """Characters of a word that an error shows."""
 
 
 def resolve(settings: type[T], *layers: Mapping[str, Any], subject: str = "") -> T:
-    """An instance of the dataclass `settings`; later layers win over earlier ones and over its defaults.
+    """Make an instance of the dataclass `settings`; later layers override earlier ones, and all of them its defaults.
 
-    Nested dataclasses take nested mappings, which are merged key by key, over the default that the field has. `subject` says in
-    messages whose settings they are. Raises `SettingError` that names an unknown key, at any depth, or a value of the wrong type.
+    Nested dataclasses take nested mappings, which are merged key by key with the field's default. `subject` names the owner of
+    the settings in messages. Raises `SettingError` for an unknown key, at any depth, and for a value of the wrong type.
     """
     import msgspec
 
@@ -102,7 +101,7 @@ def resolve(settings: type[T], *layers: Mapping[str, Any], subject: str = "") ->
 
 
 def _check_finite(value: Any, subject: str, path: str = "") -> None:
-    """Raise `SettingError` for a number that is not finite, at any depth: no setting has a use for one."""
+    """Raise `SettingError` for NaN or an infinite number, at any depth."""
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{subject}: {path} must be a finite number, got {value}".removeprefix(": "))
     nested = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
@@ -120,11 +119,11 @@ KINDS = {
     "object": "a mapping",
     "null": "null",
 }
-"""What msgspec's words for types mean to a user."""
+"""msgspec's names of types in a user's words."""
 
 
 def _problem(settings: type[Any], given: Any, message: str) -> str:
-    """A user's sentence for msgspec's message about a value: ``radius must be a number, got 'wide'``."""
+    """Put msgspec's message about a value into a user's words: ``radius must be a number, got 'wide'``."""
     place = re.search(r" - at `\$\.?([^`]*)`$", message)
     if place is None:
         return message
@@ -147,7 +146,7 @@ def _problem(settings: type[Any], given: Any, message: str) -> str:
 
 
 def _completed(settings: type[Any], given: Mapping[str, Any], *, subject: str = "", prefix: str = "") -> dict[str, Any]:
-    """What is given; mappings for nested dataclasses with what their fields' defaults add."""
+    """The given settings, with the defaults of nested dataclasses added to their mappings."""
     assert is_dataclass(settings)
     known = {field.name: field for field in fields(settings)}
     hints = get_type_hints(settings)
@@ -166,13 +165,16 @@ def _completed(settings: type[Any], given: Mapping[str, Any], *, subject: str = 
 
 
 def _default(field: Field[Any]) -> Any:
-    """The default of a field, a dataclass as a mapping."""
+    """Return the default of a field; a dataclass as a mapping."""
     value = field.default if field.default_factory is MISSING else field.default_factory()
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def parse_words(words: Sequence[str]) -> dict[str, Any]:
-    """`["radius=0.2", "loop.steps=100"]` as a mapping, nested at the points; values are read as YAML, and 1e-3 as a number."""
+    """Parse `["radius=0.2", "loop.steps=100"]` into a mapping, nested at the dots.
+
+    Values are read as YAML; 1e-3 is a number, too. Raises `SettingError` for anything else.
+    """
     parsed: dict[str, Any] = {}
     for word in words:
         key, sign, value = word.partition("=")
@@ -190,24 +192,24 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """The new value over the old one; two mappings key by key."""
+    """Return the new value; of two mappings, the union, merged key by key."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
     return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
 
 
 def preset_names(namespace: str) -> list[str]:
-    """The package's presets for a picker, recipe or command: the files ``presets/NAMESPACE/NAME.yaml``."""
+    """List the package's presets for a picker, recipe or command: the files ``presets/NAMESPACE/NAME.yaml``."""
     folder = files("cryopick").joinpath("presets", namespace)
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def load_preset(namespace: str, name: str) -> dict[str, Any]:
-    """The settings of a preset: one of the package's by its name, or a YAML file of the user by its path.
+    """Load the settings of a preset: one of the package's by name, or a user's YAML file by path.
 
-    A path ends in ``.yaml`` or ``.yml``. Raises `SettingError` with the names there are, and `FileError` for a file that holds no
-    settings.
+    A path ends in ``.yaml`` or ``.yml``. Raises `SettingError`, which lists the presets, for an unknown name, and `FileError`
+    for a file without settings.
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()
@@ -218,11 +220,11 @@ def load_preset(namespace: str, name: str) -> dict[str, Any]:
         except (OSError, ValueError) as error:
             raise FileError(path, f"is not a YAML file ({error})", "Write one setting per line: key: value") from error
         if not isinstance(content or {}, Mapping):
-            raise FileError(path, "holds no settings", "Write one setting per line: key: value")
+            raise FileError(path, "contains no settings", "Write one setting per line: key: value")
         return dict(content or {})
     known = preset_names(namespace)
     if name not in known:
-        offered = f"Presets: {', '.join(known)}, or a YAML file" if known else "It has none; give a YAML file"
+        offered = f"Presets: {', '.join(known)}, or a YAML file" if known else "There are none; give a YAML file"
         raise SettingError(f"{namespace} has no preset {name!r}{nearest(name, known)} {offered}")
     text = files("cryopick").joinpath("presets", namespace, f"{name}.yaml").read_text(encoding="utf-8")
     return dict(read_yaml(text, exponents=True) or {})

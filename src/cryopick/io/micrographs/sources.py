@@ -1,6 +1,6 @@
 """Micrographs named by a file, a folder, a pattern, a list, a RELION STAR or a CryoSPARC `.cs` file.
 
-No micrograph is opened here, so 20,000 of them are listed at once; a missing or damaged one is found when it is read, and does
+Micrographs are listed without opening them, so 20,000 take no time; a missing or damaged one fails when it is read and does
 not stop the others.
 """
 
@@ -13,7 +13,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from cryopick.errors import CryopickError, FileError
+from cryopick.checks import checked_pixel_size, short
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.files import check_regular
 from cryopick.io.micrographs.files import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
 from cryopick.io.micrographs.patterns import matching_paths
@@ -22,13 +23,13 @@ from cryopick.io.names import without_mark
 from cryopick.io.tables.cryosparc import load_cs, number_column, path_column, refuse_group
 from cryopick.io.tables.delimited import whole_numbers
 from cryopick.io.tables.star import StarTable, only_table, read_star
-from cryopick.types import Micrograph, checked_pixel_size
+from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)
 
 LIST_SUFFIXES = {".txt", ".lst"}
 LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
-FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in a folder those are stacks and maps more often than micrographs
+FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in folders these are more often stacks and maps than micrographs
 NAMES_TRIED = 50
 CRYOSPARC_BLOBS = ("micrograph_blob", "micrograph_blob_non_dw")
 
@@ -40,10 +41,18 @@ class MicrographSource:
     Attributes
     ----------
     path : its file.
-    name : how other programs refer to it: exactly as in the STAR or `.cs` file it is from, else the file's name.
-    pixel_size : Å per pixel as given or from the STAR or `.cs` file; None takes that of the micrograph's header.
+    name : its name in other programs: exactly as in the STAR or `.cs` file that lists it, else the file's name.
+    pixel_size : Å per pixel as given, or from the STAR or `.cs` file; None for that of the micrograph's header.
     optics_group : RELION's group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> write_micrograph("m.mrc", np.eye(8, dtype=np.float32))
+    >>> MicrographSource(Path("m.mrc"), name="MotionCorr/m.mrc").read().name
+    'MotionCorr/m.mrc'
     """
 
     path: Path
@@ -53,22 +62,27 @@ class MicrographSource:
     uid: int | None = None
 
     def read(self, *, salvage: bool = False) -> Micrograph:
-        """Read the micrograph. Raises `FileError` as `read_micrograph`."""
+        """Read the micrograph; `salvage` and errors are those of `read_micrograph`."""
         micrograph = read_micrograph(self.path, pixel_size=self.pixel_size, name=self.name, salvage=salvage)
         return replace(micrograph, optics_group=self.optics_group, uid=self.uid)
 
 
-def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+MicrographInputs = Path | str | MicrographSource | Sequence[Path | str | MicrographSource]
+"""A file, folder, pattern, list, STAR or `.cs` file of micrographs, what `find_micrographs` found, or several of them."""
+
+
+def find_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = None) -> list[MicrographSource]:
     """Find the micrographs that the inputs name, in their order, each once; none is read.
 
     Parameters
     ----------
     inputs : one or several, each
         a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
-        `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
+        `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one per line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
         the last two are relative to the project's folder, which is searched for upwards from the file. In folders and patterns,
-        only the dose-weighted one of several images of an exposure counts, see `cryopick.io.micrographs.side_images`.
+        only the dose-weighted one of several images of an exposure counts, see `cryopick.io.micrographs.side_images`. What this
+        function returned is taken as it is.
     pixel_size : Å per pixel of all; overrides the files' own, with a warning when they differ by more than 1 %.
 
     Returns
@@ -80,8 +94,10 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     ------
     FileError
         For an input that is missing, damaged or names no micrograph, or none that exists.
+    SettingError
+        For anything but paths, such as pixels.
     CryopickError
-        For two files whose names differ only in the extension, because their results would overwrite each other.
+        For two files whose names differ only in the extension, since their results would overwrite each other.
 
     Examples
     --------
@@ -98,16 +114,25 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     return found
 
 
-def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+def list_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = None) -> list[MicrographSource]:
     """As `find_micrographs`, but two files may share a name: for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
-    named = [inputs] if isinstance(inputs, Path | str) else inputs
-    tell_copies(str(given) for given in named if suffix_kind(Path(given)))
-    for given in named:
-        for source in _with_pixel_size(list(_expand(str(given))), pixel_size, str(given)):
+    named = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, str | np.ndarray) else [inputs]
+    given_paths = [each if isinstance(each, MicrographSource) else _path(each) for each in named]
+    tell_copies(each for each in given_paths if isinstance(each, str) and suffix_kind(Path(each)))
+    for given in given_paths:
+        found = [given] if isinstance(given, MicrographSource) else list(_expand(given))
+        for source in _with_pixel_size(found, pixel_size, str(given)):
             sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
     return list(sources.values())
+
+
+def _path(given: object) -> str:
+    if isinstance(given, str | os.PathLike):
+        return os.fspath(given)
+    remedy = "wrap pixels of your own: Micrograph(pixels, pixel_size)"
+    raise SettingError(f"expected paths of micrographs, got {short(given)}; {remedy}")
 
 
 def _expand(given: str) -> Iterator[MicrographSource]:
@@ -150,7 +175,7 @@ def _is_listed(name: str) -> bool:
 
 
 def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
-    """A file, or a broken link, which has to fail when it is read instead of vanishing from the list."""
+    """Return whether it is a file, or a broken link, which must fail when read instead of vanishing from the list."""
     try:
         return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
     except OSError:
@@ -200,7 +225,7 @@ def _in_star(path: Path) -> Iterator[MicrographSource]:
 
 
 def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[int]) -> list[float | None]:
-    """Pixel sizes from RELION 3.1's optics groups, or 3.0's detector pixel (µm) and magnification; None without either."""
+    """Return pixel sizes from RELION 3.1's optics groups, or 3.0's detector pixel (µm) and magnification; None without either."""
     if optics is not None and "rlnMicrographPixelSize" in optics:
         known = zip(optics.groups("rlnOpticsGroup"), optics.numbers("rlnMicrographPixelSize"), strict=True)
         by_group = {group: _known_size(size) for group, size in known}
@@ -232,12 +257,12 @@ def _in_cs(path: Path) -> Iterator[MicrographSource]:
 
 
 def _folders_above(path: Path) -> list[Path]:
-    """Possible project folders, nearest first: parents of the file and of its link target; the current folder last."""
+    """Return possible project folders, nearest first: parents of the file and of its link target; the current folder last."""
     return [*path.absolute().parents, *path.resolve().parents, Path.cwd()]
 
 
 def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
-    """The first folder in which one of the first names exists."""
+    """Find the first folder in which one of the first names exists."""
     if not names:
         raise FileError(path, "names no micrographs", "Give a file with at least one")
     tried = names[:NAMES_TRIED]
@@ -270,5 +295,5 @@ def _reject_shared_names(sources: Iterable[MicrographSource]) -> None:
 
 
 def _known_size(size: float) -> float | None:
-    """The size to six digits, the precision of float32 (1.77, not 1.7699999); None for an invalid one, such as 0."""
+    """Round the size to six digits, the precision of float32 (1.77, not 1.7699999); None for an invalid size, such as 0."""
     return float(f"{size:.6g}") if math.isfinite(size) and size > 0 else None
