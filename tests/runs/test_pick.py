@@ -281,7 +281,7 @@ def test_overwriting_removes_what_the_run_wrote_and_nothing_else(micrographs, re
     for name in ["notes.txt", "previews/mine.png", "box/mine.box"]:
         (out / name).write_text("mine")
     one = find_micrographs([micrographs / "m00.mrc"])
-    run_picking(one, out, with_settings(formats=[], diameter=100.0), build=stub_pickers.build, overwrite=True)
+    run_picking(one, out, with_settings(formats=[], diameter=20.0), build=stub_pickers.build, overwrite=True)
     left = set(files_of_picks(out))
     assert left == {
         *("notes.txt", "previews/mine.png", "box/mine.box", "records/assembled.txt", "run.yaml", "particles.star"),

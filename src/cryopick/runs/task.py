@@ -96,7 +96,7 @@ class PickStages:
         state = PickState(task)
         with state.recording():
             state.micrograph = task.source.read(salvage=self.settings.salvage)
-            check_fit(state.micrograph, self.settings.picked_diameter)
+            check_fit(state.micrograph, self.settings.diameter)
         return state
 
     def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
@@ -130,8 +130,8 @@ class PickStages:
         return state.task.stem, record.outcome
 
     def _draw(self, state: PickState, picks: Picks) -> None:
-        if self.settings.picked_diameter is None and not len(picks):
-            check_fit(state.micrograph, picks.diameter)  # that of references
+        if self.settings.diameter is None and not len(picks):
+            check_fit(state.micrograph, picks.diameter)  # that of references, or an estimate from other micrographs
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
         state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None
