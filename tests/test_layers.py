@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "cryopick"
 ROWS = [
-    {"errors", "types", "coordinates", "registry", "config", "randomness", "files", "provenance", "robust"},
+    {"errors", "checks", "columns", "types", "coordinates", "registry", "config", "randomness", "files", "provenance", "robust"},
     {"parallel", "io", "models"},
     {"preprocess", "evaluate"},
     {"detection", "display"},

@@ -42,11 +42,11 @@ class PixelMap:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def to_home(self, xy: ArrayLike) -> Points:
-        """Map points (n, 2) of the transformed image to the original."""
+        """Map points `xy` (n, 2) of the transformed image to the original."""
         return _points(xy) * self.scale + self.shift
 
     def from_home(self, xy: ArrayLike) -> Points:
-        """Map points (n, 2) of the original to the transformed image."""
+        """Map points `xy` (n, 2) of the original to the transformed image."""
         return (_points(xy) - self.shift) / self.scale
 
     def then(self, later: "PixelMap") -> "PixelMap":
@@ -81,11 +81,11 @@ class PixelMap:
 
     @staticmethod
     def fourier_crop(factor_xy: tuple[float, float]) -> "PixelMap":
-        """Fourier cropping: the first pixel's centre stays, so `original = xy f`."""
+        """Fourier cropping by `factor_xy`, as in `resize`: the first pixel's centre stays, so `original = xy f`."""
         return PixelMap(factor_xy)
 
     @staticmethod
-    def flip_rows(height: int) -> "PixelMap":
+    def flip_rows(height: float) -> "PixelMap":
         """The image flipped upside down: `y = height − 1 − y`."""
         return PixelMap((1.0, -1.0), (0.0, height - 1.0))
 
@@ -133,7 +133,7 @@ class Frame:
         self,
         xy: ArrayLike,
         *,
-        shape_hw: tuple[int, int] | None = None,
+        shape_hw: tuple[float, float] | None = None,
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:
@@ -171,7 +171,9 @@ class Frame:
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:
-        """Convert points (n, 2) of the image frame to the format's convention: the inverse of `to_image`, with its parameters.
+        """Convert points (n, 2) of the image frame to the format's convention: the inverse of `to_image`.
+
+        The parameters `xy`, `shape_hw`, `pixel_size` and `box` are those of `to_image`.
 
         Results are rounded to `quantum`, halves away from zero, as by RELION's ROUND.
         """

@@ -1,5 +1,6 @@
 """Errors that a user can fix: each says what is wrong, what was found and what to do."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ class CryopickError(Exception):
     ...     Picks("m.mrc", [[1, 2]], [0.5, 0.6])
     ... except CryopickError as error:
     ...     print(error)
-    m.mrc: 1 picks but 2 scores; give one for each pick
+    m.mrc: 1 pick but 2 scores; give one for each pick
     """
 
 
@@ -82,6 +83,14 @@ class NameMatchError(CryopickError):
     ...     print(str(error).partition(":")[0])
     no picks are on a micrograph with ground truth
     """
+
+
+def deprecated(message: str) -> None:
+    """Log one warning about a name that will be removed, and emit it as a `DeprecationWarning` for tests of Python code."""
+    import logging  # not with the package, which is imported in milliseconds
+
+    logging.getLogger(__name__).warning(message)
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

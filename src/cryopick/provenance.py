@@ -34,7 +34,7 @@ SignedResult = TypeVar("SignedResult", bound=Signed)
 
 
 class FileIdentity(NamedTuple):
-    """What tells a file from another one, or from itself before it was changed."""
+    """The identity of a file: differs between files, and for one file before and after a change."""
 
     path: str
     size: int
@@ -170,7 +170,7 @@ class RunRecord:
         )
 
     def mismatch(self, earlier: "RunRecord") -> str:
-        """Why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
+        """The reason why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
 
         A run of another version of cryopick cannot be resumed, nor one with settings that this version does not have.
         """

@@ -249,7 +249,7 @@ def test_one_worker_computes_with_one_thread_despite_the_environment(micrographs
         Registry.get = lambda self, name: Counting if self.kind == "picker" else get(self, name)
         app()
     """
-    words = ["pick", micrographs / "m0.mrc", "--out", tmp_path / "out", "--workers", "1"]
+    words = ["pick", micrographs / "m0.mrc", "--out", tmp_path / "out", "--workers", "1", "--diameter", "30"]
     threads = {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"}
     ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ | threads)
     assert "threads 2, OpenCV 1" in ended.stderr  # one reads ahead

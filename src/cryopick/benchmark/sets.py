@@ -11,7 +11,7 @@ from cryopick.coordinates import length_to_px
 from cryopick.errors import FileError, SettingError
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.names import match_names, stem
+from cryopick.io.names import NameIndex, match_names
 from cryopick.io.picks.formats import read_picks
 from cryopick.provenance import FileIdentity, file_identity, fingerprint
 from cryopick.types import Picks, usual_diameter
@@ -140,8 +140,8 @@ def _median_diameter(truth: list[Picks], path: Path) -> float:
 
 def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
     """Return the picks that lie on micrographs of the set."""
-    names = {stem(source.name) for source in task.sources}
-    known = [picks for picks in found if stem(picks.micrograph) in names]
+    index = NameIndex(source.name for source in task.sources)
+    known = [picks for picks in found if index.fits(picks.micrograph)]
     match_names([picks.micrograph for picks in known], [source.name for source in task.sources])
     return known
 

@@ -55,6 +55,24 @@ PicksOfData = Annotated[
     Path | None, typer.Option(metavar="PATH", help="File or folder of picks, if DATA holds micrographs only.")
 ]
 Box = Annotated[int | None, typer.Option(metavar="PIXELS", min=1, help="Side of the boxes [px]; the diameter if omitted.")]
+
+
+def finite(value: float) -> float:
+    """The value of an option, unless it is `nan` or infinite."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"must be a number, got {value:g}")
+    return value
+
+
+Downsample = Annotated[
+    float,
+    typer.Option(
+        metavar="FACTOR",
+        min=1,
+        callback=finite,
+        help="Factor by which the images of the picks' coordinates are reduced.",
+    ),
+]
 ReadFormat = Annotated[
     str | None, typer.Option("--from", metavar="FORMAT", help="Format of the picks; detected from the content if omitted.")
 ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryopick.cli.arguments import finite
 from cryopick.cli.console import say, warn
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def benchmark(
         list[str] | None,
         typer.Option(metavar="NAME=PATH", help="Picks of another program, {set} in PATH being the data set; repeatable."),
     ] = None,
+    downsample: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", min=1, callback=finite, help="Factor by which the images of the coordinates in --picks are reduced."
+        ),
+    ] = 1.0,
     run: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +84,9 @@ def benchmark(
     route = PUBLISHED in programs
     if route and not time:
         raise SettingError(f"--run {PUBLISHED} only measures time, for want of its weights: give --time too")
-    entrants = _entrants(pickers, picks or [], [name for name in programs if name != PUBLISHED], references)
+    if downsample != 1 and not picks:
+        raise SettingError("--downsample is for --picks; give them, or omit it")
+    entrants = _entrants(pickers, picks or [], downsample, [name for name in programs if name != PUBLISHED], references)
     tasks = _sets(data or [], simulated, out)
     if not entrants or not (tasks or time):
         raise SettingError("give DATA, --simulated or --time, and at least one of --pickers, --picks and --run")
@@ -144,7 +153,7 @@ def _numbers(words: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Method]":
+def _entrants(pickers: str, picks: list[str], downsample: float, programs: list[str], references: str | None) -> "list[Method]":
     from cryopick.benchmark.entrants import OwnPicker, PickFiles
     from cryopick.benchmark.programs import find_program
     from cryopick.benchmark.sets import files_at
@@ -163,7 +172,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
         name, sign, path = word.partition("=")
         if not (name and sign and path):
             raise SettingError(f"--picks must be NAME=PATH, got {word!r}")
-        entrants.append(PickFiles(name, path))
+        entrants.append(PickFiles(name, path, downsample))
     for word in programs:
         try:
             entrants.append(find_program(word, references=references))

@@ -1,4 +1,4 @@
-"""What the command line prints: results on stdout; warnings, errors and progress on stderr."""
+"""Everything that the command line prints: results on stdout; warnings, errors and progress on stderr."""
 
 import sys
 import time
@@ -78,7 +78,7 @@ def print_table(content: "Table", *lines: str) -> None:
 
 
 class Progress:
-    """How far a command has come: a bar on a terminal, a dated line now and then elsewhere.
+    """The progress of a command: a bar on a terminal, otherwise a dated line from time to time.
 
     A context manager. The bar appears with the first progress, so that an error before it stands alone.
 

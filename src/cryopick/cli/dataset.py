@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.arguments import Box, Diameter, PicksOfData, PixelSize, ReadFormat
+from cryopick.cli.arguments import Box, Diameter, Downsample, PicksOfData, PixelSize, ReadFormat
 from cryopick.cli.console import counted, say, warn_skipped
 from cryopick.cli.grammar import Command, Commands
 
@@ -28,6 +28,7 @@ def coco(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for train.json, val.json and test.json.")],
     picks: PicksOfData = None,
     from_format: ReadFormat = None,
+    downsample: Downsample = 1.0,
     diameter: Diameter = None,
     pixel_size: PixelSize = None,
     box: Box = None,
@@ -48,7 +49,7 @@ def coco(
     from cryopick.io.datasets.coco import write_coco_sets
     from cryopick.train.data.labelled import find_labelled
 
-    found = find_labelled(data, picks, diameter=diameter, pixel_size=pixel_size, format=from_format)
+    found = find_labelled(data, picks, diameter=diameter, pixel_size=pixel_size, format=from_format, downsample=downsample)
     written = write_coco_sets(found.micrographs, out, shares=split, seed=seed, upside_down=upside_down, box=box)
     for part, sets in written.items():
         say(f"{out / part}.json: {_counted(sets)}")

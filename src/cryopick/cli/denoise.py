@@ -30,7 +30,7 @@ class DenoiseResult:
 
 @dataclass(frozen=True)
 class DenoiseJob:
-    """What all micrographs have in common; a worker calls it with one after another."""
+    """Settings common to all micrographs; a worker calls it with one micrograph after another."""
 
     out: Path
     suffix: str
@@ -38,6 +38,7 @@ class DenoiseJob:
     diameter: float | None
 
     def target(self, source: "MicrographSource") -> Path:
+        """The file that a denoised micrograph is written to."""
         from cryopick.io.names import stem
 
         return self.out / f"{stem(source.name)}{self.suffix}"

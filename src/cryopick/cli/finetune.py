@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryopick.cli.arguments import Diameter, PixelSize, ReadFormat, Settings
+from cryopick.cli.arguments import Diameter, Downsample, PixelSize, ReadFormat, Settings
 from cryopick.cli.console import Progress, counted, listed, say, warn_skipped
 from cryopick.cli.extras import require
 
@@ -34,6 +34,7 @@ def finetune(
     diameter: Diameter = None,
     pixel_size: PixelSize = None,
     from_format: ReadFormat = None,
+    downsample: Downsample = 1.0,
     partial: Annotated[
         bool, typer.Option("--partial/--complete", help="Whether particles may be missing from the picks.")
     ] = False,
@@ -53,7 +54,7 @@ def finetune(
 
     named = {"weights": weights, "labels": "partial" if partial else "complete"}
     settings = resolve(FinetuneSettings, named, parse_words(words or []))
-    about = {"diameter": diameter, "pixel_size": pixel_size, "format": from_format}
+    about = {"diameter": diameter, "pixel_size": pixel_size, "format": from_format, "downsample": downsample}
     if pseudo_labels:
         _self_train(data, truth, settings, out, rounds, about)
     else:

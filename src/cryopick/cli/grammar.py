@@ -1,4 +1,4 @@
-"""How commands are read: errors in one line with the nearest name, and spellings of the last version."""
+"""The grammar of the commands: errors in one line with the nearest name, and spellings of the last version."""
 
 import re
 import shlex
@@ -148,7 +148,7 @@ def offer(name: str, names: Iterable[str]) -> str:
 
 
 def usage_message(error: Any, args: Sequence[str]) -> str:
-    """What is wrong with the arguments, in one line that names the option as it was typed."""
+    """The error in the arguments, in one line that names the option as it was typed."""
     context, option, parameter = error.ctx, getattr(error, "option_name", ""), getattr(error, "param", None)
     kind = type(error).__name__
     if kind == "NoSuchOption":

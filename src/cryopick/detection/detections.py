@@ -11,7 +11,7 @@ from cryopick.types import Micrograph, Picks
 
 @dataclass(frozen=True)
 class Detections:
-    """What a model found: centres float64 (n, 2) as (x, y) in the pixels of its own input, scores float32 (n,) in [0, 1]."""
+    """Particles found by a model: centres float64 (n, 2) as (x, y) in pixels of its own input, scores float32 (n,) in [0, 1]."""
 
     xy: NDArray[np.float64]
     scores: NDArray[np.float32]

@@ -13,7 +13,7 @@ from cryopick.errors import CryopickError, FileError
 from cryopick.io.micrographs.files import pixel_sizes_differ, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.micrographs.values import pixel_size_doubt, usable_pixels
-from cryopick.io.picks.formats import detect_format, read_picks
+from cryopick.io.picks.formats import detect_format, read_picks, reduced_doubt
 from cryopick.types import Picks
 
 
@@ -68,11 +68,13 @@ def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> Ch
     return CheckResult(tuple(faults), tuple(notes), facts)
 
 
-def check_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> CheckResult:
+def check_picks(
+    path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None, downsample: float = 1.0
+) -> CheckResult:
     """Check a file or folder of picks in any known format, with its micrographs also their names and edges."""
     try:
         name = detect_format(path)
-        all_picks = read_picks(path, format=name, micrographs=micrographs)
+        all_picks = read_picks(path, format=name, micrographs=micrographs, downsample=downsample)
     except CryopickError as fault:
         return CheckResult((fault,))
     return check_read_picks(all_picks, Path(path), name)
@@ -86,8 +88,10 @@ def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -
     if scores:
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
-    notes = () if count else ("no picks at all",)
-    return CheckResult(tuple(faults), notes, facts)
+    notes = [] if count else ["no picks at all"]
+    if (doubt := reduced_doubt(all_picks)) is not None:
+        notes.append(doubt)
+    return CheckResult(tuple(faults), tuple(notes), facts)
 
 
 def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:

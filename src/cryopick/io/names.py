@@ -1,15 +1,22 @@
-"""Micrograph names as programs write them: with or without folders, extension and CryoSPARC's UID prefix."""
+"""Micrograph names as programs write them: with or without folders, extension, CryoSPARC's UID and marks of processing."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from cryopick.errors import NameMatchError
 
 _IMAGE_SUFFIXES = re.compile(r"(\.(mrcs?|tiff?|png|jpe?g|eer|map)(\.gz|\.bz2)?)+$", re.IGNORECASE)
-_UID = re.compile(r"(\d{21})_(?=.)")
+_UID = re.compile(r"([0-9]{21})_(?=.)")
+_UID_BITS = 64
+_PROCESSED = re.compile(r"(?<=.)(_(patch|rigid)_aligned(_doseweighted)?|_doseweighted|_DWS?|_noDW)$")
+"""What CryoSPARC and MotionCor2 append to an exposure's name when they correct its motion and weight its dose."""
+_PICKED = re.compile(r"(?<=.)_((auto|manual|topaz|template|log)?_?picks?|g?automatch|cryolo|extract)$", re.IGNORECASE)
+"""What pickers append to a micrograph's name for the file of its picks."""
 _EXAMPLES = 3
+DIFFERENCES = "Names may differ in folders, extension, CryoSPARC's UID and endings such as _DW or _patch_aligned only"
+"""How spellings of one name may differ, for messages."""
 
 
 def stem(name: str) -> str:
@@ -24,16 +31,46 @@ def without_uid(name: str) -> str:
 
 
 def uid(name: str) -> int | None:
-    """CryoSPARC's UID at the start of the file name; None when there is none."""
+    """CryoSPARC's UID at the start of the file name; None when there is none, as when 21 digits are too large for one."""
     match = _UID.match(PurePosixPath(name).name)
-    return int(match[1]) if match else None
+    number = int(match[1]) if match else None
+    return None if number is None or number >> _UID_BITS else number
+
+
+def exposure(name: str) -> str:
+    """The stem without UID and without the marks of motion correction: ``UID_a_patch_aligned_doseweighted.mrc`` gives ``a``."""
+    return _PROCESSED.sub("", stem(without_uid(name)))
+
+
+def without_mark(path: str) -> str:
+    """A path without the ``>`` that CryoSPARC's exports put before it."""
+    return path.lstrip(">") if "/" in path else path
+
+
+def micrograph_of(title: str, fits: Callable[[str], bool], *, ending: str = "") -> str:
+    """The name of the micrograph that a file of picks belongs to, from the file's name without its extension.
+
+    A title that `fits` a micrograph is its name; otherwise what pickers append (``_automatch``) is left out, or `ending`.
+    """
+    plain = _PICKED.sub("", title)
+    candidates = (title, plain, title.removesuffix(ending))
+    return next((candidate for candidate in candidates if fits(candidate)), plain)
+
+
+def common_ending(titles: Iterable[str]) -> str:
+    """The last ``_word`` of all of several titles; empty when they differ in it or there is only one."""
+    every = list(titles)
+    endings = {title[title.rfind("_") :] if "_" in title[1:] else "" for title in every}
+    ending = endings.pop() if len(endings) == 1 and len(every) > 1 else ""
+    return ending if re.fullmatch(r"_[A-Za-z]+", ending) else ""
 
 
 class NameIndex:
     """Finds the known name that another program's spelling means.
 
-    The whole name is compared first, then the file name, then without extension, then without CryoSPARC's UID. Of several
-    matches, the one that shares the most parent folders with the spelling is meant.
+    The whole name is compared first, then the file name, then without extension, then without CryoSPARC's UID, then without the
+    marks of motion correction (``_DW``, ``_patch_aligned_doseweighted``). Of several matches, the one that shares the most parent
+    folders with the spelling is meant.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
@@ -51,14 +88,16 @@ class NameIndex:
         for key, table in zip(_KEYS, self._by_key, strict=True):
             if fitting := table.get(key(written)):
                 return self._nearest(written, fitting)
-        raise NameMatchError(
-            f"no micrograph matches the name {written!r}; there are {_listed(self._known)}. "
-            "Names may differ in folders, extension and CryoSPARC's UID only"
-        )
+        raise NameMatchError(f"no micrograph matches the name {written!r}; there are {_listed(self._known)}. {DIFFERENCES}")
 
     def fits(self, written: str) -> bool:
         """Whether `written` matches one or several of the known names."""
         return any(key(written) in table for key, table in zip(_KEYS, self._by_key, strict=True))
+
+    def fits_exposure_only(self, written: str) -> bool:
+        """Whether `written` matches only without the marks of motion correction."""
+        *closer, _ = zip(_KEYS, self._by_key, strict=True)
+        return self.fits(written) and not any(key(written) in table for key, table in closer)
 
     def find_once(self, written: str) -> str:
         """As `find`, but raises `NameMatchError` also when another spelling has matched the same name before."""
@@ -98,7 +137,7 @@ def _stem_without_uid(name: str) -> str:
     return stem(without_uid(name))
 
 
-_KEYS = (_whole, _file_name, stem, _stem_without_uid)
+_KEYS = (_whole, _file_name, stem, _stem_without_uid, exposure)
 
 
 def _shared_folders(one: str, other: str) -> int:

@@ -18,7 +18,7 @@ def _same_names(state: State) -> State:
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to make a network from a file of weights.
+    """The functions that make a network from a file of weights.
 
     Attributes
     ----------

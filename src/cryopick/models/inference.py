@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from cryopick.errors import SettingError
+
 logger = logging.getLogger(__name__)
 
 
@@ -53,6 +55,16 @@ class FastNetwork(nn.Module):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             logits: Tensor = self.network(images)
         return logits.float()
+
+
+def require_device(device: torch.device | str) -> None:
+    """Raise `SettingError` for a device that PyTorch does not know or cannot use here."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise SettingError(f"there is no device {device!r}; use 'cpu' or 'cuda'") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise SettingError("no CUDA device can be used here; use the device 'cpu', or check the driver and the installed PyTorch")
 
 
 def bfloat16_pays(device: torch.device) -> bool:

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from cryopick.config import resolve
-from cryopick.errors import CryopickError, FileError, SettingError
+from cryopick.errors import CryopickError, FileError, SettingError, deprecated
 from cryopick.models.architectures import ARCHITECTURES, State
 from cryopick.models.checkpoints import file_sha256, read_metadata, read_state, tensors_sha256
-from cryopick.models.inference import FastNetwork
+from cryopick.models.inference import FastNetwork, require_device
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about one set of weights; kept inside the safetensors file.
+    """The description of one set of weights, stored inside the safetensors file.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Card:
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for by name: the folder that the variable CRYOPICK_WEIGHTS names, then the package."""
+    """The folders in which weights are looked for by name: the one that the variable CRYOPICK_WEIGHTS names, then the package."""
     named = os.environ.get(FOLDER_VARIABLE)
     return ([Path(named).expanduser()] if named else []) + [Path(str(files("cryopick").joinpath("weights")))]
 
@@ -92,7 +92,7 @@ def find(name: str | Path, *, architecture: str | None = None) -> Path:
         return path
     found = available()
     if str(name) in RENAMED and str(name) not in found:
-        log.warning("weights %s are now called %s", name, RENAMED[str(name)])
+        deprecated(f"the weights {name} are deprecated and will be removed in the next version: use {RENAMED[str(name)]}")
         name = RENAMED[str(name)]
     if str(name) in found:
         return found[str(name)]
@@ -122,7 +122,10 @@ def load(
     ------
     FileError
         When the file is missing, damaged, has another hash or architecture, or its keys do not fit the network.
+    SettingError
+        For a device that cannot be used here.
     """
+    require_device(device)
     path = find(name, architecture=architecture)
     _check_hash(path, sha256)
     state, card = read(path)
@@ -167,7 +170,7 @@ def read_card(path: Path) -> Card | None:
 
 
 def resolve_input(path: Path, kind: type[T], values: Mapping[str, Any]) -> T:
-    """What a card says about a network's input, as a dataclass. Raises `FileError` for values that it cannot have."""
+    """The settings of a network's input on a card, as a dataclass. Raises `FileError` for values that it cannot have."""
     try:
         return resolve(kind, values)
     except SettingError as error:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from cryopick.checks import short
+from cryopick.errors import SettingError
 from cryopick.types import Micrograph, Picks
 
 Prepared = TypeVar("Prepared")
@@ -13,10 +15,21 @@ StageFunctions = Mapping[str, tuple[Callable[..., Any], ...]]
 
 
 class Picker(Protocol):
-    """Finds the particles of one micrograph. A picker holds settings and weights, and no state between micrographs."""
+    """Finds the particles of one micrograph. A picker holds settings and weights, and no state between micrographs.
+
+    `cryopick.picker` makes one. Anything with this method is a picker; a package of your own can register one with the entry
+    point ``cryopick.pickers``, see `PickerClass`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log = picker("log")
+    >>> log.pick(Micrograph(np.zeros((64, 64)), name="blank.mrc"), diameter=20)
+    <Picks on 'blank.mrc': 0 picks, diameter 20 pixels>
+    """
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
-        """Pick every particle above the picker's threshold, best first.
+        """Pick every particle of the `micrograph` above the picker's threshold, best first.
 
         `diameter` is in Å, or in pixels when the pixel size is unknown; without it the picker estimates one, which the result
         carries. A micrograph without particles gives no picks, not an error.
@@ -34,6 +47,7 @@ class BatchPicker(Picker, Protocol[Prepared, Predicted]):
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`: the three steps, one after the other."""
+        require_micrograph(micrograph)
         prepared = self.prepare(micrograph, diameter=diameter)
         (predicted,) = self.predict([prepared])
         return self.finish(prepared, predicted)
@@ -49,6 +63,13 @@ class BatchPicker(Picker, Protocol[Prepared, Predicted]):
     def finish(self, prepared: Prepared, predicted: Predicted, /) -> Picks:
         """Do everything after the network."""
         ...
+
+
+def require_micrograph(micrograph: object) -> None:
+    """Raise `SettingError` for anything but a `Micrograph`."""
+    if not isinstance(micrograph, Micrograph):
+        remedy = "read a file with read_micrograph, or make one from an array: Micrograph(pixels, pixel_size)"
+        raise SettingError(f"pick(micrograph): expected a Micrograph, got {short(micrograph)}; {remedy}")
 
 
 class PickerClass(Protocol):

@@ -68,7 +68,7 @@ LARGEST_TILE = 4096
 
 @dataclass(frozen=True)
 class DetrScale:
-    """What a network's card says about its input and output.
+    """The scale of a network's input and output, from its card.
 
     Attributes
     ----------

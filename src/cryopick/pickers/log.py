@@ -13,7 +13,7 @@ from cryopick.detection.correlation import usual_surroundings
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.peaks import NOTHING
 from cryopick.errors import SettingError
-from cryopick.pickers.base import StageFunctions
+from cryopick.pickers.base import StageFunctions, require_micrograph
 from cryopick.pickers.diameter import DiameterEstimate, MicrographEstimate, combine, default_estimator
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import checked_diameter, crop_to_scale
@@ -77,6 +77,7 @@ class LogPicker:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """Picks of one micrograph; see `cryopick.pickers.base.Picker`."""
+        require_micrograph(micrograph)
         if diameter is None:
             estimate = self.measure_diameter(micrograph)
             diameter = None if estimate is None else estimate.diameter

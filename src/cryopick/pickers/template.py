@@ -16,7 +16,7 @@ from cryopick.detection.peaks import NOTHING, find_peaks
 from cryopick.detection.references import References, load_references, make_templates
 from cryopick.detection.thresholds import find_cut
 from cryopick.errors import SettingError
-from cryopick.pickers.base import StageFunctions
+from cryopick.pickers.base import StageFunctions, require_micrograph
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import checked_diameter, crop_to_scale
@@ -94,6 +94,7 @@ class TemplatePicker:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. Without a diameter, that of the references is used."""
+        require_micrograph(micrograph)
         scale = self._scale(micrograph)
         diameter_px = self.references.diameter_px * scale if diameter is None else micrograph.to_px(diameter)
         imaged, crop = strip_padding(micrograph.pixels)

@@ -66,7 +66,7 @@ class UNetSettings:
 
 @dataclass(frozen=True)
 class UNetScale:
-    """What a network's card says about its input and output.
+    """The scale of a network's input and output, from its card.
 
     Attributes
     ----------

@@ -4,7 +4,6 @@ Each stage is a function; `denoise` runs them in order. The constants are those 
 rows first; here that is a setting.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.coordinates import PixelMap
-from cryopick.errors import SettingError
+from cryopick.errors import SettingError, deprecated
 
-logger = logging.getLogger(__name__)
 Grey = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 
@@ -113,7 +111,7 @@ def load_denoise_settings(preset: str, *changes: Mapping[str, Any]) -> DenoiseSe
 
     if preset in FORMER_PRESETS:
         name = FORMER_PRESETS[preset]
-        logger.warning("the denoising preset %s is deprecated and will be removed in the next version: use %s", preset, name)
+        deprecated(f"the denoising preset {preset} is deprecated and will be removed in the next version: use {name}")
         preset = name
     return resolve(DenoiseSettings, load_preset("denoise", preset), *changes)
 

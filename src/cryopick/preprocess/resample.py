@@ -99,7 +99,7 @@ def checked_diameter(diameter_px: float) -> float:
     if diameter_px < MIN_DIAMETER_PX:
         raise CryopickError(
             f"the particle diameter must be at least {MIN_DIAMETER_PX:g} pixels, got {diameter_px:.2g}; "
-            "check that --diameter is in Å and that the pixel size is right"
+            "check that the diameter is in Å and that the pixel size is right"
         )
     return diameter_px
 

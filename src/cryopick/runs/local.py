@@ -37,7 +37,7 @@ GPU_WORKER_BYTES = 8 * GB
 
 @dataclass(frozen=True)
 class GpuSharing:
-    """How workers share the GPUs.
+    """The share of the GPUs that each worker gets.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ def gpu_workers() -> int:
 
 
 def gpu_sharing(workers: int) -> GpuSharing:
-    """How a number of workers share the GPUs and the cores of this machine."""
+    """Divide the GPUs and cores of this machine among a number of workers."""
     batch_size = min(THREADS, max(1, available_cores() // workers))
     return GpuSharing(batch_size, [{"CUDA_VISIBLE_DEVICES": name} for name in visible_gpus()])
 

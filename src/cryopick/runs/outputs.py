@@ -31,7 +31,7 @@ def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], setting
 
 
 def format_path(folder: RunFolder, name: str) -> Path:
-    """Where the picks are written in a format: in a folder of its own."""
+    """The path of the picks in a format: in a folder of its own."""
     return place_in(folder.path / name, "particles", format=name)
 
 

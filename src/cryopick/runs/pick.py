@@ -21,7 +21,7 @@ from cryopick.runs.task import Build, PickTask, lost, start_picking
 
 @dataclass(frozen=True)
 class RunStart:
-    """Where a run stands before it picks its first micrograph.
+    """The state of a run before it picks its first micrograph.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class RunStart:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes
     ----------

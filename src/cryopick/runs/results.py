@@ -1,6 +1,7 @@
 """Picks of a run, read from its records, which hold the micrographs' shapes too."""
 
 import csv
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +9,16 @@ from pathlib import Path
 
 import msgspec
 
+from cryopick.checks import checked_pixel_size
 from cryopick.coordinates import IMAGE_FRAME
-from cryopick.errors import FileError
-from cryopick.io.picks.base import KnownMicrographs, Reading, Source
-from cryopick.io.picks.formats import read_picks
+from cryopick.errors import FileError, SettingError
+from cryopick.io.picks.formats import outside_of, read_picks, reduced_doubt
+from cryopick.io.picks.reading import KnownMicrographs, Reading, Source
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Record, read_record
-from cryopick.types import Picks, checked_pixel_size
+from cryopick.types import Picks
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,20 @@ def read_picks_or_run(
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
-    """As `read_picks`; without a `format`, `path` may also be the output folder of a run."""
+    """As `read_picks`; without a `format`, `path` may also be the output folder of a run. Warns of picks off their micrographs.
+
+    Raises `SettingError` for a factor where `path` is a run.
+    """
     if format is None and is_run(path):
+        if downsample != 1:
+            raise SettingError(f"{path}: downsample does not apply to runs; give its particles.star if its images were reduced")
         return run_picks(path, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size)
-    return read_picks(path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
+    found = read_picks(
+        path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample
+    )
+    for doubt in filter(None, (outside_of(found), reduced_doubt(found))):
+        logger.warning("%s: %s", path, doubt)
+    return found
 
 
 def _read(path: Path) -> Record:

@@ -9,7 +9,7 @@ import msgspec
 from cryopick.config import load_preset, resolve
 from cryopick.errors import SettingError
 from cryopick.io.picks.formats import FORMATS
-from cryopick.pickers import DEFAULT, PICKERS, current_name, picker
+from cryopick.pickers import DEFAULT, PICKERS, check_threshold, current_name, picker
 from cryopick.pickers.base import Picker
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.provenance import RunRecord, plain
@@ -95,9 +95,7 @@ def run_settings(
     of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
     of_the_run = {key: value for key, value in of_the_run.items() if key in known or key == "threshold"}
     resolved = resolve(kind, *layers, of_the_run, subject=name)
-    least = getattr(resolved, "threshold", None)
-    if least is not None and not 0 <= least <= 1:
-        raise SettingError(f"threshold must be in [0, 1], got {least:g}")
+    check_threshold(resolved)
     return RunSettings(
         picker=name,
         preset=preset,
@@ -125,7 +123,7 @@ def run_record(settings: RunSettings) -> RunRecord:
 
 
 def mismatch(earlier: RunRecord, settings: RunSettings) -> str:
-    """Why a run with these settings cannot resume an earlier one, as `RunRecord.mismatch` says it; "" when it can.
+    """The reason why a run with these settings cannot resume an earlier one, as `RunRecord.mismatch` says it; "" when it can.
 
     Settings of the output alone may change. `salvage` may be switched on, since it changes nothing on finished micrographs, but
     not off; maps may be switched off but not on, since finished micrographs would have none.

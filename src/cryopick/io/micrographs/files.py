@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from cryopick.checks import checked_path, checked_pixel_size, number_array
 from cryopick.errors import FileError, SettingError
 from cryopick.files import atomic_path
 from cryopick.io.micrographs.common import RawImage, first_bytes
@@ -15,7 +16,7 @@ from cryopick.io.micrographs.mrc import compression, looks_like_mrc, read_mrc, u
 from cryopick.io.micrographs.png_jpeg import read_raster, write_raster
 from cryopick.io.micrographs.tiff import read_tiff, write_tiff
 from cryopick.io.micrographs.values import pixel_size_doubt, usable_pixels
-from cryopick.types import FileKind, Micrograph, checked_pixel_size
+from cryopick.types import FileKind, Micrograph
 
 logger = logging.getLogger(__name__)
 
@@ -92,10 +93,11 @@ def read_micrograph(
     >>> micrograph.name, micrograph.shape_hw, micrograph.pixel_size
     ('m.mrc', (64, 64), 1.5)
     """
-    path = Path(path)
+    path = checked_path(path, "read_micrograph(path)")
+    pixel_size = checked_pixel_size(pixel_size, str(path))
     image = read_raw_image(path, salvage=salvage)
     pixels, notes = usable_pixels(image.pixels, path, salvage=salvage)
-    size = image.pixel_size if pixel_size is None else checked_pixel_size(pixel_size, str(path))
+    size = image.pixel_size if pixel_size is None else pixel_size
     doubt = pixel_size_doubt(size)
     for note in (*image.notes, *notes, *([doubt] if doubt else [])):
         logger.warning("%s: %s", path, note)
@@ -110,7 +112,7 @@ def read_micrograph(
     )
 
 
-def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph, *, pixel_size: float | None = None) -> None:
+def write_micrograph(path: Path | str, pixels: ArrayLike | Micrograph, *, pixel_size: float | None = None) -> None:
     """Write a micrograph as MRC, TIFF, PNG or JPEG, by the suffix; completely or not at all.
 
     MRC and TIFF keep 8 and 16-bit types and float32 (MRC also float16, and widens uint8 to uint16); all else becomes float32.
@@ -135,12 +137,14 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph,
     >>> read_micrograph("m.tif").pixels[2].tolist()
     [8.0, 9.0, 10.0, 11.0]
     """
-    if not isinstance(path, Path | str):
+    if not isinstance(path, str | os.PathLike):
         raise SettingError("write_micrograph(path, pixels): the first argument must be a path; give the path first")
     if isinstance(pixels, Micrograph):
         pixel_size = pixel_size or pixels.pixel_size
         pixels = pixels.pixels
     path = Path(path)
+    pixel_size = checked_pixel_size(pixel_size, str(path))
+    pixels = pixels if isinstance(pixels, np.ndarray) else number_array(pixels, np.float32, f"{path}: pixels")
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise SettingError(f"{path}: no format has this suffix; use one of {', '.join(SUFFIXES)}")
@@ -148,7 +152,6 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph,
         raise SettingError(f"{path}: a micrograph is a non-empty (h, w) array, got shape {pixels.shape}")
     if kind in {"png", "jpeg"} and pixels.dtype != np.uint8:
         raise SettingError(f"{path}: {kind.upper()} holds 8-bit pixels; scale these {pixels.dtype} values to 0-255 first")
-    checked_pixel_size(pixel_size, str(path))
     with atomic_path(path) as temporary:
         if kind == "mrc":
             write_mrc(temporary, pixels, pixel_size=pixel_size)

@@ -11,14 +11,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from cryopick.errors import CryopickError, FileError
+import numpy as np
+
+from cryopick.checks import checked_pixel_size, short
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.files import check_regular
 from cryopick.io.micrographs.files import SUFFIXES, pixel_sizes_differ, read_micrograph, split_name, suffix_kind
 from cryopick.io.micrographs.patterns import matching_paths
 from cryopick.io.micrographs.side_images import tell_copies, tell_left_out, without_side_images
-from cryopick.io.tables.cryosparc import load_cs, number_column, text_column
-from cryopick.io.tables.star import StarTable, read_star
-from cryopick.types import Micrograph, checked_pixel_size
+from cryopick.io.names import without_mark
+from cryopick.io.tables.cryosparc import load_cs, number_column, path_column, refuse_group
+from cryopick.io.tables.delimited import whole_numbers
+from cryopick.io.tables.star import StarTable, only_table, read_star
+from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +45,14 @@ class MicrographSource:
     pixel_size : Å per pixel as given or from the STAR or `.cs` file; None takes that of the micrograph's header.
     optics_group : RELION's group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> write_micrograph("m.mrc", np.eye(8, dtype=np.float32))
+    >>> MicrographSource(Path("m.mrc"), name="MotionCorr/m.mrc").read().name
+    'MotionCorr/m.mrc'
     """
 
     path: Path
@@ -49,12 +62,16 @@ class MicrographSource:
     uid: int | None = None
 
     def read(self, *, salvage: bool = False) -> Micrograph:
-        """Read the micrograph. Raises `FileError` as `read_micrograph`."""
+        """Read the micrograph; `salvage` and errors are those of `read_micrograph`."""
         micrograph = read_micrograph(self.path, pixel_size=self.pixel_size, name=self.name, salvage=salvage)
         return replace(micrograph, optics_group=self.optics_group, uid=self.uid)
 
 
-def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+MicrographInputs = Path | str | MicrographSource | Sequence[Path | str | MicrographSource]
+"""A file, folder, pattern, list, STAR or `.cs` file of micrographs, what `find_micrographs` found, or several of them."""
+
+
+def find_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = None) -> list[MicrographSource]:
     """Find the micrographs that the inputs name, in their order, each once; none is read.
 
     Parameters
@@ -64,7 +81,8 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
         `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
         the last two are relative to the project's folder, which is searched for upwards from the file. In folders and patterns,
-        only the dose-weighted one of several images of an exposure counts, see `cryopick.io.micrographs.side_images`.
+        only the dose-weighted one of several images of an exposure counts, see `cryopick.io.micrographs.side_images`. What this
+        function returned is taken as it is.
     pixel_size : Å per pixel of all; overrides the files' own, with a warning when they differ by more than 1 %.
 
     Returns
@@ -76,6 +94,8 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     ------
     FileError
         For an input that is missing, damaged or names no micrograph, or none that exists.
+    SettingError
+        For anything but paths, such as pixels.
     CryopickError
         For two files whose names differ only in the extension, because their results would overwrite each other.
 
@@ -94,21 +114,31 @@ def find_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: f
     return found
 
 
-def list_micrographs(inputs: Sequence[Path | str] | Path | str, *, pixel_size: float | None = None) -> list[MicrographSource]:
+def list_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = None) -> list[MicrographSource]:
     """As `find_micrographs`, but two files may share a name: for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
-    named = [inputs] if isinstance(inputs, Path | str) else inputs
-    tell_copies(str(given) for given in named if suffix_kind(Path(given)))
-    for given in named:
-        for source in _with_pixel_size(list(_expand(str(given))), pixel_size, str(given)):
+    named = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, str | np.ndarray) else [inputs]
+    given_paths = [each if isinstance(each, MicrographSource) else _path(each) for each in named]
+    tell_copies(each for each in given_paths if isinstance(each, str) and suffix_kind(Path(each)))
+    for given in given_paths:
+        found = [given] if isinstance(given, MicrographSource) else list(_expand(given))
+        for source in _with_pixel_size(found, pixel_size, str(given)):
             sources.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - Path.absolute keeps "..", resolve is slow
     return list(sources.values())
+
+
+def _path(given: object) -> str:
+    if isinstance(given, str | os.PathLike):
+        return os.fspath(given)
+    remedy = "wrap pixels of your own: Micrograph(pixels, pixel_size)"
+    raise SettingError(f"expected paths of micrographs, got {short(given)}; {remedy}")
 
 
 def _expand(given: str) -> Iterator[MicrographSource]:
     path = Path(given).expanduser()
     check_regular(path)
+    refuse_group(path)
     if path.is_dir():
         yield from _in_folder(path)
     elif not path.exists() and any(mark in given for mark in "*?["):
@@ -178,14 +208,16 @@ def _in_list(path: Path) -> Iterator[MicrographSource]:
 
 def _in_star(path: Path) -> Iterator[MicrographSource]:
     tables = read_star(path)
-    table = tables.get("micrographs") or next((table for table in tables.values() if "rlnMicrographName" in table), None)
+    table = tables.get("micrographs") or only_table(path, tables, "rlnMicrographName")
     if table is None or "rlnMicrographName" not in table:
         remedy = "Give RELION's micrographs.star, as MotionCorr, CtfFind, Import and Select jobs write it"
         raise FileError(path, "lists no micrographs (no column _rlnMicrographName)", remedy)
     if "rlnCoordinateX" in table:
         raise FileError(path, "lists particles, not micrographs", "Give the micrographs.star that they were picked from")
-    names = table.text("rlnMicrographName")
-    groups = table.numbers("rlnOpticsGroup").astype(int).tolist() if "rlnOpticsGroup" in table else [1] * len(names)
+    names = [without_mark(name) for name in table.text("rlnMicrographName")]
+    if blank := next((row for row, name in enumerate(names, 1) if not name.strip()), None):
+        raise FileError(path, f"row {blank} has no _rlnMicrographName", "Fill in the micrograph, or remove that row")
+    groups = table.groups("rlnOpticsGroup") if "rlnOpticsGroup" in table else [1] * len(names)
     sizes = _star_pixel_sizes(table, tables.get("optics"), groups)
     folder = _project_of(path, names, _folders_above(path))
     for name, group, size in zip(names, groups, sizes, strict=True):
@@ -195,11 +227,12 @@ def _in_star(path: Path) -> Iterator[MicrographSource]:
 def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[int]) -> list[float | None]:
     """Pixel sizes from RELION 3.1's optics groups, or 3.0's detector pixel (µm) and magnification; None without either."""
     if optics is not None and "rlnMicrographPixelSize" in optics:
-        known = zip(optics.numbers("rlnOpticsGroup").astype(int).tolist(), optics.numbers("rlnMicrographPixelSize"), strict=True)
+        known = zip(optics.groups("rlnOpticsGroup"), optics.numbers("rlnMicrographPixelSize"), strict=True)
         by_group = {group: _known_size(size) for group, size in known}
         return [by_group.get(group) for group in groups]
     if "rlnDetectorPixelSize" in table and "rlnMagnification" in table:
-        sizes = 1e4 * table.numbers("rlnDetectorPixelSize") / table.numbers("rlnMagnification")
+        magnifications = table.numbers("rlnMagnification")
+        sizes = 1e4 * table.numbers("rlnDetectorPixelSize") / np.where(magnifications > 0, magnifications, np.nan)
         return [_known_size(size) for size in sizes]
     return [None] * len(groups)
 
@@ -210,14 +243,17 @@ def _in_cs(path: Path) -> Iterator[MicrographSource]:
     blob = next((blob for blob in CRYOSPARC_BLOBS if f"{blob}/path" in fields), None)
     if blob is None:
         raise FileError(path, "lists no micrographs (no field micrograph_blob/path)", "Give the .cs file of an exposures output")
-    names = text_column(path, rows, f"{blob}/path")
-    sizes, groups, uids = (
-        number_column(path, rows, name).tolist() if name in fields else [absent] * len(names)
-        for name, absent in ((f"{blob}/psize_A", 0.0), ("mscope_params/exp_group_id", 1), ("uid", None))
+    names = path_column(path, rows, f"{blob}/path")
+    sizes = number_column(path, rows, f"{blob}/psize_A").tolist() if f"{blob}/psize_A" in fields else [0.0] * len(names)
+    group = "mscope_params/exp_group_id"
+    groups = whole_numbers(path, group, number_column(path, rows, group)) if group in fields else [1] * len(names)
+    uids = number_column(path, rows, "uid") if "uid" in fields else None
+    known = (
+        [None] * len(names) if uids is None or uids.dtype.kind == "f" else [uid if uid >= 0 else None for uid in uids.tolist()]
     )
     folder = _project_of(path, names, _folders_above(path))
-    for name, size, group, uid in zip(names, sizes, groups, uids, strict=True):
-        yield MicrographSource(folder / name.lstrip(">"), name, _known_size(size), group, uid)
+    for name, size, group_number, uid in zip(names, sizes, groups, known, strict=True):
+        yield MicrographSource(folder / name, name, _known_size(size), group_number, uid)
 
 
 def _folders_above(path: Path) -> list[Path]:
@@ -229,7 +265,7 @@ def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
     """The first folder in which one of the first names exists."""
     if not names:
         raise FileError(path, "names no micrographs", "Give a file with at least one")
-    tried = [name.lstrip(">") for name in names[:NAMES_TRIED]]
+    tried = names[:NAMES_TRIED]
     for folder in folders:
         if any(os.path.exists(folder / name) for name in tried):  # noqa: PTH110 - no name is too long
             return folder

@@ -7,7 +7,9 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import FilePerMicrograph, Reading, Writing, placed
+from cryopick.io.picks.base import Writing, placed
+from cryopick.io.picks.per_micrograph import FilePerMicrograph
+from cryopick.io.picks.reading import Reading
 from cryopick.io.tables.delimited import parse_numbers, read_text
 from cryopick.types import Picks
 

@@ -72,7 +72,7 @@ class SharedColumns:
         if self._fill is not None:
             return self._columns
         if self._partial:
-            logger.warning("only some micrographs have %s; not written", ", ".join(sorted(self._partial)))
+            logger.warning("columns that only some micrographs have are not written: %s", ", ".join(sorted(self._partial)))
         return {name: values for name, values in self._columns.items() if name not in self._partial}
 
 

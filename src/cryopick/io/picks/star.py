@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.columns import RESERVED_COLUMNS
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
 from cryopick.io.names import stem, without_uid
-from cryopick.io.picks.base import Peek, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks.base import Peek, UniqueNames, Writing, placed, split_by_name, spool, text_file
 from cryopick.io.picks.columns import SharedColumns, typed
-from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, quoted_column, read_star, star_text
-from cryopick.types import RESERVED_COLUMNS, Picks
+from cryopick.io.picks.reading import Reading, refuse_tomograms
+from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, only_table, quoted_column, read_star, star_text
+from cryopick.types import Picks
 
 FRAME = Frame()
 _DECIMALS = 6
@@ -26,6 +28,7 @@ _DIAMETER = "rlnParticleDiameter"
 _OWN = {*_LABELS, _DIAMETER, "rlnMicrographPixelSize"}
 _NAMES = {"rlnClassNumber": "class", "rlnAnglePsi": "rotation"}
 _LABEL_OF = {name: label for label, name in _NAMES.items()}
+TOMOGRAM_LABELS = ("rlnTomoName", "rlnTomoParticleName", "rlnTomoParticleId", "rlnCenteredCoordinateZAngst")
 _PLACEHOLDERS = (0, -999, -9999)
 """What RELION writes as class and angle where there is none."""
 
@@ -49,18 +52,19 @@ class FlatStar:
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         """See `PickFormat.read`."""
         tables = read_star(path)
-        table = next((table for table in tables.values() if "rlnCoordinateX" in table), None)
+        table = only_table(path, tables, "rlnCoordinateX")
         if table is None:
             blocks = ", ".join(f"data_{name}" for name in tables)
             raise FileError(path, f"has no table with _rlnCoordinateX (only {blocks})", "Give a STAR file of picks or particles")
-        points = coordinates(table)
+        names = table.text("rlnMicrographName")
+        points = coordinates(path, table, names)
         merits = figures_of_merit(table)
         pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
-        groups = table.numbers("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
+        groups = table.groups("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
         data = further_columns(table)
         own_diameters = diameters if _DIAMETER in table else None
         found = []
-        for name, rows in split_by_name(table.text("rlnMicrographName")).items():
+        for name, rows in split_by_name(path, names).items():
             picks = reading.picks(
                 path,
                 name,
@@ -72,7 +76,7 @@ class FlatStar:
                 data={label: values[rows] for label, values in data.items()},
                 pixel_size=_first(pixel_sizes, rows),
             )
-            found.append(picks if groups is None else replace(picks, optics_group=int(_first(groups, rows) or 1)))
+            found.append(picks if groups is None else replace(picks, optics_group=groups[rows[0]] or 1))
         return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
@@ -130,8 +134,14 @@ def relion_frame(frame: Frame, name: str, reading: Reading | None = None) -> Fra
     return replace(frame, rows=relion_rows(name if source is None else source.name))
 
 
-def coordinates(table: StarTable) -> NDArray[np.float64]:
-    """The particles' coordinates (n, 2) as the table has them."""
+def coordinates(path: Path, table: StarTable, micrographs: Iterable[str] = ()) -> NDArray[np.float64]:
+    """The particles' coordinates (n, 2) as the table has them. Raises `FileError` for coordinates in tomograms."""
+    if tomogram := next((name for name in set(micrographs) if name.lower().endswith(".tomostar")), None):
+        refuse_tomograms(path, tomogram)
+    for label in set(TOMOGRAM_LABELS) & set(table.labels):
+        refuse_tomograms(path, f"_{label}")
+    if "rlnCoordinateZ" in table:
+        refuse_tomograms(path, "_rlnCoordinateZ", table.numbers("rlnCoordinateZ"))
     return np.stack([table.numbers("rlnCoordinateX"), table.numbers("rlnCoordinateY")], axis=1)
 
 
@@ -177,8 +187,8 @@ def _per_particle(tables: dict[str, StarTable], table: StarTable, labels: Sequen
     if optics is not None and len(optics) == 1:
         found |= {label: np.repeat(optics.numbers(label), len(table)) for label in shared}
     elif optics is not None and shared and "rlnOpticsGroup" in optics and "rlnOpticsGroup" in table:
-        number = {group: row for row, group in enumerate(optics.numbers("rlnOpticsGroup").tolist())}
-        groups, which = np.unique(table.numbers("rlnOpticsGroup"), return_inverse=True)
+        number = {group: row for row, group in enumerate(optics.groups("rlnOpticsGroup"))}
+        groups, which = np.unique(table.groups("rlnOpticsGroup"), return_inverse=True)
         rows = [number.get(group, len(number)) for group in groups.tolist()]  # an unlisted group gives NaN
         found |= {label: np.append(optics.numbers(label), np.nan)[rows][which] for label in shared}
     return [found.get(label) for label in labels]

@@ -23,7 +23,7 @@ DIGITS = 12
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """Where a prepared image is kept. The name of the file holds a fingerprint of its sources, so a file that exists is valid.
+    """The path of a prepared image. Its name contains a fingerprint of its sources, so a file that exists is valid.
 
     The file is a safetensors file of named arrays and, where the image has one, the map from its pixels to the micrograph's.
     """

@@ -176,7 +176,7 @@ def held_out_crops(micrographs: Iterable[PreparedMicrograph], *, size: int, bord
 
 
 class Window(NamedTuple):
-    """Where a crop lies: its micrograph, the image at one scale, and the row and column at which it starts."""
+    """The place of a crop: its micrograph, the image at one scale, and the row and column at which it starts."""
 
     micrograph: PreparedMicrograph
     image: ScaledImage
@@ -286,7 +286,7 @@ def _paint(mask: NDArray[np.uint8], areas: Sequence[BadArea], to_home: PixelMap)
 
 
 def _known(crops: Crops, inner: Tensor, uncertain_xy: Tensor, uncertain_image: Tensor) -> Tensor:
-    """Where the maps of crops are known (b, 3, h, w), see `LabelledCrops`; `inner` (b, h, w) is 1 off the borders."""
+    """Whether the maps of crops are known (b, 3, h, w), see `LabelledCrops`; `inner` (b, h, w) is 1 off the borders."""
     shape, diameter = tuple(inner.shape), crops.diameter_px
     particles = discs(crops.xy, crops.image, diameter[crops.image] / 2, shape)
     rejected = discs(crops.junk_xy, crops.junk_image, diameter[crops.junk_image] / 2, shape)

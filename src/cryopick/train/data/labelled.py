@@ -1,7 +1,8 @@
 """Labelled micrographs on disk: find them, and report the ones that cannot be used."""
 
+import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder, LabelledMicrograph, read_areas
 from cryopick.io.micrographs.headers import read_shape
-from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.picks.formats import read_picks
+from cryopick.io.micrographs.sources import MicrographInputs, MicrographSource, find_micrographs
+from cryopick.io.picks.formats import outside_of, read_picks
 from cryopick.types import Picks
+
+logger = logging.getLogger(__name__)
 
 MAX_OUTSIDE_SHARE = 0.5
 """If more than this share of its picks lies outside a micrograph, they belong to another image."""
@@ -51,12 +54,13 @@ class LabelledSet:
 
 
 def find_labelled(
-    data: Sequence[Path | str] | Path | str,
+    data: MicrographInputs,
     truth: Path | str | None = None,
     *,
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
 ) -> LabelledSet:
     """Find the micrographs of `data` that have picks in `truth`; returns them in the order of `data`.
 
@@ -71,6 +75,7 @@ def find_labelled(
         the median of the other micrographs.
     pixel_size : Å per pixel; overrides the files.
     format : format of the picks, if it cannot be told from their content.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def find_labelled(
     """
     sources, picks_at = _places(data, truth, format)
     readable, skipped = _readable(find_micrographs(sources, pixel_size=pixel_size))
-    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size)
+    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size, downsample)
     skipped += [Skipped(name, "has picks, but is not among the micrographs") for name in unmatched]
     negatives = _false_positives(data, readable, pixel_size)
     areas = read_areas(DatasetFolder(Path(data)).areas) if isinstance(data, Path | str) else {}
@@ -122,9 +127,7 @@ def label_border(micrographs: Iterable[LabelledMicrograph]) -> float:
     return max(DEFAULT_BORDER, nearest) if chance < MAX_EMPTY_MARGIN_PROBABILITY else DEFAULT_BORDER
 
 
-def _places(
-    data: Sequence[Path | str] | Path | str, truth: Path | str | None, kind: str | None
-) -> tuple[Sequence[Path | str] | Path | str, Path]:
+def _places(data: MicrographInputs, truth: Path | str | None, kind: str | None) -> tuple[MicrographInputs, Path]:
     """Inputs for `find_micrographs`, and the file or folder of their picks."""
     if not isinstance(data, Path | str):
         if truth is None:
@@ -168,19 +171,19 @@ def _readable(sources: Iterable[MicrographSource]) -> tuple[list[MicrographSourc
 
 
 def _picks_of(
-    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None
+    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None, downsample: float = 1.0
 ) -> tuple[dict[str, Picks], list[str]]:
     """Picks by the names of their micrographs, and the names in `path` that match none of the micrographs."""
     if not sources:
         return {}, []
     unknown: set[str] = set()
-    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
+    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
+    if (outside := outside_of(picks)) is not None:
+        logger.warning("%s: %s; they are not used", path, outside)
     return {each.micrograph: each for each in picks}, sorted(unknown)
 
 
-def _false_positives(
-    data: Sequence[Path | str] | Path | str, sources: list[MicrographSource], pixel_size: float | None
-) -> dict[str, Picks]:
+def _false_positives(data: MicrographInputs, sources: list[MicrographSource], pixel_size: float | None) -> dict[str, Picks]:
     folder = DatasetFolder(Path(data)).false_positives if isinstance(data, Path | str) else None
     if folder is None or not folder.is_dir() or not any(folder.glob("*.csv")):
         return {}

@@ -127,6 +127,12 @@ class FinetuneResult:
     before, after : scores on the held-out micrographs.
     trained, held_out : names of the micrographs.
     skipped : micrographs that could not be used.
+
+    Examples
+    --------
+    >>> result = finetune("micrographs", "picks.star", out="tuned", diameter=180)  # doctest: +SKIP
+    >>> result.better, result.before.f1, result.after.f1  # doctest: +SKIP
+    (True, 0.81, 0.93)
     """
 
     weights: Path
