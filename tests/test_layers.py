@@ -27,7 +27,7 @@ TRAIN_ROWS = [
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 TRAIN_RANK = {name: rank for rank, row in enumerate(TRAIN_ROWS) for name in row}
-MODELS_MAY_IMPORT = {"models", "errors", "registry", "config"}
+MODELS_MAY_IMPORT = {"models", "errors", "messages", "registry", "config"}
 HEAVY = {
     "torch",
     "scipy",

@@ -1,4 +1,4 @@
-"""The functions of `import cryopick` that join several layers: pick, convert and fine-tune in one call."""
+"""Functions of the Python API that combine several layers: pick, convert, fine-tune."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def list_pickers() -> list[str]:
-    """The names that `picker` and `pick` take.
+    """List the names that `picker` and `pick` take.
 
     Examples
     --------
@@ -86,9 +86,9 @@ def pick(
 ) -> Picks | list[Picks]:
     """Find the particles of one micrograph, or of every micrograph in a folder, file, pattern or list.
 
-    With `out`, the results are a run on disk, as `cryopick pick` writes it: the same call again resumes it, a micrograph that
-    fails is logged and skipped, and where no diameter is given one is estimated for all micrographs together. Without `out`,
-    nothing is written, and each micrograph's diameter is estimated by itself.
+    With `out`, the results are written to disk as by `cryopick pick`: the same call again resumes the run, a micrograph that
+    fails is logged and skipped, and if no diameter is given, one is estimated for all micrographs together. Without `out`,
+    nothing is written, and the diameter is estimated for each micrograph separately.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def pick(
     FileError
         For micrographs that cannot be found or, without `out`, cannot be read.
     CryopickError
-        When every micrograph of a run has failed, or, without `out`, for particles that are larger than the micrograph.
+        When every micrograph of a run fails or, without `out`, for particles that are larger than the micrograph.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def convert(
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; replaces the picks' own.
     threshold : lowest score to keep.
     box : box size in pixels for formats with boxes; the diameter if omitted.
-    downsample : the factor by which the images of the coordinates in `source` were reduced or, where `target` is Topaz's table,
+    downsample : the factor by which the images of the coordinates in `source` were reduced or, if `target` is Topaz's table,
         of those in `target`.
 
     Returns

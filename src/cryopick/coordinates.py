@@ -1,4 +1,4 @@
-"""All coordinate conversions: flips, half-pixels, corners, fractions, Å. No other module computes any of them.
+"""Coordinate conversions: flips, half-pixels, corners, fractions, Å. No other module performs any.
 
 The image frame is described in `cryopick.types`. A `PixelMap` maps pixels of a transformed image (cropped, binned, …) to the
 image it was made from; a `Frame` describes how a file format writes a point.
@@ -62,17 +62,17 @@ class PixelMap:
 
     @staticmethod
     def crop(left: float, top: float) -> "PixelMap":
-        """A crop or tile whose first pixel is the original's column `left`, row `top`; negative where pixels were added."""
+        """Map a crop or tile whose first pixel is the original's column `left`, row `top`; negative where pixels were added."""
         return PixelMap(shift=(left, top))
 
     @staticmethod
     def pad(left: int, top: int) -> "PixelMap":
-        """An image with `left` columns and `top` rows added before its first pixel."""
+        """Map an image with `left` columns and `top` rows added before its first pixel."""
         return PixelMap.crop(-left, -top)
 
     @staticmethod
     def resize(factor_xy: tuple[float, float]) -> "PixelMap":
-        """Block mean, bilinear or area resize to 1/factor of the size with aligned edges: `original = (xy + ½) f − ½`.
+        """Map a block mean, bilinear or area resize to 1/factor of the size with aligned edges: `original = (xy + ½) f − ½`.
 
         `factor_xy` is original size / new size for columns and rows.
         """
@@ -86,17 +86,17 @@ class PixelMap:
 
     @staticmethod
     def flip_rows(height: float) -> "PixelMap":
-        """The image flipped upside down: `y = height − 1 − y`."""
+        """Map an image flipped upside down: `y = height − 1 − y`."""
         return PixelMap((1.0, -1.0), (0.0, height - 1.0))
 
     @staticmethod
     def flip_columns(width: int) -> "PixelMap":
-        """The image mirrored left to right: `x = width − 1 − x`."""
+        """Map an image mirrored left to right: `x = width − 1 − x`."""
         return PixelMap((-1.0, 1.0), (width - 1.0, 0.0))
 
     @staticmethod
     def from_edges() -> "PixelMap":
-        """Points measured from the image's outer edges, where the first pixel spans 0 to 1, as bounding boxes are."""
+        """Map points measured from the image's outer edges, where the first pixel spans 0 to 1, as in bounding boxes."""
         return PixelMap(shift=(-0.5, -0.5))
 
 
@@ -211,12 +211,12 @@ def length_from_px(length_px: float, pixel_size: float | None) -> float:
 
 
 def relion_rows(name: str) -> Literal["down", "up"]:
-    """The direction in which RELION counts a micrograph's rows: up in TIFFs, which it flips on reading, else down."""
+    """Return the direction in which RELION counts a micrograph's rows: up in TIFFs, which it flips on reading, else down."""
     return "up" if PurePath(name).suffix.lower() in {".tif", ".tiff"} else "down"
 
 
 def inside(xy: ArrayLike, shape_hw: tuple[int, int], *, border: float = 0.0) -> NDArray[np.bool_]:
-    """Whether each point (n, 2) lies in the image, at least `border` pixels from the centres of its outermost pixels."""
+    """Return whether each point (n, 2) lies in the image, at least `border` pixels from the centres of its outermost pixels."""
     points = _points(xy)
     height, width = shape_hw
     ok = (points >= border) & (points <= (width - 1 - border, height - 1 - border))

@@ -1,4 +1,4 @@
-"""Atomic writes, so that a file is whole or absent, and locks between processes."""
+"""Atomic writes, after which a file is complete or absent, and locks between processes."""
 
 import errno
 import fcntl
@@ -21,10 +21,10 @@ _TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.[^.]*)?")
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder to write to; on success it is synced and renamed to `path`, otherwise removed.
+    """Give a temporary path in the same folder to write to; on success it is synced and renamed to `path`, otherwise removed.
 
-    A missing folder is created. The temporary name keeps the suffix, which decides what image writers write. Raises `FileError`
-    where `path` is a device, a pipe or the like.
+    A missing folder is created. The temporary name keeps the suffix, from which image writers choose the format. Raises
+    `FileError` if `path` exists and is not a regular file.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise FileError(path, "is not a regular file", "Give the name of a file to write")
@@ -43,7 +43,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _errors_about(path: Path) -> Iterator[None]:
-    """Make errors about the temporary file, whose name means nothing to users, be about `path`."""
+    """Make errors about the temporary file name `path` instead, since users do not know the temporary name."""
     try:
         yield
     except OSError as error:
@@ -53,17 +53,17 @@ def _errors_about(path: Path) -> Iterator[None]:
 
 
 def check_regular(path: Path) -> None:
-    """Raise `FileError` for a pipe, socket or device, which could be read for ever; a path that does not exist passes."""
+    """Raise `FileError` for a pipe, socket or device, which may be endless; a path that does not exist passes."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # whoever opens it says why
+    except (OSError, ValueError):  # opening it raises the error
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FileError(path, "is a pipe, socket or device, not a file", "Give a regular file")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with line ends as they are."""
+    """Write UTF-8 text atomically, without converting line ends."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
@@ -75,7 +75,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files at any depth below `folder`, of writers that were killed or are still writing."""
+    """List temporary files at any depth below `folder`, of writers that were killed or are still writing."""
     return [path for path in folder.rglob(".*-*") if _TEMPORARY.fullmatch(path.name)]
 
 
@@ -90,10 +90,10 @@ class LockedError(Exception):
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on a file, exclusively or `shared`. The file is created if it is missing, and is not removed.
+    """Hold a lock on a file, exclusively or `shared`. A missing file is created; the file stays afterwards.
 
     The lock works between machines if the file system supports that (NFS 4, Lustre with `flock`, GPFS). On file systems without
-    locks there is a warning and no lock. Raises `LockedError` when another process holds the lock and `wait` is not set.
+    locks there is a warning and no lock. Raises `LockedError` if another process holds the lock, unless `wait` is set.
     """
     with path.open("a+") as file:
         try:

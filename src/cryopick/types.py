@@ -1,7 +1,7 @@
 """Micrographs and picks, the two types that every layer shares.
 
 Both live in the *image frame*: array indices of the pixels as stored in the file, x = column, y = row, the centre of
-the first stored pixel at (0, 0). Other frames exist only in `cryopick.coordinates` and in the readers and writers.
+the first stored pixel at (0, 0). Other frames occur only in `cryopick.coordinates` and in readers and writers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +43,7 @@ class Micrograph:
     pixel_size : Å per pixel; None when unknown, and lengths are then in pixels.
     name : how other programs' files refer to it, folders and extension included.
     path : the file it was read from; None for an array.
-    kind : the file's format; RELION counts the rows of TIFFs from the bottom, so writers need to know.
+    kind : the file's format, which writers need because RELION counts the rows of TIFFs from the bottom.
     optics_group : RELION's optics group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
 
@@ -110,14 +110,14 @@ class Micrograph:
 
 @dataclass(frozen=True)
 class Pick:
-    """One particle of a `Picks`: a row of it.
+    """One particle: a row of `Picks`.
 
     Attributes
     ----------
     x, y : centre in pixels of the micrograph, image frame.
     score : the pick's score; None when the picks have none.
     diameter : Å when the pixel size is known, else pixels; None when unknown.
-    data : the values of the further columns by their names.
+    data : values of further columns by name.
 
     Examples
     --------
@@ -143,8 +143,7 @@ class Picks:
     ----------
     micrograph : the micrograph's name.
     xy : float64 (n, 2), image frame, pixels of the micrograph.
-    scores : float32 (n,), in [0, 1] where a picker gave them, other programs' figures of merit unchanged; None when there are
-        none.
+    scores : float32 (n,), in [0, 1] from our pickers, other programs' figures of merit unchanged; None when there are none.
     diameter : the particles' common diameter in Å when `pixel_size` is known, else in pixels; None when unknown. The median of
         `diameters` unless given.
     shape_hw : the micrograph's (height, width), needed to flip rows or to read fractions; None when unknown.
@@ -152,7 +151,7 @@ class Picks:
     optics_group : RELION's optics group or CryoSPARC's exposure group of the micrograph; 1 when there is none.
     uid : CryoSPARC's number of the micrograph's exposure; None when there is none.
     diameters : float64 (n,), a diameter for each pick, in the unit of `diameter`; None when there are none.
-    data : further columns by name, arrays (n,) of numbers, bools or strings: classes, rotations, whatever a file has. Read-only.
+    data : further columns by name, such as classes and rotations: arrays (n,) of numbers, bools or strings. Read-only.
 
     Raises
     ------
@@ -278,7 +277,7 @@ class Picks:
 
     @property
     def diameters_px(self) -> NDArray[np.float64] | None:
-        """The diameter of each pick, float64 (n,) in pixels of the micrograph; None where there is only a common one."""
+        """The diameter of each pick, float64 (n,) in pixels of the micrograph; None if there is only a common one."""
         return None if self.diameters is None else self.diameters / (length_from_px(1.0, self.pixel_size))
 
     def where(self, keep: ArrayLike) -> "Picks":
@@ -291,7 +290,7 @@ class Picks:
         return replace(self, xy=np.asarray(xy, np.float64), scores=values, diameters=None, data=Columns())
 
     def to_table(self) -> Any:
-        """The picks as a pandas `DataFrame`, or as a dict of arrays (n,) where pandas is not installed.
+        """Return the picks as a pandas `DataFrame`, or as a dict of arrays (n,) if pandas is not installed.
 
         The columns are `x`, `y`, `score`, `diameter` and those of `data`; absent ones are omitted.
 
@@ -317,9 +316,9 @@ class Picks:
 
 
 def each_picks(picks: Picks | Iterable[Picks], call: str) -> Iterator[Picks]:
-    """The picks of one micrograph or of many, one micrograph at a time.
+    """Iterate over the picks of one micrograph or of many, one micrograph at a time.
 
-    Raises `SettingError`, which begins with `call`, for a path, and while iterating for whatever else is not `Picks`.
+    Raises `SettingError`, which begins with `call`, for a path and, during iteration, for anything else that is not `Picks`.
     """
     if isinstance(picks, str | PathLike):
         raise SettingError(f"{call}: expected picks, got the path {fspath(picks)}; read it with read_picks first")
@@ -337,7 +336,7 @@ def _checked(each: object, call: str) -> Picks:
 
 
 def usual_diameter(picks: Iterable[Picks]) -> float | None:
-    """The median of the diameters that are known; None when none is."""
+    """Return the median of the known diameters; None if all are unknown."""
     known = [each.diameter for each in picks if each.diameter is not None]
     return float(np.median(known)) if known else None
 

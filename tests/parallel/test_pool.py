@@ -108,7 +108,7 @@ def test_no_worker_receives_ctrl_c_not_even_the_first():
 
 
 def test_a_worker_that_cannot_start_ends_the_run():
-    with pytest.raises(CryopickError, match="ended with exit code 7 while it started"):
+    with pytest.raises(CryopickError, match="ended with exit code 7 during its start"):
         list(run_tasks(range(3), stub_pool.start_and_die, workers=2, lost=no_loss))
 
 

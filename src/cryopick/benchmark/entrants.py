@@ -13,7 +13,7 @@ from cryopick.runs.settings import run_settings
 from cryopick.types import Picks
 
 FLOOR = 0.1
-"""Lowest score of the picks that pickers of this package are asked for, so that there is a curve below their threshold."""
+"""Lowest score of picks of this package's pickers, so that the curve continues below their threshold."""
 
 
 class Method(Protocol):
@@ -45,7 +45,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class OwnPicker:
-    """A picker of this package by its name, with a preset and settings.
+    """A picker of this package by name, with a preset and settings.
 
     `words` are of the form ``key=value``; ``{set}`` in a value is the set's name.
     """
@@ -76,12 +76,12 @@ class OwnPicker:
     def commands(self, task: BenchmarkSet, folder: Path, *, workers: int) -> list[list[str]]:
         """See `Method`."""
         command = self.command(task, folder, workers=workers)
-        if self.preset is None and (self.threshold or 0) > FLOOR:  # presets' thresholds are of other kinds
+        if self.preset is None and (self.threshold or 0) > FLOOR:  # thresholds of presets have other meanings
             command += ["--threshold", f"{FLOOR:g}"]
         return [command]
 
     def command(self, task: BenchmarkSet, folder: Path, *, workers: int, device: str = "cpu") -> list[str]:
-        """`cryopick pick` on the micrographs of a set, at the picker's own threshold, with the run in `folder`."""
+        """Return the command `cryopick pick` for the micrographs of a set, with the run in `folder`, at the default threshold."""
         command = [sys.executable, "-m", "cryopick", "pick", *(str(source.path) for source in task.sources)]
         command += ["--picker", self.picker, "--out", str(folder / "run"), "--diameter", f"{task.diameter:g}"]
         command += [] if task.pixel_size is None else ["--pixel-size", f"{task.pixel_size:g}"]
@@ -102,7 +102,7 @@ class OwnPicker:
 
 @dataclass(frozen=True)
 class PickFiles:
-    """Picks that some program has made: a file or folder of any format, or a run; ``{set}`` in the path is the set's name.
+    """Picks of any program: a file or folder in any format, or a run; ``{set}`` in the path is the set's name.
 
     `downsample` is the factor by which the images of a file's coordinates were reduced.
     """
@@ -137,7 +137,7 @@ class PickFiles:
             path, micrographs=task.sources, unknown=unknown, pixel_size=task.pixel_size, downsample=self.downsample
         )
         if not found:
-            raise FileError(path, f"has no picks on micrographs of {task.name}", "Write {set} into the path for one file a set")
+            raise FileError(path, f"has no picks on micrographs of {task.name}", "Put {set} into the path for one file per set")
         return found
 
 

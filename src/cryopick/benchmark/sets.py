@@ -31,9 +31,9 @@ class BenchmarkSet:
     sources : the micrographs with ground truth, in its order.
     truth : the particles of each micrograph.
     negatives : positions marked as not being particles; may be empty.
-    diameter : Å, or pixels without a pixel size; every method is given it.
+    diameter : Å, or pixels without a pixel size; given to every method.
     pixel_size : Å; None if unknown.
-    border : width in pixels along the edges in which nothing counts.
+    border : width in pixels of the margin in which nothing counts.
     empiar : EMPIAR entry of the micrographs, if any.
     """
 
@@ -53,7 +53,7 @@ class BenchmarkSet:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the labels, the numbers above and the names and file sizes of the micrographs, but not of their pixels."""
+        """Digest of the labels, these numbers, and the names and file sizes of the micrographs, but not of their pixels."""
         content: list[Any] = [self.name, self.diameter, self.pixel_size, self.border]
         content += [(source.name, source.path.stat().st_size) for source in self.sources]
         content += [(picks.micrograph, picks.xy.tolist()) for picks in (*self.truth, *self.negatives)]
@@ -147,7 +147,7 @@ def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
 
 
 def files_at(path: str) -> list[FileIdentity]:
-    """Return the identities of the files at a path; `SET` in the path stands for any name."""
+    """Return the identities of the files at a path; `SET` in the path matches any name."""
     roots = [Path(found) for found in sorted(glob(path.replace(SET, "*")))]  # noqa: PTH207 - an absolute pattern
     files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root]) if file.is_file()]
     return [file_identity(file) for file in files]

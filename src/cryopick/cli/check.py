@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Downsample
-from cryopick.cli.console import counted, say
+from cryopick.cli.console import say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.io.check import CheckResult
@@ -79,7 +80,7 @@ def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "CheckRe
 
 
 def _holds_picks(path: Path) -> bool:
-    """Whether a file holds picks, by its content or by a suffix that neither micrographs nor lists of them have."""
+    """Return whether a file holds picks, by its content or by a suffix that micrographs and lists of them do not have."""
     from cryopick.errors import FileError
     from cryopick.io.micrographs.files import suffix_kind
     from cryopick.io.micrographs.sources import LISTING_SUFFIXES

@@ -1,4 +1,4 @@
-"""`cryopick convert`."""
+"""`cryopick convert`: picks from one file format to another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Box, Diameter, PixelSize, Threshold, finite
-from cryopick.cli.console import counted, say, warn
+from cryopick.cli.console import say, warn
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.types import Picks
@@ -84,7 +85,7 @@ def convert(
 
 
 def _reduced(factor: float) -> str:
-    return "" if factor == 1 else f", coordinates of images reduced {factor:g} times"
+    return "" if factor == 1 else f", images reduced by a factor of {factor:g}"
 
 
 def _above(picks: "Picks", threshold: float) -> "Picks":

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Box, Diameter, Downsample, PicksOfData, PixelSize, ReadFormat
-from cryopick.cli.console import counted, say, warn_skipped
+from cryopick.cli.console import say, warn_skipped
 from cryopick.cli.grammar import Command, Commands
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.types import Picks
@@ -17,7 +18,7 @@ app = typer.Typer(cls=Commands, help="Write data sets of labelled micrographs fo
 
 @app.callback()
 def _group() -> None:
-    """Keeps it a group while it has one command."""
+    """Make `dataset` a group although it has only one command."""
 
 
 @app.command("coco", cls=Command, no_args_is_help=True)
@@ -34,7 +35,7 @@ def coco(
     box: Box = None,
     upside_down: Annotated[
         bool,
-        typer.Option("--upside-down", help="Flip the picks: the images are upside down, as CryoPPP's JPEGs are."),
+        typer.Option("--upside-down", help="Flip the picks, for images that are upside down, such as CryoPPP's JPEGs."),
     ] = False,
     split: Annotated[
         tuple[float, float, float],

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryopick.cli.arguments import Inputs, PixelSize
-from cryopick.cli.console import Progress, counted, print_errors, say
+from cryopick.cli.console import Progress, print_errors, say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.coordinates import PixelMap
@@ -21,7 +22,7 @@ PUBLISHED, CORRECTED = "published", "corrected"
 
 @dataclass(frozen=True)
 class DenoiseResult:
-    """The result for one micrograph: where the written pixels lie in it, or the error."""
+    """Result for one micrograph: the map from the written pixels to its own, or the error."""
 
     name: str
     to_home: "PixelMap | None" = None
@@ -44,7 +45,7 @@ class DenoiseJob:
         return self.out / f"{stem(source.name)}{self.suffix}"
 
     def __call__(self, source: "MicrographSource") -> DenoiseResult:
-        """Denoise one micrograph into the folder; an error is returned, not raised, so that the others are not lost."""
+        """Denoise one micrograph into the folder; errors are returned, not raised, so that the others are not lost."""
         from cryopick.errors import CryopickError
         from cryopick.io.micrographs.files import write_micrograph
         from cryopick.preprocess.denoise import denoise
@@ -95,7 +96,7 @@ def denoise(
     job = DenoiseJob(out, f".{to}", load_denoise_settings(preset, parse_words(words or [])), diameter)
     sources = find_micrographs(inputs, pixel_size=pixel_size)
     _check_targets(job, sources)
-    out.mkdir(parents=True, exist_ok=True)  # an --out that cannot be a folder ends the run here, not micrograph by micrograph
+    out.mkdir(parents=True, exist_ok=True)  # an unusable --out ends the run here, not once for every micrograph
     tasks = run_tasks(sources, partial(_same, job), workers=min(workers or available_cores(), len(sources)), lost=_lost)
     with Progress("denoising", len(sources)) as progress:
         outcomes = list(progress.track(tasks))
@@ -120,7 +121,7 @@ def _check_targets(job: DenoiseJob, sources: "list[MicrographSource]") -> None:
         target = job.target(source)
         other = writers.setdefault(target, source)
         if other is not source:
-            raise CryopickError(f"{other.path} and {source.path} would both be written to {target}; denoise them in two runs")
+            raise CryopickError(f"{other.path} and {source.path} would both be written to {target}; denoise them separately")
         if target.resolve() in originals:
             raise CryopickError(f"{target} is an input and would be overwritten; choose another --out")
 

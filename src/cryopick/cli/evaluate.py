@@ -1,4 +1,4 @@
-"""`cryopick evaluate`."""
+"""`cryopick evaluate`: scores of picks against ground truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cryopick.cli.arguments import PixelSize, Threshold, finite
-from cryopick.cli.console import listed, print_table, say, table, warn
+from cryopick.cli.console import print_table, say, table, warn
+from cryopick.messages import listed
 
 if TYPE_CHECKING:
     from cryopick.evaluate.counts import Counts
@@ -101,7 +102,7 @@ def _read_truth(
     pixel_size: float | None,
     downsample: float,
 ) -> "list[Picks]":
-    """The ground truth; where no micrographs are given, names, shapes and pixel sizes come from the picks if these cover it."""
+    """Read the ground truth; without micrographs, names, shapes and pixel sizes are those of the picks if they cover it."""
     from cryopick.runs.results import PickedMicrograph, read_picks_or_run
 
     if micrographs is None:
@@ -153,7 +154,7 @@ def _show_pixels(evaluation: "PixelEvaluation", json: bool) -> None:
         rows.add_row(stem(name), *_ratios(scores_of(counts)))
     rows.add_section()
     rows.add_row("mean over micrographs", *_ratios(evaluation.mean), style="bold")
-    rows.add_row("maximum (as the released program prints)", *_ratios(evaluation.maximum))
+    rows.add_row("maximum (as in the released program)", *_ratios(evaluation.maximum))
     print_table(rows)
 
 

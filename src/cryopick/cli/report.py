@@ -1,4 +1,4 @@
-"""`cryopick report`."""
+"""`cryopick report`: a page about a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,13 +41,13 @@ def report(
 ) -> None:
     """Write a page about a run.
 
-    RUN/report.html shows the picks, the micrographs to look at first and the choice of a threshold. It opens in any browser and
+    RUN/report.html shows the picks, the micrographs to inspect first and the effect of a threshold. It opens in any browser and
     needs no network.
     """
     from cryopick.errors import SettingError
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
-    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    one_thread_for_children()  # before numpy is imported, for its BLAS
     from cryopick.report.backfill import make_thumbnails, without_thumbnail
     from cryopick.report.page import write_report
     from cryopick.report.summary import read_summaries

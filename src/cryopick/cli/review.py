@@ -1,4 +1,4 @@
-"""`cryopick review`."""
+"""`cryopick review`: picks inspected and corrected in the browser."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import Diameter, PixelSize, finite
-from cryopick.cli.console import counted, listed, say, warn
+from cryopick.cli.console import say, warn
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.review.compare import Comparison
@@ -25,14 +26,14 @@ def review(
     ] = None,
     micrographs: Annotated[
         list[str] | None,
-        typer.Option(metavar="INPUT", help="Micrographs, if FOLDER neither holds nor names them; repeatable."),
+        typer.Option(metavar="INPUT", help="Micrographs, if FOLDER neither contains nor lists them; repeatable."),
     ] = None,
     compare: Annotated[Path | None, typer.Option(metavar="PATH", help="Picks or run to compare with those under review.")] = None,
     corrected: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Picks to take as the corrected ones, instead of opening the page."),
+        typer.Option(metavar="PATH", help="Corrected picks to apply, instead of opening the page."),
     ] = None,
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0 for any free one.")] = 0,
     to: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,7 +85,7 @@ def _check_factor(downsample: float, places: list[Path]) -> None:
     from cryopick.runs.results import is_run
 
     if downsample != 1 and all(map(is_run, places)):
-        raise SettingError("--downsample is for files of picks, and runs only are given; omit it")
+        raise SettingError("--downsample is for files of picks, but only runs are given; omit it")
 
 
 def _comparison(session: "Review", path: Path | None, downsample: float) -> "Comparison | None":
@@ -141,6 +142,6 @@ def _print_address(port: int, token: str, page: str) -> None:
     import socket
 
     say(f"open   http://127.0.0.1:{port}/{page}?token={token}")
-    say("from a laptop, first run there and keep running:")
+    say("from a laptop, first run there, and keep it running:")
     say(f"       ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}")
     say("stop with Ctrl-C; every edit is saved at once")

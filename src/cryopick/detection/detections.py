@@ -18,7 +18,7 @@ class Detections:
 
 
 def to_picks(detections: Detections, to_home: PixelMap, micrograph: Micrograph, *, diameter: float | None) -> Picks:
-    """Detections as picks on their micrograph, best first (ties by row, then column); those outside the image are dropped.
+    """Convert detections to picks on their micrograph, best first (ties by row, then column), without those outside the image.
 
     `diameter` in Å, or in pixels when the micrograph's pixel size is unknown.
     """

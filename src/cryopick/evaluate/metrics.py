@@ -18,7 +18,7 @@ from cryopick.types import Picks, each_picks
 
 @dataclass(frozen=True, eq=False)
 class MicrographEvaluation:
-    """Picks and ground truth of one micrograph, and how they match.
+    """Picks and ground truth of one micrograph, and their match.
 
     Attributes
     ----------
@@ -152,11 +152,11 @@ def evaluate_picks(
     ----------
     found : picks of one or several micrographs.
     truth : the true particles of one or several micrographs.
-    diameter : particle diameter, in Å when the pixel size of either side is known, else in pixels; the ground truth's own, or
+    diameter : particle diameter, in Å if the pixel size of either side is known, else in pixels; the ground truth's own, or
         the picks', if omitted.
     tolerance : largest distance of a pair in diameters.
-    border : width in pixels of a margin in which neither particles nor picks are counted. A pick within the tolerance of a
-        particle that counts always counts; one within the tolerance only of particles that do not count never does.
+    border : width in pixels of a margin in which neither particles nor picks are counted. Picks within the tolerance of a
+        counted particle are always counted; picks only within the tolerance of uncounted particles never are.
     threshold : lowest score of the picks that count; the curve is of all picks.
 
     Returns
@@ -199,12 +199,12 @@ def _radius_px(pair: MicrographPair, diameter: float | None, tolerance: float) -
         raise SettingError(f"the tolerance must be positive, got {tolerance} diameters")
     given = pair.to_px(diameter)
     if not (len(pair.found) and len(pair.truth)):
-        return tolerance  # nothing to pair: any radius will do
+        return tolerance  # nothing to pair: any radius is fine
     return tolerance * first_known(pair, given, pair.truth.diameter_px, pair.found.diameter_px)
 
 
 def _counted(pair: MicrographPair, radius_px: float, border: float) -> MicrographPair:
-    """The picks and true particles that count, by their coordinates alone: the same at every threshold."""
+    """Select the picks and true particles that count, by coordinates only: the same at every threshold."""
     if border == 0:
         return pair
     found, truth = pair.found, pair.truth

@@ -1,4 +1,4 @@
-"""Checks that find all faults of a micrograph or a file of picks, not only the first at which a reader stops."""
+"""Checks that find all faults of a micrograph or a file of picks, while readers stop at the first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from cryopick.io.micrographs.files import pixel_sizes_differ, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.micrographs.values import pixel_size_doubt, usable_pixels
 from cryopick.io.picks.formats import detect_format, read_picks, reduced_doubt
+from cryopick.messages import counted
 from cryopick.types import Picks
 
 
@@ -23,9 +24,9 @@ class CheckResult:
 
     Attributes
     ----------
-    faults : problems that make it unusable as it is; empty for a sound file.
-    notes : oddities that do not stop a reader.
-    facts : its contents as far as they could be read: names and texts.
+    faults : problems that make it unusable as it is; empty for a valid file.
+    notes : oddities that do not prevent reading.
+    facts : its contents as far as they could be read, as text by name.
     """
 
     faults: tuple[CryopickError, ...] = ()
@@ -34,7 +35,7 @@ class CheckResult:
 
 
 def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> CheckResult:
-    """Check a micrograph; of a truncated one, also the rows that can be read.
+    """Check a micrograph, including the readable rows of a truncated file.
 
     `pixel_size` in Å is that of a STAR or `.cs` file, which replaces the micrograph's own.
     """
@@ -71,7 +72,7 @@ def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> Ch
 def check_picks(
     path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None, downsample: float = 1.0
 ) -> CheckResult:
-    """Check a file or folder of picks in any known format, with its micrographs also their names and edges."""
+    """Check a file or folder of picks in any known format; with its micrographs, also check names and edges."""
     try:
         name = detect_format(path)
         all_picks = read_picks(path, format=name, micrographs=micrographs, downsample=downsample)
@@ -84,11 +85,11 @@ def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -
     """Check picks that have been read from a path."""
     count = sum(len(picks) for picks in all_picks)
     scores = [picks.scores for picks in all_picks if picks.scores is not None and len(picks)]
-    facts = {"format": format_name, "picks": f"{count} on {len(all_picks)} micrograph{'' if len(all_picks) == 1 else 's'}"}
+    facts = {"format": format_name, "picks": f"{count:,} on {counted(len(all_picks), 'micrograph')}"}
     if scores:
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
-    notes = [] if count else ["no picks at all"]
+    notes = [] if count else ["no picks"]
     if (doubt := reduced_doubt(all_picks)) is not None:
         notes.append(doubt)
     return CheckResult(tuple(faults), tuple(notes), facts)
@@ -116,6 +117,6 @@ def _statistics(pixels: NDArray[np.float32]) -> str:
     if not finite.all():
         pixels = pixels[finite]
     if not pixels.size:
-        return "no finite ones"
+        return "no finite values"
     mean, deviation = (float(value.item()) for value in cv2.meanStdDev(pixels))
     return f"{pixels.min():g} to {pixels.max():g}, mean {mean:g}, standard deviation {deviation:g}"

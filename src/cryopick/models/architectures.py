@@ -22,11 +22,11 @@ class Architecture:
 
     Attributes
     ----------
-    build : makes the network with random weights from its settings, given as keywords.
+    build : makes the network with random weights from its settings, passed as keywords.
     infer_settings : infers the settings (plain numbers, strings and lists) from the keys and shapes of a state dict after
         `rename`; None if the state dict belongs to another architecture. It is called for every file, so it must not import
         optional libraries.
-    published : a sentence that says where weights are published.
+    published : sentence on where weights are published.
     licence : licence of these weights.
     rename : renames the keys of a published state dict to those of the network; a state dict with the right keys stays as it is.
     """

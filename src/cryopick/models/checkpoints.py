@@ -1,4 +1,4 @@
-"""Reading of tensors from published checkpoints and safetensors files, without executing anything in them."""
+"""Reading of tensors from published checkpoints and safetensors files, without running code in them."""
 
 import hashlib
 import pickle
@@ -18,7 +18,7 @@ from cryopick.models.architectures import State
 PICKLES = {".pth", ".pt", ".ckpt", ".bin"}
 WRAPPERS = ("model", "state_dict")
 MOST_UNPACKED = 4
-"""Bytes of a checkpoint's content per byte of the file."""
+"""Largest ratio of a checkpoint's unpacked size to its file."""
 
 
 def read_state(path: Path) -> tuple[State, dict[str, str]]:
@@ -49,7 +49,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, as `sha256sum` prints it."""
+    """Return the SHA-256 of a file, as printed by `sha256sum`."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -65,23 +65,23 @@ def tensors_sha256(state: State) -> str:
 
 
 def _check_regular(path: Path) -> None:
-    """Raise `FileError` for a pipe or device, which could be read for ever."""
+    """Raise `FileError` for a pipe or device, which may be endless."""
     if path.exists() and not path.is_file():
         raise FileError(path, "is not a regular file", "Give a file of weights")
 
 
 def _check_unpacked_size(path: Path) -> None:
-    """Raise `FileError` for a checkpoint that is much larger than its file when it is unpacked; PyTorch compresses nothing."""
+    """Raise `FileError` for a checkpoint that unpacks to far more than its file, since PyTorch does not compress."""
     if not zipfile.is_zipfile(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError):
-        return  # the reader will name the damage
+        return  # the reader will report the damage
     if unpacked > MOST_UNPACKED * path.stat().st_size:
         found = f"claims {unpacked:,} bytes of tensors and has {path.stat().st_size:,}"
-        raise FileError(path, found, "Get the file again, from where it was published")
+        raise FileError(path, found, "Download it again from its publisher")
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
@@ -95,16 +95,16 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
 
 
 def _read_pickle(path: Path) -> Any:
-    # Training programs store their command line beside the weights: a Namespace of plain values, and the only class allowed.
+    # Training programs store their command line with the weights: a Namespace of plain values, the only class allowed.
     with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files get an error of our own
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # unreadable files get an error below
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        except Exception as error:  # garbage can raise anything in an unpickler
+        except Exception as error:  # invalid data can raise any error in an unpickler
             if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
                 raise FileError(
                     path,
-                    "holds Python objects besides tensors, which could run any program when loaded; nothing was run",
+                    "holds Python objects besides tensors, which could run any program when loaded; none was run",
                     "Ask its author for a plain state dict or a .safetensors file",
                 ) from error
             raise _damaged(path, error) from error
@@ -115,10 +115,10 @@ def _only_tensors(path: Path, content: Any) -> State:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise FileError(path, "holds no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
+        raise FileError(path, "contains no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
     for key, value in content.items():
         if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise FileError(path, f"claims more values than it holds: {key} {tuple(value.shape)}", "Get the file again")
+            raise FileError(path, f"claims more values than it contains: {key} {tuple(value.shape)}", "Copy or download it again")
     return {str(key): value for key, value in content.items()}
 
 

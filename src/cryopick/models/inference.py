@@ -1,4 +1,4 @@
-"""Fast inference that does not change a network's results."""
+"""Fast inference that preserves a network's results."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ Image = TypeVar("Image", bound=Shaped)
 
 
 class FastNetwork(nn.Module):
-    """A network for inference, with channels-last memory and, where it is faster and exact enough, bfloat16.
+    """A network for inference, with channels-last memory and, if it is faster and exact enough, bfloat16.
 
     bfloat16 is used only on processors with native support, and only if no probability (sigmoid of the result) of the example
     changes by more than the tolerance. Inputs and results are float32.

@@ -1,4 +1,4 @@
-"""Pickers: a micrograph in, picks out. A new one is a file here and a line in `PICKERS`, or an entry point of another package."""
+"""Pickers of particles. To add one, write a file in this folder and list it in `PICKERS`, or declare an entry point."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ from cryopick.config import load_preset, resolve
 from cryopick.errors import SettingError, deprecated
 from cryopick.registry import Registry
 
-if TYPE_CHECKING:  # the command line lists the pickers' names and must not wait for numpy
+if TYPE_CHECKING:  # the command line lists the pickers and must not wait for numpy
     from cryopick.pickers.base import Picker, PickerClass
 
 PICKERS: "Registry[PickerClass]" = Registry(
@@ -67,10 +67,10 @@ def check_threshold(settings: Any) -> None:
 
 
 def current_name(name: str, preset: str | None, settings: Mapping[str, Any]) -> tuple[str, str | None, Mapping[str, Any]]:
-    """The present name, preset and settings for those of version 0.1, with one warning that says what to write.
+    """Translate name, preset and settings of version 0.1 to the current ones, with a warning that shows the new spelling.
 
-    Version 0.1 had the pickers `segnet` and `transformer`, each of which was two: the published system with the preset ``paper``
-    or weights of its kind, else the compact network.
+    The pickers `segnet` and `transformer` of version 0.1 each combined two: the published system, with the preset ``paper`` or
+    its weights, and the compact network.
     """
     published = {"segnet": "cryosegnet", "transformer": "cryotransformer"}
     compact = {"segnet": "unet", "transformer": "detr"}
@@ -91,7 +91,7 @@ def current_name(name: str, preset: str | None, settings: Mapping[str, Any]) -> 
 
 
 def _are_published(weights: Any, compact: str) -> bool:
-    """Whether weights, by the card in their file, are of the published system's kind and not of the compact network's."""
+    """Return whether the card of the weights says that they are of the published system, not of the compact network."""
     if not isinstance(weights, str):
         return False
     from cryopick.models.weights import find, read_card

@@ -19,7 +19,7 @@ Grey = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 
 FORMER_PRESETS = {"faithful": "published", "robust": "corrected"}
-"""Presets of version 0.1 and their present names."""
+"""Current names of presets by their names in version 0.1."""
 QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
 STRIP = 256
 """Rows that are processed together."""
@@ -201,7 +201,7 @@ def wiener(
     rows = _transfer(kernel, np.fft.fftfreq(height), start)[:, None]
     columns = _transfer(kernel, np.fft.rfftfreq(width), start)[None]
     mean = float(grey.mean())  # removed before the transform, or it would use up most of float32's precision
-    threads = max(1, cv2.getNumThreads())  # one setting for all libraries: the workers of a pool set it to 1
+    threads = max(1, cv2.getNumThreads())  # one setting for all libraries; workers of a pool set it to 1
     spectrum = fft.rfft2(grey - np.float32(mean), workers=threads, overwrite_x=True)
     for strip in _strips(height):
         row = rows[strip]

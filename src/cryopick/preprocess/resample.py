@@ -31,7 +31,7 @@ def fourier_crop(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, Pix
     new_height, new_width = shape_hw
     columns = width // 2 + 1 if new_width == width else (min(width, new_width) - 1) // 2 + 1
     spectrum = np.empty((height, columns), np.complex64)
-    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # its rounding errors would look like faint particles
+    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # rounding errors would look like faint particles
     for top in range(0, height, ROWS_AT_ONCE):
         rows = slice(top, top + ROWS_AT_ONCE)
         spectrum[rows] = fft.rfft((pixels[rows] - level).astype(np.float32, copy=False), axis=1)[:, :columns]
@@ -107,14 +107,14 @@ def checked_diameter(diameter_px: float) -> float:
 LARGEST_SHARE = 2 / 3
 """Largest particle diameter over the shorter side of a micrograph."""
 UNUSUAL_SHARE = 1 / 3
-"""The same for a warning."""
+"""The same, above which there is a warning."""
 
 
 def check_fit(micrograph: Micrograph, diameter: float | None) -> None:
     """Check that particles of a diameter in Å (pixels without a pixel size) fit into a micrograph.
 
-    Raises `CryopickError` where they span most of it, so that none would be found, and warns where they span a third: the unit
-    of the diameter or of the pixel size is then wrong more often than not.
+    Raises `CryopickError` if they span most of it, so that none would be found, and warns if they span a third, since the unit of
+    the diameter or of the pixel size is then probably wrong.
     """
     side = min(micrograph.shape_hw)
     across = 0.0 if diameter is None else micrograph.to_px(diameter)
@@ -122,7 +122,7 @@ def check_fit(micrograph: Micrograph, diameter: float | None) -> None:
         return
     size = "unknown" if micrograph.pixel_size is None else f"{micrograph.pixel_size:g} Å"
     message = (
-        f"its particles would be {across:,.0f} pixels across, the image has {side:,}; "
+        f"its particles would have a diameter of {across:,.0f} pixels, but the image has only {side:,}; "
         f"check --diameter ({diameter:g}) and --pixel-size ({size})"
     )
     if doubt := pixel_size_doubt(micrograph.pixel_size):

@@ -51,7 +51,7 @@ def read_summaries(folder: RunFolder) -> list[MicrographSummary]:
     micrographs = [_summarize(path) for path in sorted(folder.records.glob("*.json"))]
     known = [micrograph for micrograph in micrographs if not order or micrograph.outcome.name in order]
     if not known:
-        raise FileError(folder.path, "holds no results of `cryopick pick`", "Give the folder that was its --out")
+        raise FileError(folder.path, "contains no results of `cryopick pick`", "Give the folder of a run (its --out)")
     return sorted(known, key=lambda micrograph: order.get(micrograph.outcome.name, 0))
 
 

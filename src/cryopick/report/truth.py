@@ -11,7 +11,7 @@ from cryopick.runs.results import PickedMicrograph, read_picks_or_run, run_picks
 from cryopick.types import Picks
 
 CURVE_POINTS = 1000
-"""Most points of the curve on the page; a curve with more thresholds is thinned."""
+"""Largest number of points of the curve on the page; longer curves are thinned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,8 @@ class TruthComparison:
 
     Attributes
     ----------
-    curve : columns thresholds (descending), precision, recall and f1; None where the picks have no scores.
-    average_precision : area under the curve; None where there is none.
+    curve : columns thresholds (descending), precision, recall and f1; None if the picks have no scores.
+    average_precision : area under the curve; None without a curve.
     particles : the true particles by the micrograph's name in the run.
     overall : precision, recall and F1 of all picks; None where undefined.
     """

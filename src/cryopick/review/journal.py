@@ -19,7 +19,7 @@ class Journal:
 
     Attributes
     ----------
-    entries : what the file held when it was opened.
+    entries : the entries in the file when it was opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +32,7 @@ class Journal:
             content = path.read_bytes()
             self._size = content.rfind(b"\n") + 1
             if len(content) > self._size:
-                logger.warning("%s: the last line is incomplete, as after a crash, and is dropped", path)
+                logger.warning("%s: dropped the incomplete last line, which a crash may leave", path)
                 os.ftruncate(self._file, self._size)
             self.entries = _decoded(path, content[: self._size])
             _sync_folder(path.parent)

@@ -50,7 +50,7 @@ def load_micrographs(
     micrographs : inputs as for `find_micrographs`, for a run whose micrographs have moved and for folders with picks only.
     pixel_size : Å per pixel; overrides that of the files.
     diameter : particle diameter in Å, or pixels without a pixel size; overrides that of the picks.
-    downsample : the factor by which the images of the coordinates of picks in files were reduced; a run's own stay as they are.
+    downsample : the factor by which the images of coordinates in files of picks were reduced; does not apply to runs.
 
     Raises `FileError` for a folder with nothing to review and for micrographs that no longer exist.
     """
@@ -94,7 +94,7 @@ def _base_of(paths: Sequence[str], folder: Path) -> Path:
         if any((base / path).exists() for path in paths[:50]):
             return base
     remedy = "Mount its disk, start from the folder where the run was started, or name the micrographs with --micrographs"
-    raise FileError(paths[0], f"does not exist, but the run {folder} read it", remedy)
+    raise FileError(paths[0], f"does not exist, although the run {folder} read it", remedy)
 
 
 def _micrographs_in(folder: Path) -> list[str]:
@@ -153,7 +153,7 @@ def _looks_like_picks(path: Path) -> bool:
 
 
 def _picks_of(source: MicrographSource, picks: Picks | None, diameter: float | None, usual: float | None) -> Picks:
-    """Return the picks of a micrograph, with a diameter where one is known; empty where it has none."""
+    """Return the picks of a micrograph, with a diameter if one is known; empty if it has none."""
     if picks is None:
         return Picks(source.name, diameter=usual, pixel_size=source.pixel_size, optics_group=source.optics_group, uid=source.uid)
     return replace(picks, diameter=diameter or picks.diameter or usual)

@@ -1,4 +1,4 @@
-"""Picks of a run, read from its records, which hold the micrographs' shapes too."""
+"""Picks of a run, read from its records, which also contain the micrographs' shapes."""
 
 import csv
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PickedMicrograph:
-    """A micrograph as its picks describe it: a `Source` that needs no file."""
+    """A micrograph as described by its picks: a `Source` that needs no file."""
 
     name: str
     shape_hw: tuple[int, int] | None
@@ -34,12 +34,12 @@ class PickedMicrograph:
 
     @classmethod
     def of(cls, picks: Picks) -> "PickedMicrograph":
-        """The micrograph of some picks."""
+        """Return the micrograph that picks belong to."""
         return cls(picks.micrograph, picks.shape_hw, picks.pixel_size, picks.optics_group, picks.uid)
 
 
 def is_run(path: Path) -> bool:
-    """Whether this is the output folder of a run of `cryopick pick`."""
+    """Return whether this is the output folder of a run of `cryopick pick`."""
     folder = RunFolder(path)
     return os.path.isfile(folder.settings) and os.path.isfile(folder.table)  # noqa: PTH113 - False for closed folders too
 
@@ -51,7 +51,7 @@ def run_picks(
     unknown: set[str] | None = None,
     pixel_size: float | None = None,
 ) -> list[Picks]:
-    """The picks of every finished micrograph of a run, also of those without any picks.
+    """Return the picks of every finished micrograph of a run, including empty ones.
 
     `micrographs`, `unknown` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
     """
@@ -75,9 +75,9 @@ def read_picks_or_run(
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
-    """As `read_picks`; without a `format`, `path` may also be the output folder of a run. Warns of picks off their micrographs.
+    """Read picks like `read_picks`; without a `format`, `path` may also be the output folder of a run.
 
-    Raises `SettingError` for a factor where `path` is a run.
+    Warns about picks outside their micrographs. Raises `SettingError` for a factor if `path` is a run.
     """
     if format is None and is_run(path):
         if downsample != 1:
@@ -95,9 +95,7 @@ def _read(path: Path) -> Record:
     try:
         return read_record(path)
     except msgspec.DecodeError as error:
-        raise FileError(
-            path, f"is damaged ({error})", "Run the same `cryopick pick` again; it picks that micrograph again"
-        ) from None
+        raise FileError(path, f"is damaged ({error})", "Run the same `cryopick pick` again to repeat that micrograph") from None
 
 
 def _picks(path: Path, record: Record, reading: Reading) -> Picks:

@@ -20,7 +20,7 @@ from cryopick.simulate.structures import Structure
 from cryopick.types import Micrograph, Picks
 
 MIN_VISIBILITY = 0.35
-"""Visible share below which a particle counts as a distractor: it could not be picked."""
+"""Visible share below which a particle counts as a distractor, since it cannot be picked."""
 SMALLEST_DIAMETER_PX = 12.0
 LARGEST_DIAMETER_SHARE = 0.25
 """Largest diameter of random structures, as a share of the shorter side of the micrograph."""
@@ -203,13 +203,13 @@ def _describe(simulated: Field, conditions: Conditions, structure: Structure, *,
         simulated.particles.rotation.cpu().numpy()[good],
         visibility[good],
         structure,
-        tuple(_in_picture(kind, pixels.shape) for kind in distractors),
+        tuple(_inside_image(kind, pixels.shape) for kind in distractors),
         simulated.cover[0].cpu().numpy().astype(np.uint8),
         _properties(simulated, conditions),
     )
 
 
-def _in_picture(distractors: Distractors, shape_hw: tuple[int, int]) -> Distractors:
+def _inside_image(distractors: Distractors, shape_hw: tuple[int, int]) -> Distractors:
     keep = inside(distractors.xy, shape_hw)
     return Distractors(distractors.kind, distractors.xy[keep], distractors.diameter_px[keep])
 

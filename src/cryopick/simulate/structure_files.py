@@ -22,10 +22,10 @@ RESIDUE_SIGMA = 2.6
 """Å, half the side of a cube with the volume of an average residue."""
 WATER_MASS = 18.015
 FURTHEST = 1e5
-"""Å from the origin beyond which a position is damaged."""
+"""Largest distance of a valid position from the origin in Å."""
 MOST_BEADS = 20_000_000
 LEAST_LIMIT, MOST_UNPACKED = 1 << 26, 100
-"""Bytes that any gzipped model may unpack to, and the largest factor for others."""
+"""Bytes to which any gzipped model may unpack, and the largest factor for larger ones."""
 LARGEST_VOXEL = 100.0
 MAP_THRESHOLD = 0.3
 """Fraction of a map's 99.95th percentile above which a voxel belongs to the particle."""
@@ -34,7 +34,7 @@ MAP_THRESHOLD = 0.3
 class StructureFiles:
     """Source of structures from a folder of models and maps, or a single file.
 
-    Files are read when they are first drawn. Raises `FileError` if the folder holds no structures.
+    Files are read when they are first drawn. Raises `FileError` if the folder contains no structures.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -58,14 +58,14 @@ def structure_paths(folder: Path | str) -> list[Path]:
         raise FileError(folder, "does not exist", "Check the path, or use `random`")
     paths = [path for path in sorted(folder.glob("*")) if _suffix(path) in MODEL_SUFFIXES | MAP_SUFFIXES and not path.is_dir()]
     if not paths:
-        raise FileError(folder, "holds no structures", "Give a folder of .cif, .pdb, .mrc or .map files, gzipped or not")
+        raise FileError(folder, "contains no structures", "Give a folder of .cif, .pdb, .mrc or .map files, gzipped or not")
     return paths
 
 
 def read_structure(path: Path | str) -> Structure:
     """Read a model (one bead per residue of its first biological assembly, if there is one) or a map (one bead per voxel).
 
-    Raises `FileError` if the file cannot be read or holds no particle.
+    Raises `FileError` if the file cannot be read or contains no particle.
     """
     path = Path(path)
     suffix = _suffix(path)
@@ -84,14 +84,14 @@ def _read_model(path: Path) -> Structure:
         model = gemmi.read_structure(str(path))
         model.setup_entities()
     except IndexError as error:  # from gemmi for a CIF without blocks
-        raise FileError(path, "holds no atoms", "Give a file with coordinates") from error
+        raise FileError(path, "contains no atoms", "Give a file with coordinates") from error
     except (RuntimeError, ValueError, OSError) as error:
         raise FileError(path, f"cannot be read as an atomic model ({error})", "Check the file") from error
     if len(model) == 0 or not any(len(residue) for chain in model[0] for residue in chain):
-        raise FileError(path, "holds no atoms", "Give a file with coordinates")
+        raise FileError(path, "contains no atoms", "Give a file with coordinates")
     residues = [(chain.name, residue) for chain in model[0] for residue in chain if not residue.is_water() and len(residue)]
     if not residues:
-        raise FileError(path, "holds only water", "Give a file with a molecule")
+        raise FileError(path, "contains only water", "Give a file with a molecule")
     places, masses, nucleic = (np.array(column) for column in zip(*(_bead(residue) for _, residue in residues), strict=True))
     if not (np.isfinite(places).all() and np.abs(places).max() < FURTHEST):
         raise FileError(path, "has atoms without a valid position", "Correct their coordinates, or remove them")
@@ -110,7 +110,7 @@ def _read_model(path: Path) -> Structure:
 
 
 def _check_packed(path: Path) -> None:
-    """Raise `FileError` for a gzipped model that unpacks to far more than text does, and for files that cannot be opened."""
+    """Raise `FileError` for a gzipped model that unpacks to far more than text would, and for files that cannot be opened."""
     if first_bytes(path, 2) != b"\x1f\x8b":
         return
     most = max(LEAST_LIMIT, MOST_UNPACKED * path.stat().st_size)
@@ -122,7 +122,7 @@ def _check_packed(path: Path) -> None:
     except (OSError, EOFError, zlib.error) as error:
         raise FileError(path, f"is truncated or damaged ({error})", "Copy it again, or create it again") from error
     if unpacked > most:
-        raise FileError(path, f"unpacks to more than {most:,} bytes", "Unpack it and check what it holds")
+        raise FileError(path, f"unpacks to more than {most:,} bytes", "Unpack it and check its content")
 
 
 def _bead(residue: "gemmi.Residue") -> tuple[list[float], float, bool]:
@@ -161,7 +161,7 @@ def _read_map(path: Path) -> Structure:
     scale = float(np.percentile(density.astype(np.float64), 99.95))
     inside = density > MAP_THRESHOLD * scale
     if scale <= 0 or not inside.any():
-        raise FileError(path, "holds no positive density", "Give a map in which the particle has positive values")
+        raise FileError(path, "contains no positive density", "Give a map in which the particle has positive values")
     z, y, x = inside.nonzero()
     occupied = density[inside].astype(np.float64)
     occupied /= occupied.mean()

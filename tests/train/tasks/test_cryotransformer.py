@@ -92,7 +92,7 @@ def test_a_killed_run_resumes_to_identical_weights_which_pick(tmp_path, coco):
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "killed" / WEIGHTS).read_bytes()
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert card.input == {"short_side": SIDE, "long_side": SIDE}
-    assert card.data == {"seen": ["3 micrographs of coco"], "held_out": ["1 micrographs of coco"]}
+    assert card.data == {"seen": ["3 micrographs of coco"], "held_out": ["1 micrograph of coco"]}
     settings = {"weights": str(tmp_path / "whole" / WEIGHTS), "denoised": True, "threshold": 0.0}
     picks = picker("cryotransformer", settings=settings).pick(read_micrograph(tmp_path / "raw" / "m0.png"))
     assert 0 < len(picks) <= TINY["queries"]

@@ -51,12 +51,12 @@ PIXEL_SIZE_TOLERANCE = 0.01
 
 def split_name(name: str) -> tuple[str, str]:
     """Split a file name into its stem, with folders, and its suffix: `("a/m_1.2", ".mrc")` of `a/m_1.2.mrc.gz`."""
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would tidy the name
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would normalise the name
     return os.path.splitext(stem) if suffix.lower() in PACKED_SUFFIXES else (stem, suffix)  # noqa: PTH122
 
 
 def suffix_kind(path: PurePath) -> FileKind | None:
-    """The format of a micrograph by its name, ignoring `.gz` and `.bz2`; None for other names."""
+    """Return the format of a micrograph by its name, ignoring `.gz` and `.bz2`; None for other names."""
     return SUFFIXES.get(split_name(path.name)[1].lower())
 
 
@@ -71,7 +71,7 @@ def read_micrograph(
     pixel_size : Å per pixel; overrides the file's own, with a warning when they differ by more than 1 %.
     name : how other files refer to it; the file's name if omitted.
     salvage : read the complete rows of a truncated MRC and fill the others with their mean, and replace NaN and infinite pixels
-        if they are at most half, with a warning.
+        if at most half are, with a warning.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def read_micrograph(
 def write_micrograph(path: Path | str, pixels: ArrayLike | Micrograph, *, pixel_size: float | None = None) -> None:
     """Write a micrograph as MRC, TIFF, PNG or JPEG, by the suffix; completely or not at all.
 
-    MRC and TIFF keep 8 and 16-bit types and float32 (MRC also float16, and widens uint8 to uint16); all else becomes float32.
-    PNG and JPEG take uint8 only and have no pixel size.
+    MRC and TIFF keep 8 and 16-bit types and float32 (MRC also keeps float16, and widens uint8 to uint16); other types become
+    float32. PNG and JPEG take only uint8 and have no pixel size.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def write_micrograph(path: Path | str, pixels: ArrayLike | Micrograph, *, pixel_
 
 
 def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
-    """Whether both are known and differ by more than 1 %."""
+    """Return whether both are known and differ by more than 1 %."""
     return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
 
 
@@ -181,7 +181,7 @@ def read_raw_image(path: Path, *, salvage: bool) -> RawImage:
         image = read_raster(path, kind)
     if kind == suffix_kind(path):
         return image
-    note = f"read as {'an' if kind == 'mrc' else 'a'} {kind.upper()}, which its suffix does not say"
+    note = f"read as {'an' if kind == 'mrc' else 'a'} {kind.upper()}, contrary to its suffix"
     return replace(image, notes=(note, *image.notes))
 
 

@@ -11,11 +11,11 @@ from cryopick.io.micrographs.png_jpeg import raster_shape
 from cryopick.io.micrographs.tiff import check_tiff_end, tiff_shape
 
 _RASTER_BYTES = 1 << 18
-"""Room for the segments before the one with the size."""
+"""Largest size of the segments before the one with the size."""
 
 
 def read_shape(path: Path) -> tuple[tuple[int, int], float | None]:
-    """Height and width in pixels, and Å per pixel or None, as `read_micrograph` gives them.
+    """Read the height and width in pixels, and Å per pixel or None, as given by `read_micrograph`.
 
     Takes a fraction of a millisecond. Files with a wrong suffix are read completely. Raises `FileError` as `read_micrograph`.
     """
@@ -36,13 +36,13 @@ def read_shape(path: Path) -> tuple[tuple[int, int], float | None]:
 
 _ENDS = {"png": b"IEND", "jpeg": b"\xff\xd9"}
 _END_BYTES = 4096
-"""Some writers put a few bytes after an image's end."""
+"""Bytes that writers may append to an image."""
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is complete, by its header alone; False also when the header cannot be read.
+    """Return whether a file is complete, by its header alone; False also when the header cannot be read.
 
-    Pixels are not read. Of compressed files (gzip, bzip2) only the header is checked, since their length is unknown.
+    Pixels are not read. Only the header of compressed files (gzip, bzip2) is checked, since their length is unknown.
     """
     kind = suffix_kind(path)
     try:

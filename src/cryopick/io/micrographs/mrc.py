@@ -1,4 +1,4 @@
-"""MRC2014 files, also where `mrcfile` gives up: truncated files and odd headers; rows are read without a second copy.
+"""MRC2014 files, including truncated files and odd headers that `mrcfile` rejects; rows are read without a second copy.
 
 Format: Cheng et al. 2015 (J. Struct. Biol. 192, 146), https://www.ccpem.ac.uk/mrc_format/mrc2014.php, and IMOD's notes on its
 own fields. Sections, rows and columns stay in the order of the file.
@@ -27,8 +27,8 @@ HEADER_BYTES = 1024
 LARGEST_SIDE = 200_000
 LARGEST_EXTENDED_HEADER = 1 << 30
 LARGEST_UNPACKED_HEADER = 1 << 26
-"""The same in compressed files, where a few bytes could claim it."""
-MOST_CLAIMED = 100  # times the file's size; more cannot be salvaged, and memory for it may not be had
+"""The same for compressed files, of which a few bytes could claim more."""
+MOST_CLAIMED = 100  # times the file's size; larger images cannot be salvaged, and may not fit in memory
 TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 UNREADABLE_MODES = {
     3: ("complex numbers (a Fourier transform)", "Give the real-space micrograph"),
@@ -53,9 +53,9 @@ class MrcHeader:
     offset : bytes before the first value.
     voxel_size : Å along the columns; None when the header has none.
     space_group : 0 for images and stacks of them, 1 for volumes, 401 for stacks of volumes.
-    axes : which of x, y, z (1, 2, 3) the columns, rows and sections run along.
+    axes : axis (1, 2, 3 for x, y, z) along which columns, rows and sections run.
     notes : oddities that were corrected.
-    sign_given : whether the file says that bytes are signed or unsigned; True for other modes.
+    sign_given : whether the file defines the sign of bytes; True for other modes.
     """
 
     shape: tuple[int, int, int]
@@ -70,7 +70,7 @@ class MrcHeader:
 
     @property
     def pixel_size(self) -> float | None:
-        """Å per pixel of an image; None also for exactly 1 Å, which many programs write when it is unknown."""
+        """Å per pixel of an image; None also for exactly 1 Å, which many programs write for an unknown size."""
         return None if self.voxel_size is None or abs(self.voxel_size - 1) < 1e-6 else self.voxel_size
 
     @property
@@ -86,7 +86,7 @@ class MrcHeader:
 
 
 def compression(head: bytes) -> str | None:
-    """The compression by a file's first bytes; None when there is none."""
+    """Return the compression by a file's first bytes; None if there is none."""
     return next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
 
 
@@ -104,21 +104,21 @@ def open_mrc(path: Path) -> Iterator[tuple[BufferedIOBase, MrcHeader]]:
 
 
 def unpacked_start(path: Path) -> bytes:
-    """The first 1,024 bytes of a file after decompression, fewer when it is shorter."""
+    """Return the first 1,024 bytes of a file after decompression, fewer when it is shorter."""
     with _open_unpacked(path) as stream:
         head = bytearray(HEADER_BYTES)
         return bytes(head[: _fill(stream, head)[0]])
 
 
 def looks_like_mrc(head: bytes) -> bool:
-    """Whether a file's first 1,024 bytes can be an MRC header: marked as one, or with a plausible mode and shape."""
+    """Return whether a file's first 1,024 bytes can be an MRC header: marked as one, or with a plausible mode and shape."""
     if len(head) < HEADER_BYTES:
         return False
     return head[208:211] == b"MAP" or any(_plausible(_fields(head, order)) for order in "<>")
 
 
 def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> MrcHeader:
-    """Parse the first 1,024 bytes; `file_bytes` is the size of the whole file if known.
+    """Parse the first 1,024 bytes; `file_bytes` is the size of the whole file, if known.
 
     A wrong machine stamp, map mark, number of sections or length of the extended header is corrected and noted. Raises
     `FileError` for a file that is not MRC and for modes without real pixels.
@@ -155,10 +155,10 @@ def read_header(head: bytes, path: Path, *, file_bytes: int | None = None) -> Mr
 
 
 def read_data(stream: BufferedIOBase, header: MrcHeader) -> tuple[NDArray[np.float32], int, bool]:
-    """Read values as float32 (sections, rows, columns), the number of rows that could be read, and whether the file is sound.
+    """Read values as float32 (sections, rows, columns), the number of rows that could be read, and whether the file is intact.
 
-    `stream` is positioned after the header. Missing rows are zero. A file is not sound when rows are missing or a compressed
-    file's checksum fails.
+    `stream` is positioned after the header. Missing rows are zero. A file is not intact if rows are missing or the checksum
+    of a compressed file is wrong.
     """
     for skipped in range(0, header.offset - HEADER_BYTES, CHUNK_BYTES):
         _fill(stream, bytearray(min(CHUNK_BYTES, header.offset - HEADER_BYTES - skipped)))
@@ -201,7 +201,7 @@ def read_mrc(path: Path, *, salvage: bool = False) -> RawImage:
 
 
 def with_sign(header: MrcHeader, values: NDArray[np.float32]) -> MrcHeader:
-    """The header with what the values (any shape) say about the sign of bytes where it is silent; changes them in place."""
+    """Settle the sign of bytes by the values (any shape), changed in place, if the header does not; return the header."""
     if header.sign_given:
         return header
     unsigned, note = settle_sign(values)
@@ -210,24 +210,24 @@ def with_sign(header: MrcHeader, values: NDArray[np.float32]) -> MrcHeader:
 
 
 def cut_or_damaged(rows: int, expected: int) -> str:
-    """Describe a file that is not sound, of which `rows` could be read."""
+    """Describe a file that is not intact, of which `rows` could be read."""
     if rows == expected:
         return "is damaged: its checksum does not match"
     return f"is truncated or damaged: {rows} of {expected} rows can be read"
 
 
 def write_mrc(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
-    """Write one image (h, w); the same input gives the same bytes.
+    """Write one image (h, w); equal input gives equal bytes.
 
-    int8, int16, uint16, float16 and float32 keep their type, uint8 widens to uint16 (MRC's bytes are signed), all else
-    becomes float32. An unknown pixel size is written as 0.
+    int8, int16, uint16, float16 and float32 keep their type, uint8 widens to uint16 (MRC's bytes are signed), other types
+    become float32. An unknown pixel size is written as 0.
     """
     kept = {"int8", "int16", "uint16", "float16", "float32"}
     dtype = pixels.dtype if pixels.dtype.name in kept else np.dtype("u2" if pixels.dtype == np.uint8 else "f4")
     with mrcfile.new(path, overwrite=True) as mrc:
         mrc.set_data(pixels.astype(dtype, copy=False))
         mrc.voxel_size = pixel_size or 0.0
-        mrc.header.label[:] = b""  # mrcfile's own label holds the time
+        mrc.header.label[:] = b""  # mrcfile's label contains the time
         mrc.header.label[0] = b"cryopick"
         mrc.header.nlabl = 1
 
@@ -282,7 +282,7 @@ def _plausible(fields: np.void) -> bool:
 
 
 def _value_type(fields: np.void, mode: int) -> tuple[np.dtype[np.generic], bool, str | None]:
-    """The type, whether the file gives its sign, and a note. Bytes are signed in MRC2014 and unsigned in old files."""
+    """Return the type, whether the file defines its sign, and a note. Bytes are signed in MRC2014 and unsigned in old files."""
     order = HEADER_DTYPE["mode"].newbyteorder(fields.dtype["mode"].byteorder).byteorder
     if mode != 0:
         return np.dtype(TYPES[mode]).newbyteorder(order), True, None
@@ -307,7 +307,7 @@ def _data_offset(extended: int, data: int, file_bytes: int | None) -> tuple[int,
 
 def _voxel_size(fields: np.void) -> tuple[float | None, str | None]:
     with np.errstate(all="ignore"):
-        # six digits are what float32 keeps, so that 1.77 does not become 1.7700001
+        # float32 has six digits: 1.77 must not become 1.7700001
         x, y = (float(f"{fields['cella'][axis] / np.float64(fields[f'm{axis}']):.6g}") for axis in "xy")
     if not (np.isfinite(x) and x > 0):
         return None, None if x == 0 or not int(fields["mx"]) else f"the header's pixel size of {x:g} Å is invalid and ignored"
@@ -317,11 +317,11 @@ def _voxel_size(fields: np.void) -> tuple[float | None, str | None]:
 
 
 def _fill(stream: BufferedIOBase, buffer: bytearray | memoryview) -> tuple[int, bool]:
-    """Fill the buffer as far as possible; the number of bytes, and False when compressed data are truncated or damaged."""
+    """Fill the buffer as far as possible; return the number of bytes, and False if compressed data are truncated or damaged."""
     view, done = memoryview(buffer), 0
     while done < len(view):
         try:
-            # one piece at a time, so that all before the break of a cut gzip file is kept
+            # in pieces, so that everything before the break in a truncated gzip file is kept
             got = stream.readinto1(view[done:])
         except (EOFError, zlib.error):
             return done, False

@@ -9,9 +9,10 @@ ANY_DEPTH = "**"
 
 
 def matching_paths(pattern: str) -> set[str]:
-    """The existing paths that a pattern matches, as `glob.glob` with `recursive=True`, also where links lead in circles.
+    """Return the existing paths that a pattern matches, like `glob.glob` with `recursive=True`, even if links form circles.
 
-    A folder that several links lead to is searched once for each `**`: by its own path, if that is below the start.
+    A folder that can be reached through several links is searched once for each `**`, by its own path if that is below the
+    start.
     """
     parts = pattern.split("/")
     if ANY_DEPTH not in parts:
@@ -27,7 +28,7 @@ def matching_paths(pattern: str) -> set[str]:
 
 
 def _folders_below(start: str) -> Iterator[str]:
-    """A folder and all visible ones below it, each with a slash at its end; those behind links after all others."""
+    """Yield a folder and all visible ones below it, each with a slash at its end; those behind links after all others."""
     seen: set[tuple[int, int]] = set()
     waiting: list[str] = [start]
     links: list[str] = []

@@ -15,10 +15,10 @@ END_MARKS: dict[FileKind, bytes] = {"png": b"IEND\xaeB`\x82", "jpeg": b"\xff\xd9
 JPEG_QUALITY = 95
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-"""Markers of the segments of a JPEG that hold its size."""
+"""Markers of the segments of a JPEG with its size."""
 WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 JPEG_PIXELS_PER_BYTE, PNG_BYTES_PER_BYTE = 256, 1100
-"""Most that a byte can hold: a block of 8 x 8 pixels takes 2 bits at least, and deflate repeats 258 bytes in 2 bits."""
+"""Largest number of pixels per byte: a block of 8 x 8 pixels takes at least 2 bits, and deflate repeats 258 bytes in 2 bits."""
 
 
 def read_raster(path: Path, kind: FileKind) -> RawImage:
@@ -43,7 +43,7 @@ def read_raster(path: Path, kind: FileKind) -> RawImage:
 
 
 def raster_shape(head: bytes) -> tuple[int, int] | None:
-    """Height and width by the first bytes of a PNG or JPEG; None for other files and where they do not reach the size."""
+    """Return height and width from the first bytes of a PNG or JPEG; None for other files and without the size in them."""
     if head.startswith(PNG_START) and len(head) >= 24:
         width, height = struct.unpack(">II", head[16:24])
         return height, width
@@ -52,13 +52,13 @@ def raster_shape(head: bytes) -> tuple[int, int] | None:
         marker, length, _, height, width = struct.unpack(">xBHBHH", head[place : place + 9])
         if marker in FRAMES:
             return height, width
-        # further 0xFF may fill up the space before a marker
+        # further 0xFF may fill the space before a marker
         place += 1 if marker == 0xFF else 2 if marker in WITHOUT_LENGTH else 2 + length
     return None
 
 
 def _check_size(path: Path, kind: FileKind, shape_hw: tuple[int, int], content: NDArray[np.uint8]) -> None:
-    """Raise `FileError` where a file is too short for the pixels that it claims."""
+    """Raise `FileError` if a file is too short for the pixels that it claims."""
     height, width = shape_hw
     if kind == "jpeg":
         possible = height * width <= JPEG_PIXELS_PER_BYTE * content.size

@@ -1,7 +1,7 @@
-"""Images beside micrographs that are not to be picked as well: copies of one exposure, half sums, thumbnails, backgrounds.
+"""Images beside micrographs that must not be picked, too: copies of an exposure, half sums, thumbnails, backgrounds.
 
-RELION, MotionCor and CryoSPARC leave several images of each exposure in one folder. Of these the dose-weighted sum is picked, as
-RELION and CryoSPARC do, in which particles have the most contrast.
+RELION, MotionCor and CryoSPARC write several images of each exposure to one folder. The dose-weighted sum is picked, as in RELION
+and CryoSPARC, because particles have the most contrast in it.
 """
 
 import bisect
@@ -21,20 +21,20 @@ COPIES = (
     ("_rigid_aligned_doseweighted", "_rigid_aligned", ""),
     ("", "_denoised"),
 )
-"""Ends of the names of one exposure's sums, the one to pick first."""
+"""Ends of the names of an exposure's sums; the first is picked."""
 SIDE_ENDS = ("_PS", "_EVN", "_ODD", "_even", "_odd", "_ctf", "_diag")
 """Ends of power spectra, half sums and diagnostic images, which are named after their micrograph."""
 NEVER = ("_thumb_@1x", "_thumb_@2x", "_thumb", "_thumbnail", "_background_estimate", "_background")
-"""Ends of images that are no micrographs; their names begin like that of one."""
+"""Ends of names of other images that begin like that of a micrograph."""
 
 _told: set[str] = set()
-"""Inputs whose side images were named already: a watched folder is listed again and again."""
+"""Inputs with a previous warning, since a watched folder is listed repeatedly."""
 
 
 def without_side_images(paths: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Split paths into those to pick, in their order, and the others, each with the path that is picked instead.
 
-    Paths are compared within their folders. An image is left out only beside its micrograph.
+    Paths are compared within their folders. An image is excluded only beside its micrograph.
     """
     known = {_place(path): path for path in paths}
     ordered = sorted(known)
@@ -50,7 +50,7 @@ def without_side_images(paths: Sequence[str]) -> tuple[list[str], dict[str, str]
 
 
 def tell_left_out(given: str, instead: dict[str, str]) -> None:
-    """Warn, once for each input, about images that were left out."""
+    """Warn, once for each input, about excluded images."""
     if not instead or given in _told:
         return
     _told.add(given)
@@ -91,7 +91,7 @@ def _place(path: str) -> Place:
 
 
 def _better(place: Place, known: dict[Place, str]) -> Place | None:
-    """The best of the images of this exposure, if that is another one."""
+    """Return the best image of this exposure, if that is another one."""
     folder, stem, suffix = place
     for ends in COPIES:
         own = max((end for end in ends if stem.endswith(end)), key=len)
@@ -103,7 +103,7 @@ def _better(place: Place, known: dict[Place, str]) -> Place | None:
 
 
 def _partner(place: Place, known: dict[Place, str], ordered: list[Place]) -> Place | None:
-    """The micrograph that a power spectrum, half sum, thumbnail or background belongs to."""
+    """Return the micrograph that a power spectrum, half sum, thumbnail or background belongs to."""
     folder, stem, suffix = place
     for end in SIDE_ENDS:
         other = folder, stem.removesuffix(end), suffix
@@ -123,7 +123,7 @@ def _partner(place: Place, known: dict[Place, str], ordered: list[Place]) -> Pla
 
 
 def _end_of(path: str) -> str:
-    """The part of a name by which a pattern finds this kind of image."""
+    """Return the part of a name by which a pattern finds this kind of image."""
     _, stem, suffix = _place(path)
     ends = [end for ends in COPIES for end in ends if end and stem.endswith(end)]
     return max(ends, key=len, default="") + suffix

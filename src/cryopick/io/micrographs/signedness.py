@@ -1,30 +1,30 @@
-"""Whether the bytes of an MRC file are signed, as MRC2014 says, or unsigned, as many programs write them, by their values.
+"""Sign of the bytes of an MRC file, judged by values: signed, as in MRC2014, or unsigned, as many programs write them.
 
-The 256 bytes lie on a circle. Read as signed, it is cut between 127 and 128; as unsigned, between 255 and 0. The values of an
-image go through the wrong cut and not through the right one.
+The 256 bytes form a circle. Signed values cut it between 127 and 128, unsigned ones between 255 and 0. The values of an image
+cross the wrong cut but not the right one.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 SAMPLED = 1 << 20
-"""Pixels that are looked at."""
+"""Number of pixels in the sample."""
 LEAST = 1024
-"""Pixels below which the values decide nothing."""
+"""Number of pixels below which the values are not sufficient."""
 NEAR = 8
-"""Values on either side of a cut."""
+"""Number of values considered on either side of a cut."""
 LEAST_SHARE = 1e-4
-"""Share of the pixels that must lie on either side of a cut for the values to go through it."""
+"""Share of the pixels on either side of a cut from which the values cross it."""
 CLEAR = 2.0
-"""Factor between the two cuts that decides."""
+"""Factor between the two cuts that is sufficient."""
 ROUGHER = 1.2
-"""Factor between the mean differences of neighbours that decides where the cuts do not."""
+"""Factor between the mean differences of neighbours that is sufficient if the cuts are not."""
 
 
 def settle_sign(values: NDArray[np.float32]) -> tuple[bool, str | None]:
-    """Decide whether bytes that were read as signed are unsigned, and correct them in place; returns that, and a note.
+    """Decide whether bytes that were read as signed are unsigned, and correct them in place; return that, and a note.
 
-    There is a note where they are unsigned or may be.
+    There is a note if they are or may be unsigned.
     """
     rows = values.reshape(-1, values.shape[-1])
     sample = rows[:: max(1, values.size // SAMPLED)].astype(np.int16)
@@ -36,11 +36,11 @@ def settle_sign(values: NDArray[np.float32]) -> tuple[bool, str | None]:
     if not unsigned:
         return False, None
     np.add(values, 256, out=values, where=values < 0)
-    return True, "bytes were read as unsigned, because of their values; the header does not say whether they are"
+    return True, "bytes were read as unsigned, because of their values; the header does not show whether they are"
 
 
 def _are_unsigned(sample: NDArray[np.int16]) -> bool | None:
-    """None where the values do not show it."""
+    """Return whether values are of unsigned bytes; None if the values do not show it."""
     counts = np.bincount((sample & 255).ravel(), minlength=256)
     through_127 = int(min(counts[128 - NEAR : 128].sum(), counts[128 : 128 + NEAR].sum()))
     through_0 = int(min(counts[256 - NEAR :].sum(), counts[:NEAR].sum()))

@@ -1,6 +1,6 @@
 """Micrographs named by a file, a folder, a pattern, a list, a RELION STAR or a CryoSPARC `.cs` file.
 
-No micrograph is opened here, so 20,000 of them are listed at once; a missing or damaged one is found when it is read, and does
+Micrographs are listed without opening them, so 20,000 take no time; a missing or damaged one fails when it is read and does
 not stop the others.
 """
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 LIST_SUFFIXES = {".txt", ".lst"}
 LISTING_SUFFIXES = {*LIST_SUFFIXES, ".star", ".cs"}
-FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in a folder those are stacks and maps more often than micrographs
+FOLDER_SUFFIXES = {*SUFFIXES} - {".mrcs", ".map"}  # in folders these are more often stacks and maps than micrographs
 NAMES_TRIED = 50
 CRYOSPARC_BLOBS = ("micrograph_blob", "micrograph_blob_non_dw")
 
@@ -41,8 +41,8 @@ class MicrographSource:
     Attributes
     ----------
     path : its file.
-    name : how other programs refer to it: exactly as in the STAR or `.cs` file it is from, else the file's name.
-    pixel_size : Å per pixel as given or from the STAR or `.cs` file; None takes that of the micrograph's header.
+    name : its name in other programs: exactly as in the STAR or `.cs` file that lists it, else the file's name.
+    pixel_size : Å per pixel as given, or from the STAR or `.cs` file; None for that of the micrograph's header.
     optics_group : RELION's group or CryoSPARC's exposure group; 1 when there is none.
     uid : CryoSPARC's number of the exposure; None from other files.
 
@@ -78,7 +78,7 @@ def find_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = Non
     ----------
     inputs : one or several, each
         a micrograph; a folder (its micrographs, sorted by name, not those of folders within); a pattern (`*`, `?`, `[…]`, and
-        `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one a line, relative to the list's folder or
+        `**` for folders at any depth; sorted); a list (`.txt`, `.lst`) of paths, one per line, relative to the list's folder or
         else the current one; RELION's `micrographs.star` or `micrographs_ctf.star`; CryoSPARC's exposures `.cs`. Paths in
         the last two are relative to the project's folder, which is searched for upwards from the file. In folders and patterns,
         only the dose-weighted one of several images of an exposure counts, see `cryopick.io.micrographs.side_images`. What this
@@ -97,7 +97,7 @@ def find_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = Non
     SettingError
         For anything but paths, such as pixels.
     CryopickError
-        For two files whose names differ only in the extension, because their results would overwrite each other.
+        For two files whose names differ only in the extension, since their results would overwrite each other.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def _is_listed(name: str) -> bool:
 
 
 def _may_be_read(entry: Path | os.DirEntry[str]) -> bool:
-    """A file, or a broken link, which has to fail when it is read instead of vanishing from the list."""
+    """Return whether it is a file, or a broken link, which must fail when read instead of vanishing from the list."""
     try:
         return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
     except OSError:
@@ -223,7 +223,7 @@ def _in_star(path: Path) -> Iterator[MicrographSource]:
 
 
 def _star_pixel_sizes(table: StarTable, optics: StarTable | None, groups: list[int]) -> list[float | None]:
-    """Pixel sizes from RELION 3.1's optics groups, or 3.0's detector pixel (µm) and magnification; None without either."""
+    """Return pixel sizes from RELION 3.1's optics groups, or 3.0's detector pixel (µm) and magnification; None without either."""
     if optics is not None and "rlnMicrographPixelSize" in optics:
         known = zip(optics.groups("rlnOpticsGroup"), optics.numbers("rlnMicrographPixelSize"), strict=True)
         by_group = {group: _known_size(size) for group, size in known}
@@ -255,12 +255,12 @@ def _in_cs(path: Path) -> Iterator[MicrographSource]:
 
 
 def _folders_above(path: Path) -> list[Path]:
-    """Possible project folders, nearest first: parents of the file and of its link target; the current folder last."""
+    """Return possible project folders, nearest first: parents of the file and of its link target; the current folder last."""
     return [*path.absolute().parents, *path.resolve().parents, Path.cwd()]
 
 
 def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
-    """The first folder in which one of the first names exists."""
+    """Find the first folder in which one of the first names exists."""
     if not names:
         raise FileError(path, "names no micrographs", "Give a file with at least one")
     if any("\0" in name for name in names):
@@ -295,5 +295,5 @@ def _reject_shared_names(sources: Iterable[MicrographSource]) -> None:
 
 
 def _known_size(size: float) -> float | None:
-    """The size to six digits, the precision of float32 (1.77, not 1.7699999); None for an invalid one, such as 0."""
+    """Round the size to six digits, the precision of float32 (1.77, not 1.7699999); None for an invalid size, such as 0."""
     return float(f"{size:.6g}") if math.isfinite(size) and size > 0 else None

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 EER_COMPRESSIONS = {65000, 65001, 65002}
 JPEG_COMPRESSIONS = {7, 33003, 33005, 33007, 34712, 34892}
-"""JPEG and JPEG 2000, whose decoders fill what is missing with grey."""
+"""JPEG and JPEG 2000, whose decoders fill missing parts with grey."""
 JPEG_END = b"\xff\xd9"
 END_BYTES = 16
 UNCOMPRESSED, LERC = 1, 34887
@@ -30,7 +30,7 @@ IMAGEJ_UNITS = {
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 10.0),
     **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns"), 1e4),
 }
-PLAUSIBLE_PIXEL_SIZE = (0.05, 100.0)  # Å; printers' and screens' resolutions are far outside
+PLAUSIBLE_PIXEL_SIZE = (0.05, 100.0)  # Å; the resolutions of printers and screens are far outside
 
 
 def read_tiff(path: Path) -> RawImage:
@@ -42,7 +42,7 @@ def read_tiff(path: Path) -> RawImage:
 
 
 def tiff_shape(path: Path) -> tuple[tuple[int, int], float | None]:
-    """Height, width and Å per pixel (None if unknown) from the header. Raises `FileError` for a damaged file."""
+    """Read height, width and Å per pixel (None if unknown) from the header. Raises `FileError` for a damaged file."""
 
     def shape(tiff: tifffile.TiffFile) -> tuple[tuple[int, int], float | None]:
         page = tiff.pages.first
@@ -54,12 +54,12 @@ def tiff_shape(path: Path) -> tuple[tuple[int, int], float | None]:
 
 
 def check_tiff_end(path: Path) -> None:
-    """Check that the file holds all bytes of its first image. Raises `FileError` where it does not."""
+    """Check that the file contains all bytes of its first image. Raises `FileError` if it does not."""
     _from_tiff(path, lambda tiff: _check_pieces(tiff, path))
 
 
 def write_tiff(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | None = None) -> None:
-    """Write one image (h, w) uncompressed, 8 and 16-bit integers unchanged, all else as float32.
+    """Write one image (h, w) uncompressed: 8 and 16-bit integers unchanged, other types as float32.
 
     The pixel size goes into the resolution tags (pixels per centimetre), as IMOD writes it.
     """
@@ -78,7 +78,7 @@ def write_tiff(path: Path, pixels: NDArray[np.generic], *, pixel_size: float | N
 
 
 def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Å per pixel from ImageJ's unit or the resolution tags; None when absent, damaged or meant for printing."""
+    """Return Å per pixel from ImageJ's unit or the resolution tags; None if absent, damaged or meant for printing."""
     tags = tiff.pages.first.tags
     try:
         numerator, denominator = tags["XResolution"].value
@@ -86,13 +86,13 @@ def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
         unit = str((tiff.imagej_metadata or {}).get("unit", "")).lower()
         per_unit = IMAGEJ_UNITS.get(unit) if unit else RESOLUTION_UNITS.get(unit_tag)
         size = float(per_unit * denominator / numerator) if per_unit and numerator else 0.0
-    except Exception:  # a tag that is absent or of another type; the pixels may be sound
+    except Exception:  # a tag that is absent or of another type; the pixels may be valid
         return None
     return size if PLAUSIBLE_PIXEL_SIZE[0] <= size <= PLAUSIBLE_PIXEL_SIZE[1] else None
 
 
 class _ThreadFilter(logging.Filter):
-    """Drops what tifffile logs in threads that read micrographs, where every fault becomes an error."""
+    """Filter that drops messages of tifffile in threads that read micrographs, in which every fault becomes an error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def _no_library_messages() -> Iterator[None]:
 
 
 def _from_tiff(path: Path, use: Callable[[tifffile.TiffFile], T]) -> T:
-    """Open a TIFF and use it; whatever is raised on the way becomes a `FileError`."""
+    """Open a TIFF and use it; any error becomes a `FileError`."""
     first_bytes(path)
     try:
         with _no_library_messages(), tifffile.TiffFile(path) as tiff:
@@ -127,9 +127,9 @@ def _from_tiff(path: Path, use: Callable[[tifffile.TiffFile], T]) -> T:
     except MemoryError as error:
         remedy = "Use fewer workers; if the file should be small, it is damaged: copy it again"
         raise FileError(path, f"needs more memory than there is ({error})", remedy) from error
-    except Exception as error:  # tifffile and its decoders raise all kinds
+    except Exception as error:  # tifffile and its decoders raise many kinds of errors
         reason = str(error)
-        detail = f" ({reason})" if len(reason.split()) > 2 else ""  # others are numbers and names of tags
+        detail = f" ({reason})" if len(reason.split()) > 2 else ""  # other reasons are numbers and names of tags
         raise FileError(path, f"is a truncated or damaged TIFF{detail}", AGAIN) from error
 
 
@@ -144,7 +144,7 @@ def _read(tiff: tifffile.TiffFile, path: Path) -> RawImage:
         raise ValueError(f"values of type {page.dtype}")
     values = page.asarray(squeeze=False, maxworkers=1)  # planes, depth, rows, columns, samples
     if np.iscomplexobj(values):
-        raise FileError(path, "holds complex numbers", "Give the real-space micrograph")
+        raise FileError(path, "contains complex numbers", "Give the real-space micrograph")
     pixels, colour_notes = to_grey(_channels(values[:, 0], page, path))
     stored = f"TIFF, {values.dtype.newbyteorder('=').name}, compression {tifffile.COMPRESSION(page.compression).name.lower()}"
     return RawImage(pixels, "tiff", stored, tiff_pixel_size(tiff), (*notes, *colour_notes))
@@ -167,23 +167,23 @@ def _stack(path: Path, frames: int) -> FileError:
 
 
 def _check_pieces(tiff: tifffile.TiffFile, path: Path) -> None:
-    """Raise `FileError` unless all strips or tiles of the first image are within the file, and it can hold what it claims."""
+    """Raise `FileError` unless all strips or tiles of the first image are in the file, and its claimed size is possible."""
     page, size = tiff.pages.first, tiff.filehandle.size
     offsets, counts = page.dataoffsets, page.databytecounts
     pieces = math.prod(page.chunked)
     present = sum(offset > 0 and count > 0 for offset, count in zip(offsets, counts, strict=False))
     if present < pieces:
-        raise FileError(path, f"is a truncated or damaged TIFF ({present} of {pieces} pieces of the image are there)", AGAIN)
+        raise FileError(path, f"is a truncated or damaged TIFF ({present} of {pieces} pieces of the image are present)", AGAIN)
     end = max(offset + count for offset, count in zip(offsets, counts, strict=True))
     if end > size:
-        raise FileError(path, f"is a truncated or damaged TIFF ({size:,} of {end:,} bytes are there)", AGAIN)
+        raise FileError(path, f"is a truncated or damaged TIFF ({size:,} of {end:,} bytes are present)", AGAIN)
     check_claim(path, (page.imagelength, page.imagewidth * page.samplesperpixel), file_bytes=size)
     if page.compression != UNCOMPRESSED:
         _check_ends(tiff, path)
 
 
 def _check_ends(tiff: tifffile.TiffFile, path: Path) -> None:
-    """Raise `FileError` where compressed data end in zeros, as after a copy that was cut, or JPEG data without their mark."""
+    """Raise `FileError` if compressed data end in zeros, as after a truncated copy, or JPEG data without their end mark."""
     page, file = tiff.pages.first, tiff.filehandle
     is_jpeg = page.compression in JPEG_COMPRESSIONS
     if "JPEGTables" in page.tags and not bytes(page.tags["JPEGTables"].value).rstrip(b"\0").endswith(JPEG_END):
@@ -197,9 +197,9 @@ def _check_ends(tiff: tifffile.TiffFile, path: Path) -> None:
 
 
 def _channels(values: NDArray[Any], page: tifffile.TiffPage, path: Path) -> NDArray[Any]:
-    """Grey (h, w) or colour (h, w, c) pixels of values (planes, rows, columns, samples).
+    """Return the grey (h, w) or colour (h, w, c) pixels of values (planes, rows, columns, samples).
 
-    Raises `FileError` where planes or samples are neither colours nor transparency: frames of a movie, written as one image.
+    Raises `FileError` if planes or samples are neither colours nor transparency, but frames of a movie written as one image.
     """
     planes, samples = values.shape[0], values.shape[-1]
     count = planes * samples
@@ -212,6 +212,6 @@ def _channels(values: NDArray[Any], page: tifffile.TiffPage, path: Path) -> NDAr
     if planes > 1:
         raise _stack(path, count)
     if count > 4 or page.photometric not in {2, 6} or values.dtype.kind not in "bu":
-        found = f"holds {count} different values for each pixel, not one grey value"
+        found = f"has {count} different values for each pixel, not one grey value"
         raise FileError(path, found, "Sum the frames if it is a movie; else convert it to grey")
     return np.asarray(channels)

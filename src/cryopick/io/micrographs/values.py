@@ -1,4 +1,4 @@
-"""Pixels and pixel sizes that no microscope gives: what is replaced, what is noted and what is refused."""
+"""Impossible pixels and pixel sizes: replaced, noted or refused."""
 
 import math
 from pathlib import Path
@@ -7,26 +7,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import FileError
+from cryopick.messages import counted
 from cryopick.robust import robust_deviation
 
 Pixels = NDArray[np.float32]
 
 FEW = 0.01
-"""Share of the pixels that may be replaced."""
+"""Largest share of pixels to replace."""
 MOST_SALVAGED = 0.5
-"""The same where the user asks to salvage what there is."""
+"""The same if the user requests to salvage the image."""
 SAMPLED = 1 << 20
-"""Pixels from which the median and the spread are estimated."""
+"""Number of pixels from which the median and the spread are estimated."""
 HOT = 100.0
 """Standard deviations from the median beyond which pixels are noted."""
 IMPOSSIBLE = 1e9
-"""Standard deviations from the median beyond which pixels count as damaged: squares of such values overflow."""
+"""Standard deviations from the median beyond which pixels count as damaged, since their squares overflow."""
 MODERATE = (1e-6, 1e9)
-"""Spread and largest value of images that are used as they are; others are multiplied by a power of ten."""
+"""Limits of the spread and the largest value of unchanged images; others are multiplied by a power of ten."""
 MOST_EQUAL = 0.99
-"""Share of equal pixels beyond which an image is noted."""
+"""Share of equal pixels that causes a note."""
 LEAST_BLANK = 0.02
-"""Share of the rows, at the end, that are noted when they are 0."""
+"""Share of rows of zeros at the end that causes a note."""
 
 FLOAT32 = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
 
@@ -34,11 +35,11 @@ USUAL_PIXEL_SIZES = (0.3, 30.0)
 """Å; from super-resolution to overviews."""
 LIKELY_PIXEL_SIZES = (0.5, 15.0)
 UNITS = {"nm": 10.0, "µm": 1e4, "mm": 1e7, "m": 1e10, "pm": 0.01}
-"""Å in units that are written by mistake."""
+"""Å per unit that may be used by mistake."""
 
 
 def usable_pixels(pixels: Pixels, path: Path, *, salvage: bool = False) -> tuple[Pixels, tuple[str, ...]]:
-    """Return pixels (h, w) that can be computed with, and notes about what was replaced or looks wrong.
+    """Return pixels (h, w) that are suitable for computation, and notes about replaced and unusual values.
 
     NaN, infinite and impossible values are replaced by the median of the others if they are at most 1 % of the pixels, or half
     of them with `salvage`. An image of extremely small or large values is multiplied by a power of ten. Raises `FileError` for
@@ -55,7 +56,7 @@ def usable_pixels(pixels: Pixels, path: Path, *, salvage: bool = False) -> tuple
     far, furthest = _far(pixels, median, IMPOSSIBLE * deviation)
     if far is not None:
         count = int(np.count_nonzero(far))
-        found = f"{count} {'value' if count == 1 else 'values'} of up to {furthest:g}, which no detector gives"
+        found = f"{counted(count, 'value')} of up to {furthest:g}, which no detector gives"
         pixels, note = _replaced(pixels, ~far, found, path, salvage=salvage)
         notes.append(note)
     low, high = float(pixels.min()), float(pixels.max())
@@ -68,7 +69,7 @@ def usable_pixels(pixels: Pixels, path: Path, *, salvage: bool = False) -> tuple
 
 
 def pixel_size_doubt(size: float | None) -> str | None:
-    """A note about a pixel size in Å that no micrograph has, with the unit that it may be in; None for a usual or unknown one."""
+    """Return a note about an implausible pixel size in Å, with the unit that it may be in; None for a usual or unknown one."""
     if size is None or USUAL_PIXEL_SIZES[0] <= size <= USUAL_PIXEL_SIZES[1]:
         return None
     low, high = LIKELY_PIXEL_SIZES
@@ -78,7 +79,7 @@ def pixel_size_doubt(size: float | None) -> str | None:
 
 
 def _is_finite(pixels: Pixels) -> bool:
-    """Whether all values are finite: the sum is then, since float64 reaches much further."""
+    """Return whether all values are finite: then the sum is finite, too, since float64 has a much larger range."""
     with np.errstate(invalid="ignore"):
         return bool(np.isfinite(pixels.sum(dtype=np.float64)))
 
@@ -91,7 +92,7 @@ def _described(pixels: Pixels, finite: NDArray[np.bool_]) -> str:
 
 
 def _replaced(pixels: Pixels, sound: NDArray[np.bool_], found: str, path: Path, *, salvage: bool) -> tuple[Pixels, str]:
-    """The pixels with the median in place of those that are not sound, and a note."""
+    """Replace invalid pixels by the median; return the pixels and a note."""
     share = 1 - np.count_nonzero(sound) / pixels.size
     if share > (MOST_SALVAGED if salvage else FEW):
         remedy = "Create it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN"
@@ -106,7 +107,7 @@ def _sample(pixels: Pixels) -> NDArray[np.float64]:
 
 
 def _deviation(sample: NDArray[np.float64], median: float) -> float:
-    """Robust standard deviation; where most pixels are equal, that of the others; 0 for a constant image."""
+    """Return the robust standard deviation; if most pixels are equal, that of the others; 0 for a constant image."""
     if deviation := robust_deviation(sample, centre=median):
         return deviation
     other = sample[sample != median]
@@ -114,7 +115,7 @@ def _deviation(sample: NDArray[np.float64], median: float) -> float:
 
 
 def _far(pixels: Pixels, median: float, distance: float) -> tuple[NDArray[np.bool_] | None, float]:
-    """Pixels further than a distance from the median, and the value of the furthest; None where there are none."""
+    """Return pixels further than a distance from the median, and the value of the furthest; None if there are none."""
     least, most = (np.float32(np.clip(median + side * distance, *FLOAT32)) for side in (-1, 1))
     low, high = pixels.min(), pixels.max()
     if distance == 0 or (low >= least and high <= most):
@@ -137,8 +138,8 @@ def _equal(sample: NDArray[np.float64], median: float) -> str | None:
 
 
 def _blank_rows(pixels: Pixels) -> str | None:
-    """A note where the end of an image is 0, as after a copy that was cut short."""
-    if pixels[-1].any() or not pixels[0].any():  # margins all around are padding
+    """Return a note if the end of an image is 0, as after a truncated copy."""
+    if pixels[-1].any() or not pixels[0].any():  # margins on all sides are padding
         return None
     blank = len(pixels) - 1 - int(np.flatnonzero(pixels.any(axis=1))[-1])
     if blank < LEAST_BLANK * len(pixels):

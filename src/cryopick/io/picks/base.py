@@ -1,4 +1,4 @@
-"""The interface of pick formats, and code that formats share."""
+"""The interface of pick formats, and code shared by formats."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,9 +39,9 @@ class Writing:
             raise SettingError(f"the box size must be a whole number of pixels, at least 1, got {self.box!r}")
 
     def sides(self, picks: Picks) -> NDArray[np.float64]:
-        """The side of each pick's box (n,) in pixels; whole numbers, but for picks with a diameter each.
+        """Return the side of each pick's box (n,) in pixels; rounded, except for picks with individual diameters.
 
-        Raises `SettingError` when neither a box nor a diameter is known.
+        Raises `SettingError` if neither a box nor a diameter is known.
         """
         if self.box is not None:
             return np.full(len(picks), float(self.box))
@@ -65,29 +65,29 @@ def placed(picks: Picks, frame: Frame, *, box: ArrayLike | None = None) -> NDArr
 
 
 def in_a_row(name: str) -> str:
-    """A name that fits into a row of a text table. Raises `CryopickError` for one with a line end or tab."""
+    """Return the name if it fits into a row of a text table. Raises `CryopickError` for one with a line end or tab."""
     if set(name) & set("\n\r\t"):
-        raise CryopickError(f"the name {name!r} has a line end or tab, which this format cannot hold; rename the micrograph")
+        raise CryopickError(f"the name {name!r} has a line end or tab, which this format does not support; rename the micrograph")
     return name
 
 
 @contextmanager
 def text_file(path: Path) -> Iterator[TextIO]:
-    """Open a text file that is written completely or not at all; names keep bytes that are not UTF-8."""
+    """Open a text file for atomic writing; bytes in names that are not UTF-8 are preserved."""
     with atomic_path(path) as temporary, temporary.open("w", encoding=_ENCODING, errors=_ERRORS, newline="") as file:
         yield file
 
 
 @contextmanager
 def spool(folder: Path) -> Iterator[TextIO]:
-    """Open a temporary file on the folder's disk, for rows that are known before the header above them."""
+    """Open a temporary file on the folder's disk, for rows that must be written before the header above them."""
     with tempfile.TemporaryFile("w+", encoding=_ENCODING, errors=_ERRORS, newline="", dir=folder) as file:
         yield file
 
 
 @dataclass(frozen=True)
 class Peek:
-    """A peek at a path, to recognise its format: the beginning of a file as text, or a folder's entries."""
+    """The beginning of a file as text, or a folder's entries, by which formats are recognised."""
 
     path: Path
     head: str
@@ -95,7 +95,7 @@ class Peek:
 
     @staticmethod
     def at(path: Path) -> "Peek":
-        """Peek at a path. Raises `FileError` when it cannot be read."""
+        """Read the beginning of a path. Raises `FileError` if it cannot be read."""
         try:
             if path.is_dir():
                 return Peek(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
@@ -106,7 +106,7 @@ class Peek:
 
 
 class UniqueNames:
-    """Names as a format writes them; two micrographs may not share one, or their picks would be mixed."""
+    """Names as a format spells them; two micrographs must not share one, or their picks would be mixed."""
 
     def __init__(self, path: Path, spell: Callable[[str], str]) -> None:
         self._path = path
@@ -114,7 +114,7 @@ class UniqueNames:
         self._micrographs: dict[str, str] = {}
 
     def add(self, micrograph: str) -> str:
-        """The micrograph's name in the file. Raises `NameMatchError` when another micrograph has it already."""
+        """Return the micrograph's name in the file. Raises `NameMatchError` if another micrograph has it already."""
         name = self._spell(micrograph)
         if name in self._micrographs:
             both = f"{self._micrographs[name]} and {micrograph}"
@@ -124,13 +124,13 @@ class UniqueNames:
 
 
 class PickFormat(Protocol):
-    """A file format of picks. A new one is a class in a module of its own and a line in `FORMATS`.
+    """A file format of picks. To add one, write a class in a module of its own and list it in `FORMATS`.
 
     Attributes
     ----------
-    frame : its convention for points.
-    suffix : the ending of its files' names.
-    single : whether one file holds the picks of all micrographs; otherwise each has its own, in a folder.
+    frame : its coordinate convention.
+    suffix : ending of its files' names.
+    single : whether one file holds the picks of all micrographs; otherwise each has its own file in a folder.
     """
 
     frame: ClassVar[Frame]
@@ -138,7 +138,7 @@ class PickFormat(Protocol):
     single: ClassVar[bool]
 
     def recognises(self, peek: Peek) -> bool:
-        """Whether a file or folder looks like this format."""
+        """Return whether a file or folder looks like this format."""
         ...
 
     def read(self, path: Path, reading: Reading) -> list[Picks]:
@@ -146,12 +146,12 @@ class PickFormat(Protocol):
         ...
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
-        """Write each micrograph's picks, consuming them one by one; every file completely or not at all."""
+        """Write the picks of each micrograph, one after another; every file atomically."""
         ...
 
 
 def split_by_name(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.intp]]:
-    """Row numbers of each micrograph's name, in the order of first occurrence. Raises `FileError` for a row without a name."""
+    """Return row numbers by name, in the order of first occurrence. Raises `FileError` for a row without a name."""
     nameless = {name for name in set(names) if not name.strip(" >")}
     if nameless:
         row = next(row for row, name in enumerate(names, 1) if name in nameless)

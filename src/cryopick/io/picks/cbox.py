@@ -23,11 +23,11 @@ FRAME = Frame(anchor="corner", box_centre="middle")
 
 _NA = "<NA>"
 _UNKNOWN = {_NA, "nan", "None"}
-"""crYOLO's marks of unknown values: in the columns for tomograms, and in scores and sizes of boxes drawn by hand."""
+"""crYOLO's placeholders, in columns for tomograms and in scores and sizes of boxes drawn by hand."""
 
 
 class Cbox(FilePerMicrograph):
-    """Boxes fit the particle: the estimated sizes are read as diameters."""
+    """Boxes that fit the particle; the estimated sizes are read as diameters."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".cbox"
@@ -52,7 +52,7 @@ class Cbox(FilePerMicrograph):
         confidences = table.text("Confidence") if "Confidence" in table else []
         unknown = sum(value in _UNKNOWN for value in confidences)
         if 0 < unknown < len(confidences):
-            logger.warning("%s: %d of %d boxes have no confidence; it is taken as 1", path, unknown, len(confidences))
+            logger.warning("%s: %d of %d boxes have no confidence; 1 is used", path, unknown, len(confidences))
         return reading.picks(
             path,
             written,
@@ -85,7 +85,7 @@ class Cbox(FilePerMicrograph):
 
 
 def _known(path: Path, table: StarTable, column: str, unknown: ArrayLike) -> NDArray[np.float64]:
-    """A column's numbers, with those of `unknown` where the file has none or there is no such column."""
+    """Return a column's numbers; `unknown` replaces those that the file lacks, or all if there is no such column."""
     numbers = np.broadcast_to(np.asarray(unknown, np.float64), len(table)).copy()
     if column in table:
         values = table.text(column)
@@ -96,6 +96,6 @@ def _known(path: Path, table: StarTable, column: str, unknown: ArrayLike) -> NDA
 
 
 def _is_old(path: Path) -> bool:
-    """Whether a file has rows of numbers only."""
+    """Return whether a file has rows of numbers only."""
     first = next((line.split() for line in read_text(path)[:1000].splitlines() if line.strip()), [])
     return len(first) > 1 and all(re.fullmatch(r"-?[0-9.]+(e[-+]?[0-9]+)?", word, re.IGNORECASE) for word in first)

@@ -1,4 +1,4 @@
-"""COCO JSON: one category, a box a particle as corner and size in pixels, as detection networks are trained with."""
+"""COCO JSON, used to train detection networks: one box per particle, as corner and size in pixels."""
 
 import json
 import logging
@@ -30,14 +30,14 @@ _OTHERS = re.compile(
     r"|artefacts?|artifacts?|other|negatives?|ignore)(?![a-z])",
     re.IGNORECASE,
 )
-"""Names of categories that are no particles."""
+"""Names of categories other than particles."""
 _KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "score", "segmentation", "keypoints", "num_keypoints"}
 
 
 class Coco:
-    """Boxes fit the particle, so their sides are read as diameters. Images without boxes are kept.
+    """One category, with a box around each particle, whose sides are read as diameters. Images without boxes are kept.
 
-    What else all annotations of an image have, besides COCO's own keys, is `Picks.data`.
+    Further keys that all annotations of an image have become `Picks.data`.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -82,15 +82,16 @@ class Coco:
 
 
 def _particles(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The annotations of particles.
+    """Return the annotations of particles.
 
-    The particles' categories are those called so, or the only one that is not called something else (ice, carbon, …).
+    These are the annotations of categories named after particles, or else of the only category without another meaning (ice,
+    carbon, …).
     """
     annotations: list[dict[str, Any]] = content["annotations"]
     names = {category["id"]: str(category.get("name", "")) for category in content.get("categories") or []}
     used = {annotation["category_id"] for annotation in annotations if "category_id" in annotation}
     if used - names.keys() and (names or len(used) > 1):
-        found = f"has annotations of the category {min(map(str, used - names.keys()))}, which it does not name"
+        found = f"has annotations of the category {min(map(str, used - names.keys()))}, which is not among its categories"
         raise FileError(path, found, "Add it to the categories")
     candidates = {number for number, name in names.items() if not _OTHERS.search(name)}
     particles = {number for number in candidates if "particle" in names[number].lower()} or candidates
@@ -99,7 +100,7 @@ def _particles(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
         raise FileError(path, f"has no category of particles (only {listed})", "Call their category particle")
     if len(particles) > 1 and not all("particle" in names[number].lower() for number in particles):
         remedy = "Call the particles' category particle, or remove the annotations of the others"
-        raise FileError(path, f"has several categories ({listed}), and which of them are particles is unknown", remedy)
+        raise FileError(path, f"has several categories ({listed}), none of which is called particle", remedy)
     chosen = [annotation for annotation in annotations if not names or annotation.get("category_id", min(particles)) in particles]
     if len(chosen) < len(annotations):
         kept = ", ".join(names[number] for number in sorted(particles))
@@ -133,7 +134,7 @@ def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, A
 
 
 def _data(annotations: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """The keys beyond COCO's that every annotation has, where their values are all numbers, all bools or all strings."""
+    """Return the keys beyond COCO's that every annotation has, if their values are all numbers, all bools or all strings."""
     found = {}
     names = [name for name in annotations[0] if name not in _KEYS | RESERVED_COLUMNS] if annotations else []
     for name in names:

@@ -21,7 +21,7 @@ _ALREADY_FLIPPED = (".jpg", ".jpeg", ".png")
 
 
 class CryopppCsv(FilePerMicrograph):
-    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows count from the first."""
+    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows are counted from the first."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".csv"
@@ -41,7 +41,7 @@ class CryopppCsv(FilePerMicrograph):
             raise FileError(path, f"has no column {', '.join(missing)}", "Give a CSV of CryoPPP, or name another format")
         named = first_of(columns, NAME_COLUMNS)
         if named is not None and len(set(columns[named])) > 1:
-            remedy = "Write a file for each micrograph, or call the coordinates x and y and count rows from the first"
+            remedy = "Write one file per micrograph, or call the coordinates x and y and count rows from the first"
             raise FileError(path, f"has picks of several micrographs (column {named})", remedy)
         points = np.stack([parse_numbers(path, name, columns[name.lower()]) for name in (_X, _Y)], axis=1)
         diameters = parse_numbers(path, _DIAMETER, columns.get(_DIAMETER.lower(), []))

@@ -31,10 +31,10 @@ _OWN = {_PATH, _SHAPE, _SIZE, _GROUP, _UID, _X, _Y, _SCORE}
 class Cs:
     """The fields that CryoSPARC's pickers write; `pick_stats/ncc_score` is the score.
 
-    A micrograph's uid is that of its exposure, or the prefix that CryoSPARC gave its name, so that picks on exported
-    micrographs are matched with their exposures; other uids are hashes of the name and the pick's number. The exposure group is
-    the picks' optics group. Other fields with one number, bool or text per pick, the picks' `uid` among them, are `Picks.data`
-    under their own names; vectors such as poses are not carried.
+    A micrograph's uid is that of its exposure or the UID prefix of its name, so that picks on exported micrographs are matched
+    with their exposures; otherwise it is a hash of the name, as the picks' uids are of name and number. The exposure group is
+    the picks' optics group. Other fields with one number, bool or text per pick, including the picks' `uid`, become
+    `Picks.data` under their own names; vectors such as poses are dropped.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -96,7 +96,7 @@ class Cs:
 
 
 def _shared_fields(parts: list[NDArray[np.void]]) -> dict[str, np.dtype[Any]]:
-    """The further fields that every micrograph with picks has, each in a type that holds all of its values."""
+    """Return the further fields that every micrograph with picks has, each in a type that holds all of its values."""
     filled = [part for part in parts if len(part)]
     known = {"uid", *_OWN}
     names = [name for name in (_fields(filled[0]) if filled else ()) if name not in known]
@@ -105,7 +105,7 @@ def _shared_fields(parts: list[NDArray[np.void]]) -> dict[str, np.dtype[Any]]:
 
 
 def _further(rows: NDArray[np.void]) -> dict[str, NDArray[Any]]:
-    """The fields beyond those of picks that hold one number, bool or text per row."""
+    """Return the fields beyond those of picks that hold one number, bool or text per row."""
     names = [name for name in _fields(rows) if name not in _OWN | RESERVED_COLUMNS]
     return {name: rows[name] for name in names if rows[name].ndim == 1 and rows[name].dtype.kind in "biufSU"}
 
@@ -149,7 +149,7 @@ def _rows(picks: Picks) -> NDArray[np.void]:
 
 
 def _storable(values: NDArray[Any]) -> NDArray[Any]:
-    """Strings as bytes, as CryoSPARC's files have them."""
+    """Convert strings to bytes, as in CryoSPARC's files."""
     return np.char.encode(values, "utf-8", "surrogateescape") if values.dtype.kind == "U" else values
 
 
@@ -159,7 +159,7 @@ def _made_uid(name: bytes, number: int | None) -> int:
 
 
 def _common_shape(path: Path, name: str, shapes: NDArray[np.int64]) -> tuple[int, int] | None:
-    """The shape that the rows of one micrograph have; None when all are 0, as external pickers leave it."""
+    """Return the shape in all rows of one micrograph; None if all are 0, as from external pickers."""
     known = np.unique(shapes[shapes.all(axis=1)], axis=0).tolist()
     if len(known) > 1:
         listed = " and ".join(f"{height} x {width}" for height, width in known[:2])

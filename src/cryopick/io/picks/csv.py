@@ -1,4 +1,4 @@
-"""Plain CSV: `micrograph,x,y,score,diameter` in pixels, then further columns; of other tables, those of these they have."""
+"""Plain CSV: `micrograph,x,y,score,diameter` in pixels, then further columns; only x and y are required."""
 
 import shutil
 from collections.abc import Iterable
@@ -25,9 +25,9 @@ Y_COLUMNS = ("y", "y_coord", "y-coordinate", "y_px", "center_y")
 
 
 class Csv:
-    """One table of all micrographs, or a folder of tables named like theirs. Diameters are in pixels.
+    """One table of all micrographs, or a folder with a table for each. Diameters are in pixels.
 
-    Further columns are `Picks.data`; on micrographs that lack one, its cells are empty.
+    Further columns are `Picks.data`; cells are empty for micrographs without a column.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -79,7 +79,7 @@ def _read_table(path: Path, reading: Reading) -> list[Picks]:
     if named is not None:
         groups = split_by_name(path, columns[known[named]])
     elif other := next((name for name, values in columns.items() if _name_micrographs(values)), None):
-        unknown = f"has names of micrographs in the column {other}, which is not known"
+        unknown = f"has names of micrographs in the unknown column {other}"
         raise FileError(path, unknown, "Call the column micrograph")
     scores, diameters = (_Optional(path, columns.get(known.get(name, ""), []), name) for name in ("score", "diameter"))
     used = {known.get(name) for name in (x, y, named or "", *RESERVED_COLUMNS)}
@@ -93,7 +93,7 @@ def _read_table(path: Path, reading: Reading) -> list[Picks]:
 
 
 def _refuse_twice(path: Path, columns: dict[str, list[str]]) -> None:
-    """Raise `FileError` when two columns that are used differ in case only."""
+    """Raise `FileError` if two columns that are used differ only in case."""
     lowered = [name.lower() for name in columns]
     used = {*NAME_COLUMNS, *X_COLUMNS, *Y_COLUMNS, *RESERVED_COLUMNS}
     if twice := next((name for name in columns if name.lower() in used and lowered.count(name.lower()) > 1), None):
@@ -101,12 +101,12 @@ def _refuse_twice(path: Path, columns: dict[str, list[str]]) -> None:
 
 
 def _name_micrographs(values: list[str]) -> bool:
-    """Whether all values of a column are names of images, by their extensions."""
+    """Return whether all values of a column are names of images, by their extensions."""
     return bool(values) and all(stem(name) != PurePosixPath(name).name for name in set(values))
 
 
 def _further(columns: dict[str, list[str]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-    """The further columns of a micrograph, without those whose cells are all empty; empty cells among numbers become NaN."""
+    """Return the further columns of a micrograph, except empty ones; empty cells among numbers become NaN."""
     found = {}
     for name, every in columns.items():
         values = [every[row].strip() for row in rows.tolist()]
@@ -131,12 +131,12 @@ class _Optional:
         self._numbers = parse_numbers(path, name, values)
 
     def of(self, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
-        """The numbers of a micrograph's rows, None where it has none. Raises `FileError` when some are missing."""
+        """Return the numbers of a micrograph's rows; None if it has none. Raises `FileError` if only some are missing."""
         if not len(self._given) or not self._given[rows].any():
             return None
         if not self._given[rows].all():
             row = int(rows[~self._given[rows]][0]) + 1
-            raise FileError(self._path, f"row {row} has no {self._name} where others of its micrograph do", "Fill it in")
+            raise FileError(self._path, f"row {row} has no {self._name}, but other rows of its micrograph have one", "Fill it in")
         return self._numbers[rows]
 
 

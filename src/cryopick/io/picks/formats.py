@@ -1,4 +1,4 @@
-"""Read and write picks in any program's format. A new format is a module here and a line in `FORMATS`."""
+"""Read and write picks in any format. To add one, write a module in this folder and list it in `FORMATS`."""
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
@@ -40,13 +40,13 @@ FORMATS: Registry[type[PickFormat]] = Registry(
 BOXED = {"box", "cbox", "coco"}
 """Formats that have a box around each pick."""
 REDUCED = {"topaz"}
-"""Formats that are written with coordinates of reduced images."""
+"""Formats whose coordinates belong to reduced images."""
 COMPRESSED = {"\x1f": "gzip", "BZh": "bzip2", "PK\x03\x04": "zip", "\ufffd7zXZ": "xz"}
-"""Beginnings of compressed files."""
+"""First bytes of compressed files."""
 FEWEST_TO_JUDGE = 20
-"""Fewer picks than this may lie in one corner by chance."""
+"""Number of picks below which all may lie in one corner by chance."""
 LARGEST_REDUCED = 0.55
-"""Picks within this share of the widths and heights are likely to be those of images reduced twice or more."""
+"""Share of width and height within which all picks probably belong to images that were reduced by 2 or more."""
 
 
 def read_picks(
@@ -69,18 +69,18 @@ def read_picks(
         them.
     unknown : where given, names that match none of the micrographs are added to it, and their picks are skipped.
     pixel_size : Å per pixel; overrides the file's and the micrographs'.
-    downsample : the factor by which the images were reduced that the file's coordinates and sizes belong to, as Topaz's are.
+    downsample : the factor by which the images of the file's coordinates and sizes were reduced, as in Topaz's tables.
 
     Returns
     -------
     list of Picks
-        The picks of each micrograph, in the order in which the file has them.
+        The picks of each micrograph, in the order of the file.
 
     Raises
     ------
     FileError
         For a file that does not exist, is in no known format or has an invalid row, for picks in tomograms, and for a factor
-        where the coordinates are fractions of the image.
+        if the coordinates are fractions of the image.
     NameMatchError
         For a name that matches several of the micrographs, or none of them unless `unknown` is given.
     CryopickError
@@ -116,7 +116,7 @@ def write_picks(
 ) -> None:
     """Write picks to a file, or to a folder for formats with a file for each micrograph.
 
-    Existing files are replaced. A file is written completely or not at all, and the same picks give the same bytes.
+    Existing files are replaced. Files are written atomically, and equal picks give equal bytes.
 
     Parameters
     ----------
@@ -172,15 +172,15 @@ def list_formats() -> list[str]:
 
 
 def check_box(format: str, box: int | None, *, option: str = "box") -> None:  # noqa: A002
-    """Raise `SettingError`, which names the option, when a box size is given for a format without boxes."""
+    """Raise `SettingError`, which names the option, if a box size is given for a format without boxes."""
     if box is not None and format in FORMATS.own and format not in BOXED:
-        raise SettingError(f"{option} applies to {', '.join(sorted(BOXED))} only; the format {format} has no boxes")
+        raise SettingError(f"{option} applies only to {', '.join(sorted(BOXED))}; the format {format} has no boxes")
 
 
 def conversion_factors(downsample: float, from_format: str | None, to_format: str) -> tuple[float, float]:
-    """The factors for reading and writing in a conversion: Topaz's table that is written has the reduced coordinates.
+    """Return the factors for reading and writing in a conversion: Topaz's tables are written with reduced coordinates.
 
-    Otherwise they are those of what is read.
+    Otherwise the factor applies to reading.
     """
     if to_format not in REDUCED:
         return downsample, 1.0
@@ -193,7 +193,7 @@ def checked_factor(downsample: float) -> float:
 
 
 def reduced_doubt(every: Sequence[Picks]) -> str | None:
-    """A sentence about picks in the upper left corner of all micrographs, as those of reduced images are; None otherwise."""
+    """Return a sentence about picks that all lie in the upper left corners, like those of reduced images; None otherwise."""
     shares = [(picks.xy / picks.shape_hw[::-1]).max(axis=0) for picks in every if len(picks) and picks.shape_hw is not None]
     share = float(np.max(shares, initial=0.0))
     if sum(map(len, every)) < FEWEST_TO_JUDGE or not 0 < share < LARGEST_REDUCED:
@@ -202,7 +202,7 @@ def reduced_doubt(every: Sequence[Picks]) -> str | None:
 
 
 def outside_of(every: Sequence[Picks]) -> str | None:
-    """A sentence about picks that lie outside their micrographs, by more than rounding; None when there are none."""
+    """Return a sentence about picks that lie outside their micrographs by more than rounding; None if there are none."""
     counts = {
         each.micrograph: int(np.count_nonzero(~inside(each.xy, each.shape_hw, border=-1.0)))
         for each in every
@@ -229,7 +229,7 @@ def _sources(micrographs: MicrographInputs | Source | Sequence[Source] | None) -
 
 
 def format_of_name(path: Path | str) -> str:
-    """The format that a path's suffix stands for. Raises `FileError` for a suffix of no format."""
+    """Return the format that a path's suffix belongs to. Raises `FileError` if there is none."""
     path, known = Path(path), formats_by_suffix()
     if path.suffix.lower() not in known:
         raise FileError(path, f"no format has the suffix {path.suffix!r}", f"Name the format, one of {', '.join(FORMATS.names)}")
@@ -237,20 +237,20 @@ def format_of_name(path: Path | str) -> str:
 
 
 def formats_by_suffix() -> dict[str, str]:
-    """The format that each suffix stands for: the first in `FORMATS` that has it, single-file formats before the others."""
+    """Return the format of each suffix: the first in `FORMATS` that has it, single-file formats before the others."""
     kinds = {name: FORMATS.get(name) for name in FORMATS.names}
     ranked = sorted(kinds, key=lambda name: not kinds[name].single)
     return {kinds[name].suffix: name for name in reversed(ranked)}
 
 
 def place_in(folder: Path, title: str, *, format: str) -> Path:  # noqa: A002
-    """The path to write a format to in a folder of its own: a file named `title`, or the folder itself."""
+    """Return the path to write a format to in a folder of its own: a file named `title`, or the folder itself."""
     kind = FORMATS.get(format)
     return folder / f"{title}{kind.suffix}" if kind.single else folder
 
 
 def detect_format(path: Path | str) -> str:
-    """The name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` when none does."""
+    """Return the name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` if none does."""
     path = Path(path)
     check_regular(path)
     refuse_group(path)

@@ -1,4 +1,4 @@
-"""Formats with a file for each micrograph, named like it."""
+"""Formats with one file per micrograph, named after it."""
 
 import re
 from abc import ABC, abstractmethod
@@ -15,15 +15,15 @@ from cryopick.types import Picks
 
 GAUTOMATCH = "_automatch"
 GAUTOMATCH_OTHERS = ("_nonunique", "_rejected")
-"""Endings of files that Gautomatch writes beside those of its picks."""
+"""Endings of further files of Gautomatch."""
 
 
 class FilePerMicrograph(ABC):
-    """Base of formats with one file per micrograph, named like it: reads and writes a single file or a folder.
+    """Base class of formats with one file per micrograph, named after it: reads and writes a single file or a folder.
 
     Attributes
     ----------
-    suffix : what follows the micrograph's stem in a file's name.
+    suffix : ending of a file's name after the micrograph's stem.
     folder : the subfolder with the files.
     """
 
@@ -33,11 +33,11 @@ class FilePerMicrograph(ABC):
 
     @abstractmethod
     def read_one(self, path: Path, written: str, reading: Reading) -> Picks | list[Picks]:
-        """Read the picks of one file, a list where it names several micrographs; `written` is the name from the file's name."""
+        """Read the picks of one file; a list if it names several micrographs. `written` is the name from the file's name."""
 
     @abstractmethod
     def text(self, picks: Picks, writing: Writing) -> str:
-        """The content of one file."""
+        """Return the content of one file."""
 
     def recognises(self, peek: Peek) -> bool:
         """See `PickFormat.recognises`: by the file's name, or those of files in the folder."""
@@ -55,7 +55,7 @@ class FilePerMicrograph(ABC):
         return found
 
     def files(self, folder: Path) -> list[Path]:
-        """The format's files in a folder, sorted by name."""
+        """Return the format's files in a folder, sorted by name."""
         inner = folder / self.folder
         entries = (inner if inner.is_dir() else folder).iterdir()
         return sorted(entry for entry in entries if entry.name.lower().endswith(self.suffix) and not entry.name.startswith("."))
@@ -64,7 +64,7 @@ class FilePerMicrograph(ABC):
         """See `PickFormat.write`."""
         single = path.name.lower().endswith(self.suffix) and not path.is_dir()
         places = UniqueNames(path, lambda name: path.name if single else f"{stem(name)}{self.suffix}")
-        texts = {  # all before the first file, so that an error leaves none of them
+        texts = {  # all are formatted before the first is written, so that an error leaves none of them
             self._place(path, places.add(each.micrograph), single): self.text(each, writing) for each in picks
         }
         for place, text in texts.items():
@@ -75,9 +75,9 @@ class FilePerMicrograph(ABC):
 
 
 def titled(folder: Path, titles: Mapping[Path, str], known: KnownMicrographs) -> list[tuple[str, Path]]:
-    """The micrograph's name and the path of each file of picks, from the files' titles: their names without extension.
+    """Return the micrograph's name and the path of each file of picks, from the files' names without extension.
 
-    Gautomatch's rejected picks beside its picks are left out. Raises `FileError` when two files belong to one micrograph.
+    Files of Gautomatch's rejected picks are excluded. Raises `FileError` if two files belong to one micrograph.
     """
     chosen = dict(titles)
     if any(title.endswith(GAUTOMATCH) for title in chosen.values()):
@@ -94,7 +94,7 @@ def titled(folder: Path, titles: Mapping[Path, str], known: KnownMicrographs) ->
 
 
 def _without(name: str, suffix: str) -> str:
-    """A file's name without the format's suffix, or else another that is no part of an image's name."""
+    """Return a file's name without the format's suffix, or else without one that is no part of an image's name."""
     if name.lower().endswith(suffix):
         return name[: -len(suffix)]
     return re.sub(r"(?<=.)\.[A-Za-z]\w*$", "", name) if stem(name) == name else name

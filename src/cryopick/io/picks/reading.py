@@ -1,4 +1,4 @@
-"""Points as files have them, made picks in the image frame, with what is known besides the file."""
+"""Conversion of points in files to picks in the image frame, with the context in which a file is read."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +18,13 @@ from cryopick.types import Picks
 logger = logging.getLogger(__name__)
 
 MOST_PIXELS = 1_000_000
-"""No micrograph is wider or higher; coordinates and sizes beyond this are errors."""
+"""Largest side of a micrograph; larger coordinates and sizes are errors."""
 PIXEL_SIZES = (1e-3, 1e3)
-"""A file's own pixel size outside these limits [Å] is an error."""
+"""Limits of a file's own pixel size [Å]; others are errors."""
 
 
 class Source(Protocol):
-    """A micrograph by name, read or not: `cryopick.io.micrographs.sources.MicrographSource`, or a `Micrograph`."""
+    """A micrograph by name, read or not: a `cryopick.io.micrographs.sources.MicrographSource` or a `Micrograph`."""
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class SourceWithShape(Source, Protocol):
-    """A `Source` that knows its shape without reading its file."""
+    """A `Source` that has its shape without reading a file."""
 
     @property
     def shape_hw(self) -> tuple[int, int] | None:
@@ -65,7 +65,7 @@ class SourceWithShape(Source, Protocol):
 class KnownMicrographs:
     """The micrographs that picks belong to, found by any spelling of their names.
 
-    `unknown` collects the names that match none of them; without it such a name is an error, which names the `file` of picks.
+    `unknown` collects the names that match none of them; without it, such a name is an error, which mentions `file`.
     """
 
     def __init__(self, sources: Iterable[Source] = (), *, unknown: set[str] | None = None, file: Path | None = None) -> None:
@@ -75,9 +75,9 @@ class KnownMicrographs:
         self._file = file
 
     def find(self, written: str) -> Source | None:
-        """The micrograph that a name means; None when no micrographs are given, or the name is added to `unknown`.
+        """Return the micrograph that a name means; None without micrographs, or if the name is added to `unknown`.
 
-        Raises `NameMatchError` when the name matches none of them or several, and when another spelling meant the same one.
+        Raises `NameMatchError` if the name matches none of them or several, or another spelling has matched the same one.
         """
         if not self._sources:
             return None
@@ -90,7 +90,7 @@ class KnownMicrographs:
             raise NameMatchError(f"{self._file}: {error}") from None
 
     def fits(self, written: str) -> bool:
-        """Whether a name matches one or several of the micrographs."""
+        """Return whether a name matches one or several of the micrographs."""
         return self._index.fits(written)
 
 
@@ -102,7 +102,7 @@ class Reading:
     ----------
     known : the micrographs, if given.
     pixel_size : Å per pixel; overrides the file's own and the micrographs'.
-    downsample : the factor by which the images that the file's coordinates and sizes belong to were reduced.
+    downsample : the factor by which the images of the file's coordinates and sizes were reduced.
     """
 
     known: KnownMicrographs = field(default_factory=KnownMicrographs)
@@ -126,12 +126,11 @@ class Reading:
         shape_hw: tuple[int, int] | None = None,
         pixel_size: float | None = None,
     ) -> Picks:
-        """Make picks in the image frame from points as the file has them, on the micrograph that the name `written` means.
+        """Make picks in the image frame from points in the file's convention, on the micrograph that the name `written` means.
 
-        `diameter` and `diameters` (n,) are in Å and dropped when no pixel size is known; those that end in `_px` are in pixels.
-        Diameters of the picks are kept where they differ; the common one is their median unless given. `shape_hw` and
-        `pixel_size` are the file's own, of the reduced images if there is a factor. The micrograph's optics group and UID become
-        the picks'.
+        `diameter` and `diameters` (n,) are in Å and dropped if the pixel size is unknown; those that end in `_px` are in pixels.
+        Individual diameters are kept if they differ; the common one is their median unless given. `shape_hw` and `pixel_size`
+        are the file's own, of the reduced images if there is a factor. Optics group and UID are those of the micrograph.
         """
         if not written.strip(" >"):
             raise FileError(path, "has picks on a micrograph without a name", "Give its name, or remove them")
@@ -140,11 +139,11 @@ class Reading:
         written = without_mark(written)
         source = self.known.find(written)
         if self.known.unknown is not None and written in self.known.unknown:
-            return Picks(written)  # skipped later; its points may not be convertible
+            return Picks(written)  # skipped later, and its points may not be convertible
         factor = self._factor(path, frame)
         known_shape, known_size = (None, None) if source is None else _shape_and_pixel_size(source)
         if source is not None and frame.unit == "px" and not _agree(shape_hw, known_shape, factor):
-            raise CryopickError(f"{path}: {written} has (rows, columns) {shape_hw} there, but {source.path} has {known_shape}")
+            raise CryopickError(f"{path}: {written} has shape {shape_hw} (rows, columns), but {source.path} has {known_shape}")
         own_size = None if pixel_size is None else checked_size(path, written, pixel_size) / factor
         sizes = (self.pixel_size, own_size, known_size) if factor == 1 else (self.pixel_size, known_size, own_size)
         pixel_size = next((size for size in sizes if size is not None), None)
@@ -179,21 +178,19 @@ class Reading:
     def _factor(self, path: Path, frame: Frame) -> float:
         if self.downsample != 1 and frame.unit != "px":
             remedy = "Omit it, and give the micrographs if the file's were reduced"
-            raise FileError(
-                path, "has fractions of the micrographs' sizes, to which the option downsample does not apply", remedy
-            )
+            raise FileError(path, "has fractions of the micrographs' sizes, to which downsample does not apply", remedy)
         return self.downsample
 
 
 def refuse_tomograms(path: Path, column: str, values: ArrayLike = 1.0) -> None:
     """Raise `FileError` if picks have depths: a column of them, or values in it that are not 0."""
     if np.any(np.asarray(values, np.float64) != 0):
-        found = f"holds picks in tomograms ({column}), which are not supported"
+        found = f"contains picks in tomograms ({column}), which are not supported"
         raise FileError(path, found, "Give picks on micrographs, with x and y only")
 
 
 def checked_size(path: Path, written: str, pixel_size: float) -> float:
-    """The pixel size, unless no microscope has such a one; then raises `FileError`."""
+    """Return the pixel size. Raises `FileError` for one that no microscope has."""
     if not PIXEL_SIZES[0] <= pixel_size <= PIXEL_SIZES[1]:
         found = f"the pixel size of {written} must be between {PIXEL_SIZES[0]:g} and {PIXEL_SIZES[1]:g} Å, got {pixel_size:g} Å"
         raise FileError(path, found, "Correct it, or omit it if it is unknown")
@@ -201,7 +198,7 @@ def checked_size(path: Path, written: str, pixel_size: float) -> float:
 
 
 def _agree(own: tuple[int, int] | None, known: tuple[int, int] | None, factor: float) -> bool:
-    """Whether the shape in a file is the known one, or that of an image reduced from it."""
+    """Return whether the shape in a file is the known one, or that of an image reduced from it."""
     if own is None or known is None:
         return True
     return own == known if factor == 1 else all(abs(a * factor - b) <= factor for a, b in zip(own, known, strict=True))
@@ -236,21 +233,21 @@ def _finite_scores(path: Path, written: str, scores: ArrayLike | None) -> NDArra
 
 
 def _differing(diameters: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-    """Diameters where they say more than their median: positive ones that are not all the same."""
+    """Return the diameters if they add to their median: positive ones that are not all the same; else None."""
     if diameters is None or not len(diameters) or diameters.min() <= 0 or np.ptp(diameters) == 0:
         return None
     return diameters
 
 
 def _shape_and_pixel_size(source: Source) -> tuple[tuple[int, int] | None, float | None]:
-    """A micrograph's shape and pixel size, from its file where it does not know them."""
+    """Return a micrograph's shape and pixel size, from its file if the source does not have them."""
     if isinstance(source, SourceWithShape):
         return source.shape_hw, source.pixel_size
     if source.path is None:
         return None, source.pixel_size
     try:
         shape_hw, header_size = read_shape(source.path)
-    except FileError as error:  # most formats need no shape; the frame raises where one does
+    except FileError as error:  # most formats need no shape; the frame raises an error for those that do
         logger.warning("%s", error)
         return None, source.pixel_size
     return shape_hw, source.pixel_size or header_size

@@ -1,4 +1,4 @@
-"""RELION's auto-picking job: a coordinate STAR for each micrograph and an index, as RELION 3.1, 4 and 5 read them."""
+"""RELION's auto-picking job: a coordinate STAR file for each micrograph and an index, for RELION 3.1, 4 and 5."""
 
 import os
 import re
@@ -49,7 +49,7 @@ _OF_MICROGRAPHS = ("rlnImageName", "rlnImageOriginalName", "rlnMicrographId", "r
 
 
 class RelionJob:
-    """The folder or index of an auto-picking or manual-picking job, or the coordinate STAR of one micrograph."""
+    """The folder or index of an auto-picking or manual-picking job, or the coordinate STAR file of one micrograph."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = SUFFIX
@@ -71,7 +71,7 @@ class RelionJob:
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
         """See `PickFormat.write`."""
-        texts: dict[Path, str] = {}  # all before the first file, so that an error leaves none of them
+        texts: dict[Path, str] = {}  # all are formatted before the first is written, so that an error leaves none of them
         names: dict[Path, str] = {}
         for each in picks:
             file = path / coordinate_file(each.micrograph)
@@ -85,7 +85,7 @@ class RelionJob:
 
 
 def write_coordinates(picks: Picks, job: Path) -> Path:
-    """Write one micrograph's coordinate STAR below the job folder and return its path.
+    """Write the coordinate STAR file of one micrograph in the job folder and return its path.
 
     RELION 3.1 expects the micrograph's own path without its RELION job: ``MotionCorr/job002/raw/a.mrc`` gives
     ``raw/a_autopick.star``.
@@ -110,7 +110,7 @@ def _coordinate_text(picks: Picks) -> str:
 
 
 def coordinate_file(micrograph: str) -> PurePosixPath:
-    """The path of a micrograph's coordinates relative to the job folder."""
+    """Return the path of a micrograph's coordinates relative to the job folder."""
     inner = PurePosixPath(_JOB_FOLDER.sub("", micrograph))
     folders = [part for part in inner.parts[:-1] if part not in {"/", ".."}]
     return PurePosixPath(*folders, stem(inner.name) + SUFFIX)
@@ -132,7 +132,7 @@ def write_index(names_and_files: Iterable[tuple[str, Path]], job: Path) -> None:
 
 
 def _listed(path: Path, known: KnownMicrographs) -> list[tuple[str, Path]]:
-    """Names of micrographs and their coordinate files, from the job's index or the files found."""
+    """Return names of micrographs and their coordinate files, from the job's index or the files found."""
     index = _index_of(path) if path.is_dir() else path
     if index is None or index.name.startswith(PREFIX_3_1):
         return _in_folder(path if index is None else index.parent, index, known)
@@ -146,7 +146,7 @@ def _listed(path: Path, known: KnownMicrographs) -> list[tuple[str, Path]]:
 
 
 def _in_folder(job: Path, index: Path | None, known: KnownMicrographs) -> list[tuple[str, Path]]:
-    """The coordinate files of a job without an index, or of any folder, with the names of their micrographs."""
+    """Return the coordinate files of a job without an index, or of any folder, with the names of their micrographs."""
     suffix = SUFFIX if index is None else index.name.removeprefix(PREFIX_3_1)
     found = sorted(file for file in job.rglob(f"*{suffix}") if not file.name.startswith((PREFIX_3_1, ".")))
     if not found and index is None:
@@ -159,13 +159,13 @@ def _in_folder(job: Path, index: Path | None, known: KnownMicrographs) -> list[t
 
 
 def _coordinate_files(files: Iterable[Path], *, most: int | None = None) -> list[Path]:
-    """Those of the files that are coordinate STARs of one micrograph each; at most so many."""
+    """Return the first files, up to a number, that are coordinate STAR files of one micrograph each."""
     stars = (file for file in files if file.suffix.lower() == ".star" and file.name[0] != "." and file.is_file())
     return list(islice((file for file in stars if _lists_points(Peek.at(file))), most))
 
 
 def _lists_points(peek: Peek) -> bool:
-    """Whether a STAR file has coordinates without the names of their micrographs."""
+    """Return whether a STAR file has coordinates without the names of their micrographs."""
     return "_rlnCoordinateX" in peek.head and "_rlnMicrographName" not in peek.head
 
 
@@ -175,7 +175,7 @@ def _index_of(job: Path) -> Path | None:
 
 
 def _found(written: str, index: Path) -> Path:
-    """A coordinate file as the index names it, or relative to the index when the job has been moved."""
+    """Return a coordinate file as named in the index, or relative to the index if the job has been moved."""
     parts = PurePosixPath(written).parts
     candidates = [Path(written), *(index.parent / PurePosixPath(*parts[start:]) for start in range(len(parts)))]
     found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)  # noqa: PTH113 - no name is too long
@@ -186,7 +186,7 @@ def _found(written: str, index: Path) -> Path:
 
 def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
     if path.stat().st_size < _WITHOUT_LABELS_BYTES and "_rln" not in read_text(path):
-        return reading.picks(path, written, [], Frame())  # RELION writes such files where it found nothing
+        return reading.picks(path, written, [], Frame())  # RELION writes such files for micrographs without picks
     tables = read_star(path)
     table = only_table(path, tables, "rlnCoordinateX")
     if table is None:
@@ -209,7 +209,7 @@ def _read_coordinates(path: Path, written: str, reading: Reading) -> Picks:
 
 
 def _refuse_several(path: Path, table: StarTable) -> None:
-    """Raise `FileError` when the rows are of several micrographs."""
+    """Raise `FileError` if the rows belong to several micrographs."""
     if "rlnMicrographName" in table:
         if len(set(table.text("rlnMicrographName"))) > 1:
             raise FileError(path, "has picks of several micrographs", "Read it as star, not as relion")

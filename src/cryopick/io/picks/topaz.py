@@ -19,7 +19,7 @@ FRAME = Frame(quantum=1.0)  # Topaz truncates decimals
 
 
 class Topaz:
-    """`image_name x_coord y_coord score`; Topaz downsamples by Fourier cropping and scores by log-likelihood ratios."""
+    """`image_name x_coord y_coord score`; Topaz downsamples by Fourier cropping, and its scores are log-likelihood ratios."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".txt"

@@ -10,7 +10,7 @@ from cryopick.errors import FileError
 
 _COMPRESSED = b"\x95CSDAT"
 _HEADER_BYTES = 1 << 20
-"""Longest header that is read; 100 classes of a 3D classification make 20 KB."""
+"""Longest header in bytes; 100 classes of a 3D classification take 20 KB."""
 _METAFILE = re.compile(r"^\s*metafile:\s*['\"]?>?([^'\"\n]+\.cs)", re.MULTILINE)
 MOST_PIXELS = 1_000_000
 
@@ -25,7 +25,7 @@ def load_cs(path: Path) -> NDArray[np.void]:
             raise FileError(
                 path, "is a compressed CryoSPARC dataset", "Save it again with cryosparc-tools: Dataset.load(PATH).save(PATH)"
             )
-        # a map of the file, which has to be as long as its header says before memory is taken
+        # a memory map, which fails if the file is shorter than its header claims, before memory is allocated
         rows = np.array(np.lib.format.open_memmap(path, mode="r", max_header_size=_HEADER_BYTES))
     except FileError:
         raise
@@ -39,7 +39,7 @@ def load_cs(path: Path) -> NDArray[np.void]:
 
 
 def refuse_group(path: Path) -> None:
-    """Raise `FileError` for a `.csg` file, which only names `.cs` files; the error names them."""
+    """Raise `FileError`, which names the `.cs` files in it, for a `.csg` file."""
     if path.suffix.lower() != ".csg" or not path.is_file():
         return
     names = list(dict.fromkeys(_METAFILE.findall(path.read_bytes()[:_HEADER_BYTES].decode("utf-8", "replace"))))
@@ -48,7 +48,7 @@ def refuse_group(path: Path) -> None:
 
 
 def lists_exposures(path: Path) -> bool:
-    """Whether a `.cs` file lists micrographs and no picks."""
+    """Return whether a `.cs` file lists micrographs and no picks."""
     if path.suffix.lower() != ".cs" or not path.is_file():
         return False
     try:
@@ -60,7 +60,7 @@ def lists_exposures(path: Path) -> bool:
 
 
 def path_column(path: Path, rows: NDArray[np.void], name: str) -> list[str]:
-    """A column of paths, without the ``>`` of exported datasets. Raises `FileError` for a row without one."""
+    """Return a column of paths, without the ``>`` of exported datasets. Raises `FileError` for a row without one."""
     paths = [value.lstrip(">") for value in text_column(path, rows, name)]
     if "" in paths:
         found = f"row {paths.index('') + 1} has no {name}"
@@ -69,7 +69,7 @@ def path_column(path: Path, rows: NDArray[np.void], name: str) -> list[str]:
 
 
 def shape_column(path: Path, rows: NDArray[np.void], name: str) -> NDArray[np.int64]:
-    """A column of heights and widths (n, 2), 0 where unknown. Raises `FileError` for sizes that no image has."""
+    """Return a column of heights and widths (n, 2), 0 if unknown. Raises `FileError` for impossible sizes of images."""
     shapes = number_column(path, rows, name, width=2).astype(np.float64)
     wrong = np.flatnonzero(~((shapes >= 0) & (shapes <= MOST_PIXELS) & (np.floor(shapes) == shapes)).all(axis=1))
     if len(wrong):
@@ -80,7 +80,7 @@ def shape_column(path: Path, rows: NDArray[np.void], name: str) -> NDArray[np.in
 
 
 def text_column(path: Path, rows: NDArray[np.void], name: str) -> list[str]:
-    """A text column; bytes that are not UTF-8 are kept as surrogates. Raises `FileError` when it is not text."""
+    """Return a text column; bytes that are not UTF-8 are kept as surrogates. Raises `FileError` if it is not text."""
     if rows[name].dtype.kind not in "SU" or rows[name].ndim != 1:
         raise _no_dataset(path, f"{name} is not text")
     values = rows[name].tolist()
@@ -88,7 +88,7 @@ def text_column(path: Path, rows: NDArray[np.void], name: str) -> list[str]:
 
 
 def number_column(path: Path, rows: NDArray[np.void], name: str, *, width: int = 1) -> NDArray[np.generic]:
-    """A numeric column (n,), or (n, width), in its own type. Raises `FileError` for other columns."""
+    """Return a numeric column (n,), or (n, width), in its own type. Raises `FileError` for other columns."""
     column = rows[name]
     if column.dtype.kind not in "iuf" or column.shape[1:] != (() if width == 1 else (width,)):
         raise _no_dataset(path, f"{name} does not hold {'a number' if width == 1 else f'{width} numbers'} in each row")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.tables.delimited import parse_numbers, whole_numbers
 from cryopick.io.tables.star_rows import Loop, StarRowError, StarSyntaxError, parse_blocks
+from cryopick.messages import counted
 
 Column = Sequence[str] | Sequence[int] | Sequence[float] | NDArray[Any]
 
@@ -43,11 +44,11 @@ class StarTable:
         return list(self._loop.labels)
 
     def text(self, label: str) -> list[str]:
-        """The column's values, unquoted. Raises `FileError` when there is no such column."""
+        """Return the column's values, unquoted. Raises `FileError` if there is no such column."""
         return self._having(label).column(label)
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        """The column as float64 (n,). Raises `FileError` for a value that is not a finite number, naming its row (from 1)."""
+        """Return the column as float64 (n,). Raises `FileError`, which names the row (from 1), for a value that is not finite."""
         words = self._having(label).raw(label)
         try:
             numbers = np.fromiter(map(float, words), np.float64, len(words))
@@ -58,7 +59,7 @@ class StarTable:
         return numbers
 
     def groups(self, label: str) -> list[int]:
-        """The column as numbers of groups. Raises `FileError` for a value that is no whole number from 0 to 2³¹."""
+        """Return the column as numbers of groups. Raises `FileError` for a value that is not a whole number from 0 to 2³¹."""
         return whole_numbers(self.path, f"_{label}", self.numbers(label))
 
     def _having(self, label: str) -> Loop:
@@ -93,8 +94,8 @@ def read_star(path: Path) -> dict[str, StarTable]:
     tables: dict[str, StarTable] = {}
     for block in blocks:
         if block.name in tables:
-            found = f"has two blocks data_{block.name} (lines {tables[block.name].line} and {block.line}), as joined files have"
-            raise FileError(path, found, "Give the files that were joined one by one, or move all rows into one block")
+            found = f"has two blocks data_{block.name} (lines {tables[block.name].line} and {block.line}), as in joined files"
+            raise FileError(path, found, "Give the original files one by one, or move all rows into one block")
         labels = [label for loop in block.loops for label in loop.labels]
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
@@ -104,12 +105,12 @@ def read_star(path: Path) -> dict[str, StarTable]:
 
 
 def only_table(path: Path, tables: Mapping[str, StarTable], label: str) -> StarTable | None:
-    """The table with a label; None when there is none. Raises `FileError` when several have it, since one would be lost."""
+    """Return the table with a label; None if there is none. Raises `FileError` if there are several, since one would be lost."""
     having = [table for table in tables.values() if label in table]
     if len(having) > 1:
         blocks = " and ".join(f"data_{table.block} (line {table.line})" for table in having[:2])
-        more = f" and {len(having) - 2} more blocks" if len(having) > 2 else ""
-        remedy = "Write one file for each micrograph, or one table that names the micrograph in each row"
+        more = f" and {counted(len(having) - 2, 'more block')}" if len(having) > 2 else ""
+        remedy = "Write one file per micrograph, or one table with the micrograph in each row"
         raise FileError(path, f"has _{label} in {blocks}{more}; only one table can be read", remedy)
     return having[0] if having else None
 
@@ -123,20 +124,20 @@ def star_text(blocks: Mapping[str, Mapping[str, Column]]) -> str:
 
 
 def loop_header(block: str, labels: Iterable[str]) -> str:
-    """The lines before a loop's rows."""
+    """Return the lines before a loop's rows."""
     numbered = "".join(f"_{label} #{number}\n" for number, label in enumerate(labels, 1))
     return f"\ndata_{block}\n\nloop_\n{numbered}"
 
 
 def loop_rows(columns: Sequence[Column]) -> str:
-    """A loop's rows, one line each; columns are all strings, all integers or all floats, and of one length."""
+    """Return a loop's rows, one line each; columns are all strings, all integers or all floats, and of one length."""
     layouts, values = zip(*map(_laid_out, columns), strict=True)
     row = " ".join(layouts) + "\n"
     return "".join([row % cells for cells in zip(*values, strict=True)])
 
 
 def quoted_column(values: Sequence[str]) -> list[str]:
-    """Quote text for a STAR file where it is empty, has blanks or starts with a reserved character."""
+    """Quote text for a STAR file if it is empty, has blanks or starts with a reserved character."""
     quoted = {value: _quoted(value) for value in set(values)}
     return [quoted[value] for value in values]
 

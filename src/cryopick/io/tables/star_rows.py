@@ -7,14 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cryopick.messages import counted
+
 _SINGLE, _DOUBLE = rb"""'[^'\n]*(?:'(?=\S)[^'\n]*)*'(?!\S)""", rb"""\"[^"\n]*(?:"(?=\S)[^"\n]*)*"(?!\S)"""
 _WORD = re.compile(rb"%b|%b|#[^\n]*|\S+" % (_SINGLE, _DOUBLE))
 _SPECIAL = re.compile(rb"""['"#](?<!\S.)(?:(?<=')%b|(?<=")%b|(?<=#)[^\n]*)""" % (_SINGLE[1:], _DOUBLE[2:]), re.DOTALL)
-"""A whole quoted value or a comment among rows; written so that the search is fast."""
+"""A whole quoted value or a comment among rows, written for a fast search."""
 _ROWS_END = re.compile(rb"\n[ \t\r]*(?:(?:data_\S*|loop_|stop_|global_)[ \t\r]*(?:#[^\n]*)?(?=\n|\Z)|\n[ \t\r]*_)", re.IGNORECASE)
 _MAY_BEGIN_LABELS = frozenset([b"", *(bytes([byte]) for byte in b"_lL# \t\r\n")])
 _STAND_INS = bytes([*range(1, 9), *range(14, 32)])
-"""Bytes that no text has, of which some stand for the blanks of quoted values, and for empty ones, while rows are split."""
+"""Bytes that do not occur in text; they replace the blanks of quoted values, and empty values, while rows are split."""
 _BLANKS = b" \t\r\x0b\x0c"
 _COUNT = 1 + len(_BLANKS)
 
@@ -24,12 +26,12 @@ class StarSyntaxError(Exception):
 
 
 class StarRowError(StarSyntaxError):
-    """A row with too few or too many values."""
+    """Raised for a row with too few or too many values."""
 
 
 @dataclass(eq=False)
 class Loop:
-    """The labels of a loop, the number of its line, and the values of its rows; or label–value pairs as a row, on line 0."""
+    """Labels, line number and values of a loop; or label–value pairs as a row, on line 0."""
 
     line: int
     labels: list[str] = field(default_factory=list)
@@ -40,11 +42,11 @@ class Loop:
         return len(self.cells) // len(self.labels) if self.labels else 0
 
     def raw(self, label: str) -> list[bytes]:
-        """The words of one column, in which stand-ins are for the blanks of quoted values."""
+        """Return the words of one column, with stand-ins for the blanks of quoted values."""
         return self.cells[self.labels.index(label) :: len(self.labels)]
 
     def column(self, label: str) -> list[str]:
-        """The values of one column, without quotes; bytes that are not UTF-8 become surrogates."""
+        """Return the values of one column, without quotes; bytes that are not UTF-8 become surrogates."""
         values = self.raw(label)
         if not values:
             return []
@@ -56,7 +58,7 @@ class Loop:
 
 @dataclass(eq=False)
 class Block:
-    """A data block: its name without `data_`, the number of its first line, and its loops; pairs come as one loop."""
+    """A data block: its name without `data_`, the number of its first line, and its loops; pairs are one loop."""
 
     name: str
     line: int
@@ -64,7 +66,7 @@ class Block:
 
 
 def parse_blocks(content: bytes) -> list[Block]:
-    """The data blocks in their order. Raises `StarSyntaxError`, which names the line or row."""
+    """Parse the data blocks in their order. Raises `StarSyntaxError`, which names the line or row."""
     return _Parser(content if b"\n" in content else content.replace(b"\r", b"\n")).blocks()
 
 
@@ -92,7 +94,7 @@ class _Parser:
         return found
 
     def _words(self) -> tuple[int, list[bytes]] | None:
-        """The words of the next line that has any, and where the line starts; None at the end."""
+        """Return the words of the next line that has any, and where the line starts; None at the end."""
         while self._at < len(self._content):
             start, line = self._at, self._take_line()
             if parts := _split(line):
@@ -107,7 +109,7 @@ class _Parser:
         return line
 
     def _line(self, place: int) -> int:
-        """The number of the line at a place, from 1."""
+        """Return the number of the line at a place, from 1."""
         before, number = self._counted
         if place < before:
             before, number = 0, 1
@@ -119,7 +121,7 @@ class _Parser:
         if block.loops and block.loops[-1].line:
             raise StarSyntaxError(f"line {self._line(start)}: _{label} comes after the rows of a loop; rows cannot begin with _")
         if len(values) != 1:
-            found = f"line {self._line(start)}: _{label} has {len(values)} values instead of one"
+            found = f"line {self._line(start)}: _{label} has {counted(len(values), 'value')} instead of one"
             raise StarSyntaxError(f"{found}; text with blanks needs quotes" if values else found)
         if not block.loops:
             block.loops.append(Loop(0, stand_ins=_STAND_INS[:_COUNT]))
@@ -155,15 +157,15 @@ class _Parser:
         if b"'" in body or b'"' in body or b"#" in body:
             loop.stand_ins = bytes(byte for byte in _STAND_INS if byte not in body)[:_COUNT]
             if len(loop.stand_ins) < _COUNT:
-                raise StarSyntaxError(f"line {loop.line}: the loop has bytes that are no text")
+                raise StarSyntaxError(f"line {loop.line}: the loop has bytes that are not text")
             words = _Words(loop.stand_ins)
             body = _SPECIAL.sub(lambda match: words[match[0]], body)
         counts = list(map(len, map(bytes.split, body.split(b"\n"))))
         if not set(counts) <= {0, len(loop.labels)}:
             index = next(index for index, count in enumerate(counts) if count not in (0, len(loop.labels)))
             row, line = sum(map(bool, counts[:index])) + 1, self._line(start) + index
-            values = f"{counts[index]} value{'' if counts[index] == 1 else 's'}"
-            found = f"row {row} of data_{block} (line {line}) has {values} where its loop has {len(loop.labels)} columns"
+            values = counted(counts[index], "value")
+            found = f"row {row} of data_{block} (line {line}) has {values}, its loop has {counted(len(loop.labels), 'column')}"
             raise StarRowError(found)
         loop.cells = body.split()
 
@@ -176,14 +178,14 @@ class _Parser:
         return len(self._content)
 
     def _is_header(self, match: re.Match[bytes], start: int) -> bool:
-        """Whether `data_…` among rows of one value is a block: labels follow, or it stands after rows and a blank line."""
+        """Return whether `data_…` among rows of one value is a block: labels follow, or it comes after rows and a blank line."""
         if self._content[match.end() + 1 : match.end() + 2] in _MAY_BEGIN_LABELS and self._labels_follow(match.end() + 1):
             return True
         before = self._content[self._content.rfind(b"\n", 0, match.start()) + 1 : match.start()]
         return match.start() > start and not before.strip() and bool(self._content[start : match.start()].strip())
 
     def _labels_follow(self, place: int) -> bool:
-        """Whether the next line with content begins a loop or has a label."""
+        """Return whether the next line with content begins a loop or has a label."""
         self._at, at = place, self._at
         words = self._words()
         self._at = at
@@ -191,14 +193,14 @@ class _Parser:
 
 
 def _split(line: bytes) -> list[bytes]:
-    """The words of a line, quotes included and comments left out."""
+    """Split a line into words, including quotes but not comments."""
     if not (b"'" in line or b'"' in line or b"#" in line):
         return line.split()
     return [word for word in _WORD.findall(line) if not word.startswith(b"#")]
 
 
 class _Words(dict[bytes, bytes]):
-    """Values in quotes as one word without them, and comments as nothing."""
+    """Map from words in quotes to single words without them, and from comments to nothing."""
 
     def __init__(self, stand_ins: bytes) -> None:
         self._empty, self._table = stand_ins[:1], bytes.maketrans(_BLANKS, stand_ins[1:])
