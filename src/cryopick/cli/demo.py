@@ -66,9 +66,10 @@ def demo(
 def _refuse_other_folders(out: Path, names: set[str]) -> None:
     """Raise `SettingError` if `out` holds files that no demo writes, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
+    from cryopick.files import is_temporary
 
     ours = {"micrographs", "picks", "truth.star", "demo.png"}
-    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
+    if out.exists() and (not out.is_dir() or any(not is_temporary(name) for name in {one.name for one in out.iterdir()} - ours)):
         raise SettingError(f"{out} holds other files; choose another --out")
     others = sorted({path.name for path in (out / "micrographs").glob("[!.]*")} - names)
     if others:

@@ -101,9 +101,10 @@ def _draw_gallery(path: Path, source: Path | str | None, *, seed: int, diameter:
 def _refuse_other_folders(out: Path, names: set[str]) -> None:
     """Raise `SettingError` if `out` holds files that no data set has, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
+    from cryopick.files import is_temporary
 
     ours = {"micrographs", "ground_truth", "contact_sheet.png", "gallery.png"}
-    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
+    if out.exists() and (not out.is_dir() or any(not is_temporary(name) for name in {one.name for one in out.iterdir()} - ours)):
         raise SettingError(f"{out} holds other files; choose another --out")
     others = sorted({path.name for path in (out / "micrographs").glob("[!.]*.mrc")} - names)
     if others:

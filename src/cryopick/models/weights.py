@@ -69,7 +69,7 @@ def available() -> dict[str, Path]:
     """Weights that can be named without their path: file name without the suffix, to the file."""
     found: dict[str, Path] = {}
     for folder in folders():
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in sorted(folder.glob("[!.]*.safetensors")):
             found.setdefault(path.stem, path)
     return found
 

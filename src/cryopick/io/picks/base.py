@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryopick.coordinates import Frame, length_from_px
 from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
-from cryopick.files import atomic_path, write_text
+from cryopick.files import atomic_path, is_temporary, write_text
 from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.names import NameIndex, stem
 from cryopick.types import Picks
@@ -224,7 +224,7 @@ class Peek:
         """Peek at a path. Raises `FileError` when it cannot be read."""
         try:
             if path.is_dir():
-                return Peek(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
+                return Peek(path, "", tuple(sorted(entry.name for entry in path.iterdir() if not is_temporary(entry.name))))
             with path.open("rb") as file:
                 return Peek(path, file.read(HEAD_BYTES).decode("utf-8", "replace"), ())
         except OSError as error:

@@ -36,7 +36,7 @@ class Csv:
     def recognises(self, peek: Peek) -> bool:
         """See `PickFormat.recognises`."""
         if peek.entries:
-            return any(name.lower().endswith(".csv") for name in peek.entries)
+            return any(name.lower().endswith(".csv") and not name.startswith(".") for name in peek.entries)
         columns = {name.strip().strip('"').lower() for name in peek.head.split("\n", 1)[0].replace(";", ",").split(",")}
         return bool(columns & set(X_COLUMNS)) and bool(columns & set(Y_COLUMNS))
 
@@ -44,7 +44,7 @@ class Csv:
         """See `PickFormat.read`."""
         if not path.is_dir():
             return _read_table(path, reading)
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv" and not file.name.startswith("."))
         return [picks for file in files for picks in _read_table(file, reading)]
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
