@@ -181,7 +181,7 @@ class RunRecord:
         section = _section(command)
         version, settings, libraries = content.get("cryopick"), content.get(section) or {}, content.get("versions") or {}
         if version is None or section not in content or not isinstance(settings, dict) or not isinstance(libraries, dict):
-            raise FileError(path, f"is not the record of a run of cryopick {command}", "Give another --out")
+            raise FileError(path, f"is not the record of a run of cryopick {command}", _remedy(command))
         return cls(command, settings, tuple(name for name in libraries if name != "python"), str(version))
 
     @staticmethod
@@ -211,12 +211,12 @@ class RunRecord:
 def read_plain_yaml(path: Path, command: str) -> dict[str, Any]:
     """The content of a run's record, of mappings, lists and single values.
 
-    Raises `FileError` for a file that is not the record of a run of `command`, and for one that is damaged: with a wrong checksum,
-    with references, which make a small file huge, or nested too deeply.
+    Raises `FileError` for a file that is not the record of a run of `command`, and for one that is damaged: with a wrong
+    checksum, with references, which make a small file huge, or nested too deeply.
     """
     import yaml
 
-    remedy = "Give another --out" + (", or start afresh with --overwrite" if command == "pick" else "")
+    remedy = _remedy(command)
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("it is too long")
@@ -231,6 +231,10 @@ def read_plain_yaml(path: Path, command: str) -> dict[str, Any]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileError(path, f"is not the record of a run of cryopick {command} ({reason})", remedy) from error
     return content
+
+
+def _remedy(command: str) -> str:
+    return "Give another --out" + (", or start afresh with --overwrite" if command == "pick" else "")
 
 
 def _matches_checksum(text: str) -> bool:

@@ -150,10 +150,5 @@ def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
 def files_at(path: str) -> list[FileIdentity]:
     """Return the identities of the files at a path; `SET` in the path stands for any name."""
     roots = [Path(found) for found in sorted(glob(path.replace(SET, "*")))]  # noqa: PTH207 - an absolute pattern
-    files = [
-        file
-        for root in roots
-        for file in (sorted(root.rglob("*")) if root.is_dir() else [root])
-        if file.is_file() and not is_temporary(file.name)
-    ]
-    return [file_identity(file) for file in files]
+    files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
+    return [file_identity(file) for file in files if file.is_file() and not is_temporary(file.name)]

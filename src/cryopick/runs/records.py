@@ -111,8 +111,9 @@ def write_record(record: Record, path: Path) -> None:
 
 def read_record(path: Path) -> Record:
     """Read a record with its picks. Raises `FileError` for one that is damaged, and `FileNotFoundError` where there is none."""
+    content = _content(path)
     try:
-        return _checked_record(_content(path))[0]
+        return _checked_record(content)[0]
     except _DAMAGE as error:
         remedy = "Run the same `cryopick pick` again; it picks that micrograph again"
         raise FileError(path, f"is damaged ({_reason(error)})", remedy) from error
@@ -121,9 +122,11 @@ def read_record(path: Path) -> Record:
 def read_outcome(path: Path) -> Outcome | None:
     """Read a record without its picks; None when there is none, or, with a warning, when it is damaged."""
     try:
-        return _outcome(_content(path))
+        content = _content(path)
     except FileNotFoundError:
         return None
+    try:
+        return _outcome(content)
     except _DAMAGE as error:
         logger.warning("%s is damaged (%s); its micrograph is picked again", path, _reason(error))
         return None
