@@ -9,7 +9,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
@@ -17,6 +17,7 @@ from socket import gethostname
 
 from cryopick.errors import FileError
 
+FOLDER_LOCK = ".run.lock"
 PREFIX = ".cryopick-tmp-"
 """Beginning of the names of temporary files, which no other program uses; the machine and a random number follow."""
 LONGEST_SUFFIX = 16
@@ -181,6 +182,38 @@ def locked(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[
     with lock_file(path) as handle:
         take_lock(handle, path, shared=shared, wait=wait)
         yield
+
+
+_held: dict[str, ExitStack] = {}
+"""Locks of folders that this process holds, until they are released or it ends."""
+
+
+def hold_folder(folder: Path) -> None:
+    """Lock a folder for this process until `release_folder`, or its end. Raises `LockedError` when another one has locked it."""
+    key = os.path.realpath(folder)
+    if key in _held:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(locked(folder / FOLDER_LOCK))
+        _held[key] = stack.pop_all()
+
+
+def release_folder(folder: Path) -> None:
+    """Release the lock of a folder, if this process holds it."""
+    if stack := _held.pop(os.path.realpath(folder), None):
+        stack.close()
+
+
+@contextmanager
+def folders_released() -> Iterator[None]:
+    """Release the folders that are locked in the block, or in the function that this decorates, at its end."""
+    before = set(_held)
+    try:
+        yield
+    finally:
+        for key in set(_held) - before:
+            _held.pop(key).close()
 
 
 @contextmanager

@@ -286,12 +286,15 @@ def record_run(folder: Path, settings: Any, *, command: str = "train", resumed: 
     Raises
     ------
     SettingError
-        When the run to be resumed has other settings, all of which are named, or is of another version.
+        When the run to be resumed has other settings, all of which are named, or is of another version; when the folder holds a
+        run of another command.
     FileError
         When its record is damaged.
     """
     record, path = RunRecord(command, plain(settings), TRAINING_LIBRARIES), folder / RUN
     if resumed and path.is_file() and (problem := record.mismatch(RunRecord.read(path, command))):
         raise SettingError(f"{folder} {problem}. Use the settings and the version it was made with, or give another --out")
+    if not resumed and path.exists() and not RunRecord.is_at(path, command):
+        raise SettingError(f"{path} was not written by cryopick {command}; give another --out")
     if first:
         record.write(path)

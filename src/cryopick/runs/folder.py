@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cryopick.errors import FileError, SettingError
-from cryopick.files import LockedError, lock_file, locked, remove_leftovers, take_lock, write_text
+from cryopick.files import FOLDER_LOCK, LockedError, lock_file, locked, remove_leftovers, take_lock, write_text
 from cryopick.io.picks.formats import FORMATS
 from cryopick.io.picks.relion import INDEX, INDEX_3_1, SUFFIX
 from cryopick.provenance import RUN, RunRecord
@@ -16,7 +16,7 @@ from cryopick.runs.settings import COMMAND, RunSettings, mismatch, read_run_reco
 JOINT_FILES = {"particles.star", "micrographs.csv", "report.html", INDEX, INDEX_3_1}
 JOINT_FOLDERS = {"relion", "report"}
 """Files and folders of joint files, beside a folder for each format."""
-LOCK, FILES_LOCK = ".run.lock", ".files.lock"
+FILES_LOCK = ".files.lock"
 
 
 @dataclass(frozen=True)
@@ -109,21 +109,21 @@ class RunFolder:
     @contextmanager
     def _own_lock(self) -> Iterator[None]:
         """Hold the lock alone, and remove what killed runs left."""
-        with locked(self.path / LOCK):
+        with locked(self.path / FOLDER_LOCK):
             remove_leftovers(self.path, owned=True)
             yield
 
     @contextmanager
     def _shared_lock(self) -> Iterator[None]:
         """Hold the lock together with other runs that share it; the first of them removes what killed runs left."""
-        with lock_file(self.path / LOCK) as handle:
+        with lock_file(self.path / FOLDER_LOCK) as handle:
             with locked(self.path / FILES_LOCK, wait=True):  # one at a time, so that the first is not taken for another run
                 try:
-                    take_lock(handle, self.path / LOCK)
+                    take_lock(handle, self.path / FOLDER_LOCK)
                     remove_leftovers(self.path, owned=True)
                 except LockedError:
                     remove_leftovers(self.path)
-                take_lock(handle, self.path / LOCK, shared=True)
+                take_lock(handle, self.path / FOLDER_LOCK, shared=True)
             yield
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
