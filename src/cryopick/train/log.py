@@ -67,7 +67,7 @@ class TrainingLog:
         steps = [_step(row) for row in rows]
         whole = [row for row, number in zip(rows, steps, strict=True) if number is not None and number <= step]
         is_ours = header.startswith(b"step,") and header.endswith(b"\n")
-        if rows and not is_ours or None in steps[:-1]:
+        if (rows and not is_ours) or None in steps[:-1]:
             remedy = "Remove it: the training resumes without the earlier rows"
             raise FileError(self._table, "is damaged, or no log of a training", remedy)
         write_bytes(self._table, header + b"".join(whole) if whole else b"")
