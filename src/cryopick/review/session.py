@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError, SettingError
-from cryopick.files import LockedError, locked
+from cryopick.files import LockedError, locked, remove_leftovers
 from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.review.edits import (
@@ -89,6 +89,7 @@ class Review:
                 held.enter_context(locked(folder / ".lock"))
             except LockedError:
                 raise SettingError(f"{folder} is open in another `cryopick review`; use its page or stop it first") from None
+            remove_leftovers(folder, owned=True)
             self._journal = Journal(folder / "journal.jsonl")
             held.callback(self._journal.close)
             self._in_journal = self._replay()

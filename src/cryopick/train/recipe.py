@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cryopick.errors import CryopickError, SettingError
-from cryopick.files import LockedError, atomic_path, hold_folder, release_folder
+from cryopick.files import LockedError, atomic_path, hold_folder, release_folder, remove_leftovers
 from cryopick.models.weights import Card, find, fit, read, save
 from cryopick.provenance import record_run
 from cryopick.registry import Registry
@@ -96,6 +96,7 @@ def hold_for_training(out: Path, fabric: Any | None = None) -> None:
     if fabric is None or fabric.is_global_zero:
         try:
             hold_folder(out)
+            remove_leftovers(out, owned=True)
         except LockedError:
             problem = f"{out} is in use by another training. Wait until it ends, or give another --out"
     if fabric is not None and fabric.world_size > 1:
