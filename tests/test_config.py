@@ -138,7 +138,7 @@ def test_a_word_that_is_not_a_setting_is_refused(word):
 @pytest.mark.parametrize(
     ("namespace", "name", "message"),
     [
-        ("log", "none-such", "log has no preset 'none-such'. It has none; give a YAML file"),
+        ("log", "none-such", "log has no preset 'none-such'. There are none; give a YAML file"),
         ("simulate", "esay", r"simulate has no preset 'esay'; did you mean 'easy'\? Presets: carbon, easy"),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_preset_can_be_a_file_of_the_user(tmp_path):
     assert load_preset("log", str(path)) == {"spacing": 0.7, "inner": {"width": 0.001}}
 
 
-@pytest.mark.parametrize(("text", "message"), [("- 1\n", "holds no settings"), ("a: [1\n", "is not a YAML file")])
+@pytest.mark.parametrize(("text", "message"), [("- 1\n", "contains no settings"), ("a: [1\n", "is not a YAML file")])
 def test_a_file_without_settings_is_no_preset(tmp_path, text, message):
     path = tmp_path / "mine.yaml"
     path.write_text(text)

@@ -1,12 +1,16 @@
 """What README and docs tell people to type is what the program takes."""
 
+import ast
 import re
 import shlex
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import typer
 
+import cryopick
 from cryopick.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,3 +54,21 @@ def test_every_page_of_the_docs_is_in_the_navigation_and_has_no_dead_image():
     assert [page for page in pages if f" {page}\n" not in navigation] == []
     images = [(page, name) for page in PAGES for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())]
     assert [f"{page.name}: {name}" for page, name in images if not (page.parent / name).is_file()] == []
+
+
+def python_blocks(page: Path) -> list[ast.Module]:
+    return [ast.parse(block) for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_name_of_the_package_in_python_examples_exists(page):
+    for node in (node for block in python_blocks(page) for node in ast.walk(block)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cryopick":
+            for name in (alias.name for alias in node.names):
+                assert hasattr(import_module(node.module), name) or find_spec(f"{node.module}.{name}"), f"{node.module}.{name}"
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cryopick":
+            assert node.attr in cryopick.__all__, f"cryopick.{node.attr}"
+
+
+def test_the_pages_do_show_python():
+    assert sum(len(python_blocks(page)) for page in PAGES) >= 10

@@ -16,13 +16,25 @@ BANNED = {
     r"\blikeness\b|\bsureness\b|\bhumble\b": "similarity, confidence, under-confident",
     r"\bglimpses?\b": "thumbnail",
     r"\bmourn|\bstrike off\b|\bhired?\b|\bblamed?\b": "requeue, exclude, start, attribute",
-    r"\bfaithful\b|\bmended\b": "as published, or corrected",
+    r"\bfaithful\b": "as published",
+    r"\bmend(s|ed|ing)?\b": "correct, repair",
     r"\bcannot be(?=[;,.:]|$)": "say what the value must be",
     r"\bpicks are worth\b": "map resolution from picks",
     r"\bnext to a truth\b": "against ground truth",
     r"\bof all random numbers\b": "random seed",
     r"\bis not its business\b": "not supported",
     r"\bthe house\b|\ba room\b": "the package, a module",
+    r"\b(is|are|was|were) told\b|\btells\b": "given, or shows",
+    r"\bkept (aside|apart)\b": "held out",
+    r"\bheld against\b": "compared with",
+    r"\bmade ready\b": "prepared",
+    r"\bfor want of\b": "without",
+    r"\bcompletely or not at all\b": "atomically",
+    r"\bhalf-written\b": "incomplete",
+    r"\bweights to start from\b": "initial weights",
+    r"\b(un)?known here\b": "known, or unknown",
+    r"\bthat is none\b": "any other file",
+    r"\bgo(es)? by\b": "is determined by",
 }
 DOCS = [
     ROOT / "README.md",
@@ -68,6 +80,31 @@ def test_a_phrase_that_readers_stumbled_over_does_not_come_back(phrase):
         for match in re.finditer(phrase, text, re.IGNORECASE)
     ]
     assert found == []
+
+
+SUMMARIES = {
+    "function": r"(The|An?|All|Whether|What|How|Which|Where|Why|Who|When|As|It|None)\b",
+    "class": r"(Whether|What|How|Which|Where|Why|Who|When|Tells)\b",
+}
+
+
+def summaries() -> Iterator[tuple[str, str, str]]:
+    """What is documented, where, and the first line of its docstring; properties are nouns and none of them."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            text, is_property = ast.get_docstring(node), any("property" in ast.unparse(one) for one in node.decorator_list)
+            if text and not is_property:
+                kind = "class" if isinstance(node, ast.ClassDef) else "function"
+                yield kind, f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", text.splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", SUMMARIES)
+def test_summaries_of_functions_start_with_a_verb_and_those_of_classes_say_what_they_are(kind):
+    found = [(place, line) for of, place, line in summaries() if of == kind]
+    assert len(found) > 100
+    assert [f"{place}: {line}" for place, line in found if re.match(SUMMARIES[kind], line)] == []
 
 
 def test_the_search_reads_docs_code_and_pages():

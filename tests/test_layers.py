@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "cryopick"
 ROWS = [
-    {"errors", "types", "coordinates", "registry", "config", "randomness", "files", "provenance", "robust"},
+    {"errors", "checks", "columns", "types", "coordinates", "registry", "config", "randomness", "files", "provenance", "robust"},
     {"parallel", "io", "models"},
     {"preprocess", "evaluate"},
     {"detection", "display"},
@@ -27,7 +27,7 @@ TRAIN_ROWS = [
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 TRAIN_RANK = {name: rank for rank, row in enumerate(TRAIN_ROWS) for name in row}
-MODELS_MAY_IMPORT = {"models", "errors", "registry", "config"}
+MODELS_MAY_IMPORT = {"models", "errors", "messages", "registry", "config"}
 HEAVY = {
     "torch",
     "scipy",

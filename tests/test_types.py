@@ -43,6 +43,22 @@ def test_pixels_become_contiguous_float32():
     assert pixels.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
+@pytest.mark.parametrize("pixels", ["m.mrc", [[1, 2], [3]], np.ones((2, 2)) * 1j, None])
+def test_what_is_no_array_of_numbers_is_no_micrograph(pixels):
+    with pytest.raises(CryopickError, match="micrograph: pixels must be an array of numbers"):
+        Micrograph(pixels)
+
+
+def test_a_name_is_text():
+    for make in (lambda: Micrograph(np.ones((2, 2)), name=None), lambda: Picks([[1, 2]])):
+        with pytest.raises(CryopickError, match="the micrograph's name must be text"):
+            make()
+
+
+def test_a_pixel_size_may_be_a_field_of_a_header():
+    assert Micrograph(np.ones((2, 2)), np.array(1.5, np.float32)).pixel_size == 1.5
+
+
 def test_float32_pixels_are_not_copied():
     pixels = np.ones((3, 4), np.float32)
     assert Micrograph(pixels).pixels is pixels
@@ -58,13 +74,21 @@ def test_a_diameter_is_in_angstrom_where_the_pixel_size_is_known():
     ("wrong", "message"),
     [
         ({"xy": [[0, np.nan]]}, "m: 1 pick with coordinates that are not finite numbers"),
-        ({"xy": [[0, 1]], "scores": [0.5, 0.5]}, "m: 1 picks but 2 scores"),
+        ({"xy": [[1, 2, 3], [4, 5, 6]]}, r"m: coordinates are an \(n, 2\) array of x and y, got shape \(2, 3\)"),
+        ({"xy": [1, 2]}, r"got shape \(2,\)"),
+        ({"xy": "ab"}, "m: coordinates must be an array of numbers, got 'ab'"),
+        ({"xy": [[1, 2], [3]]}, "m: coordinates must be an array of numbers"),
+        ({"xy": [[0, 1]], "scores": [np.nan]}, "m: 1 pick with a score that is not a finite number"),
+        ({"xy": [[0, 1]], "scores": ["a"]}, "m: scores must be an array of numbers"),
+        ({"diameter": "150"}, "m: the diameter must be positive, got '150'"),
+        ({"data": [1]}, "m: data must be a mapping from names to columns"),
+        ({"xy": [[0, 1]], "scores": [0.5, 0.5]}, "m: 1 pick but 2 scores"),
         ({"diameter": 0}, "diameter must be positive, got 0"),
         ({"diameter": np.nan}, "diameter must be positive, got nan"),
-        ({"xy": [[0, 1]], "diameters": [1, 2]}, "1 picks but 2 diameters"),
+        ({"xy": [[0, 1]], "diameters": [1, 2]}, "1 pick but 2 diameters"),
         ({"xy": [[0, 1], [2, 3]], "diameters": [1, -3]}, "diameters must be positive, got -3"),
         ({"xy": [[0, 1]], "diameters": [np.inf]}, "diameters must be positive, got inf"),
-        ({"xy": [[0, 1]], "data": {"class": [1, 2]}}, "1 picks but 2 values of 'class'"),
+        ({"xy": [[0, 1]], "data": {"class": [1, 2]}}, "1 pick but 2 values of 'class'"),
         ({"xy": [[0, 1]], "data": {"score": [1]}}, "a column of data cannot be called 'score'"),
         ({"xy": [[0, 1]], "data": {" ": [1]}}, "a column of data needs a name, got ' '"),
         ({"xy": [[0, 1]], "data": {3: [1]}}, "a column of data needs a name, got 3"),
@@ -91,7 +115,7 @@ def test_an_integer_gives_one_pick():
     assert PICKS[1] == Pick(2.0, 3.0, 0.5, 20.0, {"class": 1, "name": "b", "good": False})
     assert PICKS[-1] == PICKS[3] == PICKS[np.int64(3)]
     assert Picks("m", [[1, 2]], diameter=5)[0] == Pick(1.0, 2.0, None, 5, {})
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=r"no pick 4: m\.mrc has 4 picks"):
         PICKS[4]
 
 
@@ -118,6 +142,11 @@ def test_slices_indices_and_masks_give_picks_with_all_their_columns(chosen, rows
 def test_other_indices_are_refused(chosen):
     with pytest.raises((TypeError, IndexError)):
         PICKS[chosen]
+
+
+def test_a_column_in_place_of_a_number_is_told_where_columns_are():
+    with pytest.raises(TypeError, match=r"columns are attributes such as xy, scores and data\['class'\]"):
+        PICKS["class"]
 
 
 def test_a_mask_of_another_length_is_refused():
@@ -181,6 +210,18 @@ def test_bytes_and_lists_of_strings_become_strings():
     ]
 
 
+def test_whole_numbers_of_64_bits_keep_their_digits():
+    assert Columns({"uid": [2**63 + 1, 2]})["uid"].tolist() == [2**63 + 1, 2]
+    assert Columns({"number": [2**62 + 1, -2]})["number"].dtype == np.int64
+
+
+def test_micrographs_and_picks_are_shown_in_one_line():
+    assert repr(PICKS) == "<Picks on 'm.mrc': 4 picks, scores 0.125 to 0.75, diameter 25 Å, data class, name, good>"
+    assert repr(Picks("m", [[1, 2]], diameter=5)) == "<Picks on 'm': 1 pick, diameter 5 pixels>"
+    assert repr(Micrograph(np.ones((2, 3)), 1.5, "m")) == "<Micrograph 'm': 3 x 2 pixels, 1.5 Å per pixel>"
+    assert repr(Micrograph(np.ones((2, 3)))) == "<Micrograph 'micrograph': 3 x 2 pixels, unknown pixel size>"
+
+
 def test_picks_survive_pickling_and_replace():
     for other in (pickle.loads(pickle.dumps(PICKS)), replace(PICKS, micrograph="m.mrc")):
         assert [*other] == [*PICKS]
@@ -210,7 +251,7 @@ def test_a_table_is_a_dict_of_arrays_without_pandas(monkeypatch):
 def test_one_or_many_picks_are_taken_and_anything_else_is_named():
     assert [*each_picks(PICKS, "f(picks)")] == [PICKS]
     assert [*each_picks(iter([PICKS, PICKS]), "f(picks)")] == [PICKS, PICKS]
-    with pytest.raises(SettingError, match=r"f\(picks\): the first argument is a path \(a\.star\); give the picks first"):
+    with pytest.raises(SettingError, match=r"f\(picks\): expected picks, got the path a\.star; read it with read_picks first"):
         each_picks("a.star", "f(picks)")
     with pytest.raises(SettingError, match=r"f\(picks\): expected the picks of one micrograph or of several, got 3"):
         each_picks(3, "f(picks)")

@@ -8,38 +8,46 @@
 The names below are the public API. They are imported when first used, so `import cryopick` takes a few milliseconds.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryopick.api import convert, finetune, list_pickers, pick
     from cryopick.coordinates import Frame, PixelMap
     from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
-    from cryopick.evaluate.metrics import evaluate_picks
+    from cryopick.evaluate.metrics import Evaluation, evaluate_picks
     from cryopick.io.micrographs.files import read_micrograph, write_micrograph
-    from cryopick.io.micrographs.sources import find_micrographs
-    from cryopick.io.picks.formats import read_picks, write_picks
+    from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
+    from cryopick.io.picks.formats import list_formats, read_picks, write_picks
     from cryopick.pickers import picker
-    from cryopick.simulate.micrograph import simulate_micrograph
+    from cryopick.pickers.base import Picker
+    from cryopick.simulate.micrograph import SimulatedMicrograph, simulate_micrograph
+    from cryopick.train.finetune.supervised import FinetuneResult
     from cryopick.types import Micrograph, Pick, Picks
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CryopickError",
+    "Evaluation",
     "FileError",
+    "FinetuneResult",
     "Frame",
     "Micrograph",
+    "MicrographSource",
     "NameMatchError",
     "Pick",
+    "Picker",
     "Picks",
     "PixelMap",
     "SettingError",
+    "SimulatedMicrograph",
     "__version__",
     "convert",
     "evaluate_picks",
     "find_micrographs",
     "finetune",
+    "list_formats",
     "list_pickers",
     "pick",
     "picker",
@@ -52,18 +60,24 @@ __all__ = [
 
 _MODULES = {
     "CryopickError": "cryopick.errors",
+    "Evaluation": "cryopick.evaluate.metrics",
     "FileError": "cryopick.errors",
+    "FinetuneResult": "cryopick.train.finetune.supervised",
     "Frame": "cryopick.coordinates",
     "Micrograph": "cryopick.types",
+    "MicrographSource": "cryopick.io.micrographs.sources",
     "NameMatchError": "cryopick.errors",
     "Pick": "cryopick.types",
+    "Picker": "cryopick.pickers.base",
     "Picks": "cryopick.types",
     "PixelMap": "cryopick.coordinates",
     "SettingError": "cryopick.errors",
+    "SimulatedMicrograph": "cryopick.simulate.micrograph",
     "convert": "cryopick.api",
     "evaluate_picks": "cryopick.evaluate.metrics",
     "find_micrographs": "cryopick.io.micrographs.sources",
     "finetune": "cryopick.api",
+    "list_formats": "cryopick.io.picks.formats",
     "list_pickers": "cryopick.api",
     "pick": "cryopick.api",
     "picker": "cryopick.pickers",
@@ -74,11 +88,12 @@ _MODULES = {
     "write_picks": "cryopick.io.picks.formats",
 }
 
+if not TYPE_CHECKING:  # type checkers would take every name for one that exists
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'cryopick' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    def __getattr__(name):
+        if name not in _MODULES:
+            raise AttributeError(f"module 'cryopick' has no attribute {name!r}")
+        return getattr(_import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,3 +1,5 @@
+"""`python -m cryopick`: the command line."""
+
 from cryopick.cli import main
 
 main()

@@ -1,16 +1,18 @@
-"""The functions of `import cryopick` that join several layers: pick, convert and fine-tune in one call."""
+"""Functions of the Python API that combine several layers: pick, convert, fine-tune."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
+from cryopick.checks import checked_path, checked_positive
 from cryopick.errors import CryopickError, SettingError
-from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.picks.formats import format_of_name, write_picks
+from cryopick.io.micrographs.sources import MicrographInputs, MicrographSource, find_micrographs
+from cryopick.io.picks.formats import check_box, conversion_factors, detect_format, format_of_name, write_picks
 from cryopick.pickers import PICKERS
 from cryopick.pickers import picker as make_picker
+from cryopick.preprocess.resample import check_fit
 from cryopick.types import Micrograph, Picks
 
 if TYPE_CHECKING:
@@ -19,12 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MicrographInputs = Path | str | Sequence[Path | str]
-"""A file, folder, pattern, list, STAR or `.cs` file of micrographs, or several of them; see `find_micrographs`."""
-
 
 def list_pickers() -> list[str]:
-    """The names that `picker` and `pick` take.
+    """List the names that `picker` and `pick` take.
 
     Examples
     --------
@@ -48,6 +47,18 @@ def pick(
 
 @overload
 def pick(
+    micrographs: Sequence[Micrograph],
+    *,
+    picker: str = ...,
+    preset: str | None = ...,
+    diameter: float | None = ...,
+    threshold: float | None = ...,
+    **settings: Any,
+) -> list[Picks]: ...
+
+
+@overload
+def pick(
     micrographs: MicrographInputs,
     *,
     picker: str = ...,
@@ -62,7 +73,7 @@ def pick(
 
 
 def pick(
-    micrographs: Micrograph | MicrographInputs,
+    micrographs: Micrograph | MicrographInputs | Sequence[Micrograph],
     *,
     picker: str = "unet",
     preset: str | None = None,
@@ -73,28 +84,28 @@ def pick(
     workers: int = 1,
     **settings: Any,
 ) -> Picks | list[Picks]:
-    """Find the particles of one micrograph, or of every micrograph in a file, folder, pattern or list.
+    """Find the particles of one micrograph, or of every micrograph in a folder, file, pattern or list.
 
-    With `out`, the results are a run on disk, as `cryopick pick` writes it: the same call again resumes it, a micrograph that
-    fails is logged and skipped, and where no diameter is given one is estimated for all micrographs together. Without `out`,
-    nothing is written, and each micrograph's diameter is estimated by itself.
+    With `out`, the results are written to disk as by `cryopick pick`: the same call again resumes the run, a micrograph that
+    fails is logged and skipped, and if no diameter is given, one is estimated for all micrographs together. Without `out`,
+    nothing is written, and the diameter is estimated for each micrograph separately.
 
     Parameters
     ----------
-    micrographs : a `Micrograph`; or what `find_micrographs` takes.
-    picker : a name in `list_pickers()`.
-    preset : a named set of the picker's settings.
+    micrographs : a `Micrograph` or several; or what `find_micrographs` takes or returns.
+    picker : a name in `list_pickers`.
+    preset : a named set of the picker's settings, or a YAML file of your own.
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; estimated if omitted.
-    pixel_size : Å per pixel of micrographs read from files; overrides the files' own.
+    pixel_size : Å per pixel of micrographs in files; overrides the files' own.
     threshold : lowest score of a pick, in [0, 1]; the picker's own if omitted.
-    out : folder for a run on disk.
+    out : folder for a run on disk, of micrographs in files.
     workers : processes of a run on disk.
-    settings : the picker's other settings by name.
+    settings : the picker's other settings by name, as its page in the documentation lists them.
 
     Returns
     -------
     Picks or list of Picks
-        The picks of a `Micrograph`, best first; for files a list with one entry per micrograph, also where there is only one.
+        The picks of a `Micrograph`, best first; otherwise a list with one entry per micrograph, also where there is only one.
 
     Raises
     ------
@@ -104,7 +115,7 @@ def pick(
     FileError
         For micrographs that cannot be found or, without `out`, cannot be read.
     CryopickError
-        When every micrograph of a run has failed.
+        When every micrograph of a run fails or, without `out`, for particles that are larger than the micrograph.
 
     Examples
     --------
@@ -117,18 +128,25 @@ def pick(
     >>> sorted(picks.xy.round().tolist())
     [[80.0, 120.0], [150.0, 200.0], [200.0, 60.0]]
     """
-    if isinstance(micrographs, Micrograph):
+    if diameter is not None:
+        diameter = checked_positive(diameter, "the diameter", error=SettingError)
+    in_memory = [micrographs] if isinstance(micrographs, Micrograph) else _in_memory(micrographs)
+    if in_memory:
         if not (pixel_size is None and out is None and workers == 1):
             raise SettingError("pixel_size, out and workers apply to files; a Micrograph has its own pixel size")
-        return _make(picker, preset, threshold, settings).pick(micrographs, diameter=diameter)
-    sources = find_micrographs(micrographs, pixel_size=pixel_size)
+        made = _make(picker, preset, threshold, settings)
+        picked = [_pick_one(made, micrograph, diameter) for micrograph in in_memory]
+        return picked[0] if isinstance(micrographs, Micrograph) else picked
+    if not (isinstance(workers, int) and workers >= 1):
+        raise SettingError(f"workers must be a whole number of at least 1, got {workers!r}")
+    sources = find_micrographs(cast(MicrographInputs, micrographs), pixel_size=pixel_size)
     if out is not None:
         options = {"preset": preset, "settings": settings, "threshold": threshold, "diameter": diameter, "pixel_size": pixel_size}
-        return _pick_on_disk(sources, Path(out), picker, workers, options)
+        return _pick_on_disk(sources, checked_path(out, "out"), picker, workers, options)
     if workers != 1:
         raise SettingError(f"workers={workers} needs out, a folder for the results: only a run on disk uses several processes")
     made = _make(picker, preset, threshold, settings)
-    return [made.pick(source.read(), diameter=diameter) for source in sources]
+    return [_pick_one(made, source.read(), diameter) for source in sources]
 
 
 def convert(
@@ -150,14 +168,15 @@ def convert(
     ----------
     source : a file or folder of picks, or the output folder of a run.
     target : the file or folder to write; existing files are replaced.
-    from_format : format of `source`; recognised from the content if omitted.
-    to_format : format of `target`; chosen by its suffix if omitted.
+    from_format : a name in `list_formats`, for `source`; recognised from the content if omitted.
+    to_format : a name in `list_formats`, for `target`; chosen by its suffix if omitted.
     micrographs : the micrographs, as `find_micrographs` takes them: their names, shapes and pixel sizes are used.
     pixel_size : Å per pixel; overrides the files' own.
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; replaces the picks' own.
     threshold : lowest score to keep.
     box : box size in pixels for formats with boxes; the diameter if omitted.
-    downsample : the factor by which Topaz's micrographs were downsampled.
+    downsample : the factor by which the images of the coordinates in `source` were reduced or, if `target` is Topaz's table,
+        of those in `target`.
 
     Returns
     -------
@@ -178,17 +197,21 @@ def convert(
     >>> open("best.box").read().split()
     ['-5', '5', '30', '30']
     """
-    from cryopick.runs.results import read_picks_or_run
+    from cryopick.runs.results import is_run, read_picks_or_run
 
-    source, target = Path(source), Path(target)
+    source, target = (checked_path(each, "convert(source, target)") for each in (source, target))
+    diameter = None if diameter is None else checked_positive(diameter, "the diameter", error=SettingError)
     to_format = to_format or format_of_name(target)
     sources = None if micrographs is None else find_micrographs(micrographs, pixel_size=pixel_size)
-    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
+    check_box(to_format, box)
+    from_format = from_format or (None if is_run(source) else detect_format(source))
+    reading, writing = conversion_factors(downsample, from_format, to_format)
+    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=reading)
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
         picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
-    write_picks(picks, target, format=to_format, box=box, downsample=downsample)
+    write_picks(picks, target, format=to_format, box=box, downsample=writing)
     return picks
 
 
@@ -200,6 +223,7 @@ def finetune(
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
     **settings: Any,
 ) -> "FinetuneResult":
     """Fine-tune the default picker's weights on micrographs with picked particles.
@@ -214,8 +238,10 @@ def finetune(
     out : folder for the weights.
     diameter : particle diameter in Å, or in pixels when the pixel size is unknown; the picks' own if omitted.
     pixel_size : Å per pixel; overrides the files' own.
-    format : format of the picks; recognised from the content if omitted.
-    settings : settings of the fine-tuning by name, for instance ``labels="partial"`` or ``loop={"steps": 300}``.
+    format : a name in `list_formats`, for the picks; recognised from the content if omitted.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
+    settings : settings of the fine-tuning by name, for instance ``labels="partial"`` or ``loop={"steps": 300}``; an unknown one
+        raises an error that lists them.
 
     Returns
     -------
@@ -240,8 +266,23 @@ def finetune(
     from cryopick.train.finetune.supervised import FinetuneSettings, finetune_unet
 
     resolved = resolve(FinetuneSettings, settings)
-    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format)
-    return finetune_unet(found, resolved, Path(out))
+    folder = checked_path(out, "out")
+    if picks is not None:
+        picks = checked_path(picks, "picks")
+    found = find_labelled(micrographs, picks, diameter=diameter, pixel_size=pixel_size, format=format, downsample=downsample)
+    return finetune_unet(found, resolved, folder)
+
+
+def _in_memory(micrographs: MicrographInputs | Sequence[Micrograph]) -> list[Micrograph]:
+    """Several micrographs that have been read; none for anything else."""
+    given = micrographs if isinstance(micrographs, list | tuple) else []
+    found = [each for each in given if isinstance(each, Micrograph)]
+    return found if len(found) == len(given) else []
+
+
+def _pick_one(made: "Picker", micrograph: Micrograph, diameter: float | None) -> Picks:
+    check_fit(micrograph, diameter)
+    return made.pick(micrograph, diameter=diameter)
 
 
 def _make(name: str, preset: str | None, threshold: float | None, settings: dict[str, Any]) -> "Picker":

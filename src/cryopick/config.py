@@ -12,14 +12,14 @@ from cryopick.errors import FileError, SettingError, nearest
 T = TypeVar("T")
 
 PLAIN_EXPONENT = r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"
-"""Numbers such as 1e-3, which are numbers to people and to YAML 1.2, but text to PyYAML, which reads YAML 1.1."""
+"""Numbers such as 1e-3: numbers in YAML 1.2, but text to PyYAML, which reads YAML 1.1."""
 
 
 def resolve(settings: type[T], *layers: Mapping[str, Any], subject: str = "") -> T:
-    """An instance of the dataclass `settings`; later layers win over earlier ones and over its defaults.
+    """Make an instance of the dataclass `settings`; later layers override earlier ones, and all of them its defaults.
 
-    Nested dataclasses take nested mappings, which are merged key by key, over the default that the field has. `subject` says in
-    messages whose settings they are. Raises `SettingError` that names an unknown key, at any depth, or a value of the wrong type.
+    Nested dataclasses take nested mappings, which are merged key by key with the field's default. `subject` names the owner of
+    the settings in messages. Raises `SettingError` for an unknown key, at any depth, and for a value of the wrong type.
     """
     import msgspec
 
@@ -46,11 +46,11 @@ KINDS = {
     "object": "a mapping",
     "null": "null",
 }
-"""What msgspec's words for types mean to a user."""
+"""msgspec's names of types in a user's words."""
 
 
 def _problem(settings: type[Any], given: Any, message: str) -> str:
-    """A user's sentence for msgspec's message about a value: ``radius must be a number, got 'wide'``."""
+    """Put msgspec's message about a value into a user's words: ``radius must be a number, got 'wide'``."""
     place = re.search(r" - at `\$\.?([^`]*)`$", message)
     if place is None:
         return message
@@ -73,7 +73,7 @@ def _problem(settings: type[Any], given: Any, message: str) -> str:
 
 
 def _completed(settings: type[Any], given: Mapping[str, Any], *, subject: str = "", prefix: str = "") -> dict[str, Any]:
-    """What is given; mappings for nested dataclasses with what their fields' defaults add."""
+    """The given settings, with the defaults of nested dataclasses added to their mappings."""
     assert is_dataclass(settings)
     known = {field.name: field for field in fields(settings)}
     hints = get_type_hints(settings)
@@ -92,13 +92,16 @@ def _completed(settings: type[Any], given: Mapping[str, Any], *, subject: str = 
 
 
 def _default(field: Field[Any]) -> Any:
-    """The default of a field, a dataclass as a mapping."""
+    """Return the default of a field; a dataclass as a mapping."""
     value = field.default if field.default_factory is MISSING else field.default_factory()
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def parse_words(words: Sequence[str]) -> dict[str, Any]:
-    """`["radius=0.2", "loop.steps=100"]` as a mapping, nested at the points; values are read as YAML, and 1e-3 as a number."""
+    """Parse `["radius=0.2", "loop.steps=100"]` into a mapping, nested at the dots.
+
+    Values are read as YAML; 1e-3 is a number, too. Raises `SettingError` for anything else.
+    """
     import yaml
 
     parsed: dict[str, Any] = {}
@@ -117,7 +120,7 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """The new value over the old one; two mappings key by key."""
+    """Return the new value; of two mappings, the union, merged key by key."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
     return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
@@ -134,17 +137,17 @@ def _read_yaml(text: str) -> Any:
 
 
 def preset_names(namespace: str) -> list[str]:
-    """The package's presets for a picker, recipe or command: the files ``presets/NAMESPACE/NAME.yaml``."""
+    """List the package's presets for a picker, recipe or command: the files ``presets/NAMESPACE/NAME.yaml``."""
     folder = files("cryopick").joinpath("presets", namespace)
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def load_preset(namespace: str, name: str) -> dict[str, Any]:
-    """The settings of a preset: one of the package's by its name, or a YAML file of the user by its path.
+    """Load the settings of a preset: one of the package's by name, or a user's YAML file by path.
 
-    A path ends in ``.yaml`` or ``.yml``. Raises `SettingError` with the names there are, and `FileError` for a file that holds no
-    settings.
+    A path ends in ``.yaml`` or ``.yml``. Raises `SettingError`, which lists the presets, for an unknown name, and `FileError`
+    for a file without settings.
     """
     import yaml
 
@@ -157,11 +160,11 @@ def load_preset(namespace: str, name: str) -> dict[str, Any]:
         except (yaml.YAMLError, ValueError) as error:
             raise FileError(path, f"is not a YAML file ({error})", "Write one setting per line: key: value") from error
         if not isinstance(content or {}, Mapping):
-            raise FileError(path, "holds no settings", "Write one setting per line: key: value")
+            raise FileError(path, "contains no settings", "Write one setting per line: key: value")
         return dict(content or {})
     known = preset_names(namespace)
     if name not in known:
-        offered = f"Presets: {', '.join(known)}, or a YAML file" if known else "It has none; give a YAML file"
+        offered = f"Presets: {', '.join(known)}, or a YAML file" if known else "There are none; give a YAML file"
         raise SettingError(f"{namespace} has no preset {name!r}{nearest(name, known)} {offered}")
     text = files("cryopick").joinpath("presets", namespace, f"{name}.yaml").read_text(encoding="utf-8")
     return dict(_read_yaml(text) or {})

@@ -1,4 +1,4 @@
-"""All coordinate conversions: flips, half-pixels, corners, fractions, Å. No other module computes any of them.
+"""Coordinate conversions: flips, half-pixels, corners, fractions, Å. No other module performs any.
 
 The image frame is described in `cryopick.types`. A `PixelMap` maps pixels of a transformed image (cropped, binned, …) to the
 image it was made from; a `Frame` describes how a file format writes a point.
@@ -42,11 +42,11 @@ class PixelMap:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def to_home(self, xy: ArrayLike) -> Points:
-        """Map points (n, 2) of the transformed image to the original."""
+        """Map points `xy` (n, 2) of the transformed image to the original."""
         return _points(xy) * self.scale + self.shift
 
     def from_home(self, xy: ArrayLike) -> Points:
-        """Map points (n, 2) of the original to the transformed image."""
+        """Map points `xy` (n, 2) of the original to the transformed image."""
         return (_points(xy) - self.shift) / self.scale
 
     def then(self, later: "PixelMap") -> "PixelMap":
@@ -62,17 +62,17 @@ class PixelMap:
 
     @staticmethod
     def crop(left: float, top: float) -> "PixelMap":
-        """A crop or tile whose first pixel is the original's column `left`, row `top`; negative where pixels were added."""
+        """Map a crop or tile whose first pixel is the original's column `left`, row `top`; negative where pixels were added."""
         return PixelMap(shift=(left, top))
 
     @staticmethod
     def pad(left: int, top: int) -> "PixelMap":
-        """An image with `left` columns and `top` rows added before its first pixel."""
+        """Map an image with `left` columns and `top` rows added before its first pixel."""
         return PixelMap.crop(-left, -top)
 
     @staticmethod
     def resize(factor_xy: tuple[float, float]) -> "PixelMap":
-        """Block mean, bilinear or area resize to 1/factor of the size with aligned edges: `original = (xy + ½) f − ½`.
+        """Map a block mean, bilinear or area resize to 1/factor of the size with aligned edges: `original = (xy + ½) f − ½`.
 
         `factor_xy` is original size / new size for columns and rows.
         """
@@ -81,22 +81,22 @@ class PixelMap:
 
     @staticmethod
     def fourier_crop(factor_xy: tuple[float, float]) -> "PixelMap":
-        """Fourier cropping: the first pixel's centre stays, so `original = xy f`."""
+        """Fourier cropping by `factor_xy`, as in `resize`: the first pixel's centre stays, so `original = xy f`."""
         return PixelMap(factor_xy)
 
     @staticmethod
-    def flip_rows(height: int) -> "PixelMap":
-        """The image flipped upside down: `y = height − 1 − y`."""
+    def flip_rows(height: float) -> "PixelMap":
+        """Map an image flipped upside down: `y = height − 1 − y`."""
         return PixelMap((1.0, -1.0), (0.0, height - 1.0))
 
     @staticmethod
     def flip_columns(width: int) -> "PixelMap":
-        """The image mirrored left to right: `x = width − 1 − x`."""
+        """Map an image mirrored left to right: `x = width − 1 − x`."""
         return PixelMap((-1.0, 1.0), (width - 1.0, 0.0))
 
     @staticmethod
     def from_edges() -> "PixelMap":
-        """Points measured from the image's outer edges, where the first pixel spans 0 to 1, as bounding boxes are."""
+        """Map points measured from the image's outer edges, where the first pixel spans 0 to 1, as in bounding boxes."""
         return PixelMap(shift=(-0.5, -0.5))
 
 
@@ -133,7 +133,7 @@ class Frame:
         self,
         xy: ArrayLike,
         *,
-        shape_hw: tuple[int, int] | None = None,
+        shape_hw: tuple[float, float] | None = None,
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:
@@ -171,7 +171,9 @@ class Frame:
         pixel_size: float | None = None,
         box: ArrayLike | None = None,
     ) -> Points:
-        """Convert points (n, 2) of the image frame to the format's convention: the inverse of `to_image`, with its parameters.
+        """Convert points (n, 2) of the image frame to the format's convention: the inverse of `to_image`.
+
+        The parameters `xy`, `shape_hw`, `pixel_size` and `box` are those of `to_image`.
 
         Results are rounded to `quantum`, halves away from zero, as by RELION's ROUND.
         """
@@ -209,12 +211,12 @@ def length_from_px(length_px: float, pixel_size: float | None) -> float:
 
 
 def relion_rows(name: str) -> Literal["down", "up"]:
-    """The direction in which RELION counts a micrograph's rows: up in TIFFs, which it flips on reading, else down."""
+    """Return the direction in which RELION counts a micrograph's rows: up in TIFFs, which it flips on reading, else down."""
     return "up" if PurePath(name).suffix.lower() in {".tif", ".tiff"} else "down"
 
 
 def inside(xy: ArrayLike, shape_hw: tuple[int, int], *, border: float = 0.0) -> NDArray[np.bool_]:
-    """Whether each point (n, 2) lies in the image, at least `border` pixels from the centres of its outermost pixels."""
+    """Return whether each point (n, 2) lies in the image, at least `border` pixels from the centres of its outermost pixels."""
     points = _points(xy)
     height, width = shape_hw
     ok = (points >= border) & (points <= (width - 1 - border, height - 1 - border))

@@ -1,11 +1,12 @@
-"""Errors that a user can fix: each says what is wrong, what was found and what to do."""
+"""Errors that a user can fix: the message says what is wrong, the value, and what to do."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 
 class CryopickError(Exception):
-    """Base of all errors that the input or the settings cause.
+    """Base class of all errors caused by the input or the settings.
 
     Examples
     --------
@@ -13,12 +14,12 @@ class CryopickError(Exception):
     ...     Picks("m.mrc", [[1, 2]], [0.5, 0.6])
     ... except CryopickError as error:
     ...     print(error)
-    m.mrc: 1 picks but 2 scores; give one for each pick
+    m.mrc: 1 pick but 2 scores; give one for each pick
     """
 
 
 class FileError(CryopickError):
-    """A file that cannot be used.
+    """Raised for a file that cannot be used.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class FileError(CryopickError):
 
 
 class SettingError(CryopickError):
-    """A setting, option or argument that does not exist, or has an invalid value.
+    """Raised for a setting, option or argument that is unknown or has an invalid value.
 
     Examples
     --------
@@ -59,7 +60,7 @@ class SettingError(CryopickError):
 
 
 class MissingExtraError(CryopickError):
-    """Libraries that a purpose needs are not installed: the optional part of the package that has them, and how to install it."""
+    """Raised when optional libraries are not installed; the message says how to install them."""
 
     def __init__(self, extra: str, purpose: str) -> None:
         self.extra = extra
@@ -72,7 +73,7 @@ class MissingExtraError(CryopickError):
 
 
 class NameMatchError(CryopickError):
-    """Names of micrographs that match none of the known ones, or several.
+    """Raised for the name of a micrograph that matches none of the known ones, or several.
 
     Examples
     --------
@@ -84,8 +85,16 @@ class NameMatchError(CryopickError):
     """
 
 
+def deprecated(message: str) -> None:
+    """Log one warning about a name that will be removed, and emit it as a `DeprecationWarning` for tests of Python code."""
+    import logging  # not with the package, which is imported in milliseconds
+
+    logging.getLogger(__name__).warning(message)
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: ``; did you mean 'NAME'?`` where one is similar, else a full stop."""
+    """Return the end of a sentence about an unknown name: ``; did you mean 'NAME'?`` if one is similar, else a full stop."""
     from difflib import get_close_matches
 
     found = get_close_matches(name, list(names), n=1)

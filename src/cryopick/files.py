@@ -1,4 +1,4 @@
-"""Atomic writes, so that a file is whole or absent, and locks between processes."""
+"""Atomic writes, after which a file is complete or absent, and locks between processes."""
 
 import errno
 import fcntl
@@ -37,11 +37,11 @@ UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder to write to; on success it is synced and renamed to `path`, otherwise removed.
+    """Give a temporary path in the same folder to write to; on success it is synced and renamed to `path`, otherwise removed.
 
     A missing folder is created, and temporary files that killed writers left in it are removed. The temporary name keeps the
-    suffix, which decides what image writers write. The file gets the permissions that new files get, whatever its writer sets.
-    Raises `FileError` where `path` is a device, a pipe or the like.
+    suffix, from which image writers choose the format. The file gets the permissions of new files, whatever its writer sets.
+    Raises `FileError` if `path` exists and is not a regular file.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise FileError(path, "is not a regular file", "Give the name of a file to write")
@@ -99,7 +99,7 @@ def _machine() -> str:
 
 @contextmanager
 def _errors_about(path: Path) -> Iterator[None]:
-    """Make errors about the temporary file, whose name means nothing to users, be about `path`."""
+    """Make errors about the temporary file name `path` instead, since users do not know the temporary name."""
     try:
         yield
     except OSError as error:
@@ -108,8 +108,18 @@ def _errors_about(path: Path) -> Iterator[None]:
         raise
 
 
+def check_regular(path: Path) -> None:
+    """Raise `FileError` for a pipe, socket or device, which may be endless; a path that does not exist passes."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # opening it raises the error
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(path, "is a pipe, socket or device, not a file", "Give a regular file")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with line ends as they are."""
+    """Write UTF-8 text atomically, without converting line ends."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
@@ -126,7 +136,7 @@ def is_temporary(name: str) -> bool:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files at any depth below `folder`, of writers that were killed or are still writing; links are not followed."""
+    """List temporary files at any depth below `folder`, of writers that were killed or are still writing; follow no links."""
     return [Path(place, name) for place, _, names in os.walk(folder) for name in names if is_temporary(name)]
 
 
@@ -173,11 +183,11 @@ class LockedError(Exception):
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on a file, exclusively or `shared`. The file is created if it is missing, and is not removed.
+    """Hold a lock on a file, exclusively or `shared`. A missing file is created; the file stays afterwards.
 
     The lock works between machines if the file system supports that (NFS 4, Lustre with `flock`, GPFS). On file systems without
-    locks there is a warning and no lock. Raises `LockedError` when another process holds the lock and `wait` is not set, and
-    `FileError` where the file is a link.
+    locks there is a warning and no lock. Raises `LockedError` if another process holds the lock, unless `wait` is set, and
+    `FileError` if the file is a link.
     """
     with lock_file(path) as handle:
         take_lock(handle, path, shared=shared, wait=wait)

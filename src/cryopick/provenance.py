@@ -1,4 +1,4 @@
-"""Records of what made a result: versions, settings and fingerprints, and whether two runs are the same run."""
+"""Provenance of results: versions, settings and fingerprints, and whether a run can resume an earlier one."""
 
 import hashlib
 import logging
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 RUN = "run.yaml"
 TRAINING_LIBRARIES = ("torch", "numpy", "lightning")
 _SECTIONS = {"train": "train", "finetune": "train", "ablate": "train"}
-"""Section of a record that holds the settings, for commands whose section is not called like them."""
+"""Section of a record that holds the settings, for commands whose section has another name."""
 
 
 class Signed(Protocol):
-    """A result that knows the `fingerprint` of all that it was made from."""
+    """A result with the `fingerprint` of everything that it was made from."""
 
     @property
     def signature(self) -> str:
@@ -40,7 +40,7 @@ SignedResult = TypeVar("SignedResult", bound=Signed)
 
 
 class FileIdentity(NamedTuple):
-    """What tells a file from another one, or from itself before it was changed."""
+    """The identity of a file: differs between files, and for one file before and after a change."""
 
     path: str
     size: int
@@ -48,13 +48,13 @@ class FileIdentity(NamedTuple):
 
 
 def file_identity(path: Path) -> FileIdentity:
-    """Path, size in bytes and time of the last change of a file, which is not read. Raises `OSError` where there is none."""
+    """Return the path, size in bytes and modification time of a file without reading it. Raises `OSError` if there is none."""
     status = path.stat()
     return FileIdentity(str(path), status.st_size, status.st_mtime_ns)
 
 
 def fingerprint(*content: Any) -> str:
-    """SHA-256 (64 hexadecimal digits) of values: plain ones, dataclasses, paths, bytes, and containers of them.
+    """Return the SHA-256 (64 hexadecimal digits) of plain values, dataclasses, paths, bytes, and containers of them.
 
     Equal values give the same digits on every machine; the order of a mapping's keys does not matter.
     """
@@ -83,24 +83,24 @@ def has_checksum(json: bytes) -> bool:
 
 
 def read_result(path: Path, kind: type[Result]) -> Result | None:
-    """A result from its JSON file; None, with a warning, where that is damaged or of an earlier version."""
+    """Read a result from its JSON file; None, with a warning, if the file is damaged or of an earlier version."""
     import msgspec
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        logger.warning("%s is damaged or of an earlier version (%s); its result has to be computed again", path, error)
+        logger.warning("%s is damaged or of an earlier version (%s); its result is computed again", path, error)
         return None
 
 
 def earlier_result(path: Path, kind: type[SignedResult], signature: str) -> SignedResult | None:
-    """The result of an earlier run where it was made from the same things, by its signature; None otherwise."""
+    """Read the result of an earlier run if it has the same signature, so was made from the same things; else None."""
     result = read_result(path, kind) if path.exists() else None
     return result if result is not None and result.signature == signature else None
 
 
 def versions(*libraries: str) -> dict[str, str]:
-    """Versions of Python and of libraries, by the names they are installed by; those that are not installed are left out."""
+    """Return the versions of Python and of installed libraries, by the names under which they are installed."""
     found = {"python": python_version()}
     for library in libraries:
         try:
@@ -111,7 +111,7 @@ def versions(*libraries: str) -> dict[str, str]:
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """Settings (a mapping, dataclass or struct) with plain values, as YAML holds them: no tuples, no paths."""
+    """Convert settings (a mapping, dataclass or struct) to plain values, as YAML holds them: no tuples, no paths."""
     import msgspec
 
     return dict(_with_lists(msgspec.to_builtins(settings, enc_hook=str, str_keys=True)))
@@ -124,7 +124,7 @@ def _with_lists(value: Any) -> Any:
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, `{"loop": {"steps": 3}}` as `{"loop.steps": 3}`."""
+    """Flatten nested mappings: `{"loop": {"steps": 3}}` to `{"loop.steps": 3}`."""
     found: dict[str, Any] = {}
     for key, value in content.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -132,7 +132,7 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """All values that differ, at any depth: `["loop.steps was 100, now 200"]`. A missing value equals one that is not set."""
+    """Describe all values that differ, at any depth: `["loop.steps was 100, now 200"]`. A missing value equals one not set."""
     before, after = flat(old), flat(new)
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     return [f"{key} was {_words(before.get(key))}, now {_words(after.get(key))}" for key in keys]
@@ -146,7 +146,7 @@ def _words(value: Any) -> str:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The content of a ``run.yaml``: what a later run must share with the one that wrote it in order to resume it.
+    """The content of a ``run.yaml``: what a later run must share in order to resume this one.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class RunRecord:
     version: str = __version__
 
     def to_text(self) -> str:
-        """The YAML text: a header, the version, the settings and the libraries' versions; equal records give equal texts."""
+        """Return the record as YAML: a header, version, settings and versions of libraries; equal records give equal texts."""
         import yaml
 
         content = {"cryopick": self.version, _section(self.command): self.settings, "versions": versions(*self.libraries)}
@@ -176,7 +176,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path, command: str) -> Self:
-        """The record of such a run. Raises `FileError` for a file that is none, or was damaged or edited after it was written."""
+        """Read the record of a run of `command`. Raises `FileError` for any other file, or one that was damaged or edited."""
         content = read_plain_yaml(path, command)
         section = _section(command)
         version, settings, libraries = content.get("cryopick"), content.get(section) or {}, content.get("versions") or {}
@@ -186,7 +186,7 @@ class RunRecord:
 
     @staticmethod
     def is_at(path: Path, command: str) -> bool:
-        """Whether the file begins as the records of such runs do, those of earlier versions included."""
+        """Return whether a file begins like the records of `command`, including those of earlier versions."""
         if not path.is_file():
             return False
         with path.open("rb") as file:
@@ -194,9 +194,9 @@ class RunRecord:
         return head.startswith((f"# Written by cryopick {command}.".encode(), f"# Made by cryopick {command}:".encode()))
 
     def mismatch(self, earlier: "RunRecord") -> str:
-        """Why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
+        """The reason why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
 
-        A run of another version of cryopick cannot be resumed, nor one with settings that this version does not have.
+        Runs of another version of cryopick cannot be resumed, nor can runs with settings that this version does not have.
         """
         unknown = {key for key, value in earlier.settings.items() if value is not None} - set(self.settings)
         if earlier.version != self.version:
@@ -276,20 +276,20 @@ def _section(command: str) -> str:
 
 
 def record_run(folder: Path, settings: Any, *, command: str = "train", resumed: bool, first: bool = True) -> None:
-    """Write the ``run.yaml`` of a training, with all settings that decide its result.
+    """Write the ``run.yaml`` of a training, with all settings that determine its result.
 
     Parameters
     ----------
-    resumed : whether the folder holds a run that is to be resumed.
-    first : whether this process is the one that writes, where several train together.
+    resumed : whether the folder holds a run to resume.
+    first : whether this process writes the record; of several that train together, one does.
 
     Raises
     ------
     SettingError
-        When the run to be resumed has other settings, all of which are named, or is of another version; when the folder holds a
+        When the run to resume has other settings, which the message names, or is of another version, and when the folder holds a
         run of another command.
     FileError
-        When its record is damaged.
+        When the record of that run is damaged.
     """
     record, path = RunRecord(command, plain(settings), TRAINING_LIBRARIES), folder / RUN
     if resumed and path.is_file() and (problem := record.mismatch(RunRecord.read(path, command))):

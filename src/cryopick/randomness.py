@@ -4,8 +4,15 @@ import zlib
 
 import numpy as np
 
+from cryopick.errors import SettingError
+
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """A generator of its own for each path of names below `seed`: the same call gives the same numbers everywhere."""
+    """A generator of its own for each path of names below `seed`: the same call gives the same numbers everywhere.
+
+    Raises `SettingError` unless the seed is a whole number of at least 0.
+    """
+    if not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise SettingError(f"a random seed must be a whole number of at least 0, got {seed!r}")
     keys = [zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=tuple(keys))))

@@ -1,4 +1,4 @@
-"""Tables of names to things that are imported only when asked for."""
+"""Tables of names whose objects are imported only when requested."""
 
 from functools import cached_property
 from importlib import import_module
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Maps names to `module:attribute`; listing the names imports nothing.
+    """Map of names to `module:attribute`; listing the names imports nothing.
 
     Parameters
     ----------
-    kind : what an entry is, for messages.
-    entries : the package's own, one line each.
-    group : entry points of this group, which other installed packages declare, are entries too; the package's own names win.
+    kind : noun for an entry, in messages.
+    entries : the package's own entries: `module:attribute` by name.
+    group : entry points of this group, declared by other packages, are added; the package's own names take precedence.
     """
 
     def __init__(self, kind: str, entries: dict[str, str], *, group: str | None = None) -> None:

@@ -8,7 +8,7 @@ DEVIATION_PER_MAD = 1.4826
 
 
 def robust_deviation(values: ArrayLike, *, centre: float | None = None) -> float:
-    """Standard deviation estimated from the median absolute deviation about `centre`, the median if omitted."""
+    """Estimate the standard deviation from the median absolute deviation about `centre`, by default the median."""
     values = np.asarray(values)
     middle = np.median(values) if centre is None else centre
     return float(DEVIATION_PER_MAD * np.median(np.abs(values - middle)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cryopick.benchmark.entrants import OwnPicker, PickFiles
-from cryopick.benchmark.programs import RelionAutopick, Topaz, find_program, write_mrcs
+from cryopick.benchmark.programs import RelionAutopick, TopazAutopick, find_program, write_mrcs
 from cryopick.benchmark.results import read_results, run_all
 from cryopick.benchmark.sets import read_sets
 from cryopick.benchmark.timing.usage import run_and_measure
@@ -164,7 +164,7 @@ def test_pickers_run_below_their_threshold_unless_a_preset_is_given(folder, tmp_
 def test_topaz_is_run_at_about_24_pixels_per_particle_with_their_radius(folder, tmp_path):
     (task,) = read_sets(folder)
     task = replace(task, diameter=200.0)  # 100 pixels: reduced by 4 they are 25, radius 12.5
-    preprocess, extract = Topaz("topaz").commands(task, tmp_path / "topaz", workers=1)
+    preprocess, extract = TopazAutopick("topaz").commands(task, tmp_path / "topaz", workers=1)
     assert preprocess[preprocess.index("--scale") + 1] == "4"
     assert (extract[extract.index("--radius") + 1], extract[extract.index("--up-scale") + 1]) == ("12", "4")
     assert sorted(path.name for path in (tmp_path / "mrc").iterdir()) == ["one.mrc", "two.mrc"]
@@ -186,7 +186,7 @@ def test_coarse_topaz_is_run_at_about_18_pixels_per_particle(folder, tmp_path):
     coarse = find_program(f"topaz-coarse={sys.executable}")
     preprocess, extract = coarse.commands(replace(task, diameter=200.0), tmp_path / "topaz", workers=1)
     assert (after(preprocess, "--scale"), after(extract, "--radius")) == ("6", "8")  # 100 / 6 is 16.7
-    assert (coarse.name, coarse.identity) != ("topaz", Topaz(sys.executable).identity)
+    assert (coarse.name, coarse.identity) != ("topaz", TopazAutopick(sys.executable).identity)
 
 
 def stack(path, *, pixel_size):
@@ -232,7 +232,7 @@ def test_new_references_at_the_same_path_change_the_identity(tmp_path, make):
 def test_picks_of_topaz_and_relion_get_the_names_of_the_original_micrographs(folder, tmp_path):
     (task,) = read_sets(folder)
     (tmp_path / "picks.txt").write_text("image_name\tx_coord\ty_coord\tscore\none\t30\t40\t1.5\n")
-    (found,) = Topaz("topaz").read(task, tmp_path)
+    (found,) = TopazAutopick("topaz").read(task, tmp_path)
     assert (found.micrograph, found.xy.tolist(), found.scores.tolist()) == ("one.mrc", [[30, 40]], [1.5])
     star = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n30 40 0.7\n"
     (tmp_path / "picks" / "mrc").mkdir(parents=True)

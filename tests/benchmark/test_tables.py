@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from cryopick.benchmark.results import Origin, Result
-from cryopick.benchmark.scores import MethodScores, Pixels, Scores
+from cryopick.benchmark.results import BenchmarkResult, Origin
+from cryopick.benchmark.scores import MethodScores, PixelwiseScores, Scores
 from cryopick.benchmark.tables import WALL, Published, all_tables, commands_of, read_published, write_tables
 from cryopick.benchmark.timing.usage import Cost
 from cryopick.errors import SettingError
@@ -27,14 +27,14 @@ def result(method, dataset, dice, *, cpu=10.0, empiar=None):
         on_negatives=0,
         per_micrograph={"a": 3, "b": 5},
         missed={"a": [], "b": []},
-        pixels_mean=Pixels(0.5, 0.5, 0.5, dice),
-        pixels_maximum=Pixels(0.5, 0.5, 0.5, dice),
+        pixels_mean=PixelwiseScores(0.5, 0.5, 0.5, dice),
+        pixels_maximum=PixelwiseScores(0.5, 0.5, 0.5, dice),
     )
     judged = MethodScores(default=scores, best=None, average_precision=None, average_precision_interval=None, curve=None)
     origin = Origin(version="1", commit="abc", command="cryopick benchmark", processor="p", workers=1)
     cost = Cost(wall=20.0, cpu=cpu, peak_mib=100.0)
     about = {"method": method, "dataset": dataset, "empiar": empiar, "micrographs": 2, "negatives": 0}
-    return Result(**about, signature="s", origin=origin, cost=cost, scores=judged)
+    return BenchmarkResult(**about, signature="s", origin=origin, cost=cost, scores=judged)
 
 
 def cells(table, name):

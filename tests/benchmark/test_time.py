@@ -18,7 +18,7 @@ from cryopick.benchmark.timing.cases import (
     timing_cases,
     timing_set,
 )
-from cryopick.benchmark.timing.profile import SLOW_RUN, Sample, StageFunctions, profile_stages, repeat_timing, stage_functions
+from cryopick.benchmark.timing.profile import SLOW_RUN, Sample, TimedFunctions, profile_stages, repeat_timing, stage_functions
 from cryopick.benchmark.timing.throughput import seconds_between
 from cryopick.errors import CryopickError
 
@@ -49,13 +49,13 @@ class Work:
 
 def test_a_stage_has_the_time_of_its_functions_and_the_rest_is_find():
     work = Work()
-    functions = StageFunctions(prepare=[Work.prepare], network=[Work.network])
+    functions = TimedFunctions(prepare=[Work.prepare], network=[Work.network])
     assert profile_stages(work.all, functions, lambda: work.now) == ("picks", {"prepare": 2, "network": 12, "find": 1})
 
 
 def test_a_stage_without_functions_takes_no_time():
     work = Work()
-    functions = StageFunctions(prepare=[Work.prepare], network=[Work.network])
+    functions = TimedFunctions(prepare=[Work.prepare], network=[Work.network])
     assert profile_stages(work.prepare, functions, lambda: work.now)[1] == {"prepare": 2, "network": 0, "find": 0}
 
 

@@ -85,7 +85,7 @@ def test_picks_are_checked_against_the_given_micrographs(good, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("p.star", STAR + "a.mrc 1 2 3\n", "not a STAR file, or a damaged one"),
+        ("p.star", STAR + "a.mrc 1 2 3\n", "row 1 of data_particles (line 7) has 4 values"),
         ("p.star", STAR + "a.mrc one 2\n", "one"),
         ("p.box", "1 2 3\n", ""),
         ("p.xyz", "1 2 3\n", "neither MRC, TIFF, PNG nor JPEG"),

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cryopick.cli.console import Progress, counted, listed
+from cryopick.cli.console import Progress
+from cryopick.messages import counted, listed
 
 START = datetime(2026, 11, 28, 14, 3, 20)
 

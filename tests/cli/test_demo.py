@@ -42,7 +42,7 @@ def test_the_demo_picks_its_micrographs_prints_scores_and_can_be_repeated(tmp_pa
     assert (out / "picks" / "particles.star").read_bytes() == before
 
     for words in [("-n", 1, "--seed", 3), ("-n", 3, "--seed", 3)]:
-        with pytest.raises(SettingError, match="micrographs of another demo"):
+        with pytest.raises(SettingError, match="micrographs of another simulation"):
             demo("--out", out, "--size", 1024, *words)
 
 

@@ -187,7 +187,7 @@ def test_the_papers_protocol_gives_means_and_maxima_of_pixels(tmp_path: Path, tr
     assert summary["maximum_over_micrographs"]["precision"] == 1
     assert summary["mean_over_micrographs"]["dice"] == pytest.approx((1 + 2 / 3) / 2)
     table = run(path, truth, "--micrographs", micrographs, "--protocol", "paper").stdout
-    assert "maximum (as the released program prints)" in table
+    assert "maximum (as in the released program)" in table
 
 
 def test_a_plot_is_a_png(tmp_path: Path, found: Path, truth: Path):

@@ -54,7 +54,7 @@ def test_fine_tuned_weights_can_be_used_for_picking(folder):
 
 def test_partial_labels_are_scored_by_recall_only(folder):
     result = run(folder, str(folder / "particles.star"), "--partial")
-    assert "at as many picks as before" in result.output
+    assert "for as many picks as before" in result.output
     assert "precision" not in result.output
     card = read_card(folder / "run" / "weights.safetensors")
     assert card is not None
@@ -96,5 +96,5 @@ def test_a_third_path_is_an_error(folder):
 def test_bare_settings_of_the_last_version_still_work_with_a_warning(folder):
     result = run(folder, str(folder / "particles.star"), "loop.seed=7")
     assert result.exit_code == 0
-    assert "`loop.seed=7` will not work in the next version; write `--set loop.seed=7`" in result.stderr
+    assert "`loop.seed=7` is deprecated and will be removed in the next version; write `--set loop.seed=7`" in result.stderr
     assert "seed: 7" in (folder / "run" / "run.yaml").read_text()

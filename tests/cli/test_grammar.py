@@ -74,7 +74,9 @@ def test_the_version_is_printed(words):
 def test_old_spellings_work_with_one_line_that_says_what_to_write(tmp_path, monkeypatch, words, old, new):
     monkeypatch.chdir(tmp_path)
     result = run(*words)
-    assert result.stderr.splitlines()[:1] == [f"cryopick: `{old}` will not work in the next version; write `{new}`"]
+    assert result.stderr.splitlines()[:1] == [
+        f"cryopick: `{old}` is deprecated and will be removed in the next version; write `{new}`"
+    ]
     assert not isinstance(result.exception, SystemExit)  # the words were understood; what fails is that there is no file x
 
 

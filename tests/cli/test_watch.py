@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cryopick import cli
-from cryopick.cli.watch import _Journal, _refresh_page
+from cryopick.cli.watch import _refresh_page, _StatusLog
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.picks.formats import read_picks
 from cryopick.parallel import pool
@@ -80,7 +80,7 @@ def status(**changes) -> WatchStatus:
 
 def test_the_journal_prints_lateness_and_problems_when_they_begin_and_end(capsys, monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    journal = _Journal()
+    journal = _StatusLog()
     for each in [
         status(),
         status(done=6),

@@ -44,7 +44,7 @@ def test_a_file_of_nan_alone_is_examined(tmp_path):
         write_micrograph(tmp_path / "m.mrc", np.full((3, 5), np.nan, np.float32))
     examination = check_micrograph(tmp_path / "m.mrc")
     assert "15 NaN" in faults(examination)[0]
-    assert examination.facts["values"] == "no finite ones"
+    assert examination.facts["values"] == "no finite values"
 
 
 def test_a_wrong_extension_is_a_note_not_a_fault(tmp_path):
@@ -96,4 +96,4 @@ def test_names_that_match_no_micrograph_are_a_fault(tmp_path):
 def test_a_file_without_picks_is_noted(tmp_path):
     examination = check_picks(star(tmp_path / "p.star", []))
     assert faults(examination) == []
-    assert examination.notes == ("no picks at all",)
+    assert examination.notes == ("no picks",)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cryopick.errors import FileError
-from cryopick.models.sam import fitted_hw, load_sam
+from cryopick.models.sam import load_sam, long_side_hw
 from cryopick.models.sam_keys import configuration, renamed
 
 transformers = pytest.importorskip("transformers")
@@ -156,8 +156,8 @@ def test_masks_match_the_library_on_an_image_prepared_by_hand(tiny, original_fil
 
 
 def test_an_image_of_another_size_is_resized_to_fit_the_square(original_file, rng):
-    assert fitted_hw((4096, 3000), 1024) == (1024, 750)
-    assert fitted_hw((64, 128), 1024) == (512, 1024)
+    assert long_side_hw((4096, 3000), 1024) == (1024, 750)
+    assert long_side_hw((64, 128), 1024) == (512, 1024)
     sam = load_sam(original_file)
     small = rng.integers(0, 256, (16, 32), dtype=np.uint8)
     large = np.kron(small, np.ones((8, 8))).astype(np.uint8)  # 128 × 256: reducing it gives back about the image twice enlarged

@@ -33,5 +33,5 @@ def test_no_detections_are_no_picks():
 
 @pytest.mark.parametrize("name", ["log", "unet", "detr"])
 def test_a_particle_of_less_than_four_pixels_is_refused_before_the_image_is_enlarged(name):
-    with pytest.raises(CryopickError, match=r"at least 4 pixels, got 0\.9.*--diameter is in Å"):
+    with pytest.raises(CryopickError, match=r"at least 4 pixels, got 0\.9.*the diameter is in Å"):
         picker(name).pick(MICROGRAPH, diameter=1.8)  # Å, of 2 Å a pixel

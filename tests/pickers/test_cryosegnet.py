@@ -242,7 +242,7 @@ def run_chain(micrograph, tiny_weights, **changes):
     """The whole chain, with thresholds so low that random weights find something."""
     masks = {"grid": 8, "min_iou": -1e9, "min_stability": 0.0, "max_overlap": 0.5}
     settings = {**tiny_weights, "side": 128, "threshold": -1e9, "rules": "robust", "masks": masks, **changes}
-    stages = picker("cryosegnet", settings=settings).stages(micrograph)
+    stages = CryoSegNetPicker(resolve(CryoSegNetSettings, settings)).stages(micrograph)
     assert stages.probability.shape == stages.image.shape
     assert max(stages.image.shape) == 128
     assert len(stages.instances) > 0

@@ -1,15 +1,19 @@
 """The picker names of version 0.1 still work, with one line that says what to write."""
 
 import logging
+import warnings
 
 import pytest
 
+import cryopick
 from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, save
 from cryopick.pickers import current_name, picker
 from cryopick.pickers.detr import DetrPicker
 from cryopick.pickers.unet import UNetPicker
 from cryopick.runs.settings import run_settings
+
+pytestmark = pytest.mark.filterwarnings("ignore:the .* deprecated:DeprecationWarning")
 
 
 @pytest.fixture
@@ -40,12 +44,27 @@ def test_weights_of_the_published_network_mean_the_published_picker(published):
     assert (name, preset, settings) == ("cryosegnet", "watershed", {"weights": published})
 
 
+def removed(old, new):
+    return f"the {old} is deprecated and will be removed in the next version: use {new}"
+
+
 @pytest.mark.parametrize(("old", "kind", "new"), [("segnet", UNetPicker, "unet"), ("transformer", DetrPicker, "detr")])
-def test_an_old_name_makes_the_picker_and_says_in_one_line_what_to_write(old, kind, new, caplog):
-    with caplog.at_level(logging.WARNING, "cryopick"):
+def test_an_old_name_makes_the_picker_and_says_in_one_line_what_to_use(old, kind, new, caplog):
+    with caplog.at_level(logging.WARNING, "cryopick"), pytest.warns(DeprecationWarning, match=old) as emitted:
         assert isinstance(picker(old), kind)
-    (record,) = caplog.records
-    assert record.getMessage() == f"--picker {old} is deprecated and will be removed in the next version: write --picker {new}"
+    assert caplog.messages == [str(one.message) for one in emitted] == [removed(f"picker {old}", new)]
+
+
+def test_the_line_names_the_preset_of_the_published_system(caplog):
+    with pytest.warns(DeprecationWarning, match="use cryosegnet with the preset corrected$"):
+        current_name("segnet", "paper", {})
+
+
+def test_python_code_can_turn_the_warning_into_an_error():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        with pytest.raises(DeprecationWarning, match="picker segnet"):
+            cryopick.picker("segnet")
 
 
 def test_a_run_records_the_present_name_and_preset():
@@ -57,7 +76,7 @@ def test_a_run_records_the_present_name_and_preset():
 def test_old_names_of_weights_are_found_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, "cryopick"):
         assert isinstance(picker("unet", weights="segnet"), UNetPicker)
-    assert caplog.messages == ["weights segnet are now called unet"]
+    assert caplog.messages == ["the weights segnet are deprecated and will be removed in the next version: use unet"]
 
 
 def test_the_settings_of_a_default_run_are_those_that_are_used():

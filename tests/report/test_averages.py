@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cryopick.display.thumbnails import BANDS, CROP_SIDE, Thumbnail
-from cryopick.report.averages import MONTAGE_COLUMNS, MONTAGE_SIZE, PickAverages, draw_averages, rotational_average
+from cryopick.report.averages import MONTAGE_COLUMNS, MONTAGE_SIZE, PickAverages, draw_averages, rotationally_averaged
 
 
 def seen(value: float, count: int, *, crops: int = 0) -> Thumbnail:
@@ -43,8 +43,8 @@ def test_a_rotational_average_keeps_rings_and_cancels_everything_else():
     y, x = np.mgrid[:CROP_SIDE, :CROP_SIDE] - (CROP_SIDE - 1) / 2
     ring = np.exp(-((np.hypot(x, y) - 12) ** 2) / 18).astype(np.float32)
     inside = np.hypot(x, y) < CROP_SIDE / 2 - 1
-    assert rotational_average(ring)[inside] == pytest.approx(ring[inside], abs=0.06)
-    assert np.abs(rotational_average(x.astype(np.float32))).max() < 1e-5  # as much to the left as to the right
+    assert rotationally_averaged(ring)[inside] == pytest.approx(ring[inside], abs=0.06)
+    assert np.abs(rotationally_averaged(x.astype(np.float32))).max() < 1e-5  # as much to the left as to the right
 
 
 def test_the_background_is_grey_and_averages_lie_above_their_rotational_averages():

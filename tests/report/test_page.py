@@ -95,7 +95,7 @@ def test_runs_without_thumbnails_and_runs_in_which_everything_failed_have_a_page
 
 
 def test_a_folder_without_results_raises_an_error(tmp_path):
-    with pytest.raises(FileError, match="holds no results"):
+    with pytest.raises(FileError, match="contains no results"):
         write_report(tmp_path)
 
 

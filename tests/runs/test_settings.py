@@ -31,7 +31,7 @@ def test_every_setting_of_the_picker_is_resolved_and_the_later_wins():
         ({"diameter": -1.0}, "the diameter must be positive, got -1"),
         ({"diameter": float("nan")}, "the diameter must be positive, got nan"),
         ({"pixel_size": 0.0}, "the pixel size must be positive, got 0"),
-        ({"name": "log", "device": "cuda"}, "computes on the CPU only"),
+        ({"name": "log", "device": "cuda"}, "runs only on the CPU"),
     ],
 )
 def test_invalid_settings_are_refused(options, message):
@@ -120,7 +120,7 @@ def test_the_pickers_own_device_is_used_unless_the_run_has_one(monkeypatch, devi
 
 @pytest.mark.usefixtures("able_picker")
 def test_an_unknown_device_is_refused():
-    with pytest.raises(SettingError, match="device is 'gpu'; it can be auto, cpu, cuda"):
+    with pytest.raises(SettingError, match="device must be one of auto, cpu, cuda, got 'gpu'"):
         run_settings("stub", settings={"device": "gpu"})
 
 

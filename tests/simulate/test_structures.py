@@ -166,7 +166,7 @@ def test_files_without_a_structure_raise(tmp_path):
     with pytest.raises(FileError, match="neither a model nor a map"):
         read_structure(tmp_path / "notes.txt")
     (tmp_path / "empty.pdb").write_text("END\n")
-    with pytest.raises(FileError, match="only water"):
+    with pytest.raises(FileError, match="no atoms"):
         read_structure(tmp_path / "empty.pdb")
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from cryopick.benchmark.results import Result
+from cryopick.benchmark.results import BenchmarkResult
 from cryopick.benchmark.sets import BenchmarkSet
 from cryopick.display.contrast import for_display
 from cryopick.files import atomic_path
@@ -18,7 +18,7 @@ from cryopick.io.names import stem
 Points = set[tuple[float, float]]
 
 
-def draw_curves(results: Sequence[Result], path: Path) -> None:
+def draw_curves(results: Sequence[BenchmarkResult], path: Path) -> None:
     """Draw the precision–recall curves of all methods with scores and a dot at each method's threshold, one panel per set."""
     names, methods = (list(dict.fromkeys(getattr(one, key) for one in results)) for key in ("dataset", "method"))
     columns = min(len(names), 2)
@@ -38,7 +38,7 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path) -> None:
+def draw_disagreements(results: Sequence[BenchmarkResult], task: BenchmarkSet, path: Path) -> None:
     """Draw the micrograph on which two methods differ most, with the particles that only one of them, or neither, found."""
     one, other, name = max(
         ((a, b, name) for a, b in combinations(results, 2) for name in a.scores.default.missed),
@@ -60,7 +60,7 @@ def draw_disagreements(results: Sequence[Result], task: BenchmarkSet, path: Path
     _save(figure, path)
 
 
-def _curve(panel: Axes, result: Result, *, colour: str) -> None:
+def _curve(panel: Axes, result: BenchmarkResult, *, colour: str) -> None:
     at = result.scores.default
     if result.scores.curve:
         recall, precision = zip(*result.scores.curve, strict=True)
@@ -69,7 +69,7 @@ def _curve(panel: Axes, result: Result, *, colour: str) -> None:
         panel.plot(at.recall, at.precision, "o", color=colour)
 
 
-def _missed(result: Result, name: str) -> Points:
+def _missed(result: BenchmarkResult, name: str) -> Points:
     return set(result.scores.default.missed[name])
 
 

@@ -1,7 +1,7 @@
-"""Other programs, run where they are installed: Topaz with the detectors of its package, RELION's LoG and template picking.
+"""Other programs, if they are installed: Topaz with the detectors of its package, RELION's LoG and template picking.
 
-They get MRC files, the particle diameter and, apart from that, the settings proposed by their manual or GUI; each class says
-which.
+They are given MRC files and the particle diameter; all other settings are those proposed by their manual or GUI, as listed in
+each class.
 """
 
 import shutil
@@ -24,7 +24,7 @@ from cryopick.types import Picks
 TOPAZ_PARTICLE_PX = 24.0
 """Particle diameter in pixels for Topaz: its detectors are made for about 8 Å per pixel and have a field of 71 pixels."""
 COARSE_PARTICLE_PX = 18.0
-"""The same for ``topaz-coarse``: downsampling is the user's choice, and no single choice is best for all micrographs."""
+"""The same for ``topaz-coarse``, since no single downsampling is best for all micrographs."""
 
 LOWPASS = 20.0
 """Low-pass filter of RELION's references in Å."""
@@ -33,7 +33,7 @@ FINEST_OF_DIAMETER = 8.0
 
 
 def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
-    """Write the micrographs of a set to `folder` as float32 MRC files named by their stems, unless they are up to date."""
+    """Write the micrographs of a set to `folder` as float32 MRC files named after their stems, unless they are up to date."""
     copies = []
     for source in task.sources:
         path = folder / f"{stem(source.name)}.mrc"
@@ -44,7 +44,7 @@ def write_mrcs(task: BenchmarkSet, folder: Path) -> list[MicrographSource]:
 
 
 @dataclass(frozen=True)
-class Topaz:
+class TopazAutopick:
     """Topaz (Bepler et al. 2019): `preprocess`, then `extract` with a detector of its package.
 
     Micrographs are downsampled by the whole number that brings particles closest to `particle_px`; picks are at least a particle
@@ -84,8 +84,8 @@ class RelionAutopick:
 
     Both use the settings that RELION's GUI proposes. LoG: no downsampling, threshold 0. Templates: 5° steps, threshold 0.05,
     maximum noise deviation 1.1, downsampled as far as the references' low-pass filter allows. Picks are at least half a diameter
-    apart, and micrographs are picked one after the other on one core. ``{set}`` in the path of the references stands for the
-    name of the set.
+    apart, and micrographs are picked one after the other on one core. ``{set}`` in the path of the references is the name of
+    the set.
     """
 
     executable: str
@@ -119,7 +119,7 @@ class RelionAutopick:
         found = []
         for source in write_mrcs(task, folder.parent / "mrc"):
             files = sorted((folder / "picks").rglob(f"{stem(source.name)}_autopick.star"))
-            if files:  # RELION writes none for a micrograph without picks
+            if files:  # RELION writes no file for a micrograph without picks
                 found += read_picks(files[-1], format="relion", micrographs=[source], pixel_size=task.pixel_size)
         return _renamed(found, task)
 
@@ -132,16 +132,16 @@ class RelionAutopick:
         return [*words, "--min_distance", f"{0.5 * task.diameter:g}"]
 
 
-def find_program(word: str, *, references: str | None = None) -> Topaz | RelionAutopick:
-    """Return the program that ``NAME`` or ``NAME=EXECUTABLE`` stands for.
+def find_program(word: str, *, references: str | None = None) -> TopazAutopick | RelionAutopick:
+    """Return the program for ``NAME`` or ``NAME=EXECUTABLE``.
 
     Names are topaz, topaz-coarse, relion-log and relion-template. Raises `SettingError` for an unknown name, a program that is
     not installed, and templates without references.
     """
     name, _, given = word.partition("=")
-    makers: dict[str, tuple[str, Callable[[str], Topaz | RelionAutopick]]] = {
-        "topaz": ("topaz", Topaz),
-        "topaz-coarse": ("topaz", partial(Topaz, name="topaz-coarse", particle_px=COARSE_PARTICLE_PX)),
+    makers: dict[str, tuple[str, Callable[[str], TopazAutopick | RelionAutopick]]] = {
+        "topaz": ("topaz", TopazAutopick),
+        "topaz-coarse": ("topaz", partial(TopazAutopick, name="topaz-coarse", particle_px=COARSE_PARTICLE_PX)),
         "relion-log": ("relion_autopick", RelionAutopick),
         "relion-template": ("relion_autopick", lambda executable: RelionAutopick(executable, references)),
     }

@@ -24,7 +24,7 @@ PROTOCOL = 2
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Origin of a result.
+    """Origin of a result: versions, command and machine.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of one method on one set.
 
     Attributes
@@ -81,8 +81,8 @@ def run_all(
     workers: int,
     command: str,
     on_skip: Callable[[str, str, str], None],
-) -> Iterator[tuple[Result, bool]]:
-    """Run all methods on all sets; yields each result and whether it is from an earlier run.
+) -> Iterator[tuple[BenchmarkResult, bool]]:
+    """Run all methods on all sets; yield each result and whether it is from an earlier run.
 
     Results are written to ``out/results``, picks to ``out/work``. A method that fails is skipped, and `on_skip` is called with
     its name, the name of the set and the reason.
@@ -96,22 +96,22 @@ def run_all(
                 on_skip(method.name, task.name, str(error))
 
 
-def read_results(out: Path) -> list[Result]:
+def read_results(out: Path) -> list[BenchmarkResult]:
     """Read all results in a folder, sorted by set and method, except damaged ones and those of another version."""
-    results = (read_result(path, Result) for path in sorted((out / "results").glob("*/[!.]*.json")))
+    results = (read_result(path, BenchmarkResult) for path in sorted((out / "results").glob("*/[!.]*.json")))
     return [result for result in results if result is not None]
 
 
-def _run_one(method: Method, task: BenchmarkSet, out: Path, origin: Origin) -> tuple[Result, bool]:
+def _run_one(method: Method, task: BenchmarkSet, out: Path, origin: Origin) -> tuple[BenchmarkResult, bool]:
     signature = _signature(method, task)
     path = out / "results" / task.name / f"{method.name}.json"
-    earlier = earlier_result(path, Result, signature)
+    earlier = earlier_result(path, BenchmarkResult, signature)
     if earlier is not None:
         return earlier, True
     folder = out / "work" / task.name / f"{method.name}-{fingerprint(*_what_runs(method, task))[:8]}"
     cost = _run(method, task, folder, workers=origin.workers)
     found = method.read(task, folder)
-    result = Result(
+    result = BenchmarkResult(
         method=method.name,
         dataset=task.name,
         empiar=task.empiar,
@@ -129,7 +129,7 @@ def _run_one(method: Method, task: BenchmarkSet, out: Path, origin: Origin) -> t
 def _run(method: Method, task: BenchmarkSet, folder: Path, *, workers: int) -> Cost | None:
     """Run a method's commands unless an earlier run has finished; their cost is kept beside the picks.
 
-    What an interrupted run left is removed, because the cost of the rest would be too low.
+    Results of an interrupted run are removed, because the cost of the rest alone would be too low.
     """
     kept = folder / "cost.json"
     if kept.exists():

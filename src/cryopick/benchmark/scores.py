@@ -27,7 +27,7 @@ Interval = tuple[float, float] | None
 """Lower and upper limit; None if unknown."""
 
 
-class Pixels(msgspec.Struct, frozen=True):
+class PixelwiseScores(msgspec.Struct, frozen=True):
     """Pixel-wise scores as in the papers; None for an undefined ratio."""
 
     precision: float | None
@@ -67,8 +67,8 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     on_negatives: int
     per_micrograph: dict[str, int]
     missed: dict[str, list[tuple[float, float]]]
-    pixels_mean: Pixels
-    pixels_maximum: Pixels
+    pixels_mean: PixelwiseScores
+    pixels_maximum: PixelwiseScores
 
 
 class MethodScores(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,8 +180,8 @@ def _on_negatives(at: Evaluation, task: BenchmarkSet) -> int:
     return count
 
 
-def _pixels(scores: PixelScores) -> Pixels:
-    return Pixels(*(_known(value) for value in (scores.precision, scores.recall, scores.f1, scores.dice)))
+def _pixels(scores: PixelScores) -> PixelwiseScores:
+    return PixelwiseScores(*(_known(value) for value in (scores.precision, scores.recall, scores.f1, scores.dice)))
 
 
 def _thinned(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> list[tuple[float, float]]:

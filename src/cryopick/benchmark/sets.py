@@ -12,7 +12,7 @@ from cryopick.errors import FileError, SettingError
 from cryopick.files import is_temporary
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.names import match_names, stem
+from cryopick.io.names import NameIndex, match_names
 from cryopick.io.picks.formats import read_picks
 from cryopick.provenance import FileIdentity, file_identity, fingerprint
 from cryopick.types import Picks, usual_diameter
@@ -32,9 +32,9 @@ class BenchmarkSet:
     sources : the micrographs with ground truth, in its order.
     truth : the particles of each micrograph.
     negatives : positions marked as not being particles; may be empty.
-    diameter : Å, or pixels without a pixel size; every method is given it.
+    diameter : Å, or pixels without a pixel size; given to every method.
     pixel_size : Å; None if unknown.
-    border : width in pixels along the edges in which nothing counts.
+    border : width in pixels of the margin in which nothing counts.
     empiar : EMPIAR entry of the micrographs, if any.
     """
 
@@ -54,7 +54,7 @@ class BenchmarkSet:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the labels, the numbers above and the names and file sizes of the micrographs, but not of their pixels."""
+        """Digest of the labels, these numbers, and the names and file sizes of the micrographs, but not of their pixels."""
         content: list[Any] = [self.name, self.diameter, self.pixel_size, self.border]
         content += [(source.name, source.path.stat().st_size) for source in self.sources]
         content += [(picks.micrograph, picks.xy.tolist()) for picks in (*self.truth, *self.negatives)]
@@ -141,14 +141,14 @@ def _median_diameter(truth: list[Picks], path: Path) -> float:
 
 def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
     """Return the picks that lie on micrographs of the set."""
-    names = {stem(source.name) for source in task.sources}
-    known = [picks for picks in found if stem(picks.micrograph) in names]
+    index = NameIndex(source.name for source in task.sources)
+    known = [picks for picks in found if index.fits(picks.micrograph)]
     match_names([picks.micrograph for picks in known], [source.name for source in task.sources])
     return known
 
 
 def files_at(path: str) -> list[FileIdentity]:
-    """Return the identities of the files at a path; `SET` in the path stands for any name."""
+    """Return the identities of the files at a path; `SET` in the path matches any name."""
     roots = [Path(found) for found in sorted(glob(path.replace(SET, "*")))]  # noqa: PTH207 - an absolute pattern
     files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
     return [file_identity(file) for file in files if file.is_file() and not is_temporary(file.name)]

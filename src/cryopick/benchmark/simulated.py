@@ -17,7 +17,7 @@ from cryopick.simulate import FixedStructures, Structure, load_settings, pseudo_
 from cryopick.simulate.dataset import false_positives
 
 SEED = 74_001
-"""Random seed of the sets. Training uses other seeds, and so other structures."""
+"""Random seed of the sets; training uses other seeds and therefore other structures."""
 DIAMETERS = {"easy": 220.0, "typical": 160.0, "carbon": 200.0, "hard": 130.0}
 """Particle diameter in Å by preset of `cryopick simulate`."""
 

@@ -11,16 +11,17 @@ from statistics import median
 
 import msgspec
 
-from cryopick.benchmark.results import Origin, Result
-from cryopick.benchmark.scores import Interval, Pixels
+from cryopick.benchmark.results import BenchmarkResult, Origin
+from cryopick.benchmark.scores import Interval, PixelwiseScores
 from cryopick.benchmark.timing.cases import Kind, Timing
 from cryopick.benchmark.timing.profile import STAGES
 from cryopick.errors import SettingError
 from cryopick.files import write_text
+from cryopick.messages import counted
 
 UNKNOWN = "–"
 WALL = "wall s per micrograph"
-"""Heading of a column that is meaningful only if nothing else ran on the machine."""
+"""Heading of a column that is meaningful only if nothing else was running on the machine."""
 MEASURES = ("precision", "recall", "f1", "dice")
 HEADS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "dice": "Dice"}
 
@@ -90,7 +91,7 @@ def read_published(path: Path) -> list[Published]:
         raise SettingError(f"{path} is not a list of published scores: {error}") from error
 
 
-def all_tables(results: Sequence[Result], published: Sequence[Published] = ()) -> dict[str, Table]:
+def all_tables(results: Sequence[BenchmarkResult], published: Sequence[Published] = ()) -> dict[str, Table]:
     """Return all tables of accuracy and cost by file name."""
     tables = {f"{name}-matching": _matching(name, _of(results, name)) for name in _datasets(results)}
     tables["cost"] = _cost(results)
@@ -106,18 +107,18 @@ def write_tables(tables: dict[str, Table], folder: Path) -> None:
             write_text(folder / f"{name}{suffix}", text)
 
 
-def _matching(name: str, results: Sequence[Result]) -> Table:
+def _matching(name: str, results: Sequence[BenchmarkResult]) -> Table:
     header = (
         *("picker", "precision", "recall", "F1 (95 %)", "AP (95 %)", "best F1", "at score"),
         *("centring error (d)", "duplicates", "on negatives", "picks per micrograph"),
     )
     truth = results[0].scores.default.truth
     count = results[0].micrographs
-    title = f"{name}: {count} micrograph{'s' * (count != 1)}, {truth} particles, {results[0].negatives} marked negatives"
+    title = f"{name}: {counted(count, 'micrograph')}, {counted(truth, 'particle')}, {results[0].negatives} marked negatives"
     return Table(title, header, tuple(_matching_row(one) for one in results))
 
 
-def _matching_row(result: Result) -> tuple[str, ...]:
+def _matching_row(result: BenchmarkResult) -> tuple[str, ...]:
     found, best = result.scores.default, result.scores.best
     counts = list(found.per_micrograph.values())
     mean = sum(counts) / len(counts)
@@ -137,8 +138,8 @@ def _matching_row(result: Result) -> tuple[str, ...]:
     )
 
 
-def _by_set(title: str, results: Sequence[Result], published: Sequence[Published]) -> Table:
-    """Pixel-wise scores in the layout of CryoSegNet's first table: one row per set, one group of columns per method."""
+def _by_set(title: str, results: Sequence[BenchmarkResult], published: Sequence[Published]) -> Table:
+    """Make a table of pixel-wise scores like CryoSegNet's first: one row per set, one group of columns per method."""
     methods, known = _methods(results), [one for one in published if one.empiar in {each.empiar for each in results}]
     others = list(dict.fromkeys(one.method for one in known))
     header = ["set"] + [f"{method} {HEADS[key]}" for method in [*methods, *others] for key in MEASURES]
@@ -160,8 +161,8 @@ def _by_set(title: str, results: Sequence[Result], published: Sequence[Published
     return Table(title, tuple(header), rows)
 
 
-def _by_method(results: Sequence[Result], published: Sequence[Published]) -> Table:
-    """Both protocols in the layout of CryoTransformer's table: one row per set and method, then published scores."""
+def _by_method(results: Sequence[BenchmarkResult], published: Sequence[Published]) -> Table:
+    """Make a table of both protocols like CryoTransformer's: one row per set and method, then published scores."""
     header = ("set", "method", "precision", "recall", "F1", "pixel precision", "pixel recall", "pixel F1", "Dice", "best Dice")
     rows: list[tuple[str, ...]] = []
     for name in _datasets(results):
@@ -178,8 +179,8 @@ def _by_method(results: Sequence[Result], published: Sequence[Published]) -> Tab
     return Table("One-to-one and pixel-wise scores at each method's own threshold", header, tuple(rows), labels=2)
 
 
-def _cost(results: Sequence[Result]) -> Table:
-    """Time and memory; the ratio is the processor time relative to the first method on the same set."""
+def _cost(results: Sequence[BenchmarkResult]) -> Table:
+    """Make a table of time and memory; the ratio is the processor time relative to the first method on the same set."""
     header = ("set", "picker", "CPU s per micrograph", "CPU ratio", "peak MiB", "workers", WALL)
     rows = []
     for name in _datasets(results):
@@ -192,19 +193,19 @@ def _cost(results: Sequence[Result]) -> Table:
     return Table("Time and memory, including the start of the program", header, tuple(rows), labels=2)
 
 
-def _four(figures: Pixels | Published | None) -> list[float | None]:
+def _four(figures: PixelwiseScores | Published | None) -> list[float | None]:
     return [None if figures is None else getattr(figures, key) for key in MEASURES]
 
 
-def _datasets(results: Sequence[Result]) -> list[str]:
+def _datasets(results: Sequence[BenchmarkResult]) -> list[str]:
     return list(dict.fromkeys(one.dataset for one in results))
 
 
-def _methods(results: Sequence[Result]) -> list[str]:
+def _methods(results: Sequence[BenchmarkResult]) -> list[str]:
     return list(dict.fromkeys(one.method for one in results))
 
 
-def _of(results: Sequence[Result], name: str) -> list[Result]:
+def _of(results: Sequence[BenchmarkResult], name: str) -> list[BenchmarkResult]:
     return [one for one in results if one.dataset == name]
 
 
@@ -232,7 +233,7 @@ def commands_of(origins: Sequence[Origin]) -> list[str]:
 
 
 def time_tables(timings: Sequence[Timing]) -> dict[str, Table]:
-    """Return all tables of times by file name, except for kinds that were not timed."""
+    """Return all tables of times by file name, without those of kinds that were not timed."""
     makers: dict[Kind, Callable[[Sequence[Timing]], Table]] = {
         "stages": _stages,
         "program": _programs,
@@ -270,7 +271,7 @@ def _programs(timings: Sequence[Timing]) -> Table:
 
 
 def _workers(timings: Sequence[Timing]) -> Table:
-    """The efficiency is the throughput per worker relative to that of a single worker."""
+    """Make a table by number of workers; efficiency is the throughput per worker relative to a single worker."""
     header = (
         *("picker", "device", "side", "workers", "micrographs per hour", "efficiency", "CPU s per micrograph"),
         "MiB per worker",

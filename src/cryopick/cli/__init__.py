@@ -1,4 +1,4 @@
-"""The `cryopick` command. One module a command; heavy libraries are imported inside the command, not here."""
+"""The `cryopick` command: one module per command; heavy libraries are imported inside the commands."""
 
 from importlib import import_module
 
@@ -37,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich costs the help a tenth of a second, and takes "[default: log]" for markup
+    rich_markup_mode=None,  # rich delays the help by a tenth of a second, and interprets "[default: log]" as markup
 )
 
 
@@ -47,7 +47,7 @@ def _options(
         False, "--version", "-V", is_eager=True, callback=print_version, help="Print the version and exit."
     ),
 ) -> None:
-    """The options of the command itself."""
+    """Define the options of the command itself."""
 
 
 for _name in COMMANDS:
@@ -58,7 +58,7 @@ for _name in GROUPS:
 
 
 def main() -> None:
-    """Run the command line; errors that the user can correct are one line on stderr and exit code 2."""
+    """Run the command line; errors that the user can correct give one line on stderr and exit code 2."""
     import sys
 
     from cryopick.errors import CryopickError

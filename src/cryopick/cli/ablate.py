@@ -1,4 +1,4 @@
-"""`cryopick ablate`."""
+"""`cryopick ablate`: variants of the published systems, trained and compared."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -73,7 +73,7 @@ def ablate(
 
 
 def _shown(stack: ExitStack, variant: "Variant", training: "TrainingRun") -> Callable[[int, Mapping[str, float]], Any]:
-    """The progress of a variant's training, in place of that of the one before."""
+    """Show the progress of a variant's training in place of the previous one."""
     stack.close()
     progress = stack.enter_context(Progress(variant.name))
     progress.start(total=training.steps, done=training.trainer.step)

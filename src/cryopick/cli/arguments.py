@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, one by one and in groups."""
+"""Arguments and options shared by several commands, single and in groups."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Inputs = Annotated[
 
 
 def not_nan(value: float | None) -> float | None:
-    """The value of an option, unless it is `nan`, which would silently remove every pick."""
+    """Return the value of an option, unless it is `nan`, which would silently remove every pick."""
     if value is not None and math.isnan(value):
         raise typer.BadParameter("must be a number, got nan")
     return value
@@ -48,13 +48,29 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting, such as loop.steps=500; repeatable.")
 ]
 Simulate = Annotated[bool, typer.Option("--simulate", help="Train on simulated micrographs instead of DATA.")]
-TruthDiameter = Annotated[
-    float | None, typer.Option(metavar="ANGSTROM", help="Particle diameter [Å], if the picks do not state it.")
-]
+TruthDiameter = Annotated[float | None, typer.Option(metavar="ANGSTROM", help="Particle diameter [Å], if the picks have none.")]
 PicksOfData = Annotated[
     Path | None, typer.Option(metavar="PATH", help="File or folder of picks, if DATA holds micrographs only.")
 ]
 Box = Annotated[int | None, typer.Option(metavar="PIXELS", min=1, help="Side of the boxes [px]; the diameter if omitted.")]
+
+
+def finite(value: float) -> float:
+    """Return the value of an option, unless it is `nan` or infinite."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"must be a number, got {value:g}")
+    return value
+
+
+Downsample = Annotated[
+    float,
+    typer.Option(
+        metavar="FACTOR",
+        min=1,
+        callback=finite,
+        help="Factor by which the images of the picks' coordinates are reduced.",
+    ),
+]
 ReadFormat = Annotated[
     str | None, typer.Option("--from", metavar="FORMAT", help="Format of the picks; detected from the content if omitted.")
 ]
@@ -67,7 +83,7 @@ def data_or_simulate(data: str | None, simulate: bool) -> None:
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command for typer whose dataclass parameters are replaced by their fields, one option each."""
+    """Wrap a command for typer so that its dataclass parameters are replaced by their fields, one option each."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = []
@@ -98,7 +114,7 @@ def _parameters(group: Any) -> list[Parameter]:
 
 @dataclass(frozen=True, kw_only=True)
 class PickOptions:
-    """Options that decide the picks and what is written."""
+    """Options that determine the picks and the output."""
 
     picker: Annotated[
         str | None, typer.Option(metavar="NAME", help=f"Picker: {', '.join(PICKERS.own)}.  [default: {DEFAULT}]")
@@ -113,7 +129,7 @@ class PickOptions:
         typer.Option(metavar="NAME", help="Weights of Segment Anything: a folder, a file or a Hugging Face id."),
     ] = None
     denoised: Annotated[
-        bool, typer.Option("--denoised", help="State that the micrographs are denoised already (`cryopick denoise`).")
+        bool, typer.Option("--denoised", help="Treat the micrographs as denoised already (by `cryopick denoise`).")
     ] = False
     maps: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder for the network's input and output, as MRC and PNG.")
@@ -145,7 +161,7 @@ class PickOptions:
     previews: Annotated[bool, typer.Option(help="Draw the picks of each micrograph into a PNG.")] = True
 
     def run_settings(self, *, thumbnails: bool = True, elsewhere: bool = False) -> "RunSettings":
-        """The checked settings of the run; `thumbnails` as in `RunSettings`, `elsewhere` as in `run_settings`.
+        """Return the checked settings of the run; `thumbnails` as in `RunSettings`, `elsewhere` as in `run_settings`.
 
         Raises `SettingError`.
         """
@@ -200,7 +216,7 @@ class ClusterOptions:
     print_job: Annotated[bool, typer.Option("--print-job", help="Print the job script and exit.")] = False
 
     def resources(self, out: Path) -> "Jobs":
-        """The resources of a run's jobs, which write their logs into the run's folder."""
+        """Return the resources of a run's jobs, which write their logs into the run's folder."""
         from cryopick.parallel.dask_cluster import Jobs
 
         return Jobs(

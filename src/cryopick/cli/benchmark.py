@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryopick.cli.arguments import finite
 from cryopick.cli.console import say, warn
 
 if TYPE_CHECKING:
     from cryopick.benchmark.entrants import Method
-    from cryopick.benchmark.results import Result
+    from cryopick.benchmark.results import BenchmarkResult
     from cryopick.benchmark.sets import BenchmarkSet
     from cryopick.benchmark.tables import Published, Table
 
 PUBLISHED = "published"
-KEPT = " (kept from an earlier run)"
+KEPT = " (from an earlier run)"
 
 
 def benchmark(
@@ -37,6 +38,12 @@ def benchmark(
         list[str] | None,
         typer.Option(metavar="NAME=PATH", help="Picks of another program, {set} in PATH being the data set; repeatable."),
     ] = None,
+    downsample: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", min=1, callback=finite, help="Factor by which the images of the coordinates in --picks are reduced."
+        ),
+    ] = 1.0,
     run: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,8 +83,10 @@ def benchmark(
     programs = list(run or [])
     route = PUBLISHED in programs
     if route and not time:
-        raise SettingError(f"--run {PUBLISHED} only measures time, for want of its weights: give --time too")
-    entrants = _entrants(pickers, picks or [], [name for name in programs if name != PUBLISHED], references)
+        raise SettingError(f"--run {PUBLISHED} needs --time, since only the time of pickers without weights can be measured")
+    if downsample != 1 and not picks:
+        raise SettingError("--downsample is for --picks; give them, or omit it")
+    entrants = _entrants(pickers, picks or [], downsample, [name for name in programs if name != PUBLISHED], references)
     tasks = _sets(data or [], simulated, out)
     if not entrants or not (tasks or time):
         raise SettingError("give DATA, --simulated or --time, and at least one of --pickers, --picks and --run")
@@ -91,7 +100,7 @@ def benchmark(
 def _measure_accuracy(
     entrants: "list[Method]", tasks: "list[BenchmarkSet]", figures: "list[Published]", out: Path, workers: int
 ) -> None:
-    """Accuracy and cost on labelled micrographs."""
+    """Measure accuracy and cost on labelled micrographs."""
     from cryopick.benchmark.results import read_results, run_all
     from cryopick.benchmark.tables import all_tables
 
@@ -105,7 +114,7 @@ def _measure_accuracy(
 
 
 def _measure_times(entrants: "list[Method]", sizes: list[int], out: Path, *, repeats: int, published: bool) -> None:
-    """Seconds and memory on simulated micrographs."""
+    """Measure seconds and memory on simulated micrographs."""
     from cryopick.benchmark.results import current_origin
     from cryopick.benchmark.tables import time_tables
     from cryopick.benchmark.timing.cases import read_timings, run_timings, timing_cases
@@ -144,7 +153,7 @@ def _numbers(words: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _entrants(pickers: str, picks: list[str], programs: list[str], references: str | None) -> "list[Method]":
+def _entrants(pickers: str, picks: list[str], downsample: float, programs: list[str], references: str | None) -> "list[Method]":
     from cryopick.benchmark.entrants import OwnPicker, PickFiles
     from cryopick.benchmark.programs import find_program
     from cryopick.benchmark.sets import files_at
@@ -163,7 +172,7 @@ def _entrants(pickers: str, picks: list[str], programs: list[str], references: s
         name, sign, path = word.partition("=")
         if not (name and sign and path):
             raise SettingError(f"--picks must be NAME=PATH, got {word!r}")
-        entrants.append(PickFiles(name, path))
+        entrants.append(PickFiles(name, path, downsample))
     for word in programs:
         try:
             entrants.append(find_program(word, references=references))
@@ -189,7 +198,7 @@ def _sets(data: list[Path], simulated: str | None, out: Path) -> "list[Benchmark
     return tasks
 
 
-def _draw(results: "list[Result]", tasks: "list[BenchmarkSet]", out: Path) -> None:
+def _draw(results: "list[BenchmarkResult]", tasks: "list[BenchmarkSet]", out: Path) -> None:
     from cryopick.benchmark.figures import draw_curves, draw_disagreements
 
     for task in tasks:
@@ -201,7 +210,7 @@ def _draw(results: "list[Result]", tasks: "list[BenchmarkSet]", out: Path) -> No
             draw_disagreements(of_set, task, out / "figures" / f"{task.name}-disagreements.png")
 
 
-def _print_result(result: "Result", kept: bool) -> None:
+def _print_result(result: "BenchmarkResult", kept: bool) -> None:
     found = result.scores.default
     f1 = "–" if found.f1 is None else f"{found.f1:.3f}"
     say(f"{result.dataset}, {result.method}: F1 {f1}{KEPT if kept else ''}")

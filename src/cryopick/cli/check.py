@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.console import counted, say
+from cryopick.cli.arguments import Downsample
+from cryopick.cli.console import say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.io.check import CheckResult
@@ -20,6 +22,7 @@ def check(
     micrographs: Annotated[
         list[str] | None, typer.Option(metavar="INPUT", help="Micrographs of the picks, to check names and edges; repeatable.")
     ] = None,
+    downsample: Downsample = 1.0,
 ) -> None:
     """Check micrographs and files of picks for faults.
 
@@ -30,7 +33,7 @@ def check(
     known = find_micrographs(micrographs) if micrographs else None
     count = faulty = 0
     for given in files:
-        for name, examination in _examine(given, known):
+        for name, examination in _examine(given, known, downsample):
             _show(name, examination)
             count += 1
             faulty += bool(examination.faults)
@@ -38,19 +41,21 @@ def check(
     raise typer.Exit(1 if faulty else 0)
 
 
-def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tuple[str, CheckResult]]":
-    from cryopick.errors import CryopickError
+def _examine(given: str, known: "list[MicrographSource] | None", downsample: float) -> "Iterator[tuple[str, CheckResult]]":
+    from cryopick.errors import CryopickError, SettingError
     from cryopick.io.check import CheckResult, check_micrograph, check_picks
     from cryopick.io.micrographs.sources import list_micrographs
     from cryopick.runs.results import is_run
 
     path = Path(given)
     if is_run(path):
+        if downsample != 1:
+            raise SettingError(f"{path}: --downsample does not apply to runs; give its particles.star if its images were reduced")
         yield given, _examine_run(path, known)
         return
     holds_picks = _holds_picks(path)
     if holds_picks:
-        yield given, check_picks(path, micrographs=known)
+        yield given, check_picks(path, micrographs=known, downsample=downsample)
         if not path.is_dir():
             return
     try:
@@ -60,7 +65,7 @@ def _examine(given: str, known: "list[MicrographSource] | None") -> "Iterator[tu
             yield given, CheckResult((fault,))
         return
     for source in sources:
-        yield str(source.path), check_micrograph(source.path)
+        yield str(source.path), check_micrograph(source.path, pixel_size=source.pixel_size)
 
 
 def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "CheckResult":
@@ -75,13 +80,14 @@ def _examine_run(path: Path, known: "list[MicrographSource] | None") -> "CheckRe
 
 
 def _holds_picks(path: Path) -> bool:
-    """Whether a file holds picks, by its content or by a suffix that neither micrographs nor lists of them have."""
+    """Return whether a file holds picks, by its content or by a suffix that micrographs and lists of them do not have."""
     from cryopick.errors import FileError
     from cryopick.io.micrographs.files import suffix_kind
     from cryopick.io.micrographs.sources import LISTING_SUFFIXES
     from cryopick.io.picks.formats import detect_format, formats_by_suffix
+    from cryopick.io.tables.cryosparc import lists_exposures
 
-    if not path.exists() or suffix_kind(path):
+    if not path.exists() or suffix_kind(path) or lists_exposures(path):
         return False
     try:
         detect_format(path)

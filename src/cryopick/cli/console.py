@@ -1,4 +1,4 @@
-"""What the command line prints: results on stdout; warnings, errors and progress on stderr."""
+"""Everything that the command line prints: results on stdout; warnings, errors and progress on stderr."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOG_SECONDS = 30.0
-"""Between two lines of progress where the output is a file."""
+"""Seconds between two lines of progress if the output is a file."""
 BAR_WIDTH = 20
 PIPED_WIDTH = 120
 NAMED = 10
@@ -38,25 +38,14 @@ def print_errors(lines: Iterable[str]) -> None:
 
 
 def warn_skipped(skipped: Sequence[object]) -> None:
-    """Name what was skipped on stderr, the first of many."""
+    """Name the first skipped items on stderr."""
     print_errors(f"skipped: {one}" for one in skipped[:NAMED])
     if len(skipped) > NAMED:
         print_errors([f"skipped: {len(skipped) - NAMED:,} more"])
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 micrograph`, `1,234 micrographs`."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
-def listed(names: Sequence[str], *, shown: int = 3) -> str:
-    """The first names, and how many more there are: `a, b, c and 5 more`."""
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
-
-
 def table(title: str, first: str, columns: Sequence[str]) -> "Table":
-    """An empty table whose first column holds names and whose others hold numbers."""
+    """Make an empty table whose first column holds names and whose others hold numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -78,18 +67,18 @@ def print_table(content: "Table", *lines: str) -> None:
 
 
 class Progress:
-    """How far a command has come: a bar on a terminal, a dated line now and then elsewhere.
+    """The progress of a command: a bar on a terminal, otherwise a dated line from time to time.
 
-    A context manager. The bar appears with the first progress, so that an error before it stands alone.
+    Use it as a context manager. The bar appears only with the first progress, so earlier errors are printed without it.
 
     Parameters
     ----------
-    description : what is being done, such as "picking".
-    total : number of items, unless `start` gives it later.
-    quiet : show nothing, as in all but the first of several processes.
-    stream : where to show it, stderr by default.
-    clock : seconds that only go forward.
-    now : the time of day.
+    description : of the work, such as "picking".
+    total : number of items, unless given to `start`.
+    quiet : show nothing, for all but the first of several processes.
+    stream : output, stderr by default.
+    clock : a monotonic clock [s].
+    now : the current date and time.
     """
 
     def __init__(
@@ -120,18 +109,18 @@ class Progress:
             self._log()
 
     def start(self, *, total: int, done: int = 0) -> None:
-        """Begin to count time and items; `done` items were finished before and do not count in the rate."""
+        """Start the clock; `done` items were finished before and do not count in the rate."""
         self.total, self.done, self._earlier = total, done, done
         self._begun = self._updated = self._clock()
         if not self._is_terminal():
             self._log()
 
     def advance(self, extra: str | None = None) -> None:
-        """One more item is done."""
+        """Count one more item as done."""
         self.update(self.done + 1, extra)
 
     def update(self, done: int, extra: str | None = None) -> None:
-        """So many items are done; `extra` is shown until there is a new one."""
+        """Set the number of finished items; `extra` is shown until it is replaced."""
         if self._logged is None and self._bar is None and not self._is_terminal():
             self._log()
         self.done, self._updated = done, self._clock()
@@ -142,11 +131,11 @@ class Progress:
             self._log()
 
     def step(self, step: int, losses: Mapping[str, float]) -> None:
-        """So many steps of a training are done, the last one with this loss."""
+        """Set the number of finished training steps, and show the loss of the last one."""
         self.update(step, f"loss {losses['loss']:.3f}")
 
     def track(self, items: Iterable[T]) -> Iterator[T]:
-        """The items, each counted as done when the next one is asked for."""
+        """Yield the items; each is counted as done when the next one is requested."""
         for item in items:
             yield item
             self.advance()
@@ -159,7 +148,7 @@ class Progress:
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def rate(self) -> str:
-        """Speed since the start: `1.9/s`, `3.2/min`, `0.5/h`; empty before anything is done."""
+        """Return the speed since the start: `1.9/s`, `3.2/min`, `0.5/h`; empty if nothing is done."""
         seconds, items = self._updated - self._begun, self.done - self._earlier
         if seconds <= 0 or items <= 0:
             return ""
@@ -168,7 +157,7 @@ class Progress:
         return f"{items * per / seconds:,.1f}/{unit}"
 
     def left(self) -> str:
-        """Time that the rest will take at this speed, `2:45:10 left`; once all is done, the time that it took."""
+        """Return the time left at this speed, `2:45:10 left`, or the time taken once all items are done."""
         seconds, items = self._updated - self._begun, self.done - self._earlier
         if items <= 0 or seconds <= 0:
             return ""
@@ -197,15 +186,15 @@ class Progress:
 
 
 def _bar(progress: Progress, stream: TextIO) -> "Bar":
-    """The bar of rich, with one task."""
+    """Make a progress bar with one task."""
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, TextColumn
     from rich.progress import Progress as Bar
     from rich.table import Column
     from rich.text import Text
 
-    class Pace(ProgressColumn):
-        """Drawn again several times a second, so that the time left runs down between two items."""
+    class PaceColumn(ProgressColumn):
+        """Column that is redrawn several times a second, so that the time left decreases between items."""
 
         def render(self, task: Any) -> Text:
             parts = (f"{progress.done:,}/{progress.total:,}", progress.rate(), progress.extra, progress.left())
@@ -214,7 +203,7 @@ def _bar(progress: Progress, stream: TextIO) -> "Bar":
     bar = Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=BAR_WIDTH),
-        Pace(table_column=Column(no_wrap=True)),
+        PaceColumn(table_column=Column(no_wrap=True)),
         console=Console(file=stream, force_terminal=True),
         redirect_stdout=sys.stdout.isatty(),
     )

@@ -1,12 +1,13 @@
-"""`cryopick convert`."""
+"""`cryopick convert`: picks from one file format to another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.arguments import Box, Diameter, PixelSize, Threshold
-from cryopick.cli.console import counted, say
+from cryopick.cli.arguments import Box, Diameter, PixelSize, Threshold, finite
+from cryopick.cli.console import say, warn
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.types import Picks
@@ -34,7 +35,13 @@ def convert(
     diameter: Diameter = None,
     box: Box = None,
     downsample: Annotated[
-        float, typer.Option(metavar="FACTOR", min=1, help="Factor by which the images of Topaz's coordinates are reduced.")
+        float,
+        typer.Option(
+            metavar="FACTOR",
+            min=1,
+            callback=finite,
+            help="Factor by which the images of the coordinates in IN are reduced or, if OUT is Topaz's table, of those in OUT.",
+        ),
     ] = 1.0,
     threshold: Threshold = None,
 ) -> None:
@@ -45,21 +52,40 @@ def convert(
     """
     from dataclasses import replace
 
+    from cryopick.errors import CryopickError
     from cryopick.io.micrographs.sources import find_micrographs
-    from cryopick.io.picks.formats import detect_format, format_of_name, write_picks
+    from cryopick.io.picks.formats import check_box, conversion_factors, detect_format, format_of_name, write_picks
     from cryopick.runs.results import is_run, read_picks_or_run
 
     to_format = to_format or format_of_name(target)
     from_format = from_format or (None if is_run(source) else detect_format(source))
+    check_box(to_format, box, option="--box")
+    reading, writing = conversion_factors(downsample, from_format, to_format)
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
-    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
-    say(f"read {_counted(len(picks), sum(map(len, picks)))} from {source} ({from_format or 'run of cryopick'})")
+    picks = read_picks_or_run(source, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=reading)
+    about = f"{from_format or 'run of cryopick'}{_reduced(reading)}"
+    say(f"read {_counted(len(picks), sum(map(len, picks)))} from {source} ({about})")
     if threshold is not None:
         picks = [_above(each, threshold) for each in picks]
     if diameter is not None:
         picks = [replace(each, diameter=diameter, diameters=None) for each in picks]
-    write_picks(picks, target, format=to_format, box=box, downsample=downsample)
-    say(f"wrote {_counted(len(picks), sum(map(len, picks)))} to {target} ({to_format})")
+    try:
+        write_picks(picks, target, format=to_format, box=box, downsample=writing)
+        left_out = []
+    except CryopickError as error:
+        left_out = [each for each in picks if each.shape_hw is None] if sources else []
+        if len(left_out) in {0, len(picks)}:
+            raise
+        warn(f"{error}; {counted(len(left_out), 'micrograph')} excluded because their files cannot be read")
+        picks = [each for each in picks if each.shape_hw is not None]
+        write_picks(picks, target, format=to_format, box=box, downsample=writing)
+    say(f"wrote {_counted(len(picks), sum(map(len, picks)))} to {target} ({to_format}{_reduced(writing)})")
+    if left_out:
+        raise typer.Exit(1)
+
+
+def _reduced(factor: float) -> str:
+    return "" if factor == 1 else f", images reduced by a factor of {factor:g}"
 
 
 def _above(picks: "Picks", threshold: float) -> "Picks":

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.arguments import Box, Diameter, PicksOfData, PixelSize, ReadFormat
-from cryopick.cli.console import counted, say, warn_skipped
+from cryopick.cli.arguments import Box, Diameter, Downsample, PicksOfData, PixelSize, ReadFormat
+from cryopick.cli.console import say, warn_skipped
 from cryopick.cli.grammar import Command, Commands
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.types import Picks
@@ -17,7 +18,7 @@ app = typer.Typer(cls=Commands, help="Write data sets of labelled micrographs fo
 
 @app.callback()
 def _group() -> None:
-    """Keeps it a group while it has one command."""
+    """Make `dataset` a group although it has only one command."""
 
 
 @app.command("coco", cls=Command, no_args_is_help=True)
@@ -28,12 +29,13 @@ def coco(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for train.json, val.json and test.json.")],
     picks: PicksOfData = None,
     from_format: ReadFormat = None,
+    downsample: Downsample = 1.0,
     diameter: Diameter = None,
     pixel_size: PixelSize = None,
     box: Box = None,
     upside_down: Annotated[
         bool,
-        typer.Option("--upside-down", help="Flip the picks: the images are upside down, as CryoPPP's JPEGs are."),
+        typer.Option("--upside-down", help="Flip the picks, for images that are upside down, such as CryoPPP's JPEGs."),
     ] = False,
     split: Annotated[
         tuple[float, float, float],
@@ -48,7 +50,7 @@ def coco(
     from cryopick.io.datasets.coco import write_coco_sets
     from cryopick.train.data.labelled import find_labelled
 
-    found = find_labelled(data, picks, diameter=diameter, pixel_size=pixel_size, format=from_format)
+    found = find_labelled(data, picks, diameter=diameter, pixel_size=pixel_size, format=from_format, downsample=downsample)
     written = write_coco_sets(found.micrographs, out, shares=split, seed=seed, upside_down=upside_down, box=box)
     for part, sets in written.items():
         say(f"{out / part}.json: {_counted(sets)}")

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.console import counted, listed, say
+from cryopick.cli.console import say
+from cryopick.cli.simulate import refuse_other_folders
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.display.overlays import RgbImage
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 PIXEL_SIZE = 2.0
 DIAMETER = 180.0
 SHEET_SIDE = 720
+FILES = {"micrographs", "picks", "truth.star", "demo.png"}
 A_GOOD_DAY = {"contrast": [1.8, 2.5], "coverage": [0.15, 0.35], "dense": 0.0, "carbon": 0.0, "empty": 0.0}
-"""Settings that replace those of the preset `typical`."""
+"""Settings that override those of the preset `typical`."""
 
 
 def demo(
@@ -26,15 +29,15 @@ def demo(
     ),
     count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="Number of micrographs.")] = 3,
     size: Annotated[int, typer.Option(metavar="PIXELS", min=512, help="Side of the micrographs [px].")] = 2048,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed; it also decides the protein.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed, also of the protein.")] = 0,
 ) -> None:
     """Simulate micrographs, pick them and show the result.
 
-    They show a random protein. The picks are scored against the ground truth of the simulation.
+    The micrographs show a random protein. The picks are scored against the ground truth.
     """
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
-    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    one_thread_for_children()  # before numpy is imported, for its BLAS
     from cryopick.cli.picking import run_with_progress
     from cryopick.display.overlays import contact_sheet, write_png
     from cryopick.evaluate import evaluate_picks
@@ -44,7 +47,7 @@ def demo(
     from cryopick.runs.settings import run_settings
     from cryopick.simulate.micrograph import micrograph_name
 
-    _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
+    refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)}, files=FILES)
     say(f"simulating {counted(count, 'micrograph')} of {size:,} × {size:,} pixels")
     sources, truth = _simulate(out / "micrographs", count=count, size=size, seed=seed)
     write_picks(truth, out / "truth.star", format="star")
@@ -55,31 +58,16 @@ def demo(
         raise typer.Exit(1)
     picks = read_picks(out / "picks" / "particles.star", micrographs=sources)
     evaluation = evaluate_picks(picks, truth, border=diameter / PIXEL_SIZE / 2)
-    pictures = [_drawn(source, one) for source, one in zip(sources, evaluation.per_micrograph, strict=True)]
+    images = [_drawn(source, one) for source, one in zip(sources, evaluation.per_micrograph, strict=True)]
     write_png(
-        contact_sheet(pictures, [_caption(one) for one in evaluation.per_micrograph], columns=min(3, count)), out / "demo.png"
+        contact_sheet(images, [_caption(one) for one in evaluation.per_micrograph], columns=min(3, count)), out / "demo.png"
     )
     page = write_report(out / "picks", comparison=compare_with_truth(out / "picks", out / "truth.star"))
     _print_result(evaluation, out, page, diameter)
 
 
-def _refuse_other_folders(out: Path, names: set[str]) -> None:
-    """Raise `SettingError` if `out` holds files that no demo writes, or micrographs that are not among `names`."""
-    from cryopick.errors import SettingError
-    from cryopick.files import is_temporary
-
-    ours = {"micrographs", "picks", "truth.star", "demo.png"}
-    if out.exists() and (not out.is_dir() or any(not is_temporary(name) for name in {one.name for one in out.iterdir()} - ours)):
-        raise SettingError(f"{out} holds other files; choose another --out")
-    others = sorted({path.name for path in (out / "micrographs").glob("[!.]*")} - names)
-    if others:
-        raise SettingError(
-            f"{out} holds micrographs of another demo ({listed(others)}); choose another --out or remove the folder"
-        )
-
-
 def _simulate(folder: Path, *, count: int, size: int, seed: int) -> "tuple[list[MicrographSource], list[Picks]]":
-    """Micrographs of one protein as MRC files, and their true particles."""
+    """Simulate micrographs of one protein; return them and their true particles."""
     import torch
 
     from cryopick.config import load_preset, resolve

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryopick.cli.arguments import Inputs, PixelSize
-from cryopick.cli.console import Progress, counted, print_errors, say
+from cryopick.cli.console import Progress, print_errors, say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.coordinates import PixelMap
@@ -21,7 +22,7 @@ PUBLISHED, CORRECTED = "published", "corrected"
 
 @dataclass(frozen=True)
 class DenoiseResult:
-    """The result for one micrograph: where the written pixels lie in it, or the error."""
+    """Result for one micrograph: the map from the written pixels to its own, or the error."""
 
     name: str
     to_home: "PixelMap | None" = None
@@ -30,7 +31,7 @@ class DenoiseResult:
 
 @dataclass(frozen=True)
 class DenoiseJob:
-    """What all micrographs have in common; a worker calls it with one after another."""
+    """Settings common to all micrographs; a worker calls it with one micrograph after another."""
 
     out: Path
     suffix: str
@@ -38,12 +39,13 @@ class DenoiseJob:
     diameter: float | None
 
     def target(self, source: "MicrographSource") -> Path:
+        """The file that a denoised micrograph is written to."""
         from cryopick.io.names import stem
 
         return self.out / f"{stem(source.name)}{self.suffix}"
 
     def __call__(self, source: "MicrographSource") -> DenoiseResult:
-        """Denoise one micrograph into the folder; an error is returned, not raised, so that the others are not lost."""
+        """Denoise one micrograph into the folder; errors are returned, not raised, so that the others are not lost."""
         from cryopick.errors import CryopickError
         from cryopick.io.micrographs.files import write_micrograph
         from cryopick.preprocess.denoise import denoise
@@ -96,7 +98,7 @@ def denoise(
     sources = find_micrographs(inputs, pixel_size=pixel_size)
     _check_targets(job, sources)
     remove_leftovers(out)
-    out.mkdir(parents=True, exist_ok=True)  # an --out that cannot be a folder ends the run here, not micrograph by micrograph
+    out.mkdir(parents=True, exist_ok=True)  # an unusable --out ends the run here, not once for every micrograph
     tasks = run_tasks(sources, partial(_same, job), workers=min(workers or available_cores(), len(sources)), lost=_lost)
     with Progress("denoising", len(sources)) as progress:
         outcomes = list(progress.track(tasks))
@@ -121,7 +123,7 @@ def _check_targets(job: DenoiseJob, sources: "list[MicrographSource]") -> None:
         target = job.target(source)
         other = writers.setdefault(target, source)
         if other is not source:
-            raise CryopickError(f"{other.path} and {source.path} would both be written to {target}; denoise them in two runs")
+            raise CryopickError(f"{other.path} and {source.path} would both be written to {target}; denoise them separately")
         if target.resolve() in originals:
             raise CryopickError(f"{target} is an input and would be overwritten; choose another --out")
 

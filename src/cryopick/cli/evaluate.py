@@ -1,4 +1,4 @@
-"""`cryopick evaluate`."""
+"""`cryopick evaluate`: scores of picks against ground truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cryopick.cli.arguments import PixelSize, Threshold
-from cryopick.cli.console import listed, print_table, say, table, warn
+from cryopick.cli.arguments import PixelSize, Threshold, finite
+from cryopick.cli.console import print_table, say, table, warn
+from cryopick.messages import listed
 
 if TYPE_CHECKING:
     from cryopick.evaluate.counts import Counts
@@ -45,6 +46,18 @@ def evaluate(
     truth_from: Annotated[
         str | None, typer.Option("--truth-from", metavar="FORMAT", help="Format of TRUTH; detected from the content if omitted.")
     ] = None,
+    downsample: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", min=1, callback=finite, help="Factor by which the images of the coordinates in PICKS are reduced."
+        ),
+    ] = 1.0,
+    truth_downsample: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", min=1, callback=finite, help="Factor by which the images of the coordinates in TRUTH are reduced."
+        ),
+    ] = 1.0,
     protocol: Annotated[
         Literal["matching", "paper"], typer.Option(help="Protocol: one-to-one matching, or pixel-wise masks as in the papers.")
     ] = "matching",
@@ -66,8 +79,10 @@ def evaluate(
     if plot and protocol == "paper":
         raise SettingError("--plot needs --protocol matching")
     sources = find_micrographs(micrographs, pixel_size=pixel_size) if micrographs else None
-    picks = read_picks_or_run(found, format=from_format, micrographs=sources, pixel_size=pixel_size)
-    particles = _read_truth(truth, picks, format=truth_from, micrographs=sources, pixel_size=pixel_size)
+    picks = read_picks_or_run(found, format=from_format, micrographs=sources, pixel_size=pixel_size, downsample=downsample)
+    particles = _read_truth(
+        truth, picks, format=truth_from, micrographs=sources, pixel_size=pixel_size, downsample=truth_downsample
+    )
     if protocol == "paper":
         _show_pixels(evaluate_pixels(picks, particles, diameter=diameter, border=border, threshold=threshold), json)
     else:
@@ -85,17 +100,20 @@ def _read_truth(
     format: str | None,
     micrographs: "list[MicrographSource] | None",
     pixel_size: float | None,
+    downsample: float,
 ) -> "list[Picks]":
-    """The ground truth; where no micrographs are given, names, shapes and pixel sizes come from the picks if these cover it."""
+    """Read the ground truth; without micrographs, names, shapes and pixel sizes are those of the picks if they cover it."""
     from cryopick.runs.results import PickedMicrograph, read_picks_or_run
 
     if micrographs is None:
         others: set[str] = set()
         picked = [PickedMicrograph.of(each) for each in picks]
-        found = read_picks_or_run(path, format=format, micrographs=picked, unknown=others, pixel_size=pixel_size)
+        found = read_picks_or_run(
+            path, format=format, micrographs=picked, unknown=others, pixel_size=pixel_size, downsample=downsample
+        )
         if not others:
             return found
-    return read_picks_or_run(path, format=format, micrographs=micrographs, pixel_size=pixel_size)
+    return read_picks_or_run(path, format=format, micrographs=micrographs, pixel_size=pixel_size, downsample=downsample)
 
 
 def _show_matching(evaluation: "Evaluation", json: bool, plot: Path | None) -> None:
@@ -136,7 +154,7 @@ def _show_pixels(evaluation: "PixelEvaluation", json: bool) -> None:
         rows.add_row(stem(name), *_ratios(scores_of(counts)))
     rows.add_section()
     rows.add_row("mean over micrographs", *_ratios(evaluation.mean), style="bold")
-    rows.add_row("maximum (as the released program prints)", *_ratios(evaluation.maximum))
+    rows.add_row("maximum (as in the released program)", *_ratios(evaluation.maximum))
     print_table(rows)
 
 

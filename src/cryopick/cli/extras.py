@@ -1,4 +1,4 @@
-"""Optional libraries, looked for before a command begins."""
+"""Check for optional libraries before a command begins."""
 
 from importlib.util import find_spec
 
@@ -8,6 +8,6 @@ LIBRARIES = {"train": ("lightning",), "sam": ("transformers",), "cluster": ("dis
 
 
 def require(extra: str, purpose: str) -> None:
-    """Raise `MissingExtraError` where a library of the extra is not installed."""
+    """Raise `MissingExtraError` if a library of the extra is not installed."""
     if any(find_spec(library) is None for library in LIBRARIES[extra]):
         raise MissingExtraError(extra, purpose)

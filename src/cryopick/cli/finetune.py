@@ -1,13 +1,14 @@
-"""`cryopick finetune`."""
+"""`cryopick finetune`: training on a user's own micrographs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryopick.cli.arguments import Diameter, PixelSize, ReadFormat, Settings
-from cryopick.cli.console import Progress, counted, listed, say, warn_skipped
+from cryopick.cli.arguments import Diameter, Downsample, PixelSize, ReadFormat, Settings
+from cryopick.cli.console import Progress, say, warn_skipped
 from cryopick.cli.extras import require
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.train.finetune.held_out import HeldOutScores
@@ -29,23 +30,24 @@ def finetune(
         str | None,
         typer.Argument(metavar="TRUTH", help="File or folder of the picks, if DATA holds micrographs only.", show_default=False),
     ] = None,
-    weights: Annotated[str, typer.Option(metavar="NAME", help="Weights to start from: a file or a name.")] = "unet",
+    weights: Annotated[str, typer.Option(metavar="NAME", help="Initial weights: a file or a name.")] = "unet",
     words: Settings = None,
     diameter: Diameter = None,
     pixel_size: PixelSize = None,
     from_format: ReadFormat = None,
+    downsample: Downsample = 1.0,
     partial: Annotated[
         bool, typer.Option("--partial/--complete", help="Whether particles may be missing from the picks.")
     ] = False,
     pseudo_labels: Annotated[
-        bool, typer.Option("--pseudo-labels", help="Train on confident picks of the weights; TRUTH is only for scoring.")
+        bool, typer.Option("--pseudo-labels", help="Train on confident picks of the initial weights; TRUTH is only for scoring.")
     ] = False,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of rounds of --pseudo-labels.")] = 1,
 ) -> None:
     """Fine-tune the picker on your own micrographs.
 
     A few micrographs with picks are enough. The weights are written to OUT/weights.safetensors, for `cryopick pick --weights`; if
-    fine-tuning does not improve them, they are the weights to start from. Run the same command again to resume.
+    fine-tuning gives no improvement, these are the initial weights. Run the same command again to resume.
     """
     require("train", "cryopick finetune")
     from cryopick.config import parse_words, resolve
@@ -53,7 +55,7 @@ def finetune(
 
     named = {"weights": weights, "labels": "partial" if partial else "complete"}
     settings = resolve(FinetuneSettings, named, parse_words(words or []))
-    about = {"diameter": diameter, "pixel_size": pixel_size, "format": from_format}
+    about = {"diameter": diameter, "pixel_size": pixel_size, "format": from_format, "downsample": downsample}
     if pseudo_labels:
         _self_train(data, truth, settings, out, rounds, about)
     else:
@@ -72,12 +74,12 @@ def _train(data: str, truth: str | None, settings: "FinetuneSettings", out: Path
     warn_skipped(outcome.skipped)
     say(f"trained on {listed(outcome.trained)}; scored on {listed(outcome.held_out)}")
     if settings.labels == "partial":
-        say("particles may be missing from the labels: recall only, at as many picks as before and averaged over fewer")
+        say("labels may be incomplete: scored by recall, for as many picks as before and averaged over fewer")
     _print_scores(outcome.before, outcome.after)
     if outcome.better:
         say(f"fine-tuned weights: {outcome.weights}")
     else:
-        say(f"no improvement; kept the weights to start from: {outcome.weights}")
+        say(f"no improvement, so the initial weights were kept: {outcome.weights}")
 
 
 def _self_train(
@@ -127,9 +129,9 @@ def _print_round(outcome: "SelfTrainingResult", number: int) -> None:
     if outcome.measured is not None:
         _print_scores(*outcome.measured)
     else:
-        say("without labels the picks cannot be scored: look at some of them")
+        say("without labels the picks cannot be scored; inspect some of them")
     if not outcome.better:
-        say("too much was forgotten: kept the weights to start from")
+        say("F1 on simulated crops fell too much, so the initial weights were kept")
 
 
 def _print_scores(before: "HeldOutScores", after: "HeldOutScores") -> None:

@@ -1,4 +1,4 @@
-"""How commands are read: errors in one line with the nearest name, and spellings of the last version."""
+"""The grammar of the commands: errors in one line with the nearest name, and spellings of the last version."""
 
 import re
 import shlex
@@ -26,17 +26,17 @@ PLAIN = {
 }
 """Patterns in messages of typer and their replacements."""
 RANGE = re.compile(r"; [\d.<=]*x[<>]=[\d.]+|  \[[\d.<=]*x[<>]=[\d.]+\]")
-"""What typer appends to the help of numbers with limits, such as `; x>=1`."""
+"""Ranges that typer appends to the help of numbers, such as `; x>=1`."""
 
 
 @dataclass(frozen=True)
 class Deprecated:
-    """Spellings that a command still takes for one version.
+    """Former spellings that a command accepts for one version.
 
     Attributes
     ----------
-    options : new names by the old ones.
-    bare_settings : whether words with "=" that are no files are settings.
+    options : new names by old ones.
+    bare_settings : whether words with "=" that are not files are settings.
     simulate : whether the word `simulate` in place of DATA is the option `--simulate`.
     """
 
@@ -60,7 +60,7 @@ DEPRECATED = {
 
 
 class Command(TyperCommand):
-    """A command that also takes the spellings of the last version."""
+    """A command that also accepts spellings of the last version."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `click.Command.parse_args`."""
@@ -68,12 +68,12 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args if old is None else self._modern(args, old))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The line of usage: `[OPTIONS] DATA [TRUTH]`."""
+        """Return the parts of the usage line: `[OPTIONS] DATA [TRUTH]`."""
         arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
         return ["[OPTIONS]", *(placeholder(one) if one.required else f"[{placeholder(one)}]" for one in arguments)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Arguments and options with their help, without the ranges of numbers."""
+        """Write arguments and options with their help, without the ranges of numbers."""
         records: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
         for one in self.get_params(ctx):
             if record := one.get_help_record(ctx):
@@ -85,7 +85,7 @@ class Command(TyperCommand):
                     formatter.write_dl(rows)
 
     def _modern(self, args: Sequence[str], old: Deprecated) -> list[str]:
-        """The arguments in today's spelling; a line on stderr says what has changed."""
+        """Translate arguments to the current spelling; a line on stderr says what has changed."""
         arity = {name: one.nargs for one in self.params if not getattr(one, "is_flag", False) for name in one.opts}
         words, changes = iter(args), []
         modern: list[str] = []
@@ -104,12 +104,12 @@ class Command(TyperCommand):
             modern += [*new, *given]
         if changes:
             before, after = (" ".join(part) for part in zip(*changes, strict=True))
-            warn(f"`{before}` will not work in the next version; write `{after}`")
+            warn(f"`{before}` is deprecated and will be removed in the next version; write `{after}`")
         return modern
 
 
 class Commands(TyperGroup):
-    """A group whose errors of usage are one line on stderr and exit code 2."""
+    """A group of commands whose usage errors are one line on stderr with exit code 2."""
 
     def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
         """See `click.Command.main`."""
@@ -138,17 +138,17 @@ class Commands(TyperGroup):
 
 
 def placeholder(argument: Any) -> str:
-    """The name of a positional argument in help and errors: `DATA`, or `INPUT...` for several."""
+    """Return the name of a positional argument in help and errors: `DATA`, or `INPUT...` for several."""
     return f"{argument.metavar or argument.name.upper()}{'...' if argument.nargs == -1 else ''}"
 
 
 def offer(name: str, names: Iterable[str]) -> str:
-    """An offer as by `errors.nearest`, without quotes: `; did you mean pick?`, or nothing where no name is near."""
+    """Suggest a name like `errors.nearest`, without quotes: `; did you mean pick?`, or nothing if none is similar."""
     return nearest(name, names).replace("'", "").removesuffix(".")
 
 
 def usage_message(error: Any, args: Sequence[str]) -> str:
-    """What is wrong with the arguments, in one line that names the option as it was typed."""
+    """The error in the arguments, in one line that names the option as it was typed."""
     context, option, parameter = error.ctx, getattr(error, "option_name", ""), getattr(error, "param", None)
     kind = type(error).__name__
     if kind == "NoSuchOption":
@@ -171,7 +171,7 @@ def usage_message(error: Any, args: Sequence[str]) -> str:
 
 
 def _path(context: Any) -> str:
-    """The command of a context as it is typed, however the program was started: `cryopick dataset coco`."""
+    """Return the command of a context as typed, however the program was started: `cryopick dataset coco`."""
     names: list[str] = []
     while context.parent is not None:
         names.insert(0, context.info_name)
@@ -180,12 +180,12 @@ def _path(context: Any) -> str:
 
 
 def _plain(said: str) -> str:
-    """A message of typer in plain words."""
+    """Translate a message of typer into plain words."""
     return next((re.sub(pattern, words, said) for pattern, words in PLAIN.items() if re.search(pattern, said)), said)
 
 
 def _typed(parameter: Any, args: Sequence[str]) -> str:
-    """The name of a parameter: the spelling among the arguments, or else its own."""
+    """Return the name of a parameter as spelt in the arguments, or else its own."""
     if parameter.param_type_name == "argument":
         return placeholder(parameter)
     names = [*parameter.opts, *parameter.secondary_opts]
@@ -194,7 +194,7 @@ def _typed(parameter: Any, args: Sequence[str]) -> str:
 
 
 def _value(parameter: Any, args: Sequence[str]) -> str | None:
-    """The last value that an option was given, as it was typed; None for arguments."""
+    """Return the last value of an option as typed; None for arguments."""
     found = None
     for word, following in zip(args, [*args[1:], ""], strict=True):
         name, equals, value = word.partition("=")

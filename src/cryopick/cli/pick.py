@@ -1,4 +1,4 @@
-"""`cryopick pick`."""
+"""`cryopick pick`: particles of micrographs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +32,7 @@ def pick(
     """
     from cryopick.parallel.process import one_thread_for_children
 
-    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    one_thread_for_children()  # before numpy is imported, for its BLAS
     from cryopick.cli.console import say
     from cryopick.cli.picking import exit_code, report_result, run_with_progress, write_page
     from cryopick.io.micrographs.sources import find_micrographs
@@ -51,7 +51,7 @@ def pick(
     part = None if shard is None else Shard.parse(shard)
     sources = find_micrographs(
         inputs, pixel_size=how.pixel_size
-    )  # a wrong path is reported before the libraries of the picker load
+    )  # wrong paths are reported before the picker's libraries are loaded
     settings = how.run_settings(thumbnails=report, elsewhere=where.cluster is not None)
     if assemble:
         result = assemble_run(sources, out, settings)

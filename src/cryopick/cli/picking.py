@@ -1,4 +1,4 @@
-"""A picking run as the terminal shows it: its progress, then its results and what failed."""
+"""Output of a picking run on the terminal: progress, results and failures."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryopick.cli.console import Progress, counted, print_errors, say, warn
+from cryopick.cli.console import Progress, print_errors, say, warn
 from cryopick.cli.grammar import INTERRUPTED
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.io.micrographs.sources import MicrographSource
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 NAMED_FAILURES = 20
 SMALL_PX = 12
-"""Pixels across a particle below which micrographs are enlarged a lot, and a diameter in nm is likely."""
+"""Diameter in pixels below which micrographs are enlarged a lot, and the diameter was probably given in nm."""
 
 
 def run_with_progress(
@@ -36,7 +37,7 @@ def run_with_progress(
     relion_job: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> "RunResult":
-    """Pick with a progress bar; `limit` says in words what limits the number of workers."""
+    """Pick with a progress bar; `limit` describes what limits the number of workers."""
     from cryopick.runs.pick import run_picking
 
     place = "GPU (CUDA)" if settings.device == "cuda" else "CPU"
@@ -67,7 +68,7 @@ def run_with_progress(
 
 
 class _Tally:
-    """The picks of a run so far, those of earlier runs included."""
+    """Number of picks of a run so far, including those of earlier runs."""
 
     def __init__(self, progress: Progress, *, diameter_given: bool) -> None:
         self._progress = progress
@@ -94,7 +95,7 @@ class _Tally:
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM, which clusters send some time before they kill a job, stop the run as Ctrl-C does."""
+    """Let SIGTERM, which clusters send some time before they kill a job, stop the run like Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -103,7 +104,7 @@ def stop_on_sigterm() -> Iterator[None]:
 
 
 def report_result(result: "RunResult", out: Path) -> None:
-    """Print what there is now, and name what failed."""
+    """Print the results, and name the failed micrographs."""
     finished = [outcome for outcome in result.outcomes if outcome.status == "done"]
     picks = sum(outcome.picks for outcome in finished)
     earlier = f", {result.finished_before:,} of them from an earlier run" if result.finished_before else ""
@@ -113,7 +114,7 @@ def report_result(result: "RunResult", out: Path) -> None:
     if waiting and not result.interrupted:
         warn(f"{counted(waiting, 'micrograph')} not picked yet")
     if result.excluded:
-        say(f"{counted(result.excluded, 'micrograph')} of earlier runs excluded from the files: not among these inputs")
+        say(f"{counted(result.excluded, 'micrograph')} of earlier runs excluded from the files, because not among these inputs")
     if finished and not picks:
         warn("no particles found: check --diameter (in Å), --pixel-size and --threshold")
     noted = sum(bool(outcome.notes) for outcome in finished)
@@ -136,7 +137,7 @@ def _name_failures(failed: "list[Outcome]", out: Path) -> None:
 
 
 def write_page(out: Path) -> None:
-    """Write the report and print its path; a report that cannot be written does not fail the run."""
+    """Write the report and print its path; the run does not fail if the report cannot be written."""
     from cryopick.errors import CryopickError
     from cryopick.report.page import write_report
 
@@ -147,7 +148,7 @@ def write_page(out: Path) -> None:
 
 
 def exit_code(result: "RunResult") -> int:
-    """The exit code of the command."""
+    """Return the exit code of the command."""
     if result.interrupted:
         return INTERRUPTED
     finished = all(outcome.status == "done" for outcome in result.outcomes)
@@ -155,27 +156,31 @@ def exit_code(result: "RunResult") -> int:
 
 
 def estimated_diameter(estimate: "DiameterEstimate") -> str:
-    """The line about a diameter that was estimated."""
+    """Return the line about an estimated diameter."""
     return f"particle diameter: {estimate}; --diameter overrides it"
 
 
 def small_diameter(diameter: float, source: "MicrographSource") -> str | None:
-    """The warning about a given diameter of few pixels, judged by a micrograph's header; None where there are enough."""
+    """Return a warning if a given diameter is only few pixels, by the header of a micrograph; otherwise None."""
+    from cryopick.coordinates import length_to_px
     from cryopick.errors import CryopickError
     from cryopick.io.micrographs.headers import read_shape
 
     try:
         pixel_size = source.pixel_size or read_shape(source.path)[1]
-    except (OSError, CryopickError):  # the run will name it
+    except (OSError, CryopickError):  # the run will report it
         return None
-    if pixel_size is None or diameter / pixel_size >= SMALL_PX:
+    if pixel_size is None:
         return None
-    across = f"{diameter:g} Å are only {diameter / pixel_size:.2g} pixels in {source.name}"
+    diameter_px = length_to_px(diameter, pixel_size)
+    if diameter_px >= SMALL_PX:
+        return None
+    across = f"{diameter:g} Å are only {diameter_px:.2g} pixels in {source.name}"
     return f"{across}, and picking is slow for such small particles; check --diameter (in Å) and --pixel-size"
 
 
 def diameter_in_pixels(outcome: "Outcome") -> str:
-    """The line about a given diameter where the pixel size of a micrograph is unknown."""
+    """Return the line about a given diameter if the pixel size of a micrograph is unknown."""
     return f"{outcome.name} has no pixel size: --diameter {outcome.diameter:g} is in pixels; with --pixel-size it is in Å"
 
 

@@ -18,7 +18,7 @@ SUCCESS, FAILURE, ABORTED = (f"RELION_JOB_EXIT_{end}" for end in ("SUCCESS", "FA
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
 NODES = "RELION_OUTPUT_NODES.star"
 COORDINATES = 2
-"""A node's type for RELION 3.1, which knows numbers alone; later versions read the label."""
+"""Type of a node for RELION 3.1, which only knows numbers; later versions read the label."""
 COORDINATES_LABEL = "MicrographCoordsGroup.star.relion.autopick"
 
 
@@ -42,7 +42,7 @@ def relion(
     """
     from cryopick.parallel.process import one_thread_for_children
 
-    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    one_thread_for_children()  # before numpy is imported, for its BLAS
     from cryopick.cli.picking import report_result, run_with_progress
     from cryopick.io.micrographs.sources import find_micrographs
 
@@ -62,9 +62,9 @@ def relion(
 
 @contextmanager
 def _exit_status(job: Path) -> Iterator[None]:
-    """Leave the empty file in the job's folder by which RELION knows how the job ended."""
+    """Write the empty file in the job's folder by which RELION knows how the job ended."""
     job.mkdir(parents=True, exist_ok=True)
-    for name in (SUCCESS, FAILURE, ABORTED):  # of the job that is continued
+    for name in (SUCCESS, FAILURE, ABORTED):  # left by the job that is continued
         (job / name).unlink(missing_ok=True)
     try:
         yield
@@ -79,12 +79,12 @@ def _exit_status(job: Path) -> Iterator[None]:
 
 
 def _write_nodes(job: Path, in_mics: Path) -> None:
-    """Name the output for the next job: the list of coordinate files for RELION 4 and 5, the file of their suffix for 3.1."""
+    """List the output for the next job: coordinate files for RELION 4 and 5, the file with their suffix for 3.1."""
     from cryopick.files import write_text
     from cryopick.io.picks.relion import INDEX, INDEX_3_1
     from cryopick.io.tables.star import Column, star_text
 
-    write_text(job / INDEX_3_1, f"{in_mics.as_posix()}\n")  # 3.1 displays picks on the micrographs that are named here
+    write_text(job / INDEX_3_1, f"{in_mics.as_posix()}\n")  # 3.1 displays picks on the micrographs named here
     nodes: dict[str, Column] = {
         "rlnPipeLineNodeName": [(job / name).as_posix() for name in (INDEX, INDEX_3_1)],
         "rlnPipeLineNodeType": [COORDINATES, COORDINATES],

@@ -1,10 +1,11 @@
-"""`cryopick report`."""
+"""`cryopick report`: a page about a run."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cryopick.cli.arguments import finite
 from cryopick.cli.console import Progress, say
 
 
@@ -24,6 +25,15 @@ def report(
             help="Particle diameter for --truth [Å; pixels if the pixel size is unknown]; the picks' own if omitted.",
         ),
     ] = None,
+    downsample: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR",
+            min=1,
+            callback=finite,
+            help="Factor by which the images of the coordinates in --truth are reduced.",
+        ),
+    ] = 1.0,
     workers: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Number of processes for reading micrographs again.  [default: all cores]"),
@@ -31,20 +41,25 @@ def report(
 ) -> None:
     """Write a page about a run.
 
-    RUN/report.html shows the picks, the micrographs to look at first and the choice of a threshold. It opens in any browser and
+    RUN/report.html shows the picks, the micrographs to inspect first and the effect of a threshold. It opens in any browser and
     needs no network.
     """
+    from cryopick.errors import SettingError
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
-    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    one_thread_for_children()  # before numpy is imported, for its BLAS
     from cryopick.report.backfill import make_thumbnails, without_thumbnail
     from cryopick.report.page import write_report
     from cryopick.report.summary import read_summaries
     from cryopick.report.truth import compare_with_truth
     from cryopick.runs.folder import RunFolder
 
+    if truth is None and downsample != 1:
+        raise SettingError("--downsample is for the ground truth; give it with --truth")
     folder = RunFolder(run)
-    comparison = None if truth is None else compare_with_truth(run, truth, format=from_format, diameter=diameter)
+    comparison = (
+        None if truth is None else compare_with_truth(run, truth, format=from_format, diameter=diameter, downsample=downsample)
+    )
     missing = without_thumbnail(folder, read_summaries(folder))
     if missing:
         processes = min(workers or available_cores(), len(missing))

@@ -1,4 +1,4 @@
-"""`cryopick resolution`."""
+"""`cryopick resolution`: map resolution that picks reach."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +31,7 @@ def resolution(
     """Measure the map resolution that picks reach.
 
     Picked particles of simulated micrographs are reconstructed in two halves, whose agreement gives the resolution. The first
-    row is that of the ground truth, the best that a picker can reach on these micrographs.
+    row is that of the ground truth, the best possible result on these micrographs.
     """
     from cryopick.errors import SettingError
     from cryopick.io.volumes import write_map
@@ -68,13 +68,13 @@ def _read(words: list[str], micrographs: "list[OrientedMicrograph]") -> "dict[st
         if not (equals and path) or not name.replace("-", "").replace("_", "").isalnum():
             raise SettingError(f"--picks must be NAME=PATH with a name of letters, digits, - and _, got {word}")
         if name in {TRUTH, *found}:
-            raise SettingError(f"--picks {word}: the name {name} is taken; choose another")
+            raise SettingError(f"--picks {word}: the name {name} is used twice; choose another")
         found[name] = read_picks_or_run(Path(path), micrographs=sources)
     return found
 
 
 def _refine(project: Path, picks: "list[Picks]", micrographs: "list[OrientedMicrograph]", symmetry: str, threads: int) -> float:
-    """RELION's resolution [Å]; infinite, with a warning, if a stage failed."""
+    """Run RELION and return its resolution [Å]; infinite, with a warning, if a stage failed."""
     from cryopick.errors import CryopickError
     from cryopick.resolution.relion import RelionSettings, run_stages, stages, write_project
 

@@ -1,12 +1,13 @@
-"""`cryopick review`."""
+"""`cryopick review`: picks inspected and corrected in the browser."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.arguments import Diameter, PixelSize
-from cryopick.cli.console import counted, listed, say, warn
+from cryopick.cli.arguments import Diameter, PixelSize, finite
+from cryopick.cli.console import say, warn
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.review.compare import Comparison
@@ -25,14 +26,14 @@ def review(
     ] = None,
     micrographs: Annotated[
         list[str] | None,
-        typer.Option(metavar="INPUT", help="Micrographs, if FOLDER neither holds nor names them; repeatable."),
+        typer.Option(metavar="INPUT", help="Micrographs, if FOLDER neither contains nor lists them; repeatable."),
     ] = None,
     compare: Annotated[Path | None, typer.Option(metavar="PATH", help="Picks or run to compare with those under review.")] = None,
     corrected: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Picks to take as the corrected ones, instead of opening the page."),
+        typer.Option(metavar="PATH", help="Corrected picks to apply, instead of opening the page."),
     ] = None,
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0 for any free one.")] = 0,
     to: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,6 +45,15 @@ def review(
     ] = False,
     pixel_size: PixelSize = None,
     diameter: Diameter = None,
+    downsample: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR",
+            min=1,
+            callback=finite,
+            help="Factor by which the images of the coordinates in files of picks are reduced; does not apply to runs.",
+        ),
+    ] = 1.0,
 ) -> None:
     """Review and correct picks in the browser.
 
@@ -53,36 +63,47 @@ def review(
     from cryopick.review.load import load_micrographs, review_folder
     from cryopick.review.session import Review
 
-    opened = load_micrographs(folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter)
+    _check_factor(downsample, [picks or folder, *filter(None, (compare, corrected))])
+    opened = load_micrographs(
+        folder, picks=picks, micrographs=micrographs, pixel_size=pixel_size, diameter=diameter, downsample=downsample
+    )
     if opened.unknown:
         warn(f"excluded picks of {counted(len(opened.unknown), 'other micrograph')}: {listed(opened.unknown)}")
     with Review(opened.micrographs, review_folder(folder)) as session:
         if session.missing_micrographs:
             warn(f"edits of {counted(len(session.missing_micrographs), 'missing micrograph')} are kept but not shown")
         if corrected:
-            _correct(session, corrected)
+            _correct(session, corrected, downsample)
         if to or labels:
             _write(session, folder, to or [], labels=labels)
         elif corrected is None:
-            _serve(session, folder, _comparison(session, compare), port)
+            _serve(session, folder, _comparison(session, compare, downsample), port)
 
 
-def _comparison(session: "Review", path: Path | None) -> "Comparison | None":
+def _check_factor(downsample: float, places: list[Path]) -> None:
+    from cryopick.errors import SettingError
+    from cryopick.runs.results import is_run
+
+    if downsample != 1 and all(map(is_run, places)):
+        raise SettingError("--downsample is for files of picks, but only runs are given; omit it")
+
+
+def _comparison(session: "Review", path: Path | None, downsample: float) -> "Comparison | None":
     if path is None:
         return None
     from cryopick.review.compare import Comparison
     from cryopick.review.load import read_known_picks
     from cryopick.review.training_set import training_names
 
-    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None, downsample)
     return Comparison.of(session, found, title=str(path), trained_on=training_names(path))
 
 
-def _correct(session: "Review", path: Path) -> None:
+def _correct(session: "Review", path: Path, downsample: float) -> None:
     from cryopick.review.corrections import apply_corrections
     from cryopick.review.load import read_known_picks
 
-    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None)
+    found, _ = read_known_picks(path, [each.source for each in session.micrographs], None, downsample)
     reviewed = apply_corrections(session, found)
     particles = sum(len(session.result(index)) for index in reviewed)
     say(f"reviewed: {counted(len(reviewed), 'micrograph')} with {counted(particles, 'particle')}")
@@ -124,6 +145,6 @@ def _print_address(port: int, token: str, page: str) -> None:
     import socket
 
     say(f"open   http://127.0.0.1:{port}/{page}?token={token}")
-    say("from a laptop, first run there and keep running:")
+    say("from a laptop, first run there, and keep it running:")
     say(f"       ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}")
     say("stop with Ctrl-C; every edit is saved at once")

@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryopick.cli.console import Progress, counted, listed, say
+from cryopick.cli.console import Progress, say
+from cryopick.messages import counted, listed
 
 if TYPE_CHECKING:
     from cryopick.simulate.dataset import DatasetEntry
 
 GALLERY_SIZE = 24
+FILES = {"micrographs", "ground_truth", "contact_sheet.png", "gallery.png"}
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write, new or of an earlier simulation.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the data set; it may hold an earlier simulation.")],
     count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="Number of micrographs.")] = 10,
     size: Annotated[int, typer.Option(metavar="PIXELS", min=64, help="Side of the micrographs [px].")] = 4096,
     pixel_size: Annotated[float, typer.Option(metavar="ANGSTROM", min=0.1, help="Pixel size [Å].")] = 1.0,
@@ -32,7 +34,7 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")] = 0,
     workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of processes.  [default: all cores]")] = None,
-    gallery: Annotated[bool, typer.Option("--gallery", help="Draw the structures into OUT/gallery.png only.")] = False,
+    gallery: Annotated[bool, typer.Option("--gallery", help="Only draw the structures into OUT/gallery.png.")] = False,
 ) -> None:
     """Simulate micrographs with known particles.
 
@@ -40,7 +42,7 @@ def simulate(
     """
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
-    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    one_thread_for_children()  # before numpy is imported, for its BLAS
     from functools import partial
 
     from cryopick.config import load_preset, parse_words, resolve
@@ -54,7 +56,7 @@ def simulate(
     if gallery:
         _draw_gallery(out / "gallery.png", source, seed=seed, diameter=settings.diameter)
         return
-    _refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)})
+    refuse_other_folders(out, {micrograph_name(seed, index) for index in range(count)}, files=FILES)
     recipe = DatasetSpec(seed, size, pixel_size, settings, source)
     tasks = run_tasks(
         range(count), partial(DatasetWriter, out, recipe), workers=min(workers or available_cores(), count), lost=_lost
@@ -67,7 +69,7 @@ def simulate(
 
 
 def _source(structures: str) -> Path | str | None:
-    """The source of structures, as in `DatasetSpec`; what is neither `random` nor like a path must name a pseudo-protein."""
+    """Return the source of structures, as in `DatasetSpec`; anything but `random` or a path must name a pseudo-protein."""
     from cryopick.simulate.sources import kind_and_symmetry
 
     if structures == "random":
@@ -98,13 +100,12 @@ def _draw_gallery(path: Path, source: Path | str | None, *, seed: int, diameter:
     say(f"{counted(len(structures), 'structure')}: {path}")
 
 
-def _refuse_other_folders(out: Path, names: set[str]) -> None:
-    """Raise `SettingError` if `out` holds files that no data set has, or micrographs that are not among `names`."""
+def refuse_other_folders(out: Path, names: set[str], *, files: set[str]) -> None:
+    """Raise `SettingError` if `out` holds anything but `files`, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
     from cryopick.files import is_temporary
 
-    ours = {"micrographs", "ground_truth", "contact_sheet.png", "gallery.png"}
-    if out.exists() and (not out.is_dir() or any(not is_temporary(name) for name in {one.name for one in out.iterdir()} - ours)):
+    if out.exists() and (not out.is_dir() or any(not is_temporary(one.name) for one in out.iterdir() if one.name not in files)):
         raise SettingError(f"{out} holds other files; choose another --out")
     others = sorted({path.name for path in (out / "micrographs").glob("[!.]*.mrc")} - names)
     if others:

@@ -1,4 +1,4 @@
-"""`cryopick train`."""
+"""`cryopick train`: training of networks."""
 
 import time
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryopick.cli.arguments import PicksOfData, PixelSize, Settings, Simulate, TruthDiameter, data_or_simulate
-from cryopick.cli.console import Progress, counted, say, warn
+from cryopick.cli.console import Progress, say, warn
 from cryopick.cli.extras import require
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.models.weights import Card
@@ -67,7 +68,7 @@ def train(
 
 
 def _source(recipe: "TrainingRecipe", model: str, data: str | None, disk: dict[str, Any]) -> dict[str, Any]:
-    """The settings that name the training data."""
+    """Return the settings that name the training data."""
     from dataclasses import fields
 
     from cryopick.errors import FileError, SettingError
@@ -75,10 +76,10 @@ def _source(recipe: "TrainingRecipe", model: str, data: str | None, disk: dict[s
     if data is None:
         if disk:
             options = ", ".join(f"--{key.replace('_', '-')}" for key in disk)
-            raise SettingError(f"{options} cannot be used with --simulate: give DATA instead")
+            raise SettingError(f"{options} cannot be used with --simulate; give DATA instead")
         return {}
     if "disk" not in {field.name for field in fields(recipe.settings)}:
-        raise SettingError(f"{model} is trained on simulated micrographs only: give --simulate instead of {data}")
+        raise SettingError(f"{model} is trained only on simulated micrographs; give --simulate instead of {data}")
     if not Path(data).exists():
         raise FileError(Path(data), "does not exist", "Check the path")
     return {"disk": {"data": data, **disk}}

@@ -1,4 +1,4 @@
-"""`cryopick version`."""
+"""`cryopick version`: the version of cryopick."""
 
 import typer
 
@@ -13,7 +13,7 @@ def version() -> None:
 
 
 def print_version(wanted: bool) -> None:
-    """Print the version and exit where the option `--version` is given."""
+    """Print the version and exit if the option `--version` is given."""
     if wanted:
         version()
         raise typer.Exit

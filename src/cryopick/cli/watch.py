@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryopick.cli.arguments import PickOptions, with_groups
-from cryopick.cli.console import counted, say
+from cryopick.cli.console import say
+from cryopick.messages import counted
 
 if TYPE_CHECKING:
     from cryopick.runs.records import Outcome
@@ -50,7 +51,7 @@ def watch(
     """
     from cryopick.parallel.process import available_cores, one_thread_for_children
 
-    one_thread_for_children()  # before numpy is imported, so that its BLAS obeys
+    one_thread_for_children()  # before numpy is imported, for its BLAS
     from cryopick.cli.picking import stop_on_sigterm, write_page
     from cryopick.runs.local import gpu_workers
     from cryopick.runs.watch import Pace, watch_folder
@@ -58,7 +59,7 @@ def watch(
     settings = how.run_settings(thumbnails=report)
     processes = workers or (gpu_workers() if settings.device == "cuda" else available_cores())
     say(f"{settings.picker}, {counted(processes, 'worker')}, watching {', '.join(inputs)}; end with Ctrl-C")
-    journal = _Journal()
+    log = _StatusLog()
     with stop_on_sigterm():
         status = watch_folder(
             inputs,
@@ -66,8 +67,8 @@ def watch(
             settings,
             workers=processes,
             pace=Pace(settle=settle, poll=poll, refresh=refresh, until_idle=until_idle),
-            on_status=journal.status,
-            on_outcome=journal.outcome,
+            on_status=log.status,
+            on_outcome=log.outcome,
             background=partial(_refresh_page, out) if report else None,
         )
     say(f"ended: {_counts(status)}: {out / 'particles.star'}")
@@ -77,18 +78,18 @@ def watch(
 
 
 def _refresh_page(out: Path) -> None:
-    """Update the report of a running watch; after a failure the next turn tries again."""
+    """Update the report of a running watch; after a failure, the next call tries again."""
     from cryopick.errors import CryopickError
     from cryopick.report.page import write_report
 
     try:
         write_report(out)
-    except (CryopickError, FileNotFoundError) as error:  # a micrograph that is gone takes its record along
+    except (CryopickError, FileNotFoundError) as error:  # a removed micrograph also removes its record
         _log(f"report.html could not be updated: {error}", err=True)
 
 
-class _Journal:
-    """Dated lines: the state now and then, failures and other problems at once."""
+class _StatusLog:
+    """Log of dated lines: the state at intervals, failures and other problems at once."""
 
     def __init__(self) -> None:
         self.problem = ""

@@ -29,12 +29,12 @@ def list_weights() -> None:
     for name, path in available().items():
         try:
             card = read_card(path)
-        except FileError as error:  # one damaged file must not hide the others
+        except FileError as error:  # a damaged file must not hide the others
             say(f"{name}  unusable: {error}")
             continue
         kind = f"{card.architecture} {_in_words(card.settings)}" if card else "without a card"
         say(f"{name}  {kind}  {path.stat().st_size / 1e6:.1f} MB  {path}")
-    say(f"${FOLDER_VARIABLE} names a folder of further weights. Published weights, to be converted:")
+    say(f"${FOLDER_VARIABLE} names a folder of further weights. Published weights, for conversion:")
     for name in ARCHITECTURES.names:
         say(f"  {name}: {ARCHITECTURES.get(name).published}")
     say(f"Segment Anything needs no conversion. {SAM_REMEDY}")

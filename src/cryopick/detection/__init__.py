@@ -1,1 +1,1 @@
-"""From a map to points: peaks, correlation, components, box rules and thresholds."""
+"""Detection of points in maps: peaks, correlation, components, box rules and thresholds."""

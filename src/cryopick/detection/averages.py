@@ -1,4 +1,4 @@
-"""Particles found by correlation with their own rotational average."""
+"""Detection of particles by correlation with their own rotational average."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,16 @@ Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 WIDTHS = 4
-"""Blob sizes that start the search."""
+"""Number of blob sizes with which the search starts."""
 
 HOLLOW = 1.4
 """Largest blob size tried, over the diameter: the middle of a ring responds only to filters wider than the ring."""
 
 ROUNDS = 2
-"""Times that the average is made from the picks of the previous one."""
+"""Number of times that the average is made from the picks of the previous one."""
 
 SURROUNDINGS = 1.5
-"""Diameter of the averaged disc over that of the particle: the fringe around a defocused particle is part of its appearance."""
+"""Diameter of the averaged disc over that of the particle, because the fringe of a defocused particle helps to find it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class AverageMatch:
     Attributes
     ----------
     peaks : every peak, best first.
-    cut : separates particles from chance.
+    cut : threshold between particles and noise.
     particles : float64 (n, 2), the peaks above the cut.
     correlator : of the image under the mask.
     """
@@ -48,10 +48,10 @@ class AverageMatch:
 def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: float) -> AverageMatch:
     """Find dark particles of `diameter` pixels in an image, at least `spacing` pixels apart.
 
-    Laplacian-of-Gaussian filters from `slenderness` to `HOLLOW` times the diameter each find blobs. The rotational average of the
-    better half of them is correlated with the image, and made again from the picks. Filters narrower than the particle may find
-    its rim or its ends instead of its middle; but these are not round, so that their average fits less well: the average that
-    explains most of the image is used.
+    Blobs are found with Laplacian-of-Gaussian filters of several widths from `slenderness` to `HOLLOW` times the diameter. For
+    each width, the rotational average of the better half is correlated with the image, and made again from the picks. Filters
+    narrower than the particle may find its rim or ends instead of its middle, but these are not round and their average fits
+    less well; so the average that explains most of the image is used.
     """
     blobs = BlobFilter(pixels, int(np.ceil(HOLLOW * diameter)))
     correlator = Correlator(pixels, disc(SURROUNDINGS * diameter / 2))
@@ -65,7 +65,7 @@ def match_average(pixels: Map, diameter: float, *, slenderness: float, spacing: 
 
 
 def _match(pixels: Map, correlator: Correlator, particles: Points, *, spacing: float) -> AverageMatch:
-    """Peaks of the correlation with the average of `particles`, which stay as they are if it finds none."""
+    """Find peaks of the correlation with the average of `particles`; keep `particles` if there are none."""
     correlation = correlator(rotational_average(pixels, particles, len(correlator.mask) // 2))
     peaks, chance = (find_peaks(sign * correlation, spacing=spacing) for sign in (1, -1))
     cut = find_cut(peaks.scores, chance.scores)
@@ -74,12 +74,12 @@ def _match(pixels: Map, correlator: Correlator, particles: Points, *, spacing: f
 
 
 def _explained(match: AverageMatch) -> float:
-    """The share of the image's variance that the average explains, in units of one particle's surroundings."""
+    """Return the share of the image's variance that the average explains, in units of one particle's surroundings."""
     scores = match.peaks.scores
     return float((scores[scores >= match.cut.at] ** 2).sum())
 
 
 def rotational_average(pixels: Map, xy: Points, reach: int) -> Map:
-    """The average around points (n, 2) over all in-plane angles, a square of side 2 · reach + 1."""
+    """Average the surroundings of points (n, 2) over all in-plane angles: a square of side 2 · reach + 1."""
     profile = radial_profile(pixels, xy, reach)
     return np.interp(distances(reach), np.arange(reach + 1), profile).astype(np.float32)

@@ -10,14 +10,14 @@ from cryopick.robust import robust_deviation
 Map = NDArray[np.float32]
 
 EXAMPLES = 1000
-"""Most blobs that are averaged: the average of so many has no noise that matters."""
+"""Largest number of blobs that are averaged; more would not reduce the noise noticeably."""
 
 EDGE_LEVEL = 0.25
 """Share of a particle's depth that remains at its edge: a ball's projection falls to a quarter at 97 % of its radius."""
 
 
 class BlobFilter:
-    """Laplacian-of-Gaussian responses of one image, high on dark blobs, for any number of diameters.
+    """Laplacian-of-Gaussian responses of one image to blobs of any diameter; dark blobs give high responses.
 
     The image is mirrored beyond its edges, up to `reach` pixels, which should be the largest diameter.
     """
@@ -32,7 +32,7 @@ class BlobFilter:
         self._frequency_squared = (rows[:, None] ** 2 + columns[None, :] ** 2).astype(np.float32)
 
     def __call__(self, diameter: float) -> Map:
-        """The response to blobs of a diameter in pixels, in robust standard deviations from its median.
+        """Return the response to blobs of a diameter in pixels, in robust standard deviations from its median.
 
         A disc's response is largest for a Gaussian of radius / √2. The response of an image without contrast is 0 everywhere.
         """
@@ -47,7 +47,7 @@ class BlobFilter:
 
 
 def radial_profile(pixels: Map, xy: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Mean brightness around points at distances 0, 1, … `reach`, each patch normalised to mean 0 and deviation 1.
+    """Return the mean brightness at distances 0, 1, … `reach` from points; patches are normalised to mean 0 and deviation 1.
 
     The first `EXAMPLES` points are used whose patches lie inside the image; all zeros when there are none.
     """
@@ -67,7 +67,7 @@ def radial_profile(pixels: Map, xy: NDArray[np.float64], reach: int) -> NDArray[
 
 
 def edge_radius(profile: NDArray[np.float64]) -> float:
-    """The radius where a dark particle ends: outside its darkest ring, the profile has recovered to a quarter of its depth."""
+    """Return the radius of a dark particle: outside its darkest ring, the profile has recovered to a quarter of its depth."""
     darkest = int(np.argmin(profile))
     outside = darkest + int(np.argmax(profile[darkest:]))
     level = profile[outside] + EDGE_LEVEL * (profile[darkest] - profile[outside])

@@ -1,7 +1,7 @@
-"""Rules that decide which instances or boxes are particles, where they are and how large: published ones, and robust ones.
+"""Rules that select particles among instances or boxes and determine their centres and size: published and robust ones.
 
-Sides of boxes are counted as last minus first pixel in `published_rules`, as in the published program, and in whole pixels, one
-more, in `robust_rules`.
+The side of a box is its last minus its first pixel in `published_rules`, as in the published program, and one more in
+`robust_rules`.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ SMALLEST_REACH = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Particles:
-    """Instances that are particles.
+class SelectedParticles:
+    """Instances that were selected as particles.
 
     Attributes
     ----------
-    kept : their indices, in the order given.
+    kept : their indices, in the given order.
     xy : float64 (n, 2), their centres in pixels of the map.
-    diameter_px : of a particle, in home pixels; None if unknown.
+    diameter_px : of a particle, in micrograph pixels; None if unknown.
     """
 
     kept: NDArray[np.intp]
@@ -35,18 +35,18 @@ class Particles:
     diameter_px: float | None
 
 
-def published_rules(instances: Instances, *, scale_xy: tuple[float, float], min_iou: float = 0.94) -> Particles:
-    """CryoSegNet's rules (supplementary algorithm S1, constants from its program), without its random duplicates.
+def published_rules(instances: Instances, *, scale_xy: tuple[float, float], min_iou: float = 0.94) -> SelectedParticles:
+    """Apply CryoSegNet's rules (supplementary algorithm S1, constants of its program), but without its random duplicates.
 
-    Masks count when their IoU is above `min_iou`. A box passes when both sides lie strictly between mode − th / 3 and mode + th;
-    of equally frequent values the one met first is the mode. th is a fifth of the radius, which is half the diagonal of the box
-    of the modes in *home* pixels (`scale_xy` of them per pixel of the map), though the sides are not: the tolerance grows with
-    the micrograph. The diameter is twice the radius, rounded down, and the centre the box's middle. Where no mask is good the
-    published program stops; here the result is empty.
+    Masks count if their IoU is above `min_iou`. A box passes if both sides lie strictly between mode − th / 3 and mode + th; of
+    equally frequent values, the first is the mode. th is a fifth of the radius, which is half the diagonal of the box of the
+    modes in *micrograph* pixels (`scale_xy` of them per map pixel), although the sides are in map pixels: the tolerance grows
+    with the micrograph. The diameter is twice the radius, rounded down, and the centre is the middle of the box. Without any
+    good mask, the published program stops; this function returns an empty result.
     """
     good = np.flatnonzero(instances.scores > min_iou)
     if not len(good):
-        return Particles(good, np.zeros((0, 2)), None)
+        return SelectedParticles(good, np.zeros((0, 2)), None)
     boxes = instances.boxes[good]
     sides = boxes[:, 2:] - boxes[:, :2]
     mode = np.array([_mode(sides[:, 0]), _mode(sides[:, 1])])
@@ -54,7 +54,7 @@ def published_rules(instances: Instances, *, scale_xy: tuple[float, float], min_
     tolerance = 0.2 * radius
     passes = ((sides > mode - tolerance / 3) & (sides < mode + tolerance)).all(axis=1)
     middles = (boxes[passes, :2] + boxes[passes, 2:]) / 2
-    return Particles(good[passes], middles, 2.0 * radius if radius else None)
+    return SelectedParticles(good[passes], middles, 2.0 * radius if radius else None)
 
 
 def robust_rules(
@@ -65,15 +65,15 @@ def robust_rules(
     diameter_px: float | None = None,
     min_score: float = 0.5,
     tolerance: float = 0.35,
-) -> Particles:
-    """Select instances about as large as a particle; all lengths in home pixels (`scale_xy` of them per pixel of the map).
+) -> SelectedParticles:
+    """Select instances of about a particle's size; all lengths in micrograph pixels (`scale_xy` of them per map pixel).
 
-    The usual size is `diameter_px` where it is known, else the median of the mean sides of all candidates: those with a score of
-    at least `min_score`, not cut by the edge of the map (`shape_hw`), and at most twice as long as wide. A candidate passes when
-    its mean side is within `tolerance` times the usual size of it. Without a known diameter, three robust standard deviations
-    (from the median absolute deviation), but at least a fifth, take the place of a `tolerance` that is larger. Its centre is its
-    centre of mass. An instance that the edge cuts passes when at least half of the usual size is left of each side that is cut
-    and the others are within `tolerance`; its centre is half the usual size from the end that is not cut.
+    Candidates have a score of at least `min_score`, are not cut by the edge of the map (`shape_hw`), and are at most twice as
+    long as wide. The usual size is `diameter_px` if known, else the median of the mean sides of all candidates. A candidate
+    passes if its mean side differs from the usual size by at most `tolerance` times that size. If the diameter is unknown,
+    `tolerance` is limited to three robust standard deviations (from the median absolute deviation), but not below a fifth. The
+    centre of a candidate is its centre of mass. An instance that is cut by the edge passes if at least half of the usual size
+    remains of each cut side and the other sides are within `tolerance`; its centre is half the usual size from the uncut end.
     """
     scale, last = np.asarray(scale_xy, np.float64), (shape_hw[1] - 1, shape_hw[0] - 1)
     sides = (instances.boxes[:, 2:] - instances.boxes[:, :2] + 1) * scale
@@ -84,7 +84,7 @@ def robust_rules(
     sizes = sides.mean(axis=1)
     usual, reach = (diameter_px, tolerance) if diameter_px is not None else _usual(sizes[candidate], tolerance)
     if usual is None:
-        return Particles(np.zeros(0, np.intp), np.zeros((0, 2)), None)
+        return SelectedParticles(np.zeros(0, np.intp), np.zeros((0, 2)), None)
     whole = candidate & (np.abs(sizes - usual) <= reach * usual)
     enough = (sides >= usual / 2) & (sides <= (1 + tolerance) * usual) & ~(first_cut & last_cut)
     about = np.abs(sides - usual) <= tolerance * usual
@@ -94,11 +94,11 @@ def robust_rules(
     xy = np.where(first_cut[passes], instances.boxes[passes, 2:] + 0.5 - half, xy)
     xy = np.where(last_cut[passes], instances.boxes[passes, :2] - 0.5 + half, xy)
     found = diameter_px if diameter_px is not None or not whole.any() else float(np.median(sizes[whole]))
-    return Particles(passes, xy, found)
+    return SelectedParticles(passes, xy, found)
 
 
 def _usual(sizes: NDArray[np.float64], tolerance: float) -> tuple[float | None, float]:
-    """The median size, and how far sizes may differ from it, as a share of it."""
+    """Return the median size and the accepted deviation from it, as a share of it."""
     if not len(sizes):
         return None, tolerance
     median = float(np.median(sizes))
@@ -107,7 +107,7 @@ def _usual(sizes: NDArray[np.float64], tolerance: float) -> tuple[float | None, 
 
 
 def _mode(values: NDArray[np.int64]) -> int:
-    """The most frequent value; of equally frequent ones, the first."""
+    """Return the most frequent value; of equally frequent ones, the first."""
     unique, first, count = np.unique(values, return_index=True, return_counts=True)
     return int(unique[np.lexsort((first, -count))[0]])
 
@@ -117,7 +117,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes that were kept, best first: corners float64 (n, 4) as left, top, right, bottom in pixels, scores float64 (n,)."""
+    """Selected boxes, best first: corners float64 (n, 4) as left, top, right, bottom in pixels, scores float64 (n,)."""
 
     corners: Values
     scores: Values
@@ -145,11 +145,11 @@ def select_boxes(
 ) -> Boxes:
     """Select the boxes that are particles in an image of `shape_hw` pixels.
 
-    With "own" scoring a box's score is its softmax probability of being a particle; it is kept above `threshold`, or, without
-    one, above that `quantile` of all scores, as the paper has it. "published" repeats the released program: of the sigmoids of
-    both columns together the n largest are sorted, the marks of those above the quantile choose boxes *in the order of the
-    queries*, and each box gets the score of its rank. Either way a box that overlaps a better one by an IoU above `max_overlap`
-    is dropped.
+    With "own" scoring, the score of a box is its softmax probability of being a particle; it is kept above `threshold` or,
+    without one, above that `quantile` of all scores, as in the paper. "published" repeats the released program: the n largest
+    sigmoids of both columns together are sorted, the mask of those above the quantile selects boxes *in the order of the
+    queries*, and each box gets the score of its rank. In both cases, a box that overlaps a better one with an IoU above
+    `max_overlap` is dropped.
     """
     if scoring == "published":
         scores = np.sort(1 / (1 + np.exp(-logits)), axis=None)[::-1][: len(logits)]

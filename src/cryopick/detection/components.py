@@ -1,7 +1,7 @@
-"""Particles in a probability map without Segment Anything: a watershed of the distance to the background.
+"""Particles in a probability map, found by a watershed of the distance to the background instead of Segment Anything.
 
-Every pixel climbs to the local maximum in the steepest direction; basins whose pass is nearly as high as the lower of their two
-maxima are one particle, so that two touching discs are separated at their neck and a long particle stays whole.
+Every pixel climbs to the local maximum in the steepest direction. Two basins are one particle if the pass between them is nearly
+as high as the lower maximum, so touching discs are separated at their neck and a long particle stays whole.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """Regions of one image, each one particle, in the image's pixels.
+    """Regions of one image, one per particle, in pixels of the image.
 
     Attributes
     ----------
     boxes : int64 (n, 4), first column, first row, last column, last row of each region.
-    scores : float32 (n,), larger is better: a mean probability, or an IoU as predicted, which may pass 1 a little.
-    bitmaps : n arrays of bool, the region within its box.
+    scores : float32 (n,), larger is better: a mean probability, or a predicted IoU, which may slightly exceed 1.
+    bitmaps : n bool arrays, the region within its box.
     """
 
     boxes: NDArray[np.int64]
@@ -43,12 +43,12 @@ class Instances:
 
     @property
     def centroids(self) -> NDArray[np.float64]:
-        """Centre of mass of each region (n, 2) as x, y: steadier than its box, whose sides are whole pixels."""
+        """Centre of mass of each region (n, 2) as x, y; more precise than its box, whose sides are whole pixels."""
         within = [np.argwhere(bitmap).mean(axis=0)[::-1] for bitmap in self.bitmaps]
         return self.boxes[:, :2] + np.array(within, np.float64).reshape(-1, 2)
 
     def labels(self, shape_hw: tuple[int, int]) -> Labels:
-        """A label image of all regions: 0 outside, i + 1 in region i; where two overlap, the better score wins."""
+        """Return a label image of all regions: 0 outside, i + 1 in region i; in overlaps, the better score counts."""
         labels = np.zeros(shape_hw, np.int32)
         for i in np.argsort(self.scores, kind="stable"):
             left, top, right, bottom = self.boxes[i]
@@ -79,7 +79,7 @@ def watershed(probability: Map, *, level: float = 0.5, neck: float = NECK, small
 
 
 def prompts(probability: Map, *, level: float = 0.5, neck: float = NECK) -> NDArray[np.float64]:
-    """One point (n, 2) as x, y inside every part of a probability map, where the background is farthest away."""
+    """Return one point (n, 2) as x, y in every part of a probability map, where it is farthest from the background."""
     inside = probability > level
     labels = parts(inside, neck=neck)
     count = int(labels.max(initial=0))
@@ -90,11 +90,11 @@ def prompts(probability: Map, *, level: float = 0.5, neck: float = NECK) -> NDAr
 
 
 def parts(inside: NDArray[np.bool_], *, neck: float = NECK) -> Labels:
-    """Label the particles of a mask (h, w), touching ones apart: int32, 0 outside, then 1, 2, … in reading order of their maxima.
+    """Label the particles of a mask (h, w), separating touching ones: int32, 0 outside, then 1, 2, … in order of their maxima.
 
-    Two basins are one particle where the pass between them is higher than `neck` times the lower maximum: equal discs are
-    separated when their centres are more than 2 r √(1 − neck²) apart, 1.05 r at 0.85. The image's edge does not count as
-    background, so that a particle cut there stays whole.
+    Two basins are one particle if the pass between them is higher than `neck` times the lower maximum: equal discs are
+    separated if their centres are more than 2 r √(1 − neck²) apart, 1.05 r at 0.85. The edge of the image does not count as
+    background, so a particle that is cut there stays whole. Maxima are ordered row by row.
     """
     depth = _depth(inside)
     basins, peaks = _climb(depth)
@@ -106,7 +106,7 @@ def parts(inside: NDArray[np.bool_], *, neck: float = NECK) -> Labels:
 
 
 def _depth(inside: NDArray[np.bool_]) -> Map:
-    """Distance to the nearest pixel outside; the longest possible one everywhere when there is none."""
+    """Return the distance to the nearest pixel outside; the largest possible distance everywhere if there is none."""
     if inside.all():
         return np.full(inside.shape, float(np.hypot(*inside.shape)), np.float32)
     distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -114,7 +114,7 @@ def _depth(inside: NDArray[np.bool_]) -> Map:
 
 
 def _climb(depth: Map) -> tuple[Labels, Map]:
-    """Basins of steepest ascent, numbered from 1 in reading order of their maxima, and the height of each maximum."""
+    """Return the basins of steepest ascent, numbered from 1 in reading order of their maxima, and the heights of the maxima."""
     height, width = depth.shape
     padded = np.pad(depth, 1)
     index = np.arange(height * width, dtype=np.int32).reshape(height, width)
@@ -138,7 +138,7 @@ def _climb(depth: Map) -> tuple[Labels, Map]:
 
 
 def _passes(basins: Labels, depth: Map) -> tuple[Labels, Labels, Map]:
-    """Pairs of neighbouring basins (as numbers from 0) and the height of the highest pass between them."""
+    """Return pairs of neighbouring basins (numbered from 0) and the height of the highest pass between them."""
     pairs, heights = [], []
     height, width = depth.shape
     for dy, dx in _NEIGHBOURS:
@@ -155,7 +155,7 @@ def _passes(basins: Labels, depth: Map) -> tuple[Labels, Labels, Map]:
 
 
 def _join(peaks: Map, first: Labels, second: Labels, passes: Map, neck: float) -> NDArray[np.int64]:
-    """The particle, numbered from 1, of every basin; highest passes come first, as in persistence."""
+    """Return the particle, numbered from 1, of every basin; highest passes are joined first, as in persistence."""
     parent = list(range(len(peaks)))
 
     def root(basin: int) -> int:

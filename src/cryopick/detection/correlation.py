@@ -11,23 +11,23 @@ Points = NDArray[np.float64]
 
 
 def disc(radius: float) -> Map:
-    """A disc in the middle of a square of odd size: 1 inside, falling to 0 over one pixel at its edge."""
+    """Make a disc in the middle of a square of odd size: 1 inside, falling to 0 over one pixel at its edge."""
     reach = int(np.ceil(radius + 0.5))
     return np.asarray(np.clip(radius + 0.5 - distances(reach), 0, 1), np.float32)
 
 
 def distances(reach: int) -> Map:
-    """Distance of every pixel of a square of side `2 * reach + 1` from its middle."""
+    """Return the distance of every pixel of a square of side `2 * reach + 1` from its middle."""
     offsets = np.arange(-reach, reach + 1, dtype=np.float32)
     return np.hypot(offsets[:, None], offsets[None, :])
 
 
 class Correlator:
-    """Correlates one image with any number of templates that share a mask.
+    """Correlation of one image with any number of templates that share a mask.
 
     Means and deviations are local, under the mask around each pixel, so that a score depends on neither the brightness nor the
-    contrast there. Deviations below their median over the image count as the median, so that areas fainter than usual score
-    lower and constant areas score zero. The image is mirrored beyond its edges.
+    contrast there. Deviations below their median over the image count as the median, so that faint areas score lower and
+    constant areas score zero. The image is mirrored beyond its edges.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Correlator:
         self._divisor = np.maximum(self.deviation, np.median(self.deviation))
 
     def __call__(self, template: Map) -> Map:
-        """Correlation coefficients in [-1, 1] of the image around each pixel with a template of the mask's size."""
+        """Return correlation coefficients in [-1, 1] of the image around each pixel with a template of the mask's size."""
         weight = self.mask.sum()
         centred = (template - (template * self.mask).sum() / weight) * self.mask
         norm = np.sqrt((centred**2 / np.maximum(self.mask, 1e-6)).sum() * weight)
@@ -56,7 +56,7 @@ class Correlator:
         return np.asarray(np.clip(self._correlate(self._spectrum, centred / norm) / self._divisor, -1, 1), np.float32)
 
     def _correlate(self, spectrum: NDArray[np.complex64], kernel: Map) -> Map:
-        """Sum of kernel times image, with the kernel's middle on each pixel of the image."""
+        """Sum the kernel times the image, with the kernel's middle on each pixel of the image."""
         transform = np.conj(fft.rfft2(kernel.astype(np.float32), self._fast_hw))
         product = fft.irfft2(spectrum * transform, self._fast_hw, overwrite_x=True)
         # The kernel's first pixel, not its middle, lies on the padded image's: the margin of half a kernel compensates for it.
@@ -64,10 +64,10 @@ class Correlator:
 
 
 def usual_surroundings(correlator: Correlator, xy: Points, usual: Points, limit: float) -> NDArray[np.bool_]:
-    """Select points in surroundings like those of the `usual` ones: not on ice, carbon, or the edge of a contaminant.
+    """Select points whose surroundings resemble those of the `usual` ones, off carbon, ice crystals and contaminants.
 
-    The deviation under the mask must be at most `limit` times the median one, and the mean must differ from the median mean by at
-    most `limit` times that deviation, or times the means' own spread where the ice is uneven.
+    The deviation under the mask must be at most `limit` times the median deviation, and the mean must differ from the median
+    mean by at most `limit` times that deviation or, in uneven ice, times the spread of the means.
     """
     if len(usual) == 0:
         return np.ones(len(xy), bool)
@@ -79,7 +79,7 @@ def usual_surroundings(correlator: Correlator, xy: Points, usual: Points, limit:
 
 
 def _at(values: Map, xy: Points) -> Map:
-    """Values at the pixels nearest to points (n, 2)."""
+    """Return the values at the pixels nearest to points (n, 2)."""
     height, width = values.shape
     columns, rows = np.round(xy).astype(int).T
     return np.asarray(values[rows.clip(0, height - 1), columns.clip(0, width - 1)], np.float32)

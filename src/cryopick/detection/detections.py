@@ -11,14 +11,14 @@ from cryopick.types import Micrograph, Picks
 
 @dataclass(frozen=True)
 class Detections:
-    """What a model found: centres float64 (n, 2) as (x, y) in the pixels of its own input, scores float32 (n,) in [0, 1]."""
+    """Particles found by a model: centres float64 (n, 2) as (x, y) in pixels of its own input, scores float32 (n,) in [0, 1]."""
 
     xy: NDArray[np.float64]
     scores: NDArray[np.float32]
 
 
 def to_picks(detections: Detections, to_home: PixelMap, micrograph: Micrograph, *, diameter: float | None) -> Picks:
-    """Detections as picks on their micrograph, best first (ties by row, then column); those outside the image are dropped.
+    """Convert detections to picks on their micrograph, best first (ties by row, then column), without those outside the image.
 
     `diameter` in Å, or in pixels when the micrograph's pixel size is unknown.
     """

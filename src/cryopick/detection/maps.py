@@ -14,14 +14,14 @@ Map = NDArray[np.float32]
 
 TILE, OVERLAP = 1024, 128
 AT_ONCE = {"cpu": 1, "cuda": 8}
-"""Tiles that go through the network together: on a CPU, more are no faster and take more memory."""
+"""Tiles per batch; on a CPU, larger batches are no faster and take more memory."""
 
 
 @torch.inference_mode()
 def probability_maps(
     network: nn.Module, images: Sequence[Map], *, calibration: tuple[float, float] = (1.0, 0.0), device: str = "cpu"
 ) -> list[Map]:
-    """The sigmoid of a network's first map for each image float32 (h, w), computed in tiles where the image is large.
+    """Compute the sigmoid of a network's first map for each image float32 (h, w); large images are divided into tiles.
 
     `network` takes (n, 1, h, w) and gives logits (n, maps, h, w); `calibration` is a slope and an offset for the logits.
     """

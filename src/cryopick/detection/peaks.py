@@ -1,4 +1,4 @@
-"""Peaks of a score map, and the rule that no two picks are closer than a spacing."""
+"""Peaks of a score map, and suppression of points that are closer than a spacing."""
 
 import cv2
 import numpy as np
@@ -12,10 +12,10 @@ NOTHING = Detections(np.zeros((0, 2)), np.zeros(0, np.float32))
 
 
 def find_peaks(score_map: NDArray[np.float32], *, spacing: float, threshold: float = -np.inf) -> Detections:
-    """Local maxima above `threshold`, best first, none closer than `spacing` pixels to a better one.
+    """Find local maxima above `threshold`, best first, none closer than `spacing` pixels to a better one.
 
-    A maximum is a pixel, or a flat patch of pixels, that no neighbour exceeds; a patch counts once, at its middle. Single pixels
-    are refined by a parabola along each axis. The score is that of the pixel. A constant map has no peaks.
+    A maximum is a pixel, or a flat patch of pixels, that no neighbour exceeds; a patch gives one peak at its middle. Peaks of
+    single pixels are refined by a parabola along each axis. The score is that of the pixel. A constant map has no peaks.
     """
     score_map = np.ascontiguousarray(score_map, dtype=np.float32)
     if score_map.size == 0 or score_map.min() == score_map.max():
@@ -35,9 +35,9 @@ def find_peaks(score_map: NDArray[np.float32], *, spacing: float, threshold: flo
 
 
 def suppress(xy: NDArray[np.float64], scores: NDArray[np.float32], spacing: float) -> NDArray[np.intp]:
-    """Indices of the points that remain, best first, when every point suppresses worse ones closer than `spacing`.
+    """Return the indices of the points that remain, best first, if every point suppresses worse ones closer than `spacing`.
 
-    Equal scores rank by their place in the list. A suppressed point suppresses none.
+    Equal scores are ranked by their order in the list. A suppressed point does not suppress others.
     """
     order = np.argsort(-scores, kind="stable")
     if len(xy) < 2 or spacing <= 0:
@@ -55,7 +55,7 @@ def suppress(xy: NDArray[np.float64], scores: NDArray[np.float32], spacing: floa
 
 
 def parabola_shift(score_map: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Where the parabola through each pixel and its two neighbours peaks, (n, 2) as (x, y) within half a pixel; 0 at the edge."""
+    """The top of the parabola through each pixel and its two neighbours, (n, 2) as (x, y) within half a pixel; 0 at the edge."""
     padded = np.pad(score_map.astype(np.float64), 1, mode="edge")
     height, width = score_map.shape
     shifts = np.zeros((len(rows), 2))

@@ -15,10 +15,10 @@ from cryopick.preprocess.resample import crop_to_scale
 Array = NDArray[np.float32]
 
 LARGEST_MAP = 64
-"""Voxels across a map while it is projected; picking never needs finer ones."""
+"""Largest side in voxels of a map that is projected; picking needs no finer detail."""
 
 MAX_CORRELATION = 0.97
-"""Templates that correlate this much with an earlier one are dropped."""
+"""Templates with at least this correlation with an earlier one are dropped."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class References:
 def load_references(path: Path, *, light: bool, view_step: float) -> References:
     """Read references from a file: a cube is a map and is projected along evenly spaced views, any other stack holds images.
 
-    `view_step` is the angle between neighbouring views in degrees; `light` says whether particles are lighter than their
-    surroundings in the file. Raises `FileError` where the file cannot be read.
+    `view_step` is the angle between neighbouring views in degrees; `light` is whether particles are lighter than their
+    surroundings in the file. Raises `FileError` if the file cannot be read.
     """
     images, pixel_size = read_stack(path)
     if images.shape[0] == images.shape[1] == images.shape[2] > 1:
@@ -60,7 +60,7 @@ def load_references(path: Path, *, light: bool, view_step: float) -> References:
 
 
 def even_views(step: float) -> NDArray[np.float64]:
-    """Unit vectors (n, 3) as (x, y, z) on the upper half of the sphere, about `step` degrees from their neighbours.
+    """Return unit vectors (n, 3) as (x, y, z) on the upper half of the sphere, about `step` degrees from their neighbours.
 
     A spiral of equal areas (Fibonacci lattice). The other half would give the same projections, mirrored.
     """
@@ -72,15 +72,15 @@ def even_views(step: float) -> NDArray[np.float64]:
 
 
 def project(density: Array, views: NDArray[np.float64]) -> Array:
-    """Projections (n, size, size) of a cubic map (z, y, x) along the given directions, about its centre voxel `size // 2`.
+    """Project a cubic map (z, y, x) along directions, about its centre voxel `size // 2`: (n, size, size).
 
-    Their mirror images are included, because the views cover only the upper half of the sphere and a view from below is the
+    Their mirror images are added, because the views cover only the upper half of the sphere and a view from below is the
     mirror image of that from above: 2 n projections.
     """
     centre = np.full(3, len(density) // 2)
     projections = []
     for view in views:
-        axes = _frame(view)[::-1]  # rows: where the z, y and x axes of the turned map point, as (x, y, z)
+        axes = _frame(view)[::-1]  # rows: directions of the z, y and x axes of the rotated map, as (x, y, z)
         turned = ndimage.affine_transform(density, axes.T[::-1], centre - axes.T[::-1] @ centre, order=1)
         projections.append(turned.sum(axis=0))
     straight = np.array(projections, np.float32)
@@ -89,10 +89,10 @@ def project(density: Array, views: NDArray[np.float64]) -> Array:
 
 
 def make_templates(references: References, *, factor: float, mask: Array, angular_step: float) -> Array:
-    """Rotate the references in the plane, with `factor` of their pixels to one of a template, on a mask of odd size.
+    """Rotate the references in the plane, at `factor` of their pixels per template pixel, on a mask of odd size.
 
-    (m, s, s), centred on the middle pixel, mean 0 and deviation 1 under the mask. Of nearly equal ones, such as the rotations
-    of a round particle, only the first is kept.
+    Templates (m, s, s) are centred on the middle pixel, with mean 0 and deviation 1 under the mask. Of nearly equal ones, such
+    as rotations of a round particle, only the first is kept.
     """
     templates = [
         _turned(small, centre, angle, len(mask))
@@ -112,7 +112,7 @@ def _scaled(image: Array, factor: float) -> tuple[Array, tuple[float, float]]:
 
 
 def _turned(image: Array, centre: tuple[float, float], angle: float, size: int) -> Array:
-    """The image rotated about a point, which moves to the middle of a square; the edge level continues outside."""
+    """Rotate the image about a point, which moves to the middle of a square; the edge level continues outside."""
     turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
     turn[:, 2] += size // 2 - np.array(centre)
     edge = float(np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])))
@@ -121,7 +121,7 @@ def _turned(image: Array, centre: tuple[float, float], angle: float, size: int) 
 
 
 def _normalised(template: Array, mask: Array) -> Array | None:
-    """Mean 0 and deviation 1 under the mask; None for a template without contrast."""
+    """Normalise a template to mean 0 and deviation 1 under the mask; None for one without contrast."""
     weight = mask.sum()
     centred = template - (template * mask).sum() / weight
     deviation = np.sqrt((centred**2 * mask).sum() / weight)
@@ -139,7 +139,7 @@ def _distinct(templates: Array, mask: Array) -> Array:
 
 
 def _shrink(density: Array) -> tuple[Array, float]:
-    """The cubic map Fourier-cropped to at most `LARGEST_MAP` voxels a side, and old voxels per new one."""
+    """Fourier-crop a cubic map to at most `LARGEST_MAP` voxels a side; also return the old voxels per new one."""
     size = len(density)
     if size <= LARGEST_MAP:
         return density, 1.0
@@ -151,7 +151,7 @@ def _shrink(density: Array) -> tuple[Array, float]:
 
 
 def _frame(view: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A right-handed frame, rows as (x, y, z), whose third axis is the view."""
+    """Return a right-handed frame, rows as (x, y, z), whose third axis is the view."""
     helper = np.array([1.0, 0, 0]) if abs(view[0]) < 0.9 else np.array([0, 1.0, 0])
     first = np.cross(helper, view)
     first /= np.linalg.norm(first)

@@ -1,6 +1,6 @@
-"""Comparison of candidates with the average of the most confident ones of their micrograph: similarity, and where it fits best.
+"""Comparison of candidates with the average of the most confident ones of their micrograph: similarity and refined centres.
 
-Particles of one micrograph share a contrast and a shape, and the network's errors of their centres average out.
+Particles of one micrograph have similar contrast and shape, and errors of their centres average out.
 """
 
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from cryopick.detection.peaks import parabola_shift
 Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 
-MIN_SCORE = 0.5
-"""Score from which a candidate may take part in the average."""
+MIN_AVERAGED_SCORE = 0.5
+"""Lowest score of a candidate that takes part in the average."""
 MIN_COUNT = 5
-"""Candidates that an average needs."""
+"""Smallest number of candidates in an average."""
 ROUNDS = 2
-"""Times that the average is made, the second time about better centres."""
+"""Number of times that the average is made, the second time about better centres."""
 SHAPE, CONTRAST = 0.6, 0.5
-"""Shares of the averaged candidates' median correlation with their average, and of its median contrast, that count as fully
-similar. Views of one protein differ, and a disc's contrast differs by several times, and they must not lose by that."""
+"""Shares of the averaged candidates' median correlation with their average, and of their median contrast, from which a candidate
+counts as fully similar. Views of one protein differ, and contrast differs by several times; neither must lower the scores."""
 SPREAD = 0.08
-"""Standard deviation of the network's centres, in diameters. Farther away the average must fit better."""
+"""Standard deviation of the network's centres, in diameters; candidates move further only to a better fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,9 @@ class Refinement:
 
     Attributes
     ----------
-    xy : float64 (n, 2), the centres, where the average fits best.
-    similarity : float32 (n,), how much of the average a candidate shows, in shape and in contrast: 1 for enough, 0 for nothing,
-        negative for its negative.
+    xy : float64 (n, 2), the centres of the best fit of the average.
+    similarity : float32 (n,), similarity to the average in shape and contrast: 1 if sufficient, 0 for none, negative for
+        inverted contrast.
     """
 
     xy: Points
@@ -48,10 +48,10 @@ class Refinement:
 def refine(pixels: Map, found: Detections, *, diameter: float) -> Refinement:
     """Compare the candidates of one image, whose particles have `diameter` pixels, with the average of the most confident.
 
-    The average is the rotational one of the better half of those with a score of at least `MIN_SCORE`; with fewer than
+    The average is the rotational one of the better half of those with a score of at least `MIN_AVERAGED_SCORE`; with fewer than
     `MIN_COUNT`, centres stay and every similarity is 1.
     """
-    confident = np.sort(found.scores[found.scores >= MIN_SCORE])[::-1]
+    confident = np.sort(found.scores[found.scores >= MIN_AVERAGED_SCORE])[::-1]
     confident = confident[: (len(confident) + 1) // 2]
     xy = found.xy
     if len(confident) < MIN_COUNT:
@@ -71,7 +71,7 @@ def refine(pixels: Map, found: Detections, *, diameter: float) -> Refinement:
 
 
 def _recentred(fit: Map, xy: Points, spread: float) -> Points:
-    """Where near points (n, 2) the fit, weighted with a Gaussian about each, is highest; where nothing fits they stay."""
+    """The maximum of the fit near each point (n, 2), weighted with a Gaussian about it; the point itself where nothing fits."""
     reach = int(np.ceil(2 * spread))
     offsets = np.indices((2 * reach + 1, 2 * reach + 1)).reshape(2, -1).T[:, ::-1] - reach
     places = (np.rint(xy).astype(np.intp)[:, None] + offsets).clip(0, np.array(fit.shape[::-1]) - 1)

@@ -1,7 +1,7 @@
-"""Segment Anything's automatic mask generator: masks of everything in an image, from a segmenter prompted by points.
+"""Segment Anything's automatic mask generator: masks of all objects in an image, from a segmenter prompted by points.
 
-A grid of points, or given points, is decoded in batches; masks are filtered by predicted IoU, by stability (how little a mask
-changes with the threshold) and by overlap. Source: Kirillov et al. 2023, appendix B.
+A grid of points, or given points, is decoded in batches; masks are filtered by predicted IoU, by stability against changes of
+the threshold and by overlap. Source: Kirillov et al. 2023, appendix B.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from torch.nn import functional
 from cryopick.coordinates import PixelMap, inside
 from cryopick.detection.components import NONE, Instances
 from cryopick.errors import SettingError
-from cryopick.models.sam import fitted_hw
+from cryopick.models.sam import long_side_hw
 
 Grey = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -30,7 +30,7 @@ _EARLY_MARGIN = 0.2  # stability scores of small masks are that coarse at the de
 
 
 class Segmenter(Protocol):
-    """Gives masks for points in an image that was fitted into the top left corner of a square of `side` pixels."""
+    """Model that predicts masks for points in an image in the top left corner of a square of `side` pixels."""
 
     side: int
 
@@ -39,7 +39,7 @@ class Segmenter(Protocol):
         ...
 
     def decode(self, code: Any, points: Points, /) -> tuple[Tensor, Tensor]:
-        """Logits (n, m, l, l) over the square, positive inside, and predicted IoUs (n, m), for points (n, 2) in its pixels."""
+        """Predict logits (n, m, l, l) over the square, positive inside, and IoUs (n, m), for points (n, 2) in its pixels."""
         ...
 
 
@@ -55,12 +55,12 @@ class MaskSettings:
     min_stability : smallest stability score.
     stability_offset : the stability score compares the masks at logits above plus and minus this.
     max_overlap : of two boxes with a larger IoU, the one with the lower predicted IoU is dropped.
-    crop_layers : layer i cuts the image into 2^i × 2^i overlapping crops and segments each as an image of its own.
+    crop_layers : layer i divides the image into 2^i × 2^i overlapping crops and segments each separately.
     crop_overlap : overlap of the first layer's crops as a fraction of the image's shorter side; halved with each layer.
     crop_grid_divisor : the grid has this many times fewer points a side in each further layer.
-    smallest_region : holes and islands of fewer pixels are filled and removed; 0 leaves masks as they are.
-    early_stability : drop masks that are clearly unstable at the decoder's resolution, before they are enlarged; the others are
-        decided after enlarging, as usual.
+    smallest_region : holes and islands of fewer pixels are filled or removed; 0 leaves masks unchanged.
+    early_stability : drop masks that are clearly unstable at the decoder's resolution before they are enlarged; the others are
+        tested after enlarging, as usual.
     """
 
     grid: int = 32
@@ -89,7 +89,7 @@ def generate_masks(
 ) -> Instances:
     """Generate the masks of a grey image uint8 (h, w), best predicted IoU first.
 
-    `points` (n, 2), x and y in the image's pixels, replace the grid: a few good ones save most of the time. Empty masks are
+    `points` (n, 2), x and y in pixels of the image, replace the grid; few points save most of the time. Empty masks are
     dropped.
     """
     settings = settings or MaskSettings()
@@ -116,9 +116,9 @@ def generate_masks(
 
 
 def suppress_boxes(boxes: NDArray[Any], scores: NDArray[Any], max_overlap: float) -> NDArray[np.intp]:
-    """Indices of the boxes (n, 4) that remain after non-maximum suppression at an IoU of `max_overlap`, best first.
+    """Return the indices of the boxes (n, 4) that remain after non-maximum suppression at an IoU of `max_overlap`, best first.
 
-    The first of equal scores wins. Sides are last minus first pixel, as the published programs have them.
+    Of equal scores, the first wins. Sides are last minus first pixel, as in the published programs.
     """
     order = np.argsort(-scores, kind="stable")
     corners = boxes[order].astype(np.float64)
@@ -137,7 +137,7 @@ def suppress_boxes(boxes: NDArray[Any], scores: NDArray[Any], max_overlap: float
 def _masks_of_crop(part: Grey, segmenter: Segmenter, points: Points, settings: MaskSettings) -> Instances:
     if not len(points):
         return NONE
-    height, width = fitted_hw(part.shape, segmenter.side)
+    height, width = long_side_hw(part.shape, segmenter.side)
     fitted = PixelMap.resize((part.shape[1] / width, part.shape[0] / height)).from_home(points)
     code = segmenter.encode(part)
     batches = [
@@ -149,7 +149,7 @@ def _masks_of_crop(part: Grey, segmenter: Segmenter, points: Points, settings: M
 
 
 def _good_masks(logits: Tensor, iou: Tensor, shape_hw: tuple[int, int], side: int, settings: MaskSettings) -> Instances:
-    """Masks of one batch that pass both filters. The cheap filter comes first: few masks are left to enlarge."""
+    """Return the masks of one batch that pass both filters; the cheap one comes first, so few masks are enlarged."""
     logits, scores = logits.flatten(0, 1), iou.flatten()
     good = torch.nonzero(scores > settings.min_iou)[:, 0]
     if settings.early_stability:
@@ -164,13 +164,13 @@ def _good_masks(logits: Tensor, iou: Tensor, shape_hw: tuple[int, int], side: in
 
 
 def _stability(logits: Tensor, offset: float) -> Tensor:
-    """Pixels above `offset` over pixels above `-offset`, mask by mask (n, h, w); not a number where there are none."""
+    """Divide the pixels above `offset` by those above `-offset`, mask by mask (n, h, w); NaN if there are none."""
     return (logits > offset).sum((-2, -1)) / (logits > -offset).sum((-2, -1))
 
 
 def _enlarged(logits: Tensor, shape_hw: tuple[int, int], side: int) -> Tensor:
-    """Logits (n, l, l) of the square as logits (n, h, w) of the image."""
-    height, width = fitted_hw(shape_hw, side)
+    """Enlarge logits (n, l, l) of the square to logits (n, h, w) of the image."""
+    height, width = long_side_hw(shape_hw, side)
     square = functional.interpolate(logits[:, None].float(), (side, side), mode="bilinear", align_corners=False)
     fitted = square[..., :height, :width]
     if (height, width) != shape_hw:
@@ -198,14 +198,14 @@ def _concatenated(groups: list[Instances]) -> Instances:
 
 
 def _grid(shape_hw: tuple[int, int], count: int) -> Points:
-    """`count` × `count` points (x, y) at (i + ½) / count of the width and height, row by row, as in the original."""
+    """Return `count` × `count` points (x, y) at (i + ½) / count of the width and height, row by row, as in the original."""
     fractions = (np.arange(count) + 0.5) / count
     x, y = np.meshgrid(fractions * shape_hw[1], fractions * shape_hw[0])
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 def _crops(shape_hw: tuple[int, int], settings: MaskSettings) -> Iterator[tuple[int, Box]]:
-    """Layer, and left, top, right, bottom (the last two exclusive) of every crop, the whole image first."""
+    """Return the layer and the left, top, right, bottom (the last two exclusive) of every crop, the whole image first."""
     height, width = shape_hw
     yield 0, (0, 0, width, height)
     for layer in range(1, settings.crop_layers + 1):
@@ -218,7 +218,7 @@ def _crops(shape_hw: tuple[int, int], settings: MaskSettings) -> Iterator[tuple[
 
 
 def _cut_by_crop(boxes: NDArray[np.int64], crop: Box, shape_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes lie at an edge of their crop that is no edge of the image."""
+    """Whether each box lies at an edge of its crop that is no edge of the image."""
     whole = (0, 0, shape_hw[1], shape_hw[0])
     at_crop = np.abs(boxes - np.array(crop)) <= _NEAR_EDGE
     at_edge = np.abs(boxes - np.array(whole)) <= _NEAR_EDGE
@@ -226,7 +226,7 @@ def _cut_by_crop(boxes: NDArray[np.int64], crop: Box, shape_hw: tuple[int, int])
 
 
 def _tidied(masks: Instances, settings: MaskSettings) -> Instances:
-    """Remove small holes and islands; of masks that then overlap too much, those that had none are kept."""
+    """Remove small holes and islands; of masks that then overlap too much, keep those that had none."""
     tidied, unchanged = [], []
     for box, bitmap, score in zip(masks.boxes, masks.bitmaps, masks.scores, strict=True):
         margin = int(settings.smallest_region**0.5) + 1  # the background around the box must not count as a small hole
@@ -241,7 +241,7 @@ def _tidied(masks: Instances, settings: MaskSettings) -> Instances:
 
 
 def _without_small(mask: NDArray[np.bool_], smallest: int) -> NDArray[np.bool_]:
-    """The mask without its connected regions of fewer than `smallest` pixels; the largest stays when all are small."""
+    """Remove connected regions of fewer than `smallest` pixels from a mask; if all are small, keep the largest."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if count <= 1 or (areas >= smallest).all():

@@ -11,7 +11,7 @@ DISPLAY_BLUR = 1.0 / 600
 
 
 def for_display(pixels: Pixels) -> NDArray[np.uint8]:
-    """Grey values (h, w) of an image for display: slightly smoothed, the lowest and highest 0.5 % of values clipped.
+    """Convert an image (h, w) to grey values for display: slightly smoothed, the lowest and highest 0.5 % of values clipped.
 
     A constant image becomes middle grey.
     """

@@ -1,4 +1,4 @@
-"""Images of micrographs with circles around their particles, and contact sheets of several images."""
+"""Images of micrographs with circles around particles, and contact sheets of several images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ GREEN: Colour = (80, 220, 60)
 ORANGE: Colour = (255, 150, 0)
 MAGENTA: Colour = (255, 60, 220)
 LONGEST_SIDE = 1024
-UNKNOWN_RADIUS = 6  # preview pixels, where the diameter is unknown
+FALLBACK_RADIUS = 6  # pixels of the image, if the diameter is unknown
 FRACTION_BITS = 4
 CAPTION_HEIGHT = 28
 GREY_STEP = 8
-"""Leaves 32 grey levels, which cannot be told from 256 in noise and more than halve the size of a PNG."""
+"""Reduces images to 32 grey levels: in noise the difference is invisible, and the PNG is less than half as large."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Marks:
 def draw(micrograph: Micrograph, marks: Sequence[Marks], *, longest_side: int = LONGEST_SIDE) -> RgbImage:
     """Draw a micrograph as an RGB image (h, w, 3), with marks of the particles' diameter.
 
-    The image is reduced, never enlarged, to at most `longest_side` pixels along its longest side. Marks are small where the
+    The image is reduced, never enlarged, to at most `longest_side` pixels along its longest side. Marks are small if the
     diameter is unknown.
     """
     grey, to_home = _grey_image(micrograph, longest_side)
     image = np.repeat(grey[..., None], 3, axis=2)
     for mark in marks:
         diameter_px = mark.picks.diameter_px
-        radius = UNKNOWN_RADIUS if diameter_px is None else max(2.0, diameter_px / 2 / to_home.length)
+        radius = FALLBACK_RADIUS if diameter_px is None else max(2.0, diameter_px / 2 / to_home.length)
         for x, y in to_home.from_home(mark.picks.xy):
             _mark(image, x, y, radius, mark)
     return image

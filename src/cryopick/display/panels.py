@@ -1,4 +1,4 @@
-"""Figures of one micrograph in several panels, all in the frame of the micrograph however an image was flipped or resized."""
+"""Figures of one micrograph in several panels, all in its frame, even if images were flipped or resized."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cryopick.types import Picks
 
 COLUMNS = 2
 INCHES = 5.0
-UNKNOWN_DIAMETER = 0.02  # of the longer side, where it is unknown
+FALLBACK_DIAMETER_SHARE = 0.02  # of the longer side, if the diameter is unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Panel:
     title : above the image.
     pixels : grey (h, w) or RGB (h, w, 3).
     to_home : the map from its pixels to the micrograph's.
-    picks : to be circled.
+    picks : picks to circle.
     """
 
     title: str
@@ -64,7 +64,7 @@ def _draw(axes: Any, panel: Panel) -> None:
     axes.imshow(panel.pixels, cmap="gray", vmin=low, vmax=high, extent=(left, right, bottom, top), interpolation="antialiased")
     if panel.picks is not None and len(panel.picks):
         longer = max(abs(right - left), abs(bottom - top))
-        diameter = np.full(len(panel.picks), panel.picks.diameter_px or UNKNOWN_DIAMETER * longer)
+        diameter = np.full(len(panel.picks), panel.picks.diameter_px or FALLBACK_DIAMETER_SHARE * longer)
         axes.add_collection(
             EllipseCollection(
                 diameter,
@@ -81,7 +81,7 @@ def _draw(axes: Any, panel: Panel) -> None:
 
 
 def _grey_range(pixels: NDArray[Any]) -> tuple[float, float] | tuple[None, None]:
-    """Values shown black and white: the full range where over 99 % of values are equal, none for colours."""
+    """Return the values shown black and white: the full range if over 99 % of values are equal, none for colours."""
     if pixels.ndim == 3:
         return None, None
     low, high = np.percentile(pixels[:: max(1, len(pixels) // 1000)], (0.5, 99.5))

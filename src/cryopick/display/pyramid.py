@@ -1,4 +1,4 @@
-"""Micrographs as grey tiles at every zoom level, cached in bounded memory, so that large micrographs pan without delay."""
+"""Grey tiles of micrographs at every zoom level, cached in bounded memory, for panning without delay."""
 
 import threading
 from collections import OrderedDict
@@ -30,7 +30,7 @@ SAMPLED = 1024
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """Grey images of a micrograph, each level half the size of the one before it; each level has its own grey window.
+    """Grey images of a micrograph at decreasing resolution, each level half the size of the one before it.
 
     A pixel of level `n` covers `2 ** n` pixels of the micrograph along either axis; odd sizes are rounded up.
 
@@ -50,13 +50,13 @@ class Pyramid:
         return sum(level.nbytes for level in self.levels)
 
     def level(self, number: int) -> tuple[Grey, int]:
-        """The level of that number or the nearest there is, and its number."""
+        """Return the level with that number, or the nearest one, and its number."""
         number = min(max(number, self.first), self.first + len(self.levels) - 1)
         return self.levels[number - self.first], number
 
 
 def level_count(shape_hw: tuple[int, int]) -> int:
-    """Number of levels of a micrograph: the longest side of the last one is at most `SMALLEST_SIDE`."""
+    """Return the number of levels of a micrograph: the longest side of the last one is at most `SMALLEST_SIDE`."""
     longest, count = max(shape_hw), 1
     while longest > SMALLEST_SIDE:
         longest, count = (longest + 1) // 2, count + 1
@@ -64,7 +64,7 @@ def level_count(shape_hw: tuple[int, int]) -> int:
 
 
 def build(micrograph: Micrograph) -> Pyramid:
-    """Build all levels of a micrograph as it is."""
+    """Build all levels of a micrograph without denoising."""
     return Pyramid(tuple(_grey(level, CUT) for level in _halvings(micrograph.pixels)))
 
 
@@ -80,7 +80,7 @@ def build_denoised(micrograph: Micrograph, *, diameter_px: float | None) -> Pyra
 
 
 def tile(pyramid: Pyramid, level: int, column: int, row: int, *, blur: float = 0.0) -> bytes | None:
-    """One tile as JPEG; None outside the level.
+    """Encode one tile as JPEG; None outside the level.
 
     `blur` is the standard deviation, in pixels of the micrograph, of a Gaussian that smooths the tile with its surroundings.
     """
@@ -98,7 +98,7 @@ def tile(pyramid: Pyramid, level: int, column: int, row: int, *, blur: float = 0
 
 
 class PyramidCache:
-    """The pyramids used last, up to a limit in bytes; each is built once even when several threads ask for it."""
+    """The pyramids used last, up to a limit in bytes; each is built once even if several threads request it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -107,7 +107,7 @@ class PyramidCache:
         self._building: dict[tuple[int, View], threading.Lock] = {}
 
     def get(self, key: tuple[int, View], make: Callable[[], Pyramid]) -> Pyramid:
-        """The pyramid of that key, built by `make` if it is not cached. Raises what `make` raises."""
+        """Return the pyramid of that key, built by `make` if it is not cached. Raises the errors of `make`."""
         with self._lock:
             if key in self._cached:
                 self._cached.move_to_end(key)
@@ -163,7 +163,7 @@ def _stretch(pixels: Pixels, low: float, high: float) -> Grey:
 
 
 def _blurred_cut(image: Grey, top: int, left: int, deviation: float) -> Pixels:
-    """A tile of the smoothed image, computed with as many pixels around it as the Gaussian reaches."""
+    """Smooth a tile of the image, computed with as many pixels around it as the Gaussian reaches."""
     reach = int(np.ceil(4 * deviation))
     above, before = max(0, top - reach), max(0, left - reach)
     around = image[above : top + TILE + reach, before : left + TILE + reach].astype(np.float32)
@@ -172,7 +172,7 @@ def _blurred_cut(image: Grey, top: int, left: int, deviation: float) -> Pixels:
 
 
 def _blurred_window(pyramid: Pyramid, number: int, blur: float) -> tuple[float, float]:
-    """Grey window of a smoothed level, the same for all its tiles, from its middle."""
+    """Return the grey window of a smoothed level, the same for all its tiles, from its middle."""
     key = (number, blur)
     if key not in pyramid.windows:
         image, _ = pyramid.level(number)

@@ -1,7 +1,7 @@
 """Thumbnails of picked micrographs, so that reports can show them without reading the micrographs again.
 
-A thumbnail takes a few tens of kilobytes: a small image without marks, so that circles can be drawn for any threshold; some
-particles cut out at random; and the mean of all particles in bands of score.
+A thumbnail takes a few tens of kilobytes: a small image without marks, so that circles can be drawn for any threshold; crops of
+some random particles; and the mean of the particles in bands of score.
 """
 
 import io
@@ -52,7 +52,7 @@ class Thumbnail:
     crops : uint8 (k, `CROP_SIDE`, `CROP_SIDE`), single particles; the mean of the background is 128.
     cropped : (k,), indices of the picks that the crops show.
     means : float32 (`BANDS`, `CROP_SIDE`, `CROP_SIDE`), mean particle of each quarter of the picks, best scores first, in
-        standard deviations of the background; zeros where a quarter is empty.
+        standard deviations of the background; zeros if a quarter is empty.
     counts : (`BANDS`,), number of particles in each mean.
     """
 
@@ -64,10 +64,10 @@ class Thumbnail:
 
 
 def make_thumbnail(micrograph: Micrograph, picks: Picks) -> Thumbnail:
-    """Make the thumbnail of a micrograph. The choice of crops depends on its name and the number of its picks alone.
+    """Make the thumbnail of a micrograph. The choice of crops depends only on its name and the number of its picks.
 
-    Particles whose box crosses the edge of the micrograph are in no crop and no mean; without a diameter, no particles are.
-    Small particles are not enlarged: their crops show more of the surroundings.
+    Particles whose box crosses the edge of the micrograph appear in no crop and no mean; without a diameter, none does. Small
+    particles are not enlarged; their crops show more of the surroundings.
     """
     small, _ = reduced(micrograph.pixels, IMAGE_SIDE)
     image = encode_jpeg(for_display(small))
@@ -76,7 +76,7 @@ def make_thumbnail(micrograph: Micrograph, picks: Picks) -> Thumbnail:
     whole = (
         np.flatnonzero(inside(xy, (shrunk.shape[0], shrunk.shape[1]), border=CROP_SIDE / 2)) if radius else np.zeros(0, np.int64)
     )
-    rng = generator(0, "glimpse", picks.micrograph)  # the earlier name: thumbnails of the same picks stay the same
+    rng = generator(0, "glimpse", picks.micrograph)  # the earlier name, so that thumbnails of the same picks do not change
     cropped = np.sort(rng.choice(whole, min(CROPS, len(whole)), replace=False))
     crops = [_crop(shrunk, xy[index], radius) for index in cropped]
     greys = np.array(crops, np.float32).reshape(-1, CROP_SIDE, CROP_SIDE) * GREY_PER_DEVIATION + 128
@@ -84,6 +84,10 @@ def make_thumbnail(micrograph: Micrograph, picks: Picks) -> Thumbnail:
     means = [_mean(shrunk, xy[band], radius) for band in bands]
     counts = np.array([len(band) for band in bands], np.int64)
     return Thumbnail(image, np.clip(np.rint(greys), 0, 255).astype(np.uint8), cropped, np.array(means, np.float32), counts)
+
+
+FLOAT16 = (-6e4, 6e4)
+"""Values that float16 can hold; averages beyond are of damaged pixels."""
 
 
 def write_thumbnail(thumbnail: Thumbnail, path: Path) -> None:
@@ -94,14 +98,14 @@ def write_thumbnail(thumbnail: Thumbnail, path: Path) -> None:
         picture=np.frombuffer(thumbnail.image, np.uint8),
         crops=thumbnail.crops,
         cropped=thumbnail.cropped.astype(np.int32),
-        means=thumbnail.means.astype(np.float16),
+        means=np.clip(thumbnail.means, *FLOAT16).astype(np.float16),
         counts=thumbnail.counts,
     )
     write_bytes(path, stream.getvalue())
 
 
 def read_thumbnail(path: Path) -> Thumbnail:
-    """Read a thumbnail. Raises `FileError` for a file that is none or is damaged."""
+    """Read a thumbnail. Raises `FileError` for a damaged or any other file."""
     try:
         with ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGEST:
@@ -143,7 +147,7 @@ def encode_jpeg(image: NDArray[np.uint8], *, quality: int = JPEG_QUALITY) -> byt
 
 
 def _at_crop_scale(micrograph: Micrograph, picks: Picks) -> tuple[Pixels, PixelMap, NDArray[np.float64]]:
-    """The micrograph reduced until a particle with its surroundings fits a crop, the map to it, and the picks on it (n, 2)."""
+    """Reduce a micrograph until a particle with surroundings fits a crop; also return the map to it and the points (n, 2)."""
     height, width = micrograph.shape_hw
     box = CROP_DIAMETERS * (picks.diameter_px or 0.0)
     factor = max(1.0, box / CROP_SIDE)
@@ -165,7 +169,7 @@ def _mean(pixels: Pixels, xy: NDArray[np.float64], radius: float) -> Pixels:
 
 
 def _crop(pixels: Pixels, point: NDArray[np.float64], radius: float) -> Pixels:
-    """The surroundings of a point, with background mean 0 and standard deviation 1; zeros where the background is constant."""
+    """Cut out the surroundings of a point, with background mean 0 and deviation 1; zeros if the background is constant."""
     centre = float(point[0]), float(point[1])
     patch = np.asarray(cv2.getRectSubPix(pixels, (CROP_SIDE, CROP_SIDE), centre), np.float32)
     around = patch[distance_from_middle() > min(radius, CROP_SIDE / 2 - 1)]
@@ -176,6 +180,6 @@ def _crop(pixels: Pixels, point: NDArray[np.float64], radius: float) -> Pixels:
 
 
 def distance_from_middle() -> Pixels:
-    """Distance of each pixel of a crop from its middle, (`CROP_SIDE`, `CROP_SIDE`), in pixels of the crop."""
+    """Return the distance of each pixel of a crop from its middle, (`CROP_SIDE`, `CROP_SIDE`), in pixels of the crop."""
     offset = np.arange(CROP_SIDE) - (CROP_SIDE - 1) / 2
     return np.asarray(np.hypot(offset[:, None], offset[None, :]), np.float32)

@@ -1,4 +1,4 @@
-"""True positives, false positives and false negatives of picks or pixels, and their ratios."""
+"""Counts of true positives, false positives and false negatives of picks or pixels, and their ratios."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class Counts:
 
     @property
     def found(self) -> int:
-        """All that was found."""
+        """Number of picks, or of pixels in picks."""
         return self.true_positive + self.false_positive
 
     @property
     def truth(self) -> int:
-        """All that is true."""
+        """Number of true particles, or of their pixels."""
         return self.true_positive + self.false_negative
 
     @property
@@ -48,11 +48,11 @@ class Counts:
 
 
 def ratio(part: float, whole: float) -> float:
-    """`part / whole`, NaN when `whole` is 0."""
+    """Divide `part` by `whole`; NaN if `whole` is 0."""
     return part / whole if whole else float("nan")
 
 
 def mean_of_known(values: Iterable[float]) -> float:
-    """Mean of the values that are not NaN; NaN when there are none."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not np.isnan(value)]
     return ratio(sum(known), len(known))

@@ -31,7 +31,7 @@ class Curve:
 
     @property
     def best(self) -> int:
-        """Index of the threshold with the highest F1, the highest of them if several tie."""
+        """Index of the threshold with the highest F1; of equal ones, the highest threshold."""
         return int(np.argmax(self.f1))
 
 
@@ -62,7 +62,7 @@ def precision_recall(scores: ArrayLike, true: ArrayLike, truth_count: int) -> Cu
     """
     score, is_true = np.asarray(scores, np.float64), np.asarray(true, bool)
     order = np.argsort(-score, kind="stable")
-    last = np.flatnonzero(np.diff(score[order], append=-np.inf))  # a threshold lets in all picks of one score together
+    last = np.flatnonzero(np.diff(score[order], append=-np.inf))  # all picks of one score pass a threshold together
     pairs = np.cumsum(is_true[order])[last].astype(np.float64)
     found = last + 1.0
     return Curve(score[order][last], pairs / found, pairs / truth_count, 2 * pairs / (found + truth_count))

@@ -1,7 +1,7 @@
 """One-to-one matching of picks with ground truth on one micrograph.
 
-Both ways to match are one minimum-cost assignment on the sparse graph of sufficiently near pairs, found by a k-d tree: 5,000
-against 5,000 picks take about 0.1 s.
+Matching is a minimum-cost assignment on the sparse graph of sufficiently close pairs, which a k-d tree finds: 5,000 against
+5,000 picks take about 0.1 s.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Pairs of picks and true particles, and what is left; indices into the arrays that were matched.
+    """Pairs of picks and true particles, and those without a partner; indices into the arrays that were matched.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Match:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """All pairs of a pick and a true particle that are closer than a radius, one per row.
+    """All pairs of a pick and a true particle that are closer than a radius.
 
     Attributes
     ----------
@@ -59,20 +59,20 @@ class Neighbours:
 def match_picks(found: Picks, truth: Picks, *, radius: float) -> Match:
     """Pair picks with true particles one to one: as many pairs as possible, then the smallest sum of distances.
 
-    Every pair is closer than `radius`, in Å when either side's pixel size is known, else in pixels;
+    Every pair is closer than `radius`, in Å if either side's pixel size is known, else in pixels;
     `len(missed) + len(pairs) == len(truth)` and `len(extra) + len(pairs) == len(found)`. An empty side gives no pairs.
     Scores are not used: threshold first. Names are not compared. Assignment as in Hungarian matching (Kuhn 1955).
 
-    Raises `SettingError` for a radius that is not positive, `CryopickError` when the two pixel sizes differ.
+    Raises `SettingError` for a radius that is not positive, and `CryopickError` if the two pixel sizes differ.
     """
     return match_points(found.xy, truth.xy, radius_px=length_to_px(radius, common_pixel_size(found, truth)))
 
 
 def match_points(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) -> Match:
-    """Match points (n, 2) and (m, 2) in pixels, as `match_picks` does picks."""
+    """Match points (n, 2) and (m, 2) in pixels like picks in `match_picks`."""
     near = neighbours(found_xy, truth_xy, radius_px=radius_px)
     found_count, truth_count = near.counts
-    # A pair costs between one and two radii, so one more pair is always worth more than all distances together.
+    # A pair costs between one and two radii, so an additional pair always reduces the cost by more than all distances together.
     unpaired = 2 * radius_px * (min(near.counts) + 1)
     partner = _assign(near, near.distance + radius_px, unpaired=unpaired)
     pairs = np.stack([partner, np.arange(truth_count)], axis=1)[partner >= 0]
@@ -82,7 +82,7 @@ def match_points(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) 
 
 
 def true_by_score(found_xy: ArrayLike, truth_xy: ArrayLike, scores: ArrayLike, *, radius_px: float) -> NDArray[np.bool_]:
-    """Whether each pick (n,) adds a pair when picks are added one by one, best score first.
+    """Return whether each pick (n,) adds a pair when picks are added one by one, best score first.
 
     At *any* threshold, the number of true picks above it equals the number of pairs that `match_points` finds among those
     picks alone, so one call gives the whole precision–recall curve. (Sets of picks that can be paired together are the
@@ -98,7 +98,7 @@ def true_by_score(found_xy: ArrayLike, truth_xy: ArrayLike, scores: ArrayLike, *
 
 
 def neighbours(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) -> Neighbours:
-    """Find all pairs of a pick and a true particle closer than `radius_px`; exactly at the radius does not count."""
+    """Find all pairs of a pick and a true particle closer than `radius_px`, exclusive."""
     if not (np.isfinite(radius_px) and radius_px > 0):
         raise SettingError(f"the matching radius must be positive, got {radius_px} pixels; check diameter and tolerance")
     found, truth = _points(found_xy), _points(truth_xy)
@@ -111,9 +111,9 @@ def neighbours(found_xy: ArrayLike, truth_xy: ArrayLike, *, radius_px: float) ->
 
 
 def common_pixel_size(found: Picks, truth: Picks) -> float | None:
-    """The pixel size in Å of either side; None when both are unknown.
+    """Return the pixel size in Å of either side; None if both are unknown.
 
-    Raises `CryopickError` when they differ by more than 1 %: one side has another binning, or a wrong header.
+    Raises `CryopickError` if they differ by more than 1 %: one side has another binning, or a wrong header.
     """
     if found.pixel_size is None or truth.pixel_size is None:
         return truth.pixel_size if found.pixel_size is None else found.pixel_size
@@ -126,14 +126,14 @@ def common_pixel_size(found: Picks, truth: Picks) -> float | None:
 
 
 def _assign(near: Neighbours, cost: NDArray[np.float64], *, unpaired: float) -> Indices:
-    """The pick of each true particle (m,), −1 for none, at the least total cost; a particle without a pick costs `unpaired`.
+    """Return the pick of each true particle (m,), −1 for none, at the least total cost; unpaired particles cost `unpaired`.
 
     Costs must be positive, since the solver takes zeros for missing entries.
     """
     found_count, truth_count = near.counts
     if not len(near.found):
         return np.full(truth_count, -1, np.intp)
-    # Each true particle may also take a column of its own, which stands for no pick, so a full assignment always exists.
+    # Each true particle has a further column that means no pick, so a full assignment always exists.
     alone = np.arange(truth_count)
     graph = csr_array(
         (np.r_[cost, np.full(truth_count, unpaired)], (np.r_[near.truth, alone], np.r_[near.found, found_count + alone])),

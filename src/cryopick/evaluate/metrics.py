@@ -18,7 +18,7 @@ from cryopick.types import Picks, each_picks
 
 @dataclass(frozen=True, eq=False)
 class MicrographEvaluation:
-    """Picks and ground truth of one micrograph, and how they match.
+    """Picks and ground truth of one micrograph, and their match.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class MicrographEvaluation:
         return Counts(len(self.match.pairs), len(self.match.extra), len(self.match.missed))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """Scores of picks on all micrographs with ground truth.
 
@@ -56,6 +56,12 @@ class Evaluation:
     tolerance, border, threshold : as given to `evaluate_picks`.
     curve : precision and recall at all thresholds; None without picks, ground truth or scores.
     reliability : of the scores; None like `curve`, and when scores lie outside [0, 1].
+
+    Examples
+    --------
+    >>> truth = Picks("m.mrc", [[10, 10], [50, 50], [90, 10]], diameter=20)
+    >>> evaluate_picks(truth[:2], truth)
+    <Evaluation of 1 micrograph: precision 1.000, recall 0.667, F1 0.800>
     """
 
     per_micrograph: tuple[MicrographEvaluation, ...]
@@ -65,6 +71,11 @@ class Evaluation:
     threshold: float | None
     curve: Curve | None
     reliability: Reliability | None
+
+    def __repr__(self) -> str:
+        count = len(self.per_micrograph)
+        ratios = f"precision {self.precision:.3f}, recall {self.recall:.3f}, F1 {self.f1:.3f}"
+        return f"<Evaluation of {count} micrograph{'' if count == 1 else 's'}: {ratios}>"
 
     @cached_property
     def counts(self) -> Counts:
@@ -141,11 +152,11 @@ def evaluate_picks(
     ----------
     found : picks of one or several micrographs.
     truth : the true particles of one or several micrographs.
-    diameter : particle diameter, in Å when the pixel size of either side is known, else in pixels; the ground truth's own, or
+    diameter : particle diameter, in Å if the pixel size of either side is known, else in pixels; the ground truth's own, or
         the picks', if omitted.
     tolerance : largest distance of a pair in diameters.
-    border : width in pixels of a margin in which neither particles nor picks are counted. A pick within the tolerance of a
-        particle that counts always counts; one within the tolerance only of particles that do not count never does.
+    border : width in pixels of a margin in which neither particles nor picks are counted. Picks within the tolerance of a
+        counted particle are always counted; picks only within the tolerance of uncounted particles never are.
     threshold : lowest score of the picks that count; the curve is of all picks.
 
     Returns
@@ -156,7 +167,8 @@ def evaluate_picks(
     Raises
     ------
     SettingError
-        For a tolerance or diameter that is not positive, a negative border, and a threshold on picks without scores.
+        For a tolerance or diameter that is not positive, a negative border, a threshold on picks without scores, and anything
+        but picks.
     CryopickError
         When a diameter is needed and unknown on both sides; with a border, likewise the micrograph's shape.
     NameMatchError
@@ -167,8 +179,10 @@ def evaluate_picks(
     >>> truth = Picks("m.mrc", [[10, 10], [50, 50], [90, 10]], diameter=20)
     >>> found = Picks("m.mrc", [[12, 11], [51, 49], [30, 80]], [0.9, 0.8, 0.3])
     >>> result = evaluate_picks(found, truth)
-    >>> round(result.precision, 3), round(result.recall, 3), result.per_micrograph[0].match.missed.tolist()
-    (0.667, 0.667, [2])
+    >>> result
+    <Evaluation of 1 micrograph: precision 0.667, recall 0.667, F1 0.667>
+    >>> result.per_micrograph[0].match.missed.tolist()
+    [2]
     """
     if not border >= 0:
         raise SettingError(f"the border must be 0 or more, got {border} pixels")
@@ -185,12 +199,12 @@ def _radius_px(pair: MicrographPair, diameter: float | None, tolerance: float) -
         raise SettingError(f"the tolerance must be positive, got {tolerance} diameters")
     given = pair.to_px(diameter)
     if not (len(pair.found) and len(pair.truth)):
-        return tolerance  # nothing to pair: any radius will do
+        return tolerance  # nothing to pair: any radius is fine
     return tolerance * first_known(pair, given, pair.truth.diameter_px, pair.found.diameter_px)
 
 
 def _counted(pair: MicrographPair, radius_px: float, border: float) -> MicrographPair:
-    """The picks and true particles that count, by their coordinates alone: the same at every threshold."""
+    """Select the picks and true particles that count, by coordinates only: the same at every threshold."""
     if border == 0:
         return pair
     found, truth = pair.found, pair.truth

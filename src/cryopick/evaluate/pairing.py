@@ -1,20 +1,21 @@
 """Picks and ground truth paired by micrograph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cryopick.checks import checked_positive
 from cryopick.coordinates import length_to_px
 from cryopick.errors import CryopickError, NameMatchError, SettingError
 from cryopick.evaluate.matching import common_pixel_size
-from cryopick.io.names import match_names, stem, without_uid
+from cryopick.io.names import DIFFERENCES, NameIndex, exposure, match_names
 from cryopick.types import Picks
 
 
 @dataclass(frozen=True, eq=False)
 class MicrographPair:
-    """Picks and ground truth of one micrograph; what one side lacks is taken from the other."""
+    """Picks and ground truth of one micrograph; each supplies values that the other lacks."""
 
     found: Picks
     truth: Picks
@@ -41,12 +42,10 @@ class MicrographPair:
         """Convert a diameter to pixels, from Å when the pixel size is known. Raises `SettingError` unless it is positive."""
         if diameter is None:
             return None
-        if not (np.isfinite(diameter) and diameter > 0):
-            raise SettingError(f"the diameter must be positive, got {diameter}")
-        return length_to_px(diameter, self.pixel_size)
+        return length_to_px(checked_positive(diameter, "the diameter", error=SettingError), self.pixel_size)
 
     def above(self, threshold: float | None) -> "MicrographPair":
-        """Only picks with a score of at least `threshold`. Raises `SettingError` when they have no scores."""
+        """Select the picks with a score of at least `threshold`. Raises `SettingError` if they have no scores."""
         if threshold is None or len(self.found) == 0:
             return self
         if self.found.scores is None:
@@ -55,7 +54,7 @@ class MicrographPair:
 
 
 def first_known(pair: MicrographPair, *diameters_px: float | None) -> float:
-    """The first known diameter. Raises `CryopickError` when all are unknown."""
+    """Return the first known diameter. Raises `CryopickError` if all are unknown."""
     for diameter_px in diameters_px:
         if diameter_px is not None:
             return diameter_px
@@ -63,10 +62,10 @@ def first_known(pair: MicrographPair, *diameters_px: float | None) -> float:
 
 
 def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[list[MicrographPair], tuple[str, ...]]:
-    """Every truth with the picks found on its micrograph, or empty picks; and the names of picks' micrographs without truth.
+    """Pair ground truth with the picks on its micrographs, or empty ones; also name the micrographs without ground truth.
 
-    Names match with or without folders, extension and CryoSPARC's UID. Raises `NameMatchError` when one matches several, when one
-    stands twice, or when there are picks and none lies on a micrograph of `truth`.
+    Names match with or without folders, extension and CryoSPARC's UID. Raises `NameMatchError` if a name matches several, is
+    listed twice, or if there are picks, but none on a micrograph of `truth`.
     """
     by_name = _by_name(truth)
     picks_by_name = _by_name(found)
@@ -76,13 +75,15 @@ def pair_micrographs(found: Sequence[Picks], truth: Sequence[Picks]) -> tuple[li
     if without_truth and not with_truth and any(len(picks) for picks in found):
         raise NameMatchError(
             f"no picks are on a micrograph with ground truth: the picks are on {without_truth[0]!r}, the ground truth is on "
-            f"{next(iter(by_name), 'no micrograph')!r}. Names may differ in folders, extension and CryoSPARC's UID only"
+            f"{next(iter(by_name), 'no micrograph')!r}. {DIFFERENCES}"
         )
+    with_truth, copies = _without_copies(with_truth, by_name)
     found_on = {known: picks_by_name[written] for written, known in match_names(with_truth, by_name).items()}
     sizes = {picks.pixel_size for picks in found}
-    shared_size = sizes.pop() if len(sizes) == 1 else None  # keeps lengths in Å where nothing was found
+    shared_size = sizes.pop() if len(sizes) == 1 else None  # keeps lengths in Å if nothing was found
     nothing = {name: Picks(name, pixel_size=shared_size) for name in by_name}
-    return [MicrographPair(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()], without_truth
+    pairs = [MicrographPair(found_on.get(name, nothing[name]), particles) for name, particles in by_name.items()]
+    return pairs, without_truth + copies
 
 
 def _by_name(every: Sequence[Picks]) -> dict[str, Picks]:
@@ -94,5 +95,13 @@ def _by_name(every: Sequence[Picks]) -> dict[str, Picks]:
 
 
 def _loosest(name: str) -> str:
-    """A key that is equal for all spellings of a name; names with different keys cannot match."""
-    return stem(without_uid(name))
+    """Return a key that is equal for all spellings of a name; names with different keys cannot match."""
+    return exposure(name)
+
+
+def _without_copies(names: list[str], known: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Separate names from further copies of the same exposure, such as ``a_DW`` besides ``a``."""
+    index = NameIndex(known)
+    taken = {index.find(name) for name in names if not index.fits_exposure_only(name)}
+    copies = {name: None for name in names if index.fits_exposure_only(name) and index.find(name) in taken}
+    return [name for name in names if name not in copies], tuple(copies)

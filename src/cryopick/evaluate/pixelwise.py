@@ -1,7 +1,7 @@
 """The published protocol: picks drawn as discs and compared with the ground truth pixel by pixel.
 
-CryoSegNet's tables use it. It favours many overlapping picks and does not see duplicates; prefer `cryopick.evaluate.metrics`.
-The authors' program prints the *maximum* over micrographs, which is given here under that name.
+It is used in CryoSegNet's tables. It favours many overlapping picks and ignores duplicates; prefer `cryopick.evaluate.metrics`.
+The authors' program prints the *maximum* over micrographs; both mean and maximum are computed.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from cryopick.types import Picks
 
 @dataclass(frozen=True)
 class PixelCounts(Counts):
-    """Numbers of pixels in both masks, in that of the picks alone, in that of the ground truth alone, and in neither."""
+    """Numbers of pixels in both masks, only in that of the picks, only in that of the ground truth, and in neither."""
 
     true_negative: int
 
@@ -92,7 +92,7 @@ def evaluate_pixels(
     ----------
     found : picks of several micrographs.
     truth : the true particles of several micrographs.
-    diameter : of the picks' discs, in Å when the pixel size of either side is known, else in pixels; the picks' own, or the
+    diameter : of the picks' discs, in Å if the pixel size of either side is known, else in pixels; the picks' own, or the
         ground truth's, if omitted. Discs of the ground truth have its own diameter, or that of the picks.
     border : width in pixels of a margin that is not counted.
     threshold : lowest score of the picks that count.
@@ -141,7 +141,7 @@ def _pixel_counts(pair: MicrographPair, diameter: float | None, border: float) -
 
 
 def _mask(pair: MicrographPair, picks: Picks, diameters_px: Sequence[float | None], border: float) -> NDArray[np.bool_]:
-    """The discs of one side with the first known diameter, without the border."""
+    """Draw the discs of one side with the first known diameter, without the border."""
     if len(picks):
         mask = draw_discs(picks.xy, diameter_px=first_known(pair, *diameters_px), shape_hw=pair.shape_hw)
     else:

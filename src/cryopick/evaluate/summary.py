@@ -1,4 +1,4 @@
-"""Evaluations as plain dictionaries for JSON, with None for NaN."""
+"""Summaries of evaluations as plain dictionaries for JSON, with None for NaN."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,1 +1,1 @@
-"""Reading and writing of micrographs and picks in other programs' formats."""
+"""Reading and writing of micrographs and picks in the formats of other programs."""

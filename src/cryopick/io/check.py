@@ -1,4 +1,4 @@
-"""Checks that find all faults of a micrograph or a file of picks, not only the first at which a reader stops."""
+"""Checks that find all faults of a micrograph or a file of picks, while readers stop at the first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.micrographs.files import pixel_fault, read_raw_image
+from cryopick.io.micrographs.files import pixel_sizes_differ, read_raw_image
 from cryopick.io.micrographs.sources import MicrographSource
-from cryopick.io.picks.formats import detect_format, read_picks
+from cryopick.io.micrographs.values import pixel_size_doubt, usable_pixels
+from cryopick.io.picks.formats import detect_format, read_picks, reduced_doubt
+from cryopick.messages import counted
 from cryopick.types import Picks
 
 
@@ -22,9 +24,9 @@ class CheckResult:
 
     Attributes
     ----------
-    faults : problems that make it unusable as it is; empty for a sound file.
-    notes : oddities that do not stop a reader.
-    facts : its contents as far as they could be read: names and texts.
+    faults : problems that make it unusable as it is; empty for a valid file.
+    notes : oddities that do not prevent reading.
+    facts : its contents as far as they could be read, as text by name.
     """
 
     faults: tuple[CryopickError, ...] = ()
@@ -32,8 +34,11 @@ class CheckResult:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def check_micrograph(path: Path | str) -> CheckResult:
-    """Check a micrograph; of a truncated one, also the rows that can be read."""
+def check_micrograph(path: Path | str, *, pixel_size: float | None = None) -> CheckResult:
+    """Check a micrograph, including the readable rows of a truncated file.
+
+    `pixel_size` in Å is that of a STAR or `.cs` file, which replaces the micrograph's own.
+    """
     path = Path(path)
     faults: list[CryopickError] = []
     try:
@@ -44,23 +49,33 @@ def check_micrograph(path: Path | str) -> CheckResult:
             image = read_raw_image(path, salvage=True)
         except FileError:
             return CheckResult(tuple(faults))
-    if fault := pixel_fault(image.pixels, path):
-        faults.append(fault)
+    notes = [*image.notes]
+    try:
+        notes += usable_pixels(image.pixels, path)[1]
+    except FileError as unusable:
+        faults.append(unusable)
+    if pixel_sizes_differ(pixel_size, image.pixel_size):
+        notes.append(f"its own pixel size is {image.pixel_size:.4g} Å; {pixel_size:.4g} Å is used")
+    size = pixel_size or image.pixel_size
+    if doubt := pixel_size_doubt(size):
+        notes.append(doubt)
     height, width = image.pixels.shape
     facts = {
         "size": f"{width} x {height} pixels (width x height)",
         "stored": image.stored,
-        "pixel size": "unknown" if image.pixel_size is None else f"{image.pixel_size:g} Å",
+        "pixel size": "unknown" if size is None else f"{size:g} Å",
         "values": _statistics(image.pixels),
     }
-    return CheckResult(tuple(faults), image.notes, facts)
+    return CheckResult(tuple(faults), tuple(notes), facts)
 
 
-def check_picks(path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None) -> CheckResult:
-    """Check a file or folder of picks in any known format, with its micrographs also their names and edges."""
+def check_picks(
+    path: Path | str, *, micrographs: Sequence[MicrographSource] | None = None, downsample: float = 1.0
+) -> CheckResult:
+    """Check a file or folder of picks in any known format; with its micrographs, also check names and edges."""
     try:
         name = detect_format(path)
-        all_picks = read_picks(path, format=name, micrographs=micrographs)
+        all_picks = read_picks(path, format=name, micrographs=micrographs, downsample=downsample)
     except CryopickError as fault:
         return CheckResult((fault,))
     return check_read_picks(all_picks, Path(path), name)
@@ -70,12 +85,14 @@ def check_read_picks(all_picks: Sequence[Picks], path: Path, format_name: str) -
     """Check picks that have been read from a path."""
     count = sum(len(picks) for picks in all_picks)
     scores = [picks.scores for picks in all_picks if picks.scores is not None and len(picks)]
-    facts = {"format": format_name, "picks": f"{count} on {len(all_picks)} micrograph{'' if len(all_picks) == 1 else 's'}"}
+    facts = {"format": format_name, "picks": f"{count:,} on {counted(len(all_picks), 'micrograph')}"}
     if scores:
         facts["scores"] = f"{min(part.min() for part in scores):.4g} to {max(part.max() for part in scores):.4g}"
     faults = [fault for picks in all_picks for fault in _pick_faults(picks, path)]
-    notes = () if count else ("no picks at all",)
-    return CheckResult(tuple(faults), notes, facts)
+    notes = [] if count else ["no picks"]
+    if (doubt := reduced_doubt(all_picks)) is not None:
+        notes.append(doubt)
+    return CheckResult(tuple(faults), tuple(notes), facts)
 
 
 def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:
@@ -96,9 +113,10 @@ def _pick_faults(picks: Picks, path: Path) -> list[CryopickError]:
 
 
 def _statistics(pixels: NDArray[np.float32]) -> str:
-    if not np.isfinite(pixels.sum(dtype=np.float64)):
-        pixels = pixels[np.isfinite(pixels)]
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        pixels = pixels[finite]
     if not pixels.size:
-        return "no finite ones"
+        return "no finite values"
     mean, deviation = (float(value.item()) for value in cv2.meanStdDev(pixels))
     return f"{pixels.min():g} to {pixels.max():g}, mean {mean:g}, standard deviation {deviation:g}"

@@ -20,15 +20,15 @@ Layer = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | list[str]], list[Layer]]
 
 MOST_LAYERS = 100
-"""Number of micrographs in one file above which napari becomes too slow."""
-UNKNOWN_DIAMETER = 20.0
+"""Largest number of micrographs in one file; with more, napari becomes too slow."""
+FALLBACK_DIAMETER_PX = 20.0
 CONTRAST = (0.5, 99.5)
 """Percentiles of the pixels shown as black and white."""
 OURS = "cryopick"
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
-    """The reader of these files, as napari asks for it; None when they are neither micrographs nor picks."""
+    """Return the reader for these files, as napari requires; None if they are neither micrographs nor picks."""
     paths = [path] if isinstance(path, str) else path
     return read_layers if paths and all(_can_be_read(Path(one)) for one in paths) else None
 
@@ -46,7 +46,7 @@ def write_points(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
     """Write points layers as picks, in the format of the suffix, and return the paths written.
 
     A layer from a file of picks keeps its micrograph's name, shape, pixel size and scores; points that were added have score 1.
-    A new layer is of the micrograph it is named after. Raises `CryopickError` when the format needs what a layer lacks.
+    A new layer belongs to the micrograph that it is named after. Raises `CryopickError` if a layer lacks what the format needs.
     """
     write_picks([_picks(data, attributes) for data, attributes, _ in layers], path)
     return [path]
@@ -93,7 +93,7 @@ def _layer(picks: Picks, *, shown: bool) -> Layer:
     }
     attributes = {
         "name": f"picks of {picks.micrograph}",
-        "size": picks.diameter_px or UNKNOWN_DIAMETER,
+        "size": picks.diameter_px or FALLBACK_DIAMETER_PX,
         "face_color": "transparent",
         "border_color": "lime",
         "border_width": 0.08,
@@ -117,5 +117,5 @@ def _picks(data: Any, attributes: Mapping[str, Any]) -> Picks:
 
 
 def _swapped(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(row, column) from (x, y), or back."""
+    """Swap (x, y) to (row, column), or back."""
     return points.reshape(-1, 2)[:, ::-1].copy()

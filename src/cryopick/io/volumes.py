@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from cryopick.errors import FileError
 from cryopick.files import atomic_path
 from cryopick.io.micrographs.common import AGAIN
-from cryopick.io.micrographs.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data
+from cryopick.io.micrographs.mrc import MrcHeader, cut_or_damaged, open_mrc, read_data, with_sign
 
 
 def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
-    """Read the images (n, h, w), n >= 1, of an MRC or MRCS stack, and Å per pixel; None when the header has none (0 or 1).
+    """Read the images (n, h, w), n >= 1, of an MRC or MRCS stack, and Å per pixel; None if the header has none (0 or 1).
 
     Raises `FileError` for files that are missing, truncated, not MRC, or contain NaN or infinite values.
     """
@@ -22,7 +22,7 @@ def read_stack(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
 
 
 def read_map(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
-    """Read the densities (z, y, x) of a map, and its voxel size in Å; None when the header has none (0).
+    """Read the densities (z, y, x) of a map, and its voxel size in Å; None if the header has none (0).
 
     Files with another axis order, as CCP4 maps may have, are transposed. Raises `FileError` for a single image, and as
     `read_stack`.
@@ -36,7 +36,7 @@ def read_map(path: Path | str) -> tuple[NDArray[np.float32], float | None]:
 
 
 def write_map(path: Path, density: NDArray[np.floating], *, voxel_size: float) -> None:
-    """Write densities (z, y, x) as a float32 MRC volume, completely or not at all; `voxel_size` in Å."""
+    """Write densities (z, y, x) as a float32 MRC volume, atomically; `voxel_size` in Å."""
     with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
         file.set_data(density.astype(np.float32))
         file.set_volume()
@@ -49,6 +49,6 @@ def _read_whole(path: Path) -> tuple[NDArray[np.float32], MrcHeader]:
     if not sound:
         found = cut_or_damaged(rows, header.shape[0] * header.shape[1])
         raise FileError(path, found, AGAIN)
-    if not np.isfinite(pixels.sum(dtype=np.float64)):
+    if not np.isfinite(pixels).all():
         raise FileError(path, "has NaN or infinite values", "Create it again; float16 overflows beyond 65504")
-    return pixels, header
+    return pixels, with_sign(header, pixels)

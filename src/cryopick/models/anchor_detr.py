@@ -131,7 +131,7 @@ def cell_centres(shape_hw: tuple[int, int] | torch.Size, step: int) -> Tensor:
 
 
 def refine_boxes(centre: Tensor, size: Tensor, change: Tensor) -> Tensor:
-    """Move boxes with centres (…, 2) and diameters (…, 1) by a network's output (…, 3); returns (…, 3).
+    """Move boxes with centres (…, 2) and diameters (…, 1) by a network's output (…, 3); return (…, 3).
 
     A centre moves by up to `MAX_MOVE` along each axis; a diameter changes by a factor between e^−1.5 and e^1.5.
     """
@@ -203,7 +203,7 @@ class Attention(nn.Module):
             last.bias.fill_(1.0)
 
     def forward(self, state: Tensor, at: Tensor, memory: Tensor, places: Tensor) -> Tensor:
-        """Attend from `state` (B, n, C) at positions `at` to `memory` (B, m, C) at `places`; returns (B, n, C).
+        """Attend from `state` (B, n, C) at positions `at` to `memory` (B, m, C) at `places`; return (B, n, C).
 
         Positions are encoded, (B or 1, …, C).
         """

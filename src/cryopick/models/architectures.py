@@ -18,15 +18,15 @@ def _same_names(state: State) -> State:
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to make a network from a file of weights.
+    """The functions that make a network from a file of weights.
 
     Attributes
     ----------
-    build : makes the network with random weights from its settings, given as keywords.
+    build : makes the network with random weights from its settings, passed as keywords.
     infer_settings : infers the settings (plain numbers, strings and lists) from the keys and shapes of a state dict after
         `rename`; None if the state dict belongs to another architecture. It is called for every file, so it must not import
         optional libraries.
-    published : a sentence that says where weights are published.
+    published : sentence on where weights are published.
     licence : licence of these weights.
     rename : renames the keys of a published state dict to those of the network; a state dict with the right keys stays as it is.
     """

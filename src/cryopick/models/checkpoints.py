@@ -1,4 +1,4 @@
-"""Reading of tensors from published checkpoints and safetensors files, without executing anything in them."""
+"""Reading of tensors from published checkpoints and safetensors files, without running code in them."""
 
 import hashlib
 import pickle
@@ -17,6 +17,8 @@ from cryopick.models.architectures import State
 
 PICKLES = {".pth", ".pt", ".ckpt", ".bin"}
 WRAPPERS = ("model", "state_dict")
+MOST_UNPACKED = 4
+"""Largest ratio of a checkpoint's unpacked size to its file."""
 
 
 def read_state(path: Path) -> tuple[State, dict[str, str]]:
@@ -25,9 +27,11 @@ def read_state(path: Path) -> tuple[State, dict[str, str]]:
     Reads ``.safetensors`` files, and PyTorch checkpoints that are a bare state dict or hold one under ``model`` or
     ``state_dict``. Raises `FileError` if the file holds anything but tensors and plain values, or is truncated.
     """
+    _check_regular(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in PICKLES:
+        _check_unpacked_size(path)
         return _only_tensors(path, _read_pickle(path)), {}
     raise FileError(path, "is not a weights file", f"Give a .safetensors file or a checkpoint ({', '.join(sorted(PICKLES))})")
 
@@ -36,6 +40,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Read the metadata of a safetensors file without its tensors. Raises `FileError` if the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
+    _check_regular(path)
     try:
         with safe_open(path, framework="pt") as opened:
             return dict(opened.metadata() or {})
@@ -44,7 +49,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, as `sha256sum` prints it."""
+    """Return the SHA-256 of a file, as printed by `sha256sum`."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -59,6 +64,26 @@ def tensors_sha256(state: State) -> str:
     return digest.hexdigest()
 
 
+def _check_regular(path: Path) -> None:
+    """Raise `FileError` for a pipe or device, which may be endless."""
+    if path.exists() and not path.is_file():
+        raise FileError(path, "is not a regular file", "Give a file of weights")
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Raise `FileError` for a checkpoint that unpacks to far more than its file, since PyTorch does not compress."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return  # the reader will report the damage
+    if unpacked > MOST_UNPACKED * path.stat().st_size:
+        found = f"claims {unpacked:,} bytes of tensors and has {path.stat().st_size:,}"
+        raise FileError(path, found, "Download it again from its publisher")
+
+
 def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -70,16 +95,16 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
 
 
 def _read_pickle(path: Path) -> Any:
-    # Training programs store their command line beside the weights: a Namespace of plain values, and the only class allowed.
+    # Training programs store their command line with the weights: a Namespace of plain values, the only class allowed.
     with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files get an error of our own
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # unreadable files get an error below
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        except Exception as error:  # garbage can raise anything in an unpickler
+        except Exception as error:  # invalid data can raise any error in an unpickler
             if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
                 raise FileError(
                     path,
-                    "holds Python objects besides tensors, which could run any program when loaded; nothing was run",
+                    "holds Python objects besides tensors, which could run any program when loaded; none was run",
                     "Ask its author for a plain state dict or a .safetensors file",
                 ) from error
             raise _damaged(path, error) from error
@@ -90,7 +115,10 @@ def _only_tensors(path: Path, content: Any) -> State:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise FileError(path, "holds no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
+        raise FileError(path, "contains no state dict", "Give a checkpoint with its tensors at the top level or under 'model'")
+    for key, value in content.items():
+        if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise FileError(path, f"claims more values than it contains: {key} {tuple(value.shape)}", "Copy or download it again")
     return {str(key): value for key, value in content.items()}
 
 

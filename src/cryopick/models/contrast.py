@@ -1,6 +1,6 @@
 """Local contrast normalisation of images whose particles span a known number of pixels.
 
-In torch, so that training on a GPU and picking share the code.
+Written in torch, so that training on a GPU and picking share it.
 """
 
 import math

@@ -1,6 +1,6 @@
 """DETR (Carion et al. 2020) as CryoTransformer uses it: ResNet features, a transformer, a fixed set of queries, boxes.
 
-Modules have the names of the published program, so its checkpoint loads. Boxes are (centre x, centre y, width, height) as
+Modules have the names of the published program, so its checkpoint can be loaded. Boxes are (centre x, centre y, width, height) as
 fractions of the unpadded image's width and height.
 """
 

@@ -1,6 +1,6 @@
 """Input of DETR: grey images resized, normalised with ImageNet's statistics in three channels, and padded to one size.
 
-In torch, so that training on a GPU and picking share the code.
+Written in torch, so that training on a GPU and picking share it.
 """
 
 from collections.abc import Sequence

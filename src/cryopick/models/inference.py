@@ -1,4 +1,4 @@
-"""Fast inference that does not change a network's results."""
+"""Fast inference that preserves a network's results."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,8 @@ from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from cryopick.errors import SettingError
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ Image = TypeVar("Image", bound=Shaped)
 
 
 class FastNetwork(nn.Module):
-    """A network for inference, with channels-last memory and, where it is faster and exact enough, bfloat16.
+    """A network for inference, with channels-last memory and, if it is faster and exact enough, bfloat16.
 
     bfloat16 is used only on processors with native support, and only if no probability (sigmoid of the result) of the example
     changes by more than the tolerance. Inputs and results are float32.
@@ -53,6 +55,16 @@ class FastNetwork(nn.Module):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             logits: Tensor = self.network(images)
         return logits.float()
+
+
+def require_device(device: torch.device | str) -> None:
+    """Raise `SettingError` for a device that PyTorch does not know or cannot use here."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise SettingError(f"there is no device {device!r}; use 'cpu' or 'cuda'") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise SettingError("no CUDA device can be used here; use the device 'cpu', or check the driver and the installed PyTorch")
 
 
 def bfloat16_pays(device: torch.device) -> bool:

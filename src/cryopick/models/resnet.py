@@ -1,6 +1,6 @@
 """ResNet-18/34/50/101/152 (He et al. 2016) as a feature extractor, with batch normalisation frozen as in DETR.
 
-Modules have torchvision's names, so published state dicts load.
+Modules have torchvision's names, so published state dicts can be loaded.
 """
 
 from typing import Literal

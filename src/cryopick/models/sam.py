@@ -1,6 +1,6 @@
 """Segment Anything (Kirillov et al. 2023): one encoding per image, then masks for any number of points.
 
-The network is `transformers.SamModel`, imported only when it is used. Images are prepared here, because the library's own
+The network is `transformers.SamModel`, imported only when it is used. Images are prepared in this module, because the library's
 processors need torchvision. Weights come from a Hugging Face id or folder, or from the original ``.pth`` file.
 """
 
@@ -29,7 +29,7 @@ REMEDY = (
 )
 
 
-def fitted_hw(shape_hw: tuple[int, int], side: int) -> tuple[int, int]:
+def long_side_hw(shape_hw: tuple[int, int], side: int) -> tuple[int, int]:
     """Return the height and width that make the longer side `side`, rounded to whole pixels."""
     factor = side / max(shape_hw)
     return int(shape_hw[0] * factor + 0.5), int(shape_hw[1] * factor + 0.5)
@@ -51,7 +51,7 @@ class Sam:
     def encode(self, image: NDArray[np.uint8]) -> Tensor:
         """Encode a grey image uint8 (h, w) for `decode`: float32 (1, channels, side / 16, side / 16)."""
         grey = torch.from_numpy(np.ascontiguousarray(image)).to(self.model.device, torch.float32)[None, None]
-        height, width = fitted_hw(image.shape, self.side)
+        height, width = long_side_hw(image.shape, self.side)
         if (height, width) != image.shape:
             grey = functional.interpolate(grey, (height, width), mode="bilinear", align_corners=False, antialias=True)
         colours = (grey - grey.new_tensor(MEAN).view(1, 3, 1, 1)) / grey.new_tensor(DEVIATION).view(1, 3, 1, 1)
@@ -92,7 +92,7 @@ def load_sam(source: str | Path, *, device: torch.device | str = "cpu") -> Sam:
             str(path if path.is_dir() else source), output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        raise FileError(path, "holds no readable Segment Anything model", REMEDY) from error
+        raise FileError(path, "contains no readable Segment Anything model", REMEDY) from error
     model, info = loaded
     if info["missing_keys"] or info["mismatched_keys"]:
         keys = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))

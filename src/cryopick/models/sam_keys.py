@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-DECODER_HEADS = 8  # the only size of the published models that does not show in the shapes
+DECODER_HEADS = 8  # the only size of the published models that shapes do not reveal
 
 # All rules are applied, from top to bottom. The original numbers the parts of an `nn.Sequential`, activations included.
 _RULES = [

@@ -1,4 +1,4 @@
-"""Repeated work that takes at most its share of the time, in this process or in one beside it."""
+"""Repeated work that takes at most a given share of the time, in this process or in a background process."""
 
 import logging
 import multiprocessing
@@ -14,27 +14,27 @@ SHARE = 10
 
 
 class Schedule:
-    """Tells when work is to be repeated: `seconds` after it was done last, or later where it was slow."""
+    """Schedule of work that is repeated every `seconds`, or less often if it is slow."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._next = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether it is time to do the work."""
+        """Return whether it is time to repeat the work."""
         return time.monotonic() >= self._next
 
     def record(self, start: float) -> None:
-        """Note that the work is done and was started at `start` of the monotonic clock."""
+        """Record that the work, started at `start` of the monotonic clock, is done."""
         now = time.monotonic()
         self._next = now + max(self.seconds, SHARE * (now - start))
 
 
 class BackgroundProcess:
-    """Work that is repeated in fresh processes, one at a time, so that nothing waits for it and its memory is freed.
+    """Work that is repeated in fresh processes, one at a time: nothing waits for it, and its memory is freed.
 
-    The processes take at most their share of the time, see `Schedule`. `work` is pickled, and must leave only whole files when
-    it is killed.
+    The processes take at most one part in `SHARE` of the time, see `Schedule`. `work` is pickled, and must leave only complete
+    files when it is killed.
     """
 
     def __init__(self, work: Callable[[], None], *, seconds: float) -> None:
@@ -44,7 +44,7 @@ class BackgroundProcess:
         self._start = 0.0
 
     def poll(self, *, wanted: bool) -> bool:
-        """Start the work if it is `wanted`, due and not running. Returns whether it was started."""
+        """Start the work if it is `wanted`, due and not running. Return whether it was started."""
         if self._process is not None and self._process.exitcode is not None:
             if self._process.exitcode:
                 logger.warning("a background process ended with exit code %d", self._process.exitcode)
@@ -60,7 +60,7 @@ class BackgroundProcess:
         return True
 
     def stop(self) -> bool:
-        """Kill the process. Returns whether one was running."""
+        """Kill the process. Return whether one was running."""
         if self._process is None:
             return False
         killed = self._process.is_alive()

@@ -1,4 +1,4 @@
-"""Workers on the machines of a cluster, through Dask, which submits batch jobs and distributes tasks."""
+"""Workers on the machines of a cluster through Dask, which submits batch jobs and distributes tasks."""
 
 import logging
 import os
@@ -33,14 +33,14 @@ FAILURES_TO_EXCLUDE = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """The jobs that are requested from a cluster.
+    """Batch jobs to request from a cluster.
 
     Attributes
     ----------
-    count : number of jobs at a time; with "local", of worker processes.
+    count : number of jobs at a time; number of worker processes with "local".
     cores : cores of each job, which runs one worker of one thread on each.
     memory : memory of each job, shared by its workers: "16GB".
-    time : time limit of a job ("HH:MM:SS"), after which another one replaces it.
+    time : time limit of a job ("HH:MM:SS"), after which it is replaced.
     queue : queue or partition.
     setup : shell commands before the workers start, for modules and environments.
     extra : further directives of the job script, such as "--gres=gpu:1".
@@ -61,7 +61,7 @@ class Jobs:
 
 
 def job_script(where: str, jobs: Jobs) -> str:
-    """The script of one job as it would be submitted. Raises `SettingError` for clusters without jobs."""
+    """Return the script of one job as it would be submitted. Raises `SettingError` for clusters without jobs."""
     if where not in CLASSES:
         raise SettingError(f"--cluster {where} submits no jobs; there are job scripts for {', '.join(CLASSES)}")
     with _batch_cluster(where, jobs) as cluster:
@@ -72,8 +72,8 @@ def job_script(where: str, jobs: Jobs) -> str:
 def open_cluster(where: str, jobs: Jobs) -> Iterator["DaskPool"]:
     """Open workers in jobs of "slurm", "pbs" or "lsf", on this machine ("local"), or of a running scheduler ("tcp://host:8786").
 
-    Jobs that end are submitted again. Raises `SettingError` for any other `where`, without the extra `cluster`, and when the
-    scheduler does not answer.
+    Jobs that end are submitted again. Raises `SettingError` for any other `where`, if the extra `cluster` is not installed, and
+    if the scheduler does not answer.
     """
     if where in CLASSES:
         opened = _batch_cluster(where, jobs)
@@ -99,7 +99,7 @@ class DaskPool:
 
     @property
     def dashboard(self) -> str:
-        """Address of the web page about the workers."""
+        """Address of the web page that shows the workers."""
         return str(self.client.dashboard_link)
 
     def run(
@@ -110,11 +110,10 @@ class DaskPool:
         lost: Callable[[Task, str], Result],
         failed: Callable[[Result], bool],
     ) -> Generator[Result]:
-        """The results of the tasks, in the order in which they come; as `run_tasks`, but tolerant of faulty machines.
+        """Yield the results of the tasks as they are completed; as `run_tasks`, but tolerant of faulty machines.
 
-        A task whose result has `failed`, or that raised an exception, is tried on other machines first. A machine whose failed
-        tasks succeed elsewhere is excluded. A task whose workers keep dying is `lost`. Tasks are drawn ahead, two for each
-        worker.
+        A task whose result has `failed`, or that raised an exception, is tried again on other machines. A machine whose failed
+        tasks succeed elsewhere is excluded. A task whose workers keep dying is `lost`. Two tasks per worker are drawn ahead.
         """
         run = _Run(self.client, start, lost, failed)
         completed = _distributed().as_completed(loop=self.client.loop)
@@ -132,7 +131,7 @@ class DaskPool:
                 else:
                     yield received.result
         finally:
-            with suppress(Exception):  # the scheduler may be gone
+            with suppress(Exception):  # the scheduler may have ended
                 self.client.cancel(list(run.submitted), force=True)
 
 
@@ -164,14 +163,14 @@ class _Run:
         self.failures: Counter[str] = Counter()
 
     def workers(self) -> dict[str, str]:
-        """The machine of each worker, by address, without excluded machines unless all are."""
+        """Return the machine of each worker by address, without excluded machines unless all are excluded."""
         known = self.client.scheduler_info(n_workers=-1)["workers"]
         hosts = {address: _host(address) for address in known}
         good = {address: host for address, host in hosts.items() if self.failures[host] < FAILURES_TO_EXCLUDE}
         return good or hosts
 
     def submit(self, task: Any, failed_on: tuple[str, ...]) -> Any:
-        """Give Dask a task, for machines on which it has not failed; returns its future."""
+        """Give Dask a task, for machines on which it has not failed; return its future."""
         workers = self.workers()
         others = [address for address, host in workers.items() if host not in failed_on]
         future = self.client.submit(
@@ -188,7 +187,7 @@ class _Run:
         return future
 
     def receive(self, future: Any) -> _Submission | _Finished:
-        """The result of a task, or how to submit it again. Raises the exception of a task that failed wherever it was tried."""
+        """Return the result of a task, or how to submit it again. Raises the exception of a task that failed on every machine."""
         submission = self.submitted.pop(future)
         try:
             performed: _Performed = future.result()
@@ -206,7 +205,7 @@ class _Run:
         return _Finished(performed.result)
 
     def attribute_failure(self, hosts: Iterable[str]) -> None:
-        """Count a failure of machines at a task that another one has done."""
+        """Count a failure of machines on a task that another machine has completed."""
         for host in set(hosts):
             self.failures[host] += 1
             if self.failures[host] == FAILURES_TO_EXCLUDE:
@@ -223,7 +222,7 @@ class _Performed:
 
 
 _started: dict[str, Callable[[Any], Any]] = {}
-"""The work that `start` returned in this worker process, by the name of the run; of the last run only."""
+"""The work that `start` returned in this worker process, by the name of the run; only that of the last run is kept."""
 _one_task = Lock()
 
 
@@ -243,7 +242,7 @@ def _perform(run: str, folder: str, start: Callable[[], Callable[[Any], Any]], t
 
 
 def _host(address: str) -> str:
-    """The machine of a worker, from its address."""
+    """Return the machine of a worker, from its address."""
     return re.sub(r"^\w+://|:\d+$", "", address)
 
 
@@ -251,8 +250,8 @@ def _host(address: str) -> str:
 def _batch_cluster(where: str, jobs: Jobs) -> Iterator[Any]:
     try:
         import dask_jobqueue
-    except ImportError as error:
-        raise _missing(error) from None
+    except ImportError:
+        raise _missing() from None
     kind = getattr(dask_jobqueue, CLASSES[where])
     time = ":".join(jobs.time.split(":")[:2]) if where == "lsf" else jobs.time  # LSF takes no seconds
     with kind(
@@ -302,10 +301,10 @@ def _running_scheduler(address: str) -> Iterator[str]:
 def _distributed() -> Any:
     try:
         import distributed
-    except ImportError as error:
-        raise _missing(error) from None
+    except ImportError:
+        raise _missing() from None
     return distributed
 
 
-def _missing(error: ImportError) -> MissingExtraError:
-    return MissingExtraError("cluster", f"--cluster ({error})")
+def _missing() -> MissingExtraError:
+    return MissingExtraError("cluster", "--cluster")

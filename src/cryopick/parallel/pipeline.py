@@ -1,4 +1,4 @@
-"""Work in three overlapping stages: the next task is read and the last one written while one is computed."""
+"""Work in three overlapping stages: while one task is computed, the next is read and the last one written."""
 
 import time
 from collections import deque
@@ -19,26 +19,26 @@ ResultOut = TypeVar("ResultOut", covariant=True)
 
 @runtime_checkable
 class Staged(Protocol[TaskIn, Read, Computed, ResultOut]):
-    """Work on one task after another in three stages.
+    """Work on a series of tasks in three stages.
 
     Attributes
     ----------
-    ahead : number of tasks that each stage holds at most, read and written in as many threads; up to three times as many are in
-        memory.
+    ahead : largest number of tasks in each stage, and number of threads that read and that write; up to three times as many
+        tasks are in memory.
     """
 
     ahead: int
 
     def read(self, task: TaskIn, /) -> Read:
-        """The first stage, in threads of its own."""
+        """Perform the first stage, in threads of its own."""
         ...
 
     def compute(self, read: Sequence[Read], /) -> Sequence[Computed]:
-        """The second stage, of one to `ahead` tasks that have been read, in the thread that asks for results."""
+        """Perform the second stage on one to `ahead` tasks that have been read, in the thread that requests results."""
         ...
 
     def write(self, computed: Computed, /) -> ResultOut:
-        """The last stage, in threads of its own."""
+        """Perform the last stage, in threads of its own."""
         ...
 
 
@@ -49,10 +49,11 @@ class _End(Enum):
 def overlapped(
     work: Staged[Task, Read, Computed, Result], tasks: Iterable[Task | None], *, pause: float = 0.5
 ) -> Generator[Result]:
-    """The results of the tasks, in their order where `work.ahead` is 1.
+    """Yield the results of the tasks, in their order if `work.ahead` is 1.
 
-    Tasks are drawn in the calling thread; None means that there is none for `pause` seconds. Exceptions of a stage are raised
-    here. Then, or when the iterator is closed, tasks that are being read or written are completed and no other is started.
+    Tasks are drawn in the calling thread; None means that there is none at the moment, and the next is drawn after `pause`
+    seconds. Exceptions of a stage are raised here. Then, or when the iterator is closed, tasks that are being read or written
+    are completed and no others are started.
     """
     pipeline = _Pipeline(work)
     with pipeline.readers, pipeline.writers, closing(pipeline):
@@ -73,7 +74,7 @@ def overlapped(
 
 
 class _Pipeline(Generic[Task, Read, Computed, Result]):
-    """The tasks that are being read and written, in the order in which they got there."""
+    """Tasks that are being read or written, in the order in which they were started."""
 
     def __init__(self, work: Staged[Task, Read, Computed, Result]) -> None:
         self.work = work
@@ -83,15 +84,15 @@ class _Pipeline(Generic[Task, Read, Computed, Result]):
         self.writing: deque[Future[Result]] = deque()
 
     def close(self) -> None:
-        """Drop tasks that wait to be read."""
+        """Drop tasks that are still waiting to be read."""
         self.readers.shutdown(wait=False, cancel_futures=True)
 
     def begin(self, task: Task) -> None:
-        """Have a task read."""
+        """Start reading a task."""
         self.reading.append(self.readers.submit(self.work.read, task))
 
     def compute(self) -> Generator[Result]:
-        """Wait until a task has been read, compute all that have, and have them written; gives the results that are written."""
+        """Wait until a task has been read, compute all that have been, and start writing them; return results already written."""
         wait(self.reading, return_when=FIRST_COMPLETED)
         read = [future for future in self.reading if future.done()][: self.work.ahead]
         self.reading = [future for future in self.reading if future not in read]
@@ -101,6 +102,6 @@ class _Pipeline(Generic[Task, Read, Computed, Result]):
             self.writing.append(self.writers.submit(self.work.write, computed))
 
     def written(self) -> Generator[Result]:
-        """The results that are written by now."""
+        """Return the results that have been written so far."""
         while self.writing and self.writing[0].done():
             yield self.writing.popleft().result()

@@ -1,4 +1,4 @@
-"""A pool of worker processes with few tasks each, so that memory is bounded, and without loss of tasks when a worker dies."""
+"""A pool of worker processes with bounded memory that loses no task when a worker dies."""
 
 import logging
 import multiprocessing
@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 from cryopick.errors import CryopickError
 from cryopick.parallel.pipeline import Staged, overlapped
 from cryopick.parallel.process import changed_environment, ctrl_c_ignored_by_children, one_thread, one_thread_for_children
-from cryopick.parallel.worker import Message, serve
+from cryopick.parallel.worker import Message, run_worker
 
 logger = logging.getLogger(__name__)
 Task = TypeVar("Task")
@@ -25,7 +25,7 @@ ATTEMPTS = 2
 STARTS = 4
 """Workers in a row that die while they start before the run ends: one may be killed, but all of them have a reason."""
 PAUSE = 0.5
-"""Seconds to wait for the next task where there is none at the moment."""
+"""Seconds to wait if there is no task at the moment."""
 
 
 def run_tasks(
@@ -36,21 +36,21 @@ def run_tasks(
     lost: Callable[[Task, str], Result],
     environments: Sequence[Mapping[str, str]] = (),
 ) -> Generator[Result]:
-    """The results of the tasks, in the order in which they come.
+    """Yield the results of the tasks as they are completed.
 
     Each worker is a fresh process (spawned, hence safe with torch and CUDA; `start` and the tasks are pickled) that calls
-    `start` once, and what `start` returns once for each task; with `workers=1` everything happens in this process. If `start`
-    returns `Staged` work, its stages overlap. A task is drawn from `tasks` when a worker has room for it; None means that there
-    is none at the moment, and the next one is drawn a little later.
+    `start` once, and the function that it returns once for each task; with `workers=1` everything happens in this process. If
+    `start` returns `Staged` work, its stages overlap. A task is drawn from `tasks` when a worker can take one; None means that
+    there is none at the moment, and the next is drawn a little later.
 
-    When a worker dies, it is unknown which of its tasks has killed it, so each is tried once more by a worker that has no other
-    task. When that worker dies too, the task's result is `lost(task, reason)`. An exception from `start` or a task ends the run
+    When a worker dies, it is unknown which of its tasks has killed it, so each is tried once more by a worker without other
+    tasks. If that worker dies too, the task's result is `lost(task, reason)`. An exception from `start` or a task ends the run
     and is raised here. Closing the iterator kills the workers.
 
     Parameters
     ----------
-    environments : environment variables for the workers, in turn, beside those of this process; a worker that replaces a dead
-        one has the same. Ignored with `workers=1`.
+    environments : additional environment variables for the workers, in turn; a worker that replaces a dead one has the same.
+        Ignored with `workers=1`.
     """
     one_thread_for_children()
     if workers > 1:
@@ -79,9 +79,9 @@ def _one_by_one(work: Callable[[Task], Result], tasks: Iterable[Task | None]) ->
 
 
 class _Worker(Generic[Task]):
-    """One process, the pipe to it, and its tasks with the number of the attempt that each is at.
+    """A worker process, the pipe to it, and its tasks with the number of the current attempt.
 
-    `room` is the number of further tasks that it has asked for; it gets the first one while it starts, without asking.
+    `room` is the number of further tasks that it has requested; it gets the first one while it starts, without a request.
     """
 
     def __init__(self, start: Start[Task, Any], slot: int, environment: Mapping[str, str]) -> None:
@@ -92,31 +92,31 @@ class _Worker(Generic[Task]):
         self.numbers = count()
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=serve, args=(theirs, start), daemon=True)
+        self.process: SpawnProcess = context.Process(target=run_worker, args=(theirs, start), daemon=True)
         with ctrl_c_ignored_by_children(), changed_environment(environment):
             self.process.start()
         theirs.close()
 
     @property
     def is_free(self) -> bool:
-        """Whether it has no task and has asked for one."""
+        """Whether it has no task and has requested one."""
         return self.room > 0 and not self.tasks
 
     @property
     def can_read_ahead(self) -> bool:
-        """Whether it can take a task beside its own; never beside one that may have killed another worker."""
+        """Whether it can take a second task; never beside one that may have killed another worker."""
         return self.room > 0 and all(attempt == 1 for _, attempt in self.tasks.values())
 
     def send(self, task: Task, attempt: int) -> None:
-        """Give it a task."""
+        """Send a task to the worker."""
         number = next(self.numbers)
         self.tasks[number] = (task, attempt)
         self.room -= 1
-        with suppress(OSError):  # it has died, as the next message will tell
+        with suppress(OSError):  # it has died, which `receive` will report
             self.connection.send((number, task))
 
     def receive(self) -> tuple[Message | Literal["died"], Any]:
-        """Its next message, or that it has died and of what."""
+        """Return the worker's next message; if it has died, the cause."""
         try:
             kind, content = self.connection.recv()
         except (EOFError, OSError):
@@ -126,7 +126,7 @@ class _Worker(Generic[Task]):
 
 
 class _WorkerPool(Generic[Task, Result]):
-    """Starts workers, hands out tasks, receives results, and requeues the tasks of workers that die."""
+    """Pool that starts workers, hands out tasks, receives results, and requeues the tasks of workers that die."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class _WorkerPool(Generic[Task, Result]):
         self.workers: dict[Connection[Any, Any], _Worker[Task]] = {}
 
     def run(self) -> Iterator[Result]:
-        """The results in the order in which they come; kills all workers when it ends or is closed."""
+        """Yield the results as they come; kill all workers when the iteration ends or is closed."""
         try:
             while True:
                 self.assign()
@@ -163,9 +163,9 @@ class _WorkerPool(Generic[Task, Result]):
                 worker.process.join()
 
     def assign(self) -> None:
-        """Give tasks to free workers, start workers for the tasks that are left, then give some to be read ahead.
+        """Give tasks to free workers, start workers for the remaining tasks, then hand out tasks to be read ahead.
 
-        When no tasks are left, free workers are stopped.
+        Free workers are stopped if no tasks are left.
         """
         for worker in self.workers.values():
             if worker.is_free and (following := self.draw()):
@@ -177,15 +177,15 @@ class _WorkerPool(Generic[Task, Result]):
                 worker.send(*following)
         if self.exhausted and not self.requeued:
             for worker in [worker for worker in self.workers.values() if worker.is_free]:
-                self.remove(worker)  # closes the pipe, on which it ends
+                self.remove(worker)  # closing the pipe ends the worker
                 worker.process.join()
 
     def draw(self) -> tuple[Task, int] | None:
-        """The next task and the number of this attempt at it; None when there is none at the moment, or any more."""
+        """Return the next task and the number of this attempt; None if there is none at the moment, or none left."""
         return self.requeued.popleft() if self.requeued else self.draw_new()
 
     def draw_new(self) -> tuple[Task, int] | None:
-        """As `draw`, without requeued tasks."""
+        """Draw a task like `draw`, without requeued ones."""
         if self.exhausted:
             return None
         try:
@@ -204,12 +204,12 @@ class _WorkerPool(Generic[Task, Result]):
         return worker
 
     def remove(self, worker: _Worker[Task]) -> None:
-        """Forget a worker and close its pipe."""
+        """Remove a worker and close its pipe."""
         del self.workers[worker.connection]
         worker.connection.close()
 
     def receive(self, worker: _Worker[Task]) -> Iterator[Result]:
-        """Act on the next message of a worker, which may bring results."""
+        """Handle the next message of a worker, which may contain results."""
         kind, content = worker.receive()
         if kind == "raised":
             raise content

@@ -19,20 +19,20 @@ THREAD_VARIABLES = (
 
 
 def available_cores(proc: Path = Path("/proc/self/cgroup"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Number of cores that this process may use, at least 1: its affinity mask, or the CPU quota of its control group."""
+    """Return the number of cores that this process may use, at least 1: its affinity mask, or its control group's CPU quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *(int(quota) for quota in _quotas(proc, cgroups))]))
 
 
 def one_thread_for_children() -> None:
-    """Limit OpenMP and BLAS to one thread, in processes started from now on and in libraries not yet imported in this one."""
+    """Limit OpenMP and BLAS to one thread, in processes started from now on and in libraries not yet imported here."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"
 
 
 @contextmanager
 def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Change environment variables in the block; processes that are started there inherit them."""
+    """Change environment variables within the block; processes that are started there inherit them."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:
@@ -46,7 +46,7 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 
 def one_thread() -> None:
-    """Limit OpenCV and torch, where they are imported, to one thread in this process; scipy.fft uses one by default.
+    """Limit OpenCV and torch, if they are imported, to one thread in this process; scipy.fft uses one by default.
 
     BLAS reads its number of threads when it is loaded: call `one_thread_for_children` before that.
     """
@@ -61,7 +61,7 @@ def one_thread() -> None:
 
 
 def _quotas(proc: Path, cgroups: Path) -> list[float]:
-    """CPU quotas, in cores, of the control groups (version 1 or 2) of this process and of their parents."""
+    """Yield the CPU quotas, in cores, of the control groups (version 1 or 2) of this process and of their parents."""
     try:
         groups = [line.split(":", 2)[1:] for line in proc.read_text().splitlines() if line.count(":") >= 2]
     except OSError:
@@ -89,7 +89,7 @@ def _quota(folder: Path) -> list[float]:
 
 @contextmanager
 def ctrl_c_ignored_by_children() -> Iterator[None]:
-    """Make processes that are started in the block ignore Ctrl-C, through a signal mask that they inherit."""
+    """Make processes that are started within the block ignore Ctrl-C, through a signal mask that they inherit."""
     resource_tracker.ensure_running()  # otherwise the first process starts it, which removes the mask
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

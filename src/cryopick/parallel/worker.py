@@ -1,4 +1,4 @@
-"""The main loop of a worker process: it asks for tasks through a pipe and sends their results back."""
+"""The main loop of a worker process, which requests tasks through a pipe and sends back the results."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,11 +20,11 @@ Message = Literal["ready", "result", "raised"]
 
 
 class ConnectionClosedError(Exception):
-    """The pipe was closed, by the parent or by its end."""
+    """Raised when the pipe was closed, by the parent or because the parent has ended."""
 
 
-def serve(connection: "Connection[Any, Any]", start: Callable[[], Callable[[Any], Any] | AnyStaged]) -> None:
-    """Work on tasks until the pipe is closed. An exception of `start` or of a task is sent to the parent, and ends the worker."""
+def run_worker(connection: "Connection[Any, Any]", start: Callable[[], Callable[[Any], Any] | AnyStaged]) -> None:
+    """Work on tasks until the pipe is closed. An exception of `start` or of a task is sent to the parent and ends the worker."""
     pipe = _Pipe(connection)
     with suppress(ConnectionClosedError):
         with pipe.sending_errors():
@@ -45,7 +45,7 @@ def _one_by_one(pipe: "_Pipe", work: Callable[[Any], Any]) -> None:
 
 
 class _RemoteStages:
-    """Staged work that receives each task in its first stage and sends the result in its last."""
+    """Staged work that receives each task in its first stage and sends the result in its last stage."""
 
     def __init__(self, pipe: "_Pipe", work: AnyStaged) -> None:
         self.pipe = pipe
@@ -61,7 +61,7 @@ class _RemoteStages:
     def compute(self, read: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
         """See `Staged.compute`."""
         parent = parent_process()
-        if parent is not None and not parent.is_alive():  # no one needs what was read ahead
+        if parent is not None and not parent.is_alive():  # tasks that were read ahead are dropped
             raise ConnectionClosedError
         with self.pipe.sending_errors():
             made = self.work.compute([content for _, content in read])
@@ -75,7 +75,7 @@ class _RemoteStages:
 
 
 class _Pipe:
-    """The pipe to the parent, shared by several threads."""
+    """Pipe to the parent, shared by several threads."""
 
     def __init__(self, connection: "Connection[Any, Any]") -> None:
         self.connection = connection
@@ -92,7 +92,7 @@ class _Pipe:
             raise ConnectionClosedError from error
 
     def receive(self) -> Any:
-        """Ask for a task and wait for it; returns its number and the task. Raises `ConnectionClosedError`."""
+        """Request a task and wait for it; return its number and the task. Raises `ConnectionClosedError`."""
         with self.receive_lock:
             self.send("ready")
             try:
@@ -113,7 +113,7 @@ class _Pipe:
 
 
 def portable(error: Exception) -> Exception:
-    """The exception, or a `CryopickError` with its text if it cannot be sent to another process."""
+    """Return the exception, or a `CryopickError` with its text if it cannot be sent to another process."""
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:

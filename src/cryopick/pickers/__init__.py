@@ -1,16 +1,14 @@
-"""Pickers: a micrograph in, picks out. A new one is a file here and a line in `PICKERS`, or an entry point of another package."""
+"""Pickers of particles. To add one, write a file in this folder and list it in `PICKERS`, or declare an entry point."""
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cryopick.config import load_preset, resolve
+from cryopick.errors import SettingError, deprecated
 from cryopick.registry import Registry
 
-if TYPE_CHECKING:  # the command line lists the pickers' names and must not wait for numpy
+if TYPE_CHECKING:  # the command line lists the pickers and must not wait for numpy
     from cryopick.pickers.base import Picker, PickerClass
-
-logger = logging.getLogger(__name__)
 
 PICKERS: "Registry[PickerClass]" = Registry(
     "picker",
@@ -28,21 +26,51 @@ DEFAULT = "unet"
 
 
 def picker(name: str = DEFAULT, *, preset: str | None = None, settings: Mapping[str, Any] | None = None, **more: Any) -> "Picker":
-    """Make a picker by its name, with the settings of a preset, then `settings`, then keywords such as ``threshold=0.3``.
+    """Make a picker, which is then used for any number of micrographs: ``picker.pick(micrograph, diameter=190)``.
 
-    Raises `SettingError` for an unknown name, preset or setting.
+    Each picker has a page in the documentation that lists its settings and presets; the error for an unknown one lists them too.
+
+    Parameters
+    ----------
+    name : a name in `list_pickers`.
+    preset : a named set of the picker's settings, or a YAML file of your own.
+    settings : settings by name; they override the preset's.
+    more : settings as keywords, such as ``threshold=0.3``; they override `settings`.
+
+    Returns
+    -------
+    Picker
+        Its method `pick` finds the particles of one `Micrograph`.
+
+    Raises
+    ------
+    SettingError
+        For an unknown name, preset or setting, and an invalid value.
+    FileError
+        For weights or references that cannot be used.
     """
+    if not isinstance(name, str):
+        raise SettingError(f"picker(name): expected a picker's name, such as {DEFAULT!r}, got {name!r}")
     name, preset, given = current_name(name, preset, {**(settings or {}), **more})
     picker_class = PICKERS.get(name)
     layers = [load_preset(name, preset)] if preset else []
-    return picker_class(resolve(picker_class.Settings, *layers, given, subject=name))
+    resolved = resolve(picker_class.Settings, *layers, given, subject=name)
+    check_threshold(resolved)
+    return picker_class(resolved)
+
+
+def check_threshold(settings: Any) -> None:
+    """Raise `SettingError` for a picker's settings whose threshold no score can be compared with."""
+    threshold = getattr(settings, "threshold", None)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise SettingError(f"threshold must be in [0, 1], got {threshold:g}")
 
 
 def current_name(name: str, preset: str | None, settings: Mapping[str, Any]) -> tuple[str, str | None, Mapping[str, Any]]:
-    """The present name, preset and settings for those of version 0.1, with one warning that says what to write.
+    """Translate name, preset and settings of version 0.1 to the current ones, with a warning that shows the new spelling.
 
-    Version 0.1 had the pickers `segnet` and `transformer`, each of which was two: the published system with the preset ``paper``
-    or weights of its kind, else the compact network.
+    The pickers `segnet` and `transformer` of version 0.1 each combined two: the published system, with the preset ``paper`` or
+    its weights, and the compact network.
     """
     published = {"segnet": "cryosegnet", "transformer": "cryotransformer"}
     compact = {"segnet": "unet", "transformer": "detr"}
@@ -53,8 +81,8 @@ def current_name(name: str, preset: str | None, settings: Mapping[str, Any]) -> 
     preset = {"paper": "corrected"}.get(preset or "", preset)
     if now == "cryosegnet" and preset is None:
         preset = "watershed"
-    words = f"--picker {now}" + (f" --preset {preset}" if preset else "")
-    logger.warning("--picker %s is deprecated and will be removed in the next version: write %s", name, words)
+    words = f"{now} with the preset {preset}" if preset else now
+    deprecated(f"the picker {name} is deprecated and will be removed in the next version: use {words}")
     flat = {**settings, **settings["paper"]} if isinstance(settings.get("paper"), Mapping) else dict(settings)
     flat.pop("paper", None)
     if "likeness" in flat:
@@ -63,7 +91,7 @@ def current_name(name: str, preset: str | None, settings: Mapping[str, Any]) -> 
 
 
 def _are_published(weights: Any, compact: str) -> bool:
-    """Whether weights, by the card in their file, are of the published system's kind and not of the compact network's."""
+    """Return whether the card of the weights says that they are of the published system, not of the compact network."""
     if not isinstance(weights, str):
         return False
     from cryopick.models.weights import find, read_card

@@ -1,7 +1,7 @@
 """CryoSegNet (Gyawali et al., Briefings in Bioinformatics 25, bbae282, 2024): denoising, U-Net, Segment Anything, box rules.
 
-The stages, sizes and constants are the published ones, without the defects of the released program: no duplicates, real scores,
-aspect ratio kept, and no flattening of the contrast by padding or hot pixels.
+Stages, sizes and constants are as published, without the defects of the released program: there are no duplicates, scores are
+real, the aspect ratio is kept, and padding and hot pixels do not flatten the contrast.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cryopick.coordinates import PixelMap
-from cryopick.detection.box_rules import Particles, published_rules, robust_rules
+from cryopick.detection.box_rules import SelectedParticles, published_rules, robust_rules
 from cryopick.detection.components import NECK, Instances, prompts, watershed
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.maps import probability_maps
@@ -23,7 +23,7 @@ from cryopick.detection.sam_masks import MaskSettings, Segmenter, generate_masks
 from cryopick.errors import FileError, SettingError
 from cryopick.models.architectures import ARCHITECTURES
 from cryopick.models.attention_unet import AttentionUNet
-from cryopick.models.sam import REMEDY, fitted_hw, load_sam
+from cryopick.models.sam import REMEDY, load_sam, long_side_hw
 from cryopick.models.weights import find, load_fast, read_card
 from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diagnostics import Stages, write_stages
@@ -46,19 +46,19 @@ class CryoSegNetSettings:
     ----------
     weights : file of the U-Net's weights.
     sam : Segment Anything's weights, for `instances: sam`: a Hugging Face id, a folder or a ``.pth`` file.
-    instances : how the map is divided into particles: by Segment Anything, as published, or by a watershed.
-    prompts : where Segment Anything is prompted: on a regular grid, as published, or once in every part of the map, which is much
-        faster and misses no small particle.
-    rules : which boxes are particles, and where: the published rules, with the middle of the box, or the robust ones, with the
-        region's centre of mass.
+    instances : division of the map into particles: by Segment Anything, as published, or by a watershed.
+    prompts : prompts of Segment Anything: on a regular grid, as published, or one in every part of the map, which is much
+        faster and misses no small particles.
+    rules : selection of particles among the regions: the published rules, which take the middle of the box, or the robust ones,
+        which take the centre of mass.
     threshold : lowest score of a pick: the predicted IoU of a mask, the mean probability of a part of the watershed.
     level : value of the map from which a pixel belongs to a particle.
-    neck : parts of the map with a wider neck are one particle, see `components.parts`.
+    neck : parts of the map that are joined by a wider neck are one particle, see `components.parts`.
     side : length in pixels of the longer side of the network's input.
     aspect : "kept", or "squeezed" into a square as published, which turns discs into ovals unless the micrograph is square.
-    denoised : the micrograph has already been denoised.
+    denoised : whether micrographs have already been denoised.
     maps : folder for the denoised image, the map, the instances and a figure of each micrograph; not written if omitted.
-    device : where the networks run.
+    device : device on which the networks run.
     chain : settings of the denoising chain.
     masks : settings of the mask generator.
     """
@@ -89,12 +89,12 @@ class CryoSegNetSettings:
 def denoised(micrograph: Micrograph, settings: CryoSegNetSettings, *, diameter_px: float | None = None) -> NetworkInput:
     """Denoise and resize a micrograph as published; its grey values divided by 255 are the U-Net's input.
 
-    See `published_input` for the order of the rows.
+    See `published_input` for the order of rows.
     """
     shown = published_input(micrograph, settings.chain, denoised=settings.denoised, diameter_px=diameter_px)
     grey, seen, answer = shown.grey, shown.to_home, shown.output_to_home
-    height, width = fitted_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
-    # The published programs resize so: bilinear without smoothing, rounded to whole grey values.
+    height, width = long_side_hw(grey.shape, settings.side) if settings.aspect == "kept" else (settings.side, settings.side)
+    # As in the published programs: bilinear without smoothing, rounded to integer grey values.
     image = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     fit = PixelMap.resize((grey.shape[1] / width, grey.shape[0] / height))
     return NetworkInput(image, image.astype(np.float32) / np.float32(255), seen.then(fit), answer.then(fit), diameter_px)
@@ -102,7 +102,7 @@ def denoised(micrograph: Micrograph, settings: CryoSegNetSettings, *, diameter_p
 
 @dataclass(frozen=True, eq=False)
 class CryoSegNetInput:
-    """A micrograph, the U-Net's input, and the particles' diameter, if given."""
+    """A micrograph, the U-Net's input, and the particle diameter, if given."""
 
     micrograph: Micrograph
     prepared: NetworkInput
@@ -118,12 +118,12 @@ class Segmentation:
 
 
 class CryoSegNetPicker(BatchPicker[CryoSegNetInput, Segmentation]):
-    """Picks as CryoSegNet does; see `CryoSegNetSettings`.
+    """Picks with CryoSegNet; see `CryoSegNetSettings`.
 
-    Without a diameter, that of the picks is a box's diagonal with the published rules, and its mean side with the robust ones.
+    If no diameter is given, the picks get a box's diagonal with the published rules, and its mean side with the robust ones.
 
     A `network` (images (n, 1, h, w) in [0, 1] to logits of the same size) and a `segmenter` may be given in place of weights.
-    Raises `SettingError` when weights are missing, and `FileError` when they cannot be used.
+    Raises `SettingError` if weights are missing, and `FileError` if they cannot be used.
     """
 
     Settings: ClassVar[type[CryoSegNetSettings]] = CryoSegNetSettings
@@ -139,11 +139,11 @@ class CryoSegNetPicker(BatchPicker[CryoSegNetInput, Segmentation]):
 
     @classmethod
     def untrained(cls, settings: CryoSegNetSettings, /) -> "CryoSegNetPicker":
-        """See `Untrained`: a U-Net of the published size and the watershed, as Segment Anything takes minutes more."""
+        """See `Untrained`: a U-Net of the published size, and the watershed because Segment Anything would add minutes."""
         return cls(replace(settings, instances="watershed"), network=AttentionUNet().eval().to(settings.device))
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
-        """Pick, and keep everything made on the way."""
+        """Pick, and return all intermediate results."""
         prepared = self.prepare(micrograph, diameter=diameter)
         (segmentation,) = self.predict([prepared])
         return self._stages(prepared, segmentation)
@@ -171,7 +171,7 @@ class CryoSegNetPicker(BatchPicker[CryoSegNetInput, Segmentation]):
 
     def _instances(self, probability: Map) -> Instances:
         settings = self.settings
-        if self._segmenter is None:  # as the settings ask: instances=sam without its weights is an error when the picker is made
+        if self._segmenter is None:  # instances=sam without its weights is an error when the picker is made
             return watershed(probability, level=settings.level, neck=settings.neck)
         points = prompts(probability, level=settings.level, neck=settings.neck) if settings.prompts == "map" else None
         return generate_masks(stretch(probability), self._segmenter, settings.masks, points=points)
@@ -187,7 +187,9 @@ class CryoSegNetPicker(BatchPicker[CryoSegNetInput, Segmentation]):
         picks = to_picks(detections, home, micrograph, diameter=diameter)
         return Stages(prepared.image, prepared.to_home, probability, home, instances, picks)
 
-    def _particles(self, instances: Instances, shape_hw: tuple[int, int], home: PixelMap, diameter_px: float | None) -> Particles:
+    def _particles(
+        self, instances: Instances, shape_hw: tuple[int, int], home: PixelMap, diameter_px: float | None
+    ) -> SelectedParticles:
         scale_xy = (abs(home.scale[0]), abs(home.scale[1]))
         if self.settings.rules == "published":
             return published_rules(instances, scale_xy=scale_xy, min_iou=self.settings.threshold)
@@ -203,17 +205,17 @@ class CryoSegNetPicker(BatchPicker[CryoSegNetInput, Segmentation]):
 def _load_network(settings: CryoSegNetSettings) -> nn.Module:
     if settings.weights is None:
         published = ARCHITECTURES.get(ARCHITECTURE).published
-        raise SettingError(f"the picker cryosegnet needs the U-Net's weights. {published}. Name the file: --weights FILE")
+        raise SettingError(f"the picker cryosegnet needs the U-Net's weights. {published}. Give the file: --weights FILE")
     path = find(settings.weights, architecture=ARCHITECTURE)
     card = read_card(path)
     if card is not None and "particle_px" in card.input:
-        raise FileError(path, "is of a compact network, which sees particles at one size", "Pick with --picker unet")
+        raise FileError(path, "holds weights of a compact network for particles of one size", "Use --picker unet")
     return load_fast(settings.weights, architecture=ARCHITECTURE, device=settings.device)
 
 
 def _load_segmenter(settings: CryoSegNetSettings) -> Segmenter:
     if settings.sam is None:
         raise SettingError(
-            f"the picker cryosegnet needs Segment Anything's weights: --sam WHERE. {REMEDY}. To do without: --preset watershed"
+            f"the picker cryosegnet needs Segment Anything's weights: --sam WHERE. {REMEDY}. To omit it: --preset watershed"
         )
     return load_sam(settings.sam, device=settings.device)

@@ -1,7 +1,7 @@
 """CryoTransformer as published (Dhakal et al., Bioinformatics 40, btae109, 2024): the whole denoised micrograph, 600 queries.
 
-Each box keeps its own score, and padding and hot pixels do not flatten the contrast; `scoring: published` repeats the released
-program's ranking of boxes.
+Unlike in the released program, each box keeps its own score, and padding and hot pixels do not flatten the contrast;
+`scoring: published` repeats that program's ranking of boxes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,17 +30,17 @@ from cryopick.types import Micrograph, Picks
 
 ARCHITECTURE = "detr"
 AT_ONCE = {"cpu": 1, "cuda": 4}
-"""Images that go through the network together."""
+"""Number of images in a batch."""
 
 
 @dataclass(frozen=True)
 class InputSize:
-    """Size in pixels of a network's input, as its weights' card says; the defaults are the published ones.
+    """Size in pixels of a network's input, from the card of its weights; the defaults are the published ones.
 
     Attributes
     ----------
-    short_side : of the image, whatever the micrograph's.
-    long_side : most that the longer side may have; the image is reduced where it would have more.
+    short_side : of the image, for micrographs of any size.
+    long_side : limit of the longer side; the image is made smaller if necessary.
     """
 
     short_side: int = 800
@@ -60,10 +60,10 @@ class CryoTransformerSettings:
     weights : file of the network's weights.
     threshold : lowest score of a pick, from 0 to 1; None keeps all above the `quantile` of the micrograph's scores, as published.
     scoring : "own" takes each box's own probability of being a particle; "published" repeats the released program.
-    quantile : share of the boxes that are dropped where no threshold is given.
+    quantile : share of the boxes that are dropped if no threshold is given.
     max_overlap : IoU above which the lower-scoring of two boxes is dropped.
-    denoised : the micrograph has already been denoised.
-    device : where the network runs.
+    denoised : whether micrographs have already been denoised.
+    device : device on which the network runs.
     chain : settings of the denoising chain.
     """
 
@@ -84,7 +84,7 @@ class CryoTransformerSettings:
 
 @dataclass(frozen=True, eq=False)
 class CryoTransformerInput:
-    """A micrograph, its denoised image, and the particles' diameter, if given."""
+    """A micrograph, its denoised image, and the particle diameter, if given."""
 
     micrograph: Micrograph
     shown: PublishedInput
@@ -100,13 +100,13 @@ class QueryOutput:
 
 
 class CryoTransformerPicker(BatchPicker[CryoTransformerInput, QueryOutput]):
-    """Picks as CryoTransformer does; see `CryoTransformerSettings`.
+    """Picks with CryoTransformer; see `CryoTransformerSettings`.
 
-    Without a diameter, that of the picks is the median side of the boxes.
+    If no diameter is given, the picks get the median side of the boxes.
 
-    Rows are turned as the network was trained to see them, and picks turned back. A `network` (a `Detr` in evaluation mode on the
-    settings' device) and its input `size` may be given in place of weights. Raises `SettingError` when weights are missing, and
-    `FileError` when they cannot be used.
+    Rows are ordered as in the network's training, and those of picks as in the micrograph. A `network` (a `Detr` in evaluation
+    mode on the settings' device) and its input `size` may be given in place of weights. Raises `SettingError` if weights are
+    missing, and `FileError` if they cannot be used.
     """
 
     Settings: ClassVar[type[CryoTransformerSettings]] = CryoTransformerSettings
@@ -143,7 +143,7 @@ class CryoTransformerPicker(BatchPicker[CryoTransformerInput, QueryOutput]):
     def finish(self, given: CryoTransformerInput, output: QueryOutput, /) -> Picks:
         """See `BatchPicker`."""
         settings, micrograph, grey, diameter = self.settings, given.micrograph, given.shown.grey, given.diameter
-        if grey.min() == grey.max():  # the quantile would keep boxes of an image without contrast too
+        if grey.min() == grey.max():  # the quantile would keep boxes even of an image without contrast
             return to_picks(NOTHING, PixelMap(), micrograph, diameter=diameter)
         boxes = select_boxes(
             output.logits,
@@ -165,7 +165,7 @@ class CryoTransformerPicker(BatchPicker[CryoTransformerInput, QueryOutput]):
         return None
 
     def _fitted(self, shown: PublishedInput) -> Tensor:
-        """The image at the network's size, on its device. It is resized on the CPU: GPUs cannot smooth whole grey values."""
+        """Resize the image for the network and move it to its device. Only CPUs can smooth integer grey values."""
         height, width = shown.grey.shape
         fitted = fitted_hw((height, width), short_side=self.size.short_side, long_side=self.size.long_side)
         return resized(torch.from_numpy(np.ascontiguousarray(shown.grey)), fitted).to(self.settings.device)
@@ -174,13 +174,13 @@ class CryoTransformerPicker(BatchPicker[CryoTransformerInput, QueryOutput]):
 def _weights(settings: CryoTransformerSettings) -> Path:
     if settings.weights is None:
         published = ARCHITECTURES.get(ARCHITECTURE).published
-        raise SettingError(f"the picker cryotransformer needs the network's weights. {published}. Name the file: --weights FILE")
+        raise SettingError(f"the picker cryotransformer needs the network's weights. {published}. Give the file: --weights FILE")
     return find(settings.weights, architecture=ARCHITECTURE)
 
 
 def _read_size(path: Path) -> InputSize:
     card = read_card(path) or Card(ARCHITECTURE)
     if card.architecture != ARCHITECTURE:
-        remedy = "Weights of the compact transformer go with --picker detr"
+        remedy = "Use --picker detr for the weights of the compact transformer"
         raise FileError(path, f"holds weights of {card.architecture}, not of {ARCHITECTURE}", remedy)
     return resolve(InputSize, {name: card.input[name] for name in ("short_side", "long_side") if name in card.input})

@@ -1,7 +1,7 @@
 """A compact detection transformer, applied tile by tile at a fixed particle size.
 
-A small anchor-based relative of DETR (Carion et al. 2020) in the spirit of CryoTransformer (Dhakal et al. 2024). Tiles keep the
-number of queries from limiting how many particles are found.
+It is a small anchor-based relative of DETR (Carion et al. 2020), inspired by CryoTransformer (Dhakal et al. 2024). With tiles,
+the number of queries does not limit the number of particles.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 
-from cryopick.config import resolve
 from cryopick.coordinates import PixelMap, inside
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.peaks import NOTHING, suppress
@@ -23,7 +22,7 @@ from cryopick.detection.refinement import refine
 from cryopick.errors import FileError, SettingError
 from cryopick.models.anchor_detr import ANCHOR
 from cryopick.models.inference import batches
-from cryopick.models.weights import Card, find, load, read_card
+from cryopick.models.weights import Card, check_scale, find, load, read_card, resolve_input
 from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diameter import DiameterEstimate, combine, default_estimator
 from cryopick.preprocess.particle_scaled import NetworkInput, scale_to_particle
@@ -34,7 +33,7 @@ ARCHITECTURE = "anchor-detr"
 MIN_LOGIT = -5.0
 """Logit below which boxes are ignored."""
 AT_ONCE = {"cpu": 8, "cuda": 64}
-"""Tiles that go through the network together."""
+"""Number of tiles in a batch."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ class DetrSettings:
     weights : file or name of the network's weights.
     threshold : lowest score of a pick, from 0 to 1.
     spacing : smallest distance of two picks, in diameters.
-    similarity : how much a candidate's calibrated logit falls when it shows nothing of the average of the most confident picks of
-        its micrograph; 0 keeps the network's own scores. See `detection.refinement`.
+    similarity : reduction of the calibrated logit of a candidate without any similarity to the average of the most confident
+        picks of its micrograph; 0 keeps the network's own scores. See `detection.refinement`.
     particles : whether protein is darker or lighter than ice.
-    device : where the network runs.
+    device : device on which the network runs.
     """
 
     weights: str = "detr"
@@ -64,16 +63,19 @@ class DetrSettings:
             raise SettingError(f"spacing must not be negative, got {self.spacing:g}")
 
 
+LARGEST_TILE = 4096
+
+
 @dataclass(frozen=True)
 class DetrScale:
-    """What a network's card says about its input and output.
+    """The scale of a network's input and output, from its card.
 
     Attributes
     ----------
-    particle_px : diameter that particles must have in the network's input, in pixels.
+    particle_px : particle diameter in the network's input, in pixels.
     tile : side of the network's input in pixels.
-    margin : pixels on each side of a tile that its neighbours answer for.
-    calibration : slope and offset after which the logits are those of probabilities.
+    margin : pixels on each side of a tile that belong to its neighbours.
+    calibration : slope and offset that calibrate the logits.
     """
 
     particle_px: float = 12.0
@@ -81,12 +83,17 @@ class DetrScale:
     margin: int = 8
     calibration: tuple[float, float] = (1.0, 0.0)
 
+    def __post_init__(self) -> None:
+        check_scale(self.particle_px, self.calibration)
+        if not (0 <= 2 * self.margin < self.tile <= LARGEST_TILE):
+            raise SettingError(f"tile must be over two margins and at most {LARGEST_TILE}, got {self.tile} and {self.margin}")
+
 
 @dataclass(frozen=True, eq=False)
 class DetrInput:
-    """A micrograph and the network's input (None where there is nothing to search).
+    """A micrograph and the network's input (None if there is nothing to search).
 
-    `diameter` is the one given, `nominal` that or an estimate, both in Å (pixels without a pixel size).
+    `diameter` is the given one, `nominal` that or an estimate, both in Å (pixels without a pixel size).
     """
 
     micrograph: Micrograph
@@ -143,7 +150,7 @@ class DetrPicker(BatchPicker[DetrInput, NDArray[np.float64]]):
         return DetrInput(micrograph, prepared, diameter, nominal)
 
     def predict(self, prepared: Sequence[DetrInput], /) -> list[NDArray[np.float64]]:
-        """The network's boxes in each input, see `predict_boxes`."""
+        """Return the network's boxes in each input, see `predict_boxes`."""
         images = [one.prepared.values for one in prepared if one.prepared is not None]
         boxes = iter(predict_boxes(self.network, images, self.scale, device=self.settings.device))
         return [np.zeros((0, 4)) if one.prepared is None else next(boxes) for one in prepared]
@@ -169,7 +176,7 @@ class DetrPicker(BatchPicker[DetrInput, NDArray[np.float64]]):
         return combine(micrographs, default_estimator(self.settings.particles).measure_diameter)
 
     def _refined(self, found: BoxCandidates, values: NDArray[np.float32], *, diameter: float) -> Detections:
-        """Centres of boxes and their probabilities, each compared with the most confident ones of the micrograph."""
+        """Return centres of boxes and their probabilities, after comparison with the most confident ones of the micrograph."""
         slope, offset = self.scale.calibration
         logits = slope * found.logits + offset
         detections = Detections(found.xy, np.asarray(expit(logits), np.float32))
@@ -188,7 +195,7 @@ def find_particles(
     spacing: float,
     device: torch.device | str = "cpu",
 ) -> BoxCandidates:
-    """The boxes of an `AnchorDetr` in an image (h, w) of any size, none closer than `spacing` pixels to a better one."""
+    """Find the boxes of an `AnchorDetr` in an image (h, w) of any size, none closer than `spacing` pixels to a better one."""
     (boxes,) = predict_boxes(network, [values], scale, device=device)
     return spaced(boxes, values.shape, spacing=spacing)
 
@@ -201,9 +208,9 @@ def predict_boxes(
     *,
     device: torch.device | str = "cpu",
 ) -> list[NDArray[np.float64]]:
-    """The boxes of an `AnchorDetr` in each image (h, w) of any size: float64 (n, 4) as x, y, side and logit.
+    """Predict the boxes of an `AnchorDetr` in images (h, w) of any size: float64 (n, 4) as x, y, side and logit.
 
-    Every tile keeps the boxes whose centres lie in the part that it answers for.
+    Every tile keeps the boxes whose centres lie in its own part.
     """
     padded = [torch.from_numpy(_padded(values, scale.tile)).to(device) for values in images]
     parts = [
@@ -222,7 +229,7 @@ def predict_boxes(
 
 
 def spaced(boxes: NDArray[np.float64], shape_hw: tuple[int, ...], *, spacing: float) -> BoxCandidates:
-    """Of boxes (n, 4) those that lie in an image of `shape_hw` and no closer than `spacing` pixels to a better one."""
+    """Select the boxes (n, 4) that lie in an image of `shape_hw` and no closer than `spacing` pixels to a better one."""
     xy, sides, logits = np.split(boxes, (2, 3), axis=1)
     on = np.flatnonzero(inside(xy, (shape_hw[0], shape_hw[1]), border=-0.5))
     kept = on[suppress(xy[on], logits[on, 0].astype(np.float32), spacing)]
@@ -230,13 +237,13 @@ def spaced(boxes: NDArray[np.float64], shape_hw: tuple[int, ...], *, spacing: fl
 
 
 def _padded(values: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
-    """An image with zeros at its ends where it is shorter than a tile and no multiple of the anchors' distance."""
+    """Pad an image with zeros at its ends if it is shorter than a tile and no multiple of the distance of anchors."""
     short = [-side % ANCHOR if side < tile else 0 for side in values.shape]
     return np.pad(values, ((0, short[0]), (0, short[1])))
 
 
 def _own(tile: Tile, answer: Tensor) -> NDArray[np.float64]:
-    """Of a tile's boxes (n, 4) as x, y, side and logit those that are its own, in the image's pixels."""
+    """Select the boxes (n, 4), as x, y, side and logit, in a tile's own part, and convert them to pixels of the image."""
     boxes: NDArray[np.float64] = answer[answer[:, 3] > MIN_LOGIT].double().cpu().numpy()
     boxes[:, :2] = PixelMap.crop(tile.columns.start, tile.rows.start).to_home(boxes[:, :2])
     from_edges = PixelMap.from_edges().from_home(boxes[:, :2])
@@ -251,6 +258,6 @@ def _read_scale(path: Path) -> DetrScale:
         raise FileError(
             path,
             f"holds weights of {card.architecture}, not of {ARCHITECTURE}",
-            "Weights of the published transformer go with --picker cryotransformer",
+            "Use --picker cryotransformer for the weights of the published transformer",
         )
-    return resolve(DetrScale, card.input)
+    return resolve_input(path, DetrScale, card.input)

@@ -1,15 +1,17 @@
-"""Estimates of the particle diameter: a network trained at one particle size is most confident when particles have that size."""
+"""Estimation of the particle diameter: a network trained at one particle size is most confident at that size."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.detection.peaks import find_peaks
 from cryopick.errors import CryopickError
+from cryopick.messages import counted
+from cryopick.pickers import picker
 from cryopick.preprocess.resample import crop_to_scale
 from cryopick.types import Micrograph
 
@@ -18,27 +20,27 @@ Centres = Callable[[Map, float], Map]
 Limits = tuple[float, float]
 
 COARSE, FINE = 0.5, 0.25
-"""Steps of the ladder of diameters, in octaves, and steps around the best one."""
+"""Step of the ladder of diameters in octaves, and finer steps around the best one."""
 
 SMALLEST_PX = 16.0
 SMALLEST_SHARE, LARGEST_SHARE = 1 / 100, 1 / 4
-"""Diameters tried, over the shorter side of the image."""
+"""Limits of the diameters to try, as a share of the shorter side of the image."""
 
 REGION = 24
-"""Particles that fit side by side into the region that is searched; some hundreds of them are enough."""
+"""Number of particles that fit side by side into the searched region; some hundreds in total are enough."""
 
 MIN_PEAK = 0.05
 SPACING = 0.5
 MIN_CONFIDENCE = 0.6
-"""Noise and contamination do not reach this on simulated micrographs without particles."""
+"""Lowest confidence of an estimate; simulated micrographs without particles do not reach it."""
 
 DIGITS = 3
-"""Significant digits of an estimate: it is no better, and so the last bit of a computation decides no pick."""
+"""Significant digits of an estimate, which is no more precise; rounding errors then cannot change picks."""
 
 
 @dataclass(frozen=True)
 class MicrographEstimate:
-    """The diameter estimated from one micrograph, in Å (pixels without a pixel size), and its confidence from 0 to 1."""
+    """A diameter estimated from one micrograph, in Å (pixels without a pixel size), and its confidence from 0 to 1."""
 
     diameter: float
     confidence: float
@@ -50,7 +52,7 @@ class DiameterEstimate:
 
     Attributes
     ----------
-    diameter : Å, or pixels where the pixel size is unknown, see `unit`.
+    diameter : Å, or pixels if the pixel size is unknown, see `unit`.
     low, high : tenth and ninetieth percentile of the estimates of single micrographs.
     micrographs : number of micrographs that gave an estimate.
     """
@@ -62,20 +64,19 @@ class DiameterEstimate:
     unit: Literal["Å", "pixels"]
 
     def __str__(self) -> str:
-        source = "1 micrograph" if self.micrographs == 1 else f"{self.micrographs} micrographs"
+        source = counted(self.micrographs, "micrograph")
         spread = "" if self.micrographs == 1 else f"; 10th to 90th percentile {self.low:g}-{self.high:g}"
         return f"{self.diameter:g} {self.unit} (estimated from {source}{spread})"
 
 
 @runtime_checkable
 class EstimatesDiameter(Protocol):
-    """A picker that estimates the diameter for a whole run in its own way."""
+    """A picker with its own method of estimating the diameter for a whole run."""
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-        """Estimate the diameter with which all micrographs like these are to be picked.
+        """Estimate the diameter to use for all micrographs like these.
 
-        None when the picker needs none, or when there are no micrographs. Raises `CryopickError` when none of them shows
-        particles.
+        None if the picker needs none, or there are no micrographs. Raises `CryopickError` if none of them shows particles.
         """
         ...
 
@@ -84,34 +85,35 @@ class DiameterEstimator(Protocol):
     """Estimates the particle diameter from one micrograph."""
 
     def measure_diameter(self, micrograph: Micrograph, *, limits: Limits | None = None) -> MicrographEstimate | None:
-        """None where no particles are seen. `limits` and the result in Å, or in pixels without a pixel size."""
+        """Measure the diameter on one micrograph; None if no particles are seen.
+
+        `limits` and the result are in Å, or in pixels without a pixel size.
+        """
         ...
 
 
 @lru_cache(maxsize=2)
 def default_estimator(particles: Literal["dark", "light"] = "dark") -> DiameterEstimator:
-    """The default picker's network, for pickers that have no estimator of their own."""
-    from cryopick.pickers.unet import UNetPicker, UNetSettings  # a heavy import, needed only where the diameter is unknown
-
-    return UNetPicker(UNetSettings(particles=particles))
+    """Load the default picker, for pickers that have no estimator of their own."""
+    return cast(DiameterEstimator, picker(particles=particles))
 
 
-def estimate_diameter(picker: object, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-    """Estimate the diameter for a run of a picker: by its own method, or by the default picker's network.
+def estimate_diameter(chosen: object, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
+    """Estimate the diameter for a run of a picker, by its own method or by the default picker's network.
 
     See `EstimatesDiameter.estimate_diameter`.
     """
-    if isinstance(picker, EstimatesDiameter):
-        return picker.estimate_diameter(micrographs)
+    if isinstance(chosen, EstimatesDiameter):
+        return chosen.estimate_diameter(micrographs)
     return combine(micrographs, default_estimator().measure_diameter)
 
 
 def combine(
     micrographs: Iterable[Micrograph], measure: Callable[[Micrograph], MicrographEstimate | None]
 ) -> DiameterEstimate | None:
-    """The median of the micrographs' estimates, each weighted by the square of its confidence; None without micrographs.
+    """Combine estimates from micrographs into their median, weighted by the square of confidence; None without micrographs.
 
-    Raises `CryopickError` when none of them gives an estimate, or when only some have a pixel size.
+    Raises `CryopickError` if none of them gives an estimate, or only some have a pixel size.
     """
     estimates: list[MicrographEstimate] = []
     units: set[Literal["Å", "pixels"]] = set()
@@ -125,7 +127,7 @@ def combine(
     if count == 0:
         return None
     if len(units) > 1:
-        raise CryopickError("only some of the micrographs have a pixel size; give it: --pixel-size")
+        raise CryopickError("only some of the micrographs have a pixel size; give it with --pixel-size")
     if not estimates:
         tried = "the micrograph" if count == 1 else f"any of the {count} micrographs tried"
         raise CryopickError(f"the particle diameter cannot be estimated: no particles stand out on {tried}; give --diameter")
@@ -136,16 +138,16 @@ def combine(
 
 
 def match_scale(pixels: Map, centres: Centres, *, particle_px: float, limits: Limits | None = None) -> MicrographEstimate | None:
-    """The diameter in pixels at which a network is most confident about dark particles in an image; None for no particles.
+    """Find the diameter in pixels at which a network is most confident about dark particles; None for no particles.
 
-    The network was trained on particles of `particle_px` pixels. It sees the image scaled as if particles had each diameter on a
-    ladder between two limits, then finer around the best one; a parabola through the confidence there gives the diameter. By
-    default the limits are 1/100 (but 16 pixels at least) and 1/4 of the shorter side.
+    The network was trained on particles of `particle_px` pixels. The image is scaled for each diameter on a ladder between two
+    limits, then for finer steps around the best one; a parabola through the confidence gives the diameter. By default, the
+    limits are 1/100 (but at least 16 pixels) and 1/4 of the shorter side.
 
     Parameters
     ----------
-    centres : given a scaled image and the pixels that a particle spans in it, returns the probability that a particle's centre is
-        at each pixel of its `middle`.
+    centres : function of a scaled image and the particle diameter in it, in pixels, that returns the probability of a centre
+        at each pixel of the image's `middle`.
     """
     smallest, largest = limits or (max(SMALLEST_PX, min(pixels.shape) * SMALLEST_SHARE), min(pixels.shape) * LARGEST_SHARE)
     largest = min(largest, min(pixels.shape))
@@ -171,24 +173,24 @@ def match_scale(pixels: Map, centres: Centres, *, particle_px: float, limits: Li
 
 
 def middle(pixels: Map, *, particle_px: float) -> Map:
-    """The middle of an image, where `REGION` particles fit side by side."""
+    """Return the middle of an image, in which `REGION` particles fit side by side."""
     side = round(REGION * particle_px)
     top, left = (max(0, length - side) // 2 for length in pixels.shape)
     return np.ascontiguousarray(pixels[top : top + side, left : left + side])
 
 
 def _confidence(centres: Map, *, spacing: float) -> float:
-    """The mean probability of the peaks in a map of centres, from 0 to 1.
+    """Return the mean probability of the peaks in a map of centres, from 0 to 1.
 
-    The mean is weighted by the square of the probability, so that the peaks that would be picked count, and one peak of
-    probability zero is added, so that a single one is no proof.
+    The mean is weighted by the square of the probability, so that peaks that would be picked dominate; one peak of probability
+    zero is added, so that a single peak is not sufficient.
     """
     scores = find_peaks(centres, spacing=spacing, threshold=MIN_PEAK).scores.astype(np.float64)
     return float((scores**3).sum() / ((scores**2).sum() + 1))
 
 
 def _maximum(steps: dict[float, float], best: float) -> tuple[float, float]:
-    """Where the parabola through the steps around the best one is highest, and the confidence of the highest step."""
+    """The maximum of the parabola through the steps around the best one, and the confidence of the best step."""
     near = sorted(octave for octave in steps if abs(octave - best) <= COARSE)
     heights = [steps[octave] for octave in near]
     highest = near[int(np.argmax(heights))]
@@ -200,7 +202,7 @@ def _maximum(steps: dict[float, float], best: float) -> tuple[float, float]:
 
 
 def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """Weighted quantile, interpolated between the values; the median of two equal weights is their mean."""
+    """Return a weighted quantile, interpolated between values; the median of two equal weights is their mean."""
     order = np.argsort(values, kind="stable")
     middles = np.cumsum(weights[order]) - weights[order] / 2
     return float(np.interp(share * weights.sum(), middles, values[order]))

@@ -13,7 +13,7 @@ from cryopick.detection.correlation import usual_surroundings
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.peaks import NOTHING
 from cryopick.errors import SettingError
-from cryopick.pickers.base import StageFunctions
+from cryopick.pickers.base import StageFunctions, require_micrograph
 from cryopick.pickers.diameter import DiameterEstimate, MicrographEstimate, combine, default_estimator
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import checked_diameter, crop_to_scale
@@ -22,7 +22,7 @@ from cryopick.types import Micrograph, Picks
 Map = NDArray[np.float32]
 
 SPAN = 20
-"""Pixels across a particle in the image that is searched: enough to show its shape, few enough to be fast."""
+"""Particle diameter in pixels in the searched image: enough to show the shape, and small enough to be fast."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class LogSettings:
     Attributes
     ----------
     particles : whether protein is darker or lighter than ice.
-    threshold : lowest score of a pick; at 0.5 each micrograph's peaks separate into particles and chance.
+    threshold : lowest score of a pick; 0.5 separates particles from noise on each micrograph.
     spacing : smallest distance of two picks.
     border : smallest distance of a pick from the edge of the exposed area; half a diameter excludes particles that are cut.
     slenderness : smallest width of a particle over its largest.
-    contamination : picks are dropped whose surroundings are darker, lighter or rougher than the median pick's by more than this
-        many times its contrast.
-    diameter_range : limits of the estimated diameter in Å (pixels without a pixel size); None for those of `match_scale`.
+    contamination : picks are dropped if their surroundings are darker, lighter or rougher than those of the median pick by
+        more than this many times its contrast.
+    diameter_range : limits of the estimated diameter in Å (pixels without a pixel size); None for the defaults of `match_scale`.
     """
 
     particles: Literal["dark", "light"] = "dark"
@@ -55,7 +55,8 @@ class LogSettings:
         if not 0 <= self.threshold <= 1:
             raise SettingError(f"threshold must be in [0, 1], got {self.threshold:g}")
         if not (self.spacing > 0 and self.border >= 0 and self.contamination > 0):
-            raise SettingError("spacing and contamination must be positive, and border must not be negative")
+            given = f"spacing {self.spacing:g}, contamination {self.contamination:g} and border {self.border:g}"
+            raise SettingError(f"spacing and contamination must be positive, and border must not be negative, got {given}")
         if self.diameter_range and not 0 < self.diameter_range[0] < self.diameter_range[1]:
             raise SettingError(f"diameter_range must be the smallest and the largest diameter, got {self.diameter_range}")
 
@@ -64,8 +65,8 @@ class LogPicker:
     """Picks round and elongated particles without any training.
 
     The exposed area of the micrograph is Fourier-cropped until a particle spans `SPAN` pixels. Laplacian-of-Gaussian filters
-    (Voss et al. 2009) find blobs, whose rotational average is the template of a normalised correlation: so the micrograph
-    itself shows whether particles are balls or rings, or have a bright fringe.
+    (Voss et al. 2009) find blobs, whose rotational average is the template of a normalised correlation; so the template shows
+    whether particles are solid or hollow, or have a bright fringe.
     """
 
     Settings: ClassVar[type[LogSettings]] = LogSettings
@@ -77,6 +78,7 @@ class LogPicker:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """Picks of one micrograph; see `cryopick.pickers.base.Picker`."""
+        require_micrograph(micrograph)
         if diameter is None:
             estimate = self.measure_diameter(micrograph)
             diameter = None if estimate is None else estimate.diameter
@@ -89,7 +91,7 @@ class LogPicker:
         return to_picks(found, crop.then(shrink), micrograph, diameter=diameter)
 
     def measure_diameter(self, micrograph: Micrograph) -> MicrographEstimate | None:
-        """The diameter as the default picker's network estimates it; None where it sees no particles."""
+        """Measure the diameter with the default picker's network; None if it sees no particles."""
         return default_estimator(self.settings.particles).measure_diameter(micrograph, limits=self.settings.diameter_range)
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
@@ -100,7 +102,7 @@ class LogPicker:
         return pixels if self.settings.particles == "dark" else -pixels
 
     def _search(self, pixels: Map, diameter: float) -> Detections:
-        """Dark particles of `diameter` pixels."""
+        """Find dark particles of `diameter` pixels."""
         settings = self.settings
         match = match_average(pixels, diameter, slenderness=settings.slenderness, spacing=settings.spacing * diameter)
         xy, scores = match.peaks.xy, match.cut.scores(match.peaks.scores)

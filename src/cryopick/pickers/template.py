@@ -16,21 +16,21 @@ from cryopick.detection.peaks import NOTHING, find_peaks
 from cryopick.detection.references import References, load_references, make_templates
 from cryopick.detection.thresholds import find_cut
 from cryopick.errors import SettingError
-from cryopick.pickers.base import StageFunctions
+from cryopick.pickers.base import StageFunctions, require_micrograph
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.preprocess.padding import strip_padding
 from cryopick.preprocess.resample import checked_diameter, crop_to_scale
 from cryopick.types import Micrograph, Picks
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 Map = NDArray[np.float32]
 Contrast = Literal["dark", "light"]
 
 SPAN = 24
-"""Pixels across a particle in the image that is searched."""
+"""Particle diameter in pixels in the searched image."""
 
 MASK = 1.3
-"""Diameter of the mask over that of the particle: some ice around it shows where the particle ends."""
+"""Diameter of the mask over that of the particle: some ice around the particle defines its edge."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class TemplateSettings:
 
     Attributes
     ----------
-    references : file of the references: an MRC stack of class averages, or a map, which is projected.
+    references : file of the references: an MRC stack of class averages, or a map, which is then projected.
     reference_pixel_size : pixel size of the references in Å; None to read it from their file.
-    references_are : whether particles are lighter or darker than their surroundings in the references; class averages and maps
-        are light.
+    references_are : whether particles are lighter or darker than their surroundings in the references; lighter in class
+        averages and maps.
     particles : the same for the micrographs.
     angular_step : between the in-plane rotations of a reference.
     view_step : between the directions along which a map is projected.
-    threshold : lowest score of a pick; at 0.5 each micrograph's peaks separate into particles and chance.
+    threshold : lowest score of a pick; 0.5 separates particles from noise on each micrograph.
     spacing : smallest distance of two picks.
     border : smallest distance of a pick from the edge of the exposed area.
-    contamination : picks are dropped whose surroundings are darker, lighter or rougher than the median pick's by more than this
-        many times its contrast.
+    contamination : picks are dropped if their surroundings are darker, lighter or rougher than those of the median pick by
+        more than this many times its contrast.
     """
 
     references: str | None = None
@@ -72,11 +72,12 @@ class TemplateSettings:
         if not 0 <= self.threshold <= 1:
             raise SettingError(f"threshold must be in [0, 1], got {self.threshold:g}")
         if not (self.spacing > 0 and self.border >= 0 and self.contamination > 0):
-            raise SettingError("spacing and contamination must be positive, and border must not be negative")
+            given = f"spacing {self.spacing:g}, contamination {self.contamination:g} and border {self.border:g}"
+            raise SettingError(f"spacing and contamination must be positive, and border must not be negative, got {given}")
 
 
 class TemplatePicker:
-    """Picks what correlates with one of the references, at any in-plane angle.
+    """Picks by correlation with references at all in-plane angles.
 
     The exposed area of the micrograph is Fourier-cropped until a particle spans `SPAN` pixels, and the references with it. Each
     pixel's score is its best correlation coefficient with any template under a round mask.
@@ -94,6 +95,7 @@ class TemplatePicker:
 
     def pick(self, micrograph: Micrograph, *, diameter: float | None = None) -> Picks:
         """See `Picker.pick`. Without a diameter, that of the references is used."""
+        require_micrograph(micrograph)
         scale = self._scale(micrograph)
         diameter_px = self.references.diameter_px * scale if diameter is None else micrograph.to_px(diameter)
         imaged, crop = strip_padding(micrograph.pixels)
@@ -105,23 +107,23 @@ class TemplatePicker:
         return to_picks(found, crop.then(shrink), micrograph, diameter=micrograph.from_px(diameter_px))
 
     def estimate_diameter(self, micrographs: Iterable[Micrograph]) -> DiameterEstimate | None:
-        """See `EstimatesDiameter`; none is needed, the references have one."""
+        """See `EstimatesDiameter`; none is needed, because the references have a diameter."""
         return None
 
     def _scale(self, micrograph: Micrograph) -> float:
-        """Micrograph pixels per reference pixel."""
+        """Return the number of micrograph pixels per reference pixel."""
         theirs, ours = self.references.pixel_size, micrograph.pixel_size
         if theirs is None and ours is None:
-            log.warning("%s: no pixel size is known; the references are assumed to have the micrograph's", micrograph.name)
+            logger.warning("%s: the pixel size is unknown; the references are assumed to have the same", micrograph.name)
             return 1.0
         if theirs is None:
-            raise SettingError(f"{self.settings.references} has no pixel size; give it in Å: --set reference_pixel_size=A")
+            raise SettingError(f"{self.settings.references} has no pixel size; give it [Å]: --set reference_pixel_size=A")
         if ours is None:
-            raise SettingError(f"{micrograph.name} has no pixel size and the references have {theirs:g} Å: give --pixel-size")
+            raise SettingError(f"{micrograph.name} has no pixel size, but the references do ({theirs:g} Å); give --pixel-size")
         return theirs / ours
 
     def _search(self, pixels: Map, diameter: float, factor: float) -> Detections:
-        """Light particles of `diameter` pixels, with templates of `factor` reference pixels to a pixel."""
+        """Find light particles of `diameter` pixels, with templates of `factor` reference pixels per pixel."""
         settings = self.settings
         correlate = Correlator(pixels, disc(MASK * diameter / 2))
         templates = make_templates(self.references, factor=factor, mask=correlate.mask, angular_step=settings.angular_step)

@@ -1,4 +1,4 @@
-"""The default picker: a compact attention U-Net that sees every particle at one size.
+"""The default picker: a compact attention U-Net, applied at a fixed particle size.
 
 The network is CryoSegNet's attention-gated U-Net (Gyawali et al. 2024), made narrow and trained on simulated micrographs to mark
 the centres of particles. Each candidate is then compared with the average of the most confident ones of its micrograph.
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from torch import nn
 
-from cryopick.config import resolve
 from cryopick.detection.detections import Detections, to_picks
 from cryopick.detection.maps import probability_maps
 from cryopick.detection.peaks import find_peaks, suppress
 from cryopick.detection.refinement import refine
 from cryopick.errors import FileError, SettingError
-from cryopick.models.weights import Card, find, load_fast, read_card
+from cryopick.models.weights import Card, check_scale, find, load_fast, read_card, resolve_input
 from cryopick.pickers.base import BatchPicker, StageFunctions
 from cryopick.pickers.diagnostics import Stages, no_particles, write_stages
 from cryopick.pickers.diameter import DiameterEstimate, Limits, MicrographEstimate, combine, match_scale, middle
@@ -33,7 +32,7 @@ Map = NDArray[np.float32]
 
 ARCHITECTURE = "attention-unet"
 MIN_COMPARED = 0.05
-"""Score from which candidates are compared with the average of the most confident ones."""
+"""Lowest score of candidates that are compared with the average of the most confident ones."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ class UNetSettings:
     weights : file or name of the network's weights.
     threshold : lowest score of a pick, from 0 to 1.
     spacing : smallest distance of two picks, in diameters.
-    similarity : how much a candidate's logit falls, before calibration, when it shows nothing of the average of the most
+    similarity : reduction of the logit, before calibration, of a candidate without any similarity to the average of the most
         confident picks of its micrograph; 0 keeps the network's own scores. See `detection.refinement`.
     particles : whether protein is darker or lighter than ice.
     maps : folder for the network's input and map of each micrograph; not written if omitted.
-    device : where the network runs.
+    device : device on which the network runs.
     """
 
     weights: str = "unet"
@@ -67,18 +66,22 @@ class UNetSettings:
 
 @dataclass(frozen=True)
 class UNetScale:
-    """What a network's card says about its input and output.
+    """The scale of a network's input and output, from its card.
 
     Attributes
     ----------
-    particle_px : diameter that particles must have in the network's input, in pixels.
-    trained_px : range of diameters in pixels that it was trained on; None for `particle_px` alone.
-    calibration : slope and offset of the map's logits after which its peaks are probabilities.
+    particle_px : particle diameter in the network's input, in pixels.
+    trained_px : range of diameters in pixels in training; None if only `particle_px`.
+    calibration : slope and offset that calibrate the logits of the map's peaks.
     """
 
     particle_px: float
     trained_px: tuple[float, float] | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for size in (self.particle_px, *(self.trained_px or ())):
+            check_scale(size, self.calibration)
 
     @property
     def most_confident_px(self) -> float:
@@ -89,7 +92,7 @@ class UNetScale:
 
 @dataclass(frozen=True, eq=False)
 class UNetInput:
-    """A micrograph, the network's input (None where there is nothing to search), and the particles' diameter."""
+    """A micrograph, the network's input (None if there is nothing to search), and the particle diameter."""
 
     micrograph: Micrograph
     prepared: NetworkInput | None
@@ -117,7 +120,7 @@ class UNetPicker(BatchPicker[UNetInput, Map | None]):
             self._network = load_fast(path, architecture=ARCHITECTURE, device=settings.device)
 
     def stages(self, micrograph: Micrograph, *, diameter: float | None = None) -> Stages:
-        """Pick, and keep everything made on the way."""
+        """Pick, and return all intermediate results."""
         prepared = self.prepare(micrograph, diameter=diameter)
         (probability,) = self.predict([prepared])
         return self._stages(prepared, probability)
@@ -139,7 +142,7 @@ class UNetPicker(BatchPicker[UNetInput, Map | None]):
         return UNetInput(micrograph, prepared, diameter)
 
     def predict(self, prepared: Sequence[UNetInput], /) -> list[Map | None]:
-        """The probability that a particle's centre is at each pixel; None where there is no input."""
+        """Predict the probability that a particle's centre is at each pixel; None for micrographs without input."""
         images = [one.prepared.values for one in prepared if one.prepared is not None]
         scale, device = self._scale, self.settings.device
         maps = iter(probability_maps(self._network, images, calibration=scale.calibration, device=device))
@@ -188,7 +191,7 @@ class UNetPicker(BatchPicker[UNetInput, Map | None]):
         return Stages(prepared.image, prepared.to_home, probability, home, None, picks)
 
     def _peaks(self, probability: Map, prepared: NetworkInput) -> Detections:
-        """Peaks of the map, each compared with the most confident ones of the micrograph."""
+        """Return the peaks of the map, after comparison with the most confident ones of the micrograph."""
         settings = self.settings
         diameter = (prepared.diameter_px or self._scale.particle_px) / prepared.map_to_home.length
         weight = self._scale.calibration[0] * settings.similarity
@@ -208,10 +211,10 @@ def _read_scale(path: Path) -> UNetScale:
     if card.architecture != ARCHITECTURE or "particle_px" not in card.input:
         raise FileError(
             path,
-            "is not of a network that was trained at one particle size",
-            "Weights of the published U-Net go with --picker cryosegnet",
+            "holds weights that were not trained at a fixed particle size",
+            "Use --picker cryosegnet for the weights of the published U-Net",
         )
     known: dict[str, Any] = {key: card.input[key] for key in ("particle_px", "trained_px", "calibration") if key in card.input}
-    if "learnt_px" in card.input:  # as cards of version 0.1 call it
+    if "learnt_px" in card.input:  # the name on cards of version 0.1
         known.setdefault("trained_px", card.input["learnt_px"])
-    return resolve(UNetScale, known)
+    return resolve_input(path, UNetScale, known)

@@ -1,1 +1,1 @@
-"""Filters and resampling between a micrograph and a picker; every change of geometry returns its `PixelMap`."""
+"""Filters and resampling of micrographs; functions that change the geometry return a `PixelMap`."""

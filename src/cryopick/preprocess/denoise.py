@@ -4,7 +4,6 @@ Each stage is a function; `denoise` runs them in order. The constants are those 
 rows first; here that is a setting.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.coordinates import PixelMap
-from cryopick.errors import SettingError
+from cryopick.errors import SettingError, deprecated
 
-logger = logging.getLogger(__name__)
 Grey = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 
 FORMER_PRESETS = {"faithful": "published", "robust": "corrected"}
-"""Presets of version 0.1 and their present names."""
+"""Current names of presets by their names in version 0.1."""
 QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
 STRIP = 256
 """Rows that are processed together."""
@@ -113,7 +111,7 @@ def load_denoise_settings(preset: str, *changes: Mapping[str, Any]) -> DenoiseSe
 
     if preset in FORMER_PRESETS:
         name = FORMER_PRESETS[preset]
-        logger.warning("the denoising preset %s is deprecated and will be removed in the next version: use %s", preset, name)
+        deprecated(f"the denoising preset {preset} is deprecated and will be removed in the next version: use {name}")
         preset = name
     return resolve(DenoiseSettings, load_preset("denoise", preset), *changes)
 
@@ -203,7 +201,7 @@ def wiener(
     rows = _transfer(kernel, np.fft.fftfreq(height), start)[:, None]
     columns = _transfer(kernel, np.fft.rfftfreq(width), start)[None]
     mean = float(grey.mean())  # removed before the transform, or it would use up most of float32's precision
-    threads = max(1, cv2.getNumThreads())  # one setting for all libraries: the workers of a pool set it to 1
+    threads = max(1, cv2.getNumThreads())  # one setting for all libraries; workers of a pool set it to 1
     spectrum = fft.rfft2(grey - np.float32(mean), workers=threads, overwrite_x=True)
     for strip in _strips(height):
         row = rows[strip]

@@ -12,7 +12,7 @@ PADDING_CONTRAST = 0.25
 """Adjacent lines that differ by less than this share of the median difference count as copies."""
 
 LEAST_LINES = 4
-"""Fewer copied lines than this are chance, or an artefact of compression."""
+"""Fewer copied lines than this are due to chance or compression."""
 
 
 def strip_padding(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], PixelMap]:

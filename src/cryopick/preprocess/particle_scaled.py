@@ -50,8 +50,8 @@ def scale_to_particle(
 ) -> NetworkInput | None:
     """Fourier-crop a micrograph until a particle spans `particle_px` pixels, then normalise its local contrast.
 
-    Borders without data are cut off first. Returns None if a particle is larger than the image. Raises `CryopickError` if it is
-    too small to be seen, see `checked_diameter`.
+    Borders without data are cut off first. Returns None if a particle is larger than the image. Raises `CryopickError` if it
+    is too small to be picked, see `checked_diameter`.
     """
     imaged, crop = strip_padding(micrograph.pixels)
     dark = imaged if particles == "dark" else -imaged
@@ -65,7 +65,7 @@ def scale_to_particle(
 
 def normalise_contrast(pixels: Map, *, diameter_px: float, device: str = "cpu") -> Map:
     """Normalise the local mean and standard deviation of an image (h, w) on a device; see `local_standardise`."""
-    mean = np.float32(pixels.mean(dtype=np.float64))  # exact for a constant image, which has to stay constant
+    mean = np.float32(pixels.mean(dtype=np.float64))  # exact for a constant image, which must stay constant
     centred = torch.from_numpy(pixels - mean).to(device)[None, None]
     scaled_to_one = centred / centred.std().clamp(min=1e-12)
     return np.asarray(local_standardise(scaled_to_one, diameter_px=diameter_px)[0, 0].cpu().numpy(), np.float32)

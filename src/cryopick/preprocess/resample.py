@@ -1,5 +1,7 @@
 """Resampling. Every function returns the new image and the `PixelMap` from its pixels to the old ones."""
 
+import logging
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +9,10 @@ from scipy import fft
 
 from cryopick.coordinates import PixelMap
 from cryopick.errors import CryopickError, SettingError
+from cryopick.io.micrographs.values import pixel_size_doubt
+from cryopick.types import Micrograph
+
+logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.float32]
 
@@ -25,7 +31,7 @@ def fourier_crop(pixels: Pixels, shape_hw: tuple[int, int]) -> tuple[Pixels, Pix
     new_height, new_width = shape_hw
     columns = width // 2 + 1 if new_width == width else (min(width, new_width) - 1) // 2 + 1
     spectrum = np.empty((height, columns), np.complex64)
-    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # its rounding errors would look like faint particles
+    level = np.float32(pixels[::64, ::64].mean(dtype=np.float64))  # rounding errors would look like faint particles
     for top in range(0, height, ROWS_AT_ONCE):
         rows = slice(top, top + ROWS_AT_ONCE)
         spectrum[rows] = fft.rfft((pixels[rows] - level).astype(np.float32, copy=False), axis=1)[:, :columns]
@@ -93,6 +99,34 @@ def checked_diameter(diameter_px: float) -> float:
     if diameter_px < MIN_DIAMETER_PX:
         raise CryopickError(
             f"the particle diameter must be at least {MIN_DIAMETER_PX:g} pixels, got {diameter_px:.2g}; "
-            "check that --diameter is in Å and that the pixel size is right"
+            "check that the diameter is in Å and that the pixel size is right"
         )
     return diameter_px
+
+
+LARGEST_SHARE = 2 / 3
+"""Largest particle diameter over the shorter side of a micrograph."""
+UNUSUAL_SHARE = 1 / 3
+"""The same, above which there is a warning."""
+
+
+def check_fit(micrograph: Micrograph, diameter: float | None) -> None:
+    """Check that particles of a diameter in Å (pixels without a pixel size) fit into a micrograph.
+
+    Raises `CryopickError` if they span most of it, so that none would be found, and warns if they span a third, since the unit of
+    the diameter or of the pixel size is then probably wrong.
+    """
+    side = min(micrograph.shape_hw)
+    across = 0.0 if diameter is None else micrograph.to_px(diameter)
+    if across <= UNUSUAL_SHARE * side:
+        return
+    size = "unknown" if micrograph.pixel_size is None else f"{micrograph.pixel_size:g} Å"
+    message = (
+        f"its particles would have a diameter of {across:,.0f} pixels, but the image has only {side:,}; "
+        f"check --diameter ({diameter:g}) and --pixel-size ({size})"
+    )
+    if doubt := pixel_size_doubt(micrograph.pixel_size):
+        message = f"{message}: {doubt}"
+    if across > LARGEST_SHARE * side:
+        raise CryopickError(f"{micrograph.name}: {message}")
+    logger.warning("%s: %s", micrograph.name, message)

@@ -1,4 +1,4 @@
-"""Averages of picks by score, and a montage of single picks, gathered from the thumbnails of a run."""
+"""Averages of picks by score, and a montage of single picks, collected from the thumbnails of a run."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class PickAverages:
 
     Attributes
     ----------
-    micrographs : number of micrographs to expect; each contributes an equal share of the montage.
+    micrographs : expected number of micrographs; each contributes an equal share of the montage.
     counts : int64 (`BANDS`,), picks in each band of scores so far.
     crops : uint8 (`CROP_SIDE`, `CROP_SIDE`) each, the crops of the montage so far.
     scores : of `crops`; None for picks without scores.
@@ -62,7 +62,7 @@ class PickAverages:
         return image, [self.scores[index] for index in order]
 
 
-def rotational_average(image: Pixels) -> Pixels:
+def rotationally_averaged(image: Pixels) -> Pixels:
     """Average an image (side, side) over all rotations about its middle; its corners take the value of the largest circle."""
     radius = np.minimum(distance_from_middle(), CROP_SIDE / 2 - 0.5)
     ring = np.floor(radius).astype(int)
@@ -73,7 +73,7 @@ def rotational_average(image: Pixels) -> Pixels:
 
 def draw_averages(means: Pixels) -> NDArray[np.uint8]:
     """Draw the means above their rotational averages, uint8 (2 side, bands * side), with one contrast; zero is middle grey."""
-    rows = [np.concatenate(list(images), axis=1) for images in (means, np.array([rotational_average(mean) for mean in means]))]
+    rows = [np.concatenate(list(images), axis=1) for images in (means, np.array([rotationally_averaged(mean) for mean in means]))]
     values = np.concatenate(rows)
     limit = max(float(np.percentile(np.abs(values), CONTRAST_PERCENTILE)), 1e-6)
     return np.clip(np.rint(MIDDLE_GREY + 127 * values / limit), 0, 255).astype(np.uint8)

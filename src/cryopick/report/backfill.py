@@ -26,7 +26,7 @@ def without_thumbnail(folder: RunFolder, micrographs: Sequence[MicrographSummary
 def make_thumbnails(folder: RunFolder, micrographs: Sequence[MicrographSummary], *, workers: int = 1) -> Iterator[str]:
     """Read these micrographs again and write a thumbnail of each; yield each stem when it is done.
 
-    A micrograph that cannot be read is skipped with a warning. The thumbnails belong to the run: starting it afresh removes them.
+    A micrograph that cannot be read is skipped with a warning. The thumbnails belong to the run, so `--overwrite` removes them.
     """
     with folder.writing(), folder.one_at_a_time():
         folder.note_assembled(*(folder.thumbnail(micrograph.stem) for micrograph in micrographs))

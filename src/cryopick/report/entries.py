@@ -26,7 +26,7 @@ def micrograph_entry(record: Record, *, reasons: Sequence[str], median_score: fl
     """Return the data of a micrograph without its image.
 
     Picks are little-endian uint16 pairs (x, y), counted from the outer edges of the image in 65,535ths of its width and height.
-    Scores are float32, so that the page counts the same picks at a threshold as `cryopick convert --threshold`.
+    Scores are float32, so that the page selects the same picks at a threshold as `cryopick convert --threshold`.
     """
     outcome = record.outcome
     width = outcome.shape_hw[1] if outcome.shape_hw else None
@@ -50,7 +50,7 @@ def micrograph_entry(record: Record, *, reasons: Sequence[str], median_score: fl
 
 
 def encode_positions(xy: ArrayLike, shape_hw: tuple[int, int] | None) -> str | None:
-    """Encode points (n, 2) in the image frame as base64 of uint16 fractions of the image; None where its shape is unknown.
+    """Encode points (n, 2) in the image frame as base64 of uint16 fractions of the image; None if its shape is unknown.
 
     Points outside the image are moved to its edge.
     """
@@ -67,7 +67,7 @@ def shrink_jpeg(jpeg: bytes, limit: int) -> bytes:
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
         return jpeg
-    likely = IMAGE_SIDE * math.sqrt(limit / len(jpeg)) * 1.5  # much larger sides need not be tried
+    likely = IMAGE_SIDE * math.sqrt(limit / len(jpeg)) * 1.5  # much larger sides would not fit
     for side in REDUCED_SIDES:
         if side <= likely or side == REDUCED_SIDES[-1]:
             jpeg = _reduce(np.asarray(image, np.uint8), side)

@@ -25,10 +25,10 @@ def find_warnings(micrographs: Sequence[MicrographSummary]) -> list[list[str]]:
 
 
 def robust_z_scores(values: NDArray[np.float64], *, least: float = 0.0) -> NDArray[np.float64]:
-    """Return how many robust standard deviations each value lies from the median: NaN for NaN, zero where nothing varies.
+    """Return how many robust standard deviations each value lies from the median: NaN for NaN, zero if all are equal.
 
     The standard deviation is estimated from the median absolute deviation and is at least `least`. For counts, `least` is the
-    square root of the expected count, the scatter of counting alone.
+    square root of the expected count, the scatter due to counting.
     """
     known = values[np.isfinite(values)]
     if len(known) == 0:

@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -30,15 +31,15 @@ PAGE = "report.html"
 ASSETS = "report"
 """Folder beside the page that holds the data of a large run."""
 BUDGET = 28_000_000
-"""Most bytes of a page that holds everything."""
+"""Largest size in bytes of a page that contains everything."""
 FIXED_BYTES = 600_000
 """Bytes of the page apart from picks and thumbnails."""
 BYTES_PER_PICK = 11
 BYTES_PER_MICROGRAPH = 700
 SMALLEST_IMAGE = 4_500
-"""Bytes of JPEG below which a thumbnail shows too little."""
+"""Smallest useful size of a thumbnail in bytes of JPEG."""
 PART_SIZE = 100
-"""Micrographs in one part of the data."""
+"""Number of micrographs in one part of the data."""
 SCRIPTS = ("data.js", "charts.js", "gallery.js", "detail.js", "panels.js", "threshold.js", "report.js")
 """Files in ``static`` that make up the script of the page, in this order; ``report.js`` is its entry."""
 
@@ -46,8 +47,8 @@ SCRIPTS = ("data.js", "charts.js", "gallery.js", "detail.js", "panels.js", "thre
 def write_report(run: Path, *, comparison: TruthComparison | None = None, budget: int = BUDGET) -> Path:
     """Write ``report.html`` into the folder of a run, from its records and thumbnails, and return its path.
 
-    Only one micrograph's picks and image are in memory at a time. Up to `budget` bytes, the page holds everything. Beyond that,
-    images and picks are written to the folder ``report`` beside it, and the page loads them from there.
+    Only one micrograph's picks and image are in memory at a time. Up to `budget` bytes, the page contains everything; larger
+    pages load images and picks from the folder ``report`` beside them.
 
     Raises `FileError` for a folder without results and for damaged records or thumbnails.
     """
@@ -64,7 +65,7 @@ def write_report(run: Path, *, comparison: TruthComparison | None = None, budget
 
 
 def _image_budget(micrographs: Sequence[MicrographSummary], budget: int) -> int | None:
-    """Bytes of JPEG for each micrograph; None where not everything fits into the page."""
+    """Return the bytes of JPEG for each micrograph; None if not everything fits into the page."""
     fixed = FIXED_BYTES + sum(BYTES_PER_MICROGRAPH + BYTES_PER_PICK * micrograph.count for micrograph in micrographs)
     available = (budget - fixed) * 3 // 4 // len(micrographs)  # base64 takes four bytes for three
     return available if available >= SMALLEST_IMAGE else None
@@ -72,7 +73,7 @@ def _image_budget(micrographs: Sequence[MicrographSummary], budget: int) -> int 
 
 @dataclass
 class _PageBuilder:
-    """The values that the template asks for, in the order it asks: the parts first, since the summary is complete after them."""
+    """Values for the template, in the order in which it requests them: the summary is complete only after the parts."""
 
     folder: RunFolder
     micrographs: Sequence[MicrographSummary]
@@ -110,13 +111,13 @@ class _PageBuilder:
 
     @property
     def policy(self) -> str:
-        """The content security policy: no network, and no script but that of the page."""
+        """Content security policy: no network, and no script except that of the page."""
         own = base64.b64encode(hashlib.sha256(f"\n{self.script}".encode()).digest()).decode("ascii")
         beside = " 'self' file:" if self.image_budget is None else ""
         return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:{beside}; script-src 'sha256-{own}'{beside}"
 
     def assets(self) -> list[Path]:
-        """The files to be written beside the page."""
+        """Return the files to write beside the page."""
         if self.image_budget is not None:
             return []
         place = self.folder.path / ASSETS
@@ -125,7 +126,7 @@ class _PageBuilder:
         return [*images, *(place / f"part-{number:04d}.js" for number in range(-(-len(self.micrographs) // PART_SIZE)))]
 
     def parts(self) -> Iterator[dict[str, str]]:
-        """The micrographs, `PART_SIZE` at a time: as JSON, or as the name of a script that holds them."""
+        """Yield the micrographs, `PART_SIZE` at a time: as JSON, or as the name of a script that contains them."""
         rows = list(zip(self.micrographs, self.warnings, strict=True))
         for number, start in enumerate(range(0, len(rows), PART_SIZE)):
             content = as_json([self._entry(micrograph, found) for micrograph, found in rows[start : start + PART_SIZE]])
@@ -138,7 +139,7 @@ class _PageBuilder:
 
     @property
     def summary(self) -> Markup:
-        """Everything that is not about a single micrograph; complete after the last part."""
+        """Data that do not belong to a single micrograph; complete after the last part."""
         montage, scores = self.averages.montage()
         content = {
             "path": str(self.folder.path),
@@ -183,11 +184,11 @@ class _PageBuilder:
         path = self.folder.path / ASSETS / f"{stem}.jpg"
         if not _is_newer(path, self.folder.thumbnail(stem)):
             write_bytes(path, seen.image)
-        return f"{ASSETS}/{path.name}"
+        return f"{ASSETS}/{quote(path.name)}"
 
 
 def _is_newer(path: Path, source: Path) -> bool:
-    """Whether a file was made from the present state of another; in a run that continues, most images of the page were."""
+    """Return whether a file was made from the current state of another; in a running watch, most images of the page were."""
     return path.is_file() and path.stat().st_mtime_ns > source.stat().st_mtime_ns
 
 

@@ -50,7 +50,7 @@ def read_summaries(folder: RunFolder) -> list[MicrographSummary]:
     micrographs = [_summarize(path) for path in folder.record_paths()]
     known = [micrograph for micrograph in micrographs if not order or shown(micrograph.outcome.name) in order]
     if not known:
-        raise FileError(folder.path, "holds no results of `cryopick pick`", "Give the folder that was its --out")
+        raise FileError(folder.path, "contains no results of `cryopick pick`", "Give the folder of a run (its --out)")
     return sorted(known, key=lambda micrograph: order.get(shown(micrograph.outcome.name), 0))
 
 

@@ -11,7 +11,7 @@ from cryopick.runs.results import PickedMicrograph, read_picks_or_run, run_picks
 from cryopick.types import Picks
 
 CURVE_POINTS = 1000
-"""Most points of the curve on the page; a curve with more thresholds is thinned."""
+"""Largest number of points of the curve on the page; longer curves are thinned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,8 @@ class TruthComparison:
 
     Attributes
     ----------
-    curve : columns thresholds (descending), precision, recall and f1; None where the picks have no scores.
-    average_precision : area under the curve; None where there is none.
+    curve : columns thresholds (descending), precision, recall and f1; None if the picks have no scores.
+    average_precision : area under the curve; None without a curve.
     particles : the true particles by the micrograph's name in the run.
     overall : precision, recall and F1 of all picks; None where undefined.
     """
@@ -38,6 +38,7 @@ def compare_with_truth(
     *,
     format: str | None = None,  # noqa: A002
     diameter: float | None = None,
+    downsample: float = 1.0,
 ) -> TruthComparison:
     """Match the picks of a run with ground truth, one to one within half a diameter, on the micrographs that were picked.
 
@@ -46,11 +47,13 @@ def compare_with_truth(
     truth : a file or folder of picks in any format, or a run.
     format : of `truth`; detected from its content by default.
     diameter : particle diameter in Å, or pixels without a pixel size; by default that of the ground truth, else of the picks.
+    downsample : the factor by which the images of the ground truth's coordinates were reduced.
 
     Raises the errors of `read_picks` and `evaluate_picks`.
     """
     picks = run_picks(run)
-    true = read_picks_or_run(truth, format=format, micrographs=[PickedMicrograph.of(each) for each in picks], unknown=set())
+    picked = [PickedMicrograph.of(each) for each in picks]
+    true = read_picks_or_run(truth, format=format, micrographs=picked, unknown=set(), downsample=downsample)
     evaluation = evaluate_picks(picks, true, diameter=diameter)
     curve = evaluation.curve
     ratios = {"precision": evaluation.precision, "recall": evaluation.recall, "f1": evaluation.f1}

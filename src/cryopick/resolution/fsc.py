@@ -18,7 +18,7 @@ class ShellCorrelation:
     Attributes
     ----------
     frequency : float64 (n,), 1/Å, from 0 to the Nyquist frequency in shells one Fourier pixel thick.
-    correlation : float64 (n,), −1 to 1; 0 where a map is empty.
+    correlation : float64 (n,), −1 to 1; 0 if a map is empty.
     """
 
     frequency: NDArray[np.float64]

@@ -1,7 +1,7 @@
 """Map resolution from picks: half-maps of the picked particles, reconstructed with the true orientations of a simulation.
 
-Everything but the picks is perfect, so the effects of misses, false picks and centring errors show alone, within seconds. A
-program that has to determine orientations loses more to all three.
+Everything but the picks is perfect, so the results show only the effects of missed particles, false picks and centring errors,
+within seconds. They are worse for programs that have to determine the orientations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,9 +28,9 @@ from cryopick.simulate.symmetry import point_group, random_rotations, rotations_
 from cryopick.types import Picks
 
 TOLERANCE = 0.5
-"""Diameters: a pick closer to a particle than this has its orientation; any other pick has a random one."""
+"""Largest distance in diameters at which a pick gets the orientation of a particle; other picks get a random one."""
 BOX = 2.0
-"""Smallest side of a box in diameters, with room for the delocalisation by contrast transfer."""
+"""Smallest side of a box in diameters, sufficient for delocalisation by contrast transfer."""
 PIXELS_AT_ONCE = 10_000_000
 """Pixels of boxes that are transformed together, at about 40 bytes each."""
 
@@ -55,7 +55,7 @@ class OrientedMicrograph:
 
 @dataclass(frozen=True, eq=False)
 class HalfMaps:
-    """Two maps float32 (side, side, side), each of a random half of the picks, and their correlation."""
+    """Two maps float32 (side, side, side), each from a random half of the picks, and their correlation."""
 
     first: NDArray[np.float32]
     second: NDArray[np.float32]
@@ -63,7 +63,7 @@ class HalfMaps:
 
     @property
     def mean(self) -> NDArray[np.float32]:
-        """The map of all picks."""
+        """Map of all picks."""
         return np.asarray((self.first + self.second) / 2, np.float32)
 
 
@@ -73,7 +73,7 @@ class Resolution:
 
     Attributes
     ----------
-    name : of the picks, for tables.
+    name : name of the picks in tables.
     truth, correct, false : number of particles, of correct picks, and of false picks (which have random orientations).
     errors : float64 (correct,), distance from each correct pick to its particle in Å.
     directions : float64 (correct, 2), viewing directions of the picked particles as rot and tilt in degrees.
@@ -231,7 +231,7 @@ def _matched(
     for number, (couple, one) in enumerate(zip(couples, micrographs, strict=True)):
         rng = generator(seed, "resolution", number)
         pairs = match_points(couple.found.xy, couple.truth.xy, radius_px=radius_px).pairs
-        half_of_true = (rng.permutation(len(couple.truth)) + start) % 2  # a particle is in the same half for all picks
+        half_of_true = (rng.permutation(len(couple.truth)) + start) % 2  # a particle is in the same half for all sets of picks
         start += len(couple.truth)
         count = len(couple.found)
         correct, true_xy, half = np.zeros(count, bool), couple.found.xy.copy(), rng.integers(2, size=count)

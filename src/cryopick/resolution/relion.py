@@ -1,10 +1,9 @@
 """Map resolution from picks with RELION 3.1: extraction, 2D classification, initial model, refinement, postprocessing.
 
-A stage is one RELION program, run in a project folder for each set of picks. A finished stage is skipped as long as its command
-and the picks stay the same; an interrupted one is run again.
+A stage is one RELION program, run in a project folder for each set of picks. A finished stage is skipped unless its command or
+the picks have changed; an interrupted one is run again.
 """
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -15,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cryopick.coordinates import length_from_px
+from cryopick.coordinates import length_from_px, length_to_px
 from cryopick.errors import CryopickError, SettingError
 from cryopick.evaluate.pairing import pair_micrographs
 from cryopick.files import write_text
 from cryopick.io.picks.relion import SUFFIX, write_coordinates
 from cryopick.io.tables.star import Column, StarTable, read_star, star_text
+from cryopick.provenance import fingerprint
 from cryopick.resolution.half_maps import OrientedMicrograph, box_side
 from cryopick.types import Picks
 
@@ -30,12 +30,12 @@ BOX = 1.6
 MASK = 1.1
 """Diameter, in particle diameters, of the circular mask of particles and of the spherical mask of the final resolution."""
 WORST_CLASS = 1.5
-"""Classes are selected if their resolution is within this factor of the best and they are not nearly empty."""
+"""Classes are selected if their resolution is within this factor of the best, unless they are nearly empty."""
 EMPTY_CLASS = 0.25
 """Share of the mean number of particles below which a class counts as nearly empty."""
 CLASS_RESOLUTION = "15"
-"""Resolution limit of 2D classification in Å. With a single pass of 12° and 2 pixels, it suffices to separate false picks and is
-many times as fast as the defaults of RELION's GUI."""
+"""Resolution limit of 2D classification in Å. With a single pass of 12° and 2 pixels, it is sufficient to separate false picks
+and many times as fast as the defaults of RELION's GUI."""
 REFINEMENT_RANKS = 3
 """MPI ranks of the refinement: a leader and one for each half."""
 EXTRACTED, SELECTED, FINAL = "Extract/particles.star", "Select/particles.star", "PostProcess/postprocess.star"
@@ -104,7 +104,8 @@ def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, settings
     truth = micrographs[0].truth
     if truth.pixel_size is None or truth.diameter is None:
         raise SettingError("the ground truth has no pixel size or no diameter; simulate the micrographs again")
-    side = box_side(truth.diameter / truth.pixel_size, times=BOX)
+    diameter_px = length_to_px(truth.diameter, truth.pixel_size)
+    side = box_side(diameter_px, times=BOX)
     width = ["--particle_diameter", f"{MASK * truth.diameter:.0f}"]
     shared = [*width, "--ctf", "--flatten_solvent", "--zero_mask", "--pool", "30", "--dont_combine_weights_via_disc"]
     threads = ["--j", str(settings.threads)]
@@ -114,7 +115,7 @@ def stages(micrographs: Sequence[OrientedMicrograph], *, symmetry: str, settings
         Stage("Class2D", _classify(settings, shared, threads), lambda project: _select(project, settings.class_iterations)),
         Stage("InitialModel", _initial_model(settings, symmetry, shared, threads)),
         Stage("Refine3D", _refine(f"InitialModel/run_it{model:03d}_class001.mrc", symmetry, shared)),
-        Stage("Mask", _mask(side, truth.diameter / truth.pixel_size, truth.pixel_size)),
+        Stage("Mask", _mask(side, diameter_px, truth.pixel_size)),
         Stage("PostProcess", _postprocess(truth.pixel_size)),
     ]
 
@@ -132,7 +133,7 @@ def run_stages(project: Path, todo: Sequence[Stage], *, on_stage: Callable[[Stag
         on_stage(stage, skip)
         if skip:
             continue
-        fresh = True  # later stages were made from older results
+        fresh = True  # later stages used older results
         stamp.unlink(missing_ok=True)
         shutil.rmtree(project / stage.name, ignore_errors=True)
         (project / stage.name).mkdir()
@@ -151,7 +152,7 @@ def _digest_of_picks(project: Path) -> str:
     """Return a digest of what `write_project` has written."""
     files = [project / "micrographs.star", *sorted((project / "picks").rglob(f"*{SUFFIX}"))]
     contents = [f"{file.name}\n{file.read_text()}" for file in files if file.is_file()]
-    return hashlib.sha256("".join(contents).encode()).hexdigest()
+    return fingerprint(*contents)
 
 
 def _run(project: Path, stage: Stage) -> None:
@@ -193,7 +194,7 @@ def _refine(reference: str, symmetry: str, shared: Sequence[str]) -> tuple[str, 
     words += ["--auto_refine", "--split_random_halves", "--ref", reference, "--ini_high", "40", "--ctf_corrected_ref"]
     words += ["--low_resol_join_halves", "40", "--sym", symmetry, "--oversampling", "1", "--healpix_order", "2"]
     words += ["--auto_local_healpix_order", "3", "--offset_range", "5", "--offset_step", "2", "--norm", "--scale", "--pad", "1"]
-    return (*words, "--random_seed", "1", *shared, "--j", "1")  # run until convergence: RELION writes no half-maps before
+    return (*words, "--random_seed", "1", *shared, "--j", "1")  # run until convergence, because RELION writes no half-maps before
 
 
 def _mask(side: int, diameter_px: float, pixel_size: float) -> tuple[str, ...]:
@@ -207,7 +208,7 @@ def _postprocess(pixel_size: float) -> tuple[str, ...]:
 
 
 def _select(project: Path, iteration: int) -> None:
-    """Select the particles of good classes by resolution and size: as a user would, and the same way for all picks."""
+    """Select the particles of good classes by resolution and size, as a user would, with the same rule for all picks."""
     model = read_star(project / f"Class2D/run_it{iteration:03d}_model.star")["model_classes"]
     tables = read_star(project / f"Class2D/run_it{iteration:03d}_data.star")
     resolution, share = model.numbers("rlnEstimatedResolution"), model.numbers("rlnClassDistribution")

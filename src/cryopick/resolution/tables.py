@@ -20,7 +20,7 @@ RELION_HEADING = "RELION (Å)"
 
 
 def write_tables(found: Sequence[Resolution], folder: Path, *, relion: dict[str, float] | None = None) -> str:
-    """Write ``resolution.md``, ``resolution.csv`` and the curves ``fsc.csv``; returns the Markdown.
+    """Write ``resolution.md``, ``resolution.csv`` and the curves ``fsc.csv``; return the Markdown.
 
     The first of `found` is the ground truth. `relion`, if given, adds a column with RELION's resolution in Å by name.
     """

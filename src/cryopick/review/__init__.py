@@ -1,1 +1,1 @@
-"""Review picks in the browser: look at them, correct them, compare two sets. Originals are kept; every edit is saved at once."""
+"""Review of picks in the browser: inspect, correct and compare them. Originals are kept, and every edit is saved at once."""

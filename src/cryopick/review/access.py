@@ -35,7 +35,7 @@ No edits are lost: each was saved when it was made.</p>
 
 
 class AccessMiddleware:
-    """ASGI middleware that lets requests with the token from the server's own pages pass and adds headers to every response.
+    """ASGI middleware that accepts requests with the token from the server's own pages, and adds headers to every response.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ HISTOGRAM_BINS = 60
 
 
 def overview(review: Review, title: str) -> dict[str, Any]:
-    """Return what a page needs at its start: a row per micrograph, the histogram of scores, the formats."""
+    """Return the initial data of a page: a row per micrograph, the histogram of scores, the formats."""
     return {
         "title": title,
         "entryCount": review.entry_count,
@@ -44,7 +44,7 @@ def row(review: Review, index: int) -> dict[str, Any]:
 
 
 def changes(review: Review, after: int) -> dict[str, Any]:
-    """Return what changed since the journal had `after` entries: rows by index, all of them if the shared threshold moved."""
+    """Return changes since the journal had `after` entries: rows by index, all of them if the shared threshold has changed."""
     entry_count = review.entry_count
     changed, everything = review.changed_since(after)
     indices = range(len(review.micrographs)) if everything else sorted(changed)
@@ -66,7 +66,8 @@ def detail(review: Review, index: int) -> dict[str, Any]:
             "number": state.numbers[rows].tolist(),
             "x": state.xy[rows, 0].round(2).tolist(),
             "y": state.xy[rows, 1].round(2).tolist(),
-            "score": [None if math.isnan(score) else score for score in state.scores[rows].tolist()],  # compared, so not rounded
+            # not rounded, because they are compared with thresholds
+            "score": [None if math.isnan(score) else score for score in state.scores[rows].tolist()],
             "hand": state.by_hand[rows].tolist(),
         },
         "areas": [{"area": area, "radius": one.radius, "points": one.points} for area, one in state.areas.items()],
@@ -82,7 +83,7 @@ def detail(review: Review, index: int) -> dict[str, Any]:
 
 
 def _geometry(micrograph: ReviewMicrograph) -> dict[str, Any]:
-    """Return shape, pixel size, diameter and levels of a micrograph, or an error where its file cannot be read."""
+    """Return shape, pixel size, diameter and levels of a micrograph, or an error if its file cannot be read."""
     picks = micrograph.picks
     try:
         shape, own_size = _shape(micrograph)

@@ -1,4 +1,4 @@
-"""Comparison of two sets of picks of the same micrographs: where they agree and, on reviewed micrographs, how good each is."""
+"""Comparison of two sets of picks on the same micrographs: agreement and, on reviewed micrographs, scores."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from cryopick.review.session import Review
 from cryopick.types import Picks
 
 DEFAULT_RADIUS_PX = 20.0
-"""Largest distance of matching picks where the diameter is unknown."""
+"""Largest distance of matching picks if the diameter is unknown."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,7 @@ class OriginalEntry(Struct, frozen=True, tag="original"):
 
 
 class EditEntry(Struct, frozen=True, tag="step"):
-    """An edit of a micrograph, or of all where the name is empty. `key` identifies the request, in case it is sent twice."""
+    """An edit of a micrograph, or of all if the name is empty. `key` identifies the request, in case it is sent twice."""
 
     micrograph: str
     edit: Edit
@@ -99,7 +99,7 @@ class EditEntry(Struct, frozen=True, tag="step"):
 
 
 class UndoEntry(Struct, frozen=True, tag="undo"):
-    """The last edit of a micrograph, or of all where the name is empty, was undone."""
+    """Undo of the last edit of a micrograph, or of all if the name is empty."""
 
     micrograph: str
     key: str = ""
@@ -107,7 +107,7 @@ class UndoEntry(Struct, frozen=True, tag="undo"):
 
 
 class RedoEntry(Struct, frozen=True, tag="redo"):
-    """The edit that was undone last was made again."""
+    """Redo of the edit that was undone last."""
 
     micrograph: str
     key: str = ""

@@ -22,12 +22,12 @@ COLUMNS = ["name", "path", "state", "picks", "found", "taken_away", "set_by_hand
 
 
 @dataclass(frozen=True)
-class Labels:
-    """A data set of reviewed micrographs in the layout of CryoPPP.
+class LabelledDataset:
+    """A training data set of reviewed micrographs in CryoPPP's layout.
 
     Attributes
     ----------
-    folder : where it was written.
+    folder : folder of the data set.
     micrographs, particles : their numbers.
     """
 
@@ -78,7 +78,7 @@ def write_tables(review: Review) -> None:
             table.writerow(_row(review, index))
 
 
-def write_labels(review: Review) -> Labels:
+def write_labels(review: Review) -> LabelledDataset:
     """Write a data set for training: links to the reviewed micrographs, their particles, false positives and bad areas.
 
     An earlier data set is replaced. Bad micrographs are excluded. Raises `SettingError` if no micrograph is reviewed.
@@ -100,7 +100,7 @@ def write_labels(review: Review) -> Labels:
         particles += len(truth)
         write_picks([replace(truth, micrograph=name)], folder.coordinates, format="cryoppp")
         write_picks([replace(rejected, micrograph=name)], folder.false_positives, format="cryoppp")
-    return Labels(folder.root, len(chosen), particles)
+    return LabelledDataset(folder.root, len(chosen), particles)
 
 
 def _remove_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ class Journal:
 
     Attributes
     ----------
-    entries : what the file held when it was opened.
+    entries : the entries in the file when it was opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class Journal:
             if _is_entry(content[self._size : -1]):  # the line end itself is damaged
                 raise self.damaged(content.count(b"\n") + 1, "it does not end")
             if len(content) > self._size:
-                logger.warning("%s: the last line is incomplete, as after a crash, and is dropped", path)
+                logger.warning("%s: dropped the incomplete last line, which a crash may leave", path)
                 os.ftruncate(self._file, self._size)
             self.entries = self._decoded(content[: self._size])
             _sync_folder(path.parent)

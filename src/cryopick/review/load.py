@@ -7,10 +7,10 @@ from pathlib import Path
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.picks.formats import detect_format, formats_by_suffix, read_picks
+from cryopick.io.picks.formats import detect_format, formats_by_suffix
 from cryopick.review.session import ReviewMicrograph
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.results import is_run, read_table, run_picks
+from cryopick.runs.results import is_run, read_picks_or_run, read_table
 from cryopick.types import Picks, usual_diameter
 
 FOLDER = "review"
@@ -38,6 +38,7 @@ def load_micrographs(
     micrographs: Sequence[str] | None = None,
     pixel_size: float | None = None,
     diameter: float | None = None,
+    downsample: float = 1.0,
 ) -> ReviewInput:
     """Load the micrographs of a run or a folder with their picks: of the run, from `picks`, from files beside them, or none.
 
@@ -48,6 +49,7 @@ def load_micrographs(
     micrographs : inputs as for `find_micrographs`, for a run whose micrographs have moved and for folders with picks only.
     pixel_size : Å per pixel; overrides that of the files.
     diameter : particle diameter in Å, or pixels without a pixel size; overrides that of the picks.
+    downsample : the factor by which the images of coordinates in files of picks were reduced; does not apply to runs.
 
     Raises `FileError` for a folder with nothing to review and for micrographs that no longer exist.
     """
@@ -58,7 +60,7 @@ def load_micrographs(
         sources = find_micrographs(inputs, pixel_size=pixel_size) if inputs else _sources_of_run(folder, pixel_size)
     else:
         sources = find_micrographs(inputs or _micrographs_in(folder), pixel_size=pixel_size)
-    found, unknown = _picks_for(folder, picks, sources, pixel_size)
+    found, unknown = _picks_for(folder, picks, sources, pixel_size, downsample)
     by_name = {each.micrograph: each for each in found}
     usual = diameter or usual_diameter(found)
     loaded = [ReviewMicrograph(source, _picks_of(source, by_name.get(source.name), diameter, usual)) for source in sources]
@@ -87,7 +89,7 @@ def _base_of(paths: Sequence[str], folder: Path) -> Path:
         if any((base / path).exists() for path in paths[:50]):
             return base
     remedy = "Mount its disk, start from the folder where the run was started, or name the micrographs with --micrographs"
-    raise FileError(paths[0], f"does not exist, but the run {folder} read it", remedy)
+    raise FileError(paths[0], f"does not exist, although the run {folder} read it", remedy)
 
 
 def _micrographs_in(folder: Path) -> list[str]:
@@ -96,22 +98,24 @@ def _micrographs_in(folder: Path) -> list[str]:
 
 
 def _picks_for(
-    folder: Path, picks: Path | None, sources: list[MicrographSource], pixel_size: float | None
+    folder: Path, picks: Path | None, sources: list[MicrographSource], pixel_size: float | None, downsample: float
 ) -> tuple[list[Picks], set[str]]:
     place = picks or (folder if is_run(folder) else _picks_beside(folder))
     if place is None:
         return [], set()
-    return read_known_picks(place, sources, pixel_size)
+    return read_known_picks(place, sources, pixel_size, downsample)
 
 
-def read_known_picks(place: Path, sources: Sequence[MicrographSource], pixel_size: float | None) -> tuple[list[Picks], set[str]]:
+def read_known_picks(
+    place: Path, sources: Sequence[MicrographSource], pixel_size: float | None, downsample: float = 1.0
+) -> tuple[list[Picks], set[str]]:
     """Read the picks of known micrographs, of any format or from a run, and the names of other micrographs in them.
 
     Raises `CryopickError` if there are picks, but none of a known micrograph.
     """
     unknown: set[str] = set()
-    read = run_picks if is_run(place) else read_picks
-    found = read(place, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
+    factor = 1.0 if is_run(place) else downsample
+    found = read_picks_or_run(place, micrographs=sources, unknown=unknown, pixel_size=pixel_size, downsample=factor)
     if unknown and not found:
         raise CryopickError(f"{place}: has no picks of these micrographs, but of {sorted(unknown)[0]!r}")
     return found, unknown
@@ -145,7 +149,7 @@ def _looks_like_picks(path: Path) -> bool:
 
 
 def _picks_of(source: MicrographSource, picks: Picks | None, diameter: float | None, usual: float | None) -> Picks:
-    """Return the picks of a micrograph, with a diameter where one is known; empty where it has none."""
+    """Return the picks of a micrograph, with a diameter if one is known; empty if it has none."""
     if picks is None:
         return Picks(source.name, diameter=usual, pixel_size=source.pixel_size, optics_group=source.optics_group, uid=source.uid)
     return replace(picks, diameter=diameter or picks.diameter or usual)

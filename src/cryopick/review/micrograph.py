@@ -1,4 +1,4 @@
-"""The picks of a micrograph under review: the originals, their edits, and what results."""
+"""The picks of a micrograph under review: originals, edits and the result."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from cryopick.types import Picks
 LARGEST_NUMBER = 2**53
 """Largest number of a pick or an area: a whole number in a page's script too."""
 HAND_SCORE = 1.0
-"""Score of a pick added by hand, or the highest score of the micrograph where that is higher."""
+"""Score of a pick added by hand, or the highest score of the micrograph if that is higher."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +25,13 @@ class PickState:
     ----------
     numbers : int (n,), identify the picks; removed ones are included.
     xy : float64 (n, 2), image frame.
-    scores : float32 (n,), NaN where there is none.
-    by_hand : bool (n,), added or moved by a person; no threshold hides them.
+    scores : float32 (n,), NaN if there is none.
+    by_hand : bool (n,), added or moved by hand; thresholds do not apply to them.
     present : bool (n,), not removed, neither one by one nor with a bad area.
     areas : bad areas by their numbers.
     bad : whether the whole micrograph is marked as bad.
     reviewed : whether it is marked as reviewed.
-    threshold : of this micrograph; None where the shared threshold applies.
+    threshold : of this micrograph; None if the shared threshold applies.
     """
 
     numbers: NDArray[np.intp]
@@ -45,7 +45,7 @@ class PickState:
     threshold: float | None = None
 
     def kept(self, threshold: float | None) -> NDArray[np.bool_]:
-        """Return which picks (n,) are kept; `threshold` is the shared one, used where this micrograph has none of its own."""
+        """Return which picks (n,) are kept; `threshold` is the shared one, used if this micrograph has none of its own."""
         least = threshold if self.threshold is None else self.threshold
         if least is None:
             return self.present
@@ -338,6 +338,6 @@ class EditedPicks:
         return self.original.with_points(state.xy[keep], scores)
 
     def rejected(self) -> Picks:
-        """Return the original picks that a person removed: places that look like particles but are not."""
+        """Return the original picks that were removed by hand: positions that resemble particles but are not."""
         removed = ~self.state.present[: len(self.original)]
         return self.original.where(removed)

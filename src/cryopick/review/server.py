@@ -1,4 +1,4 @@
-"""The web server of a review: it serves pages, data and tiles, and receives edits.
+"""The web server of a review, which serves pages, data and tiles, and receives edits.
 
 It listens on the local machine only. The pages are in ``static``: ``review.html`` with the script
 ``review.js``, and ``compare.html`` with ``compare.js``.
@@ -42,7 +42,7 @@ LARGEST_BODY = 4 << 20
 BODY_SECONDS = 30.0
 """Time within which the body of a request must have arrived."""
 LARGEST_BLUR = 200.0
-"""Standard deviation [px] of the widest Gaussian; a wider one leaves nothing to see."""
+"""Largest standard deviation [px] of the Gaussian; a wider one would remove all detail."""
 
 
 class JsonResponse(JSONResponse):
@@ -61,7 +61,7 @@ class Server:
 
     Parameters
     ----------
-    review : the review that pages look at and edit.
+    review : the review that pages show and edit.
     reviewed : the folder under review, for titles and commands.
     comparison : a second set of picks to compare with; None without one.
     """

@@ -39,7 +39,7 @@ KEYS_REMEMBERED = 1000
 LEAST_MARGIN_PX = 20.0
 """Distance from the edges of a micrograph at which a pick may lie outside where the diameter is unknown or smaller."""
 ALL_MICROGRAPHS = ""
-"""In place of the name of a micrograph."""
+"""Used instead of the name of a micrograph for edits of all of them."""
 
 
 class ConflictError(CryopickError):
@@ -68,7 +68,7 @@ class Review:
     Attributes
     ----------
     micrographs : the micrographs under review, in their order.
-    folder : where the journal is and results are written.
+    folder : folder of the journal and the results.
     """
 
     def __init__(self, micrographs: Sequence[ReviewMicrograph], folder: Path) -> None:
@@ -128,11 +128,11 @@ class Review:
         return sorted(self._missing)
 
     def can_undo(self, index: int) -> bool:
-        """Whether an edit of this micrograph, or of all, can be undone."""
+        """Return whether an edit of this micrograph, or of all, can be undone."""
         return bool(self._edited[index].history.done or self._shared.done)
 
     def can_redo(self, index: int) -> bool:
-        """Whether an edit of this micrograph, or of all, can be redone."""
+        """Return whether an edit of this micrograph, or of all, can be redone."""
         return bool(self._edited[index].history.undone or self._shared.undone)
 
     def edited_picks(self, index: int) -> EditedPicks:
@@ -189,7 +189,7 @@ class Review:
         self._write(EditEntry(name, edited.with_number(remaining), key, time.time()))
 
     def _shown_threshold(self, edited: EditedPicks) -> float | None:
-        """Return the threshold that applies to a micrograph; its lowest score where none is set."""
+        """Return the threshold that applies to a micrograph; its lowest score if none is set."""
         scores = edited.original.scores
         lowest = None if scores is None or len(scores) == 0 else float(scores.min())
         return next((value for value in (edited.state.threshold, self.threshold, lowest) if value is not None), None)

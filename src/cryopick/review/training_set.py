@@ -11,7 +11,7 @@ from cryopick.runs.settings import read_run_record
 def training_names(run: Path) -> set[str]:
     """Return the names of the micrographs that the weights of a run were trained on or selected by, from the card in their file.
 
-    Empty for picks that are not a run, for runs without weights, and where the file of weights no longer exists.
+    Empty for picks that are not a run, for runs without weights, and if the file of weights no longer exists.
     """
     if not is_run(run):
         return set()

@@ -1,4 +1,4 @@
-"""New micrographs in a folder, each reported when it is completely written.
+"""New micrographs in a folder, each reported once it is completely written.
 
 Folders are listed repeatedly, because network file systems do not notify of new files.
 """
@@ -12,11 +12,11 @@ from cryopick.io.micrographs.headers import is_whole
 from cryopick.io.micrographs.sources import MicrographSource
 
 PATIENCE = 600.0
-"""Seconds without change after which an incomplete file is reported all the same, so that its failure becomes known."""
+"""Seconds without change after which an incomplete file is reported nevertheless, so that its failure becomes known."""
 
 
 class _State(NamedTuple):
-    """The state of a file; another one means that it has changed. Its time is that of the file server."""
+    """The state of a file, which differs after every change. Its time is that of the file server."""
 
     size: int
     modified: int
@@ -24,12 +24,12 @@ class _State(NamedTuple):
 
 
 class Arrivals:
-    """Reports the micrographs that `find` lists, each once, when it is unchanged for `settle` seconds and has all its bytes.
+    """New micrographs among those that `find` lists, each once, when complete and unchanged for `settle` seconds.
 
     Parameters
     ----------
-    find : lists all micrographs at the moment.
-    taken : names of micrographs that are not reported.
+    find : lists all micrographs that exist now.
+    taken : names of micrographs not to report.
     clock : a monotonic clock [s].
     """
 
@@ -51,14 +51,14 @@ class Arrivals:
 
     @property
     def settling(self) -> int:
-        """Number of files that are being written, or were a moment ago."""
+        """Number of files that are being written, or were until recently."""
         return len(self._settling)
 
     def poll(self) -> list[MicrographSource]:
-        """The micrographs that have become complete since the last call, in the order of the listing."""
+        """Return the micrographs that have become complete since the last call, in the order of the listing."""
         now = self._clock()
         settling: dict[str, tuple[_State, float]] = {}
-        ready = []
+        complete = []
         for source in self._find():
             if source.name in self._taken or source.name in self._reported:
                 continue
@@ -69,11 +69,11 @@ class Arrivals:
             since = since if before == state else now
             if now - since >= self._settle and (is_whole(source.path) or now - since >= PATIENCE):
                 self._reported[source.name] = state
-                ready.append(source)
+                complete.append(source)
             else:
                 settling[source.name] = (state, since)
         self._settling = settling
-        return ready
+        return complete
 
     def done(self, name: str) -> None:
         """Never report this micrograph again, even if its file changes."""
@@ -93,7 +93,7 @@ class Arrivals:
 
 
 def _state(path: Path) -> _State | None:
-    """The state of a file; None if it is gone or inaccessible at the moment."""
+    """Return the state of a file; None if it is missing or inaccessible."""
     try:
         status = path.stat()
     except (OSError, ValueError):  # a path that no file can have

@@ -1,4 +1,4 @@
-"""Estimate one diameter for a whole run where none is given, from a few micrographs and before the first is picked."""
+"""Estimate one diameter for a whole run, from a few micrographs before the first is picked, if none is given."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +16,10 @@ from cryopick.types import Micrograph
 logger = logging.getLogger(__name__)
 
 SAMPLED = 4
-"""Micrographs that the estimate is made from: those of a folder are alike, and each takes a second or two."""
+"""Number of micrographs in the estimate; those of a folder are alike, and each takes a second or two."""
 
 TRIED = 5
-"""Files that are tried in each part of the list before it is given up."""
+"""Number of files to try in each part of the list."""
 
 
 def prepare_with_diameter(
@@ -33,9 +33,8 @@ def prepare_with_diameter(
 ) -> RunSettings:
     """Prepare the folder as `RunFolder.prepare` does, and return the settings with the run's diameter in them.
 
-    The diameter is the one given, or the estimate of the run that is resumed, or is estimated now and recorded. There is none
-    for pickers that need none, and where no micrograph can be read. Raises also `CryopickError` where no particle size can be
-    estimated.
+    The diameter is the given one, the estimate of the run that is resumed, or is estimated now and recorded. There is none if
+    the picker needs none or no micrograph can be read. Raises also `CryopickError` if no diameter can be estimated.
     """
     settings = settings if overwrite else with_recorded_estimate(folder, settings)
     folder.prepare(settings, overwrite=overwrite, shared=shared)
@@ -48,7 +47,7 @@ def prepare_with_diameter(
 
 
 def with_recorded_estimate(folder: RunFolder, settings: RunSettings) -> RunSettings:
-    """The settings with the estimate in the folder's ``run.yaml``, if that is of a run that these settings can resume."""
+    """Add the estimate in the folder's ``run.yaml`` to the settings, if they can resume that run."""
     if not RunRecord.is_at(folder.settings, COMMAND):
         return settings
     record = read_run_record(folder.settings)
@@ -58,14 +57,14 @@ def with_recorded_estimate(folder: RunFolder, settings: RunSettings) -> RunSetti
 
 
 def sample_micrographs(sources: Sequence[MicrographSource], *, salvage: bool = False) -> Iterator[Micrograph]:
-    """The first readable micrograph of each of `SAMPLED` equal parts of the list, ordered by name."""
+    """Yield the first readable micrograph of each of `SAMPLED` equal parts of the list, ordered by name."""
     ordered = sorted(sources, key=lambda source: source.name)
     parts = min(SAMPLED, len(ordered))
     for part in range(parts):
         for source in ordered[part * len(ordered) // parts : (part + 1) * len(ordered) // parts][:TRIED]:
             try:
                 micrograph = source.read(salvage=salvage)
-            except Exception:  # the run itself will report it
+            except Exception:  # the run will report it
                 logger.debug("%s cannot be read", source.name, exc_info=True)
                 continue
             yield micrograph

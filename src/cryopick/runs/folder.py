@@ -1,4 +1,4 @@
-"""The output folder of a run: its paths, its locks, whether this run may write there, and what `--overwrite` removes."""
+"""The output folder of a run: paths, locks, checks that a run may write there, and removal by `--overwrite`."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -21,9 +21,9 @@ FILES_LOCK = ".files.lock"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """All paths below the output folder.
+    """Paths in the output folder.
 
-    With `relion_job` it is the folder of a RELION job, in which RELION keeps files of its own and expects the coordinates.
+    With `relion_job`, it is the folder of a RELION job, which also has RELION's own files and the coordinates.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class RunFolder:
 
     @property
     def settings(self) -> Path:
-        """The ``run.yaml`` with the settings of the run."""
+        """``run.yaml`` with the settings of the run."""
         return self.path / RUN
 
     @property
@@ -51,7 +51,7 @@ class RunFolder:
 
     @property
     def manifest(self) -> Path:
-        """The list of the run's joint files, those about all micrographs, one name a line."""
+        """List of the run's joint files, which cover all micrographs, one name per line."""
         return self.records / "assembled.txt"
 
     @property
@@ -60,7 +60,7 @@ class RunFolder:
         return self.path / "records"
 
     def record(self, stem: str) -> Path:
-        """The record of a micrograph."""
+        """Return the path of a micrograph's record."""
         return self.records / f"{stem}.json"
 
     def record_paths(self) -> list[Path]:
@@ -68,11 +68,11 @@ class RunFolder:
         return record_paths(self.records)
 
     def preview(self, stem: str) -> Path:
-        """The preview of a micrograph with its picks."""
+        """Return the path of a micrograph's preview with its picks."""
         return self.path / "previews" / f"{stem}.png"
 
     def thumbnail(self, stem: str) -> Path:
-        """The thumbnail of a micrograph; in the folder of earlier versions, where it has one there."""
+        """Return the path of a micrograph's thumbnail; in the folder of earlier versions if it exists there."""
         path, earlier = self._thumbnails(stem)
         return earlier if earlier.is_file() and not path.is_file() else path
 
@@ -80,28 +80,28 @@ class RunFolder:
         return self.path / "thumbnails" / f"{stem}.npz", self.path / "glimpses" / f"{stem}.npz"
 
     def holds(self, stem: str, outcome: Outcome, *, previews: bool) -> bool:
-        """Whether all files of a finished micrograph are there."""
+        """Return whether all files of a finished micrograph exist."""
         files = [self.path / name for name in outcome.files] + ([self.preview(stem)] if previews else [])
         return all(file.is_file() for file in files)
 
     def relative(self, path: Path) -> str:
-        """A path relative to the output folder, with forward slashes."""
+        """Return a path relative to the output folder, with forward slashes."""
         return path.relative_to(self.path).as_posix()
 
     @contextmanager
     def in_use(self, *, shared: bool = False) -> Iterator[None]:
         """Make the folder and lock it against other runs; with `shared`, against those that do not share it.
 
-        Raises `SettingError` for a folder that holds other files, which are not touched, and when another run uses it.
+        Raises `SettingError` for a folder with other files, which are not changed, and if another run uses it.
         """
         with self.writing():
             self.path.mkdir(parents=True, exist_ok=True)
             visible = any(not entry.name.startswith(".") for entry in self.path.iterdir())
             if visible and not (
                 self.relion_job or self._is_run()
-            ):  # in this order: a shard that starts now writes its settings first
+            ):  # in this order, because a shard that starts now writes its settings first
                 raise SettingError(
-                    f"{self.path} holds other files and no run of cryopick pick; nothing was changed there. Give another --out"
+                    f"{self.path} holds other files and no run of cryopick pick; they were not changed. Give another --out"
                 )
         with self._locked(self._shared_lock() if shared else self._own_lock()):
             yield
@@ -127,14 +127,14 @@ class RunFolder:
             yield
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
-        """Hold the lock for steps that only one of the runs that share the folder may take at a time; wait for it."""
+        """Hold, after waiting for it, the lock for steps that only one of the runs that share the folder may take at a time."""
         return self._locked(locked(self.path / FILES_LOCK, wait=True))
 
     def prepare(self, settings: RunSettings, *, overwrite: bool = False, shared: bool = False) -> None:
         """Check that the micrographs finished in the folder were picked with the same settings, and write its ``run.yaml``.
 
-        Call it with the folder `in_use`. Raises `SettingError` for other settings unless `overwrite`, which removes what
-        cryopick wrote there and nothing else.
+        Call it with the folder `in_use`. Raises `SettingError` for other settings unless `overwrite` is set, which removes
+        only files that cryopick wrote.
         """
         with self.writing():
             if self._is_run():
@@ -142,14 +142,14 @@ class RunFolder:
             run_record(settings).write(self.settings)
 
     def assembled(self) -> set[Path]:
-        """The joint files that this run or an earlier one wrote."""
+        """List the joint files that this run or an earlier one wrote."""
         if not self.manifest.is_file():
             return set()
         names = self.manifest.read_text(encoding="utf-8", errors="replace").split("\n")
         return {self.path / name for name in names if self._may_be_joint(name)}
 
     def _may_be_joint(self, name: str) -> bool:
-        """Whether a joint file can have this name: no other may be removed because a damaged list names it."""
+        """Return whether a joint file can have this name: no other may be removed because a damaged list names it."""
         if not is_below(name):
             return False
         first, *others = PurePosixPath(name).parts
@@ -167,7 +167,7 @@ class RunFolder:
             yield
         except OSError as error:
             found = f"cannot be written: {error.strerror or error}"
-            remedy = "Make room or give another --out. What is finished is kept; run the same command again to resume"
+            remedy = "Make room or give another --out. Finished micrographs are kept; run the same command again to resume"
             raise FileError(error.filename or self.path, found, remedy) from error
 
     def _is_run(self) -> bool:
@@ -192,15 +192,15 @@ class RunFolder:
         if not overwrite and (shared or self.record_paths()):
             problem = mismatch(read_run_record(self.settings), settings)
             if problem:
-                remedy = "Use the settings and the version it was made with, give another --out, or start afresh with --overwrite"
+                remedy = "Use the settings and the version it was made with, give another --out, or start again with --overwrite"
                 raise SettingError(f"{self.path} {problem}. {remedy}")
         if overwrite:
             self._clear()
 
     def _clear(self) -> None:
-        """Remove all that was written, the settings last, so that an interrupted removal can be repeated.
+        """Remove all results; the settings last, so that an interrupted removal can be repeated.
 
-        What a record or a list names outside the folder, be it through a link, is left alone.
+        Files outside the folder that a record or a list names, directly or through a link, stay.
         """
         written = list(self.assembled())
         for record in self.record_paths():
@@ -213,7 +213,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)
         folders = {folder for path in inside for folder in path.parents if self.path in folder.parents}
         for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-            with suppress(OSError):  # not empty: it holds files of others
+            with suppress(OSError):  # not empty: it holds other files
                 folder.rmdir()
 
     def _is_inside(self, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Workers on this machine: as many as its cores, its memory and its GPUs allow."""
+"""Workers on this machine: as many as cores, memory and GPUs allow."""
 
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from cryopick.errors import CryopickError
 from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.micrographs.sources import MicrographSource
+from cryopick.messages import counted
 from cryopick.parallel.pool import run_tasks
 from cryopick.parallel.process import available_cores
 from cryopick.runs.folder import RunFolder
@@ -20,28 +21,28 @@ GB = 2**30
 WORKER_BYTES = GB // 5
 """Memory of Python with its libraries and the files of one micrograph."""
 NETWORK_BYTES = GB // 2
-"""Memory of torch and a small network, beside that."""
+"""Additional memory of torch and a small network."""
 CUDA_BYTES = 2 * GB
 """Main memory of a worker on a GPU, before it has read anything."""
 COPIES = 6
-"""Copies of a micrograph, as float32, that a worker holds at its peak: five of the one it picks, and one read ahead."""
-SHARE = 0.8
-"""Fraction of the free memory that is used; the rest is left to the disk cache and to other programs."""
+"""Largest number of float32 copies of a micrograph in a worker: five of the one it picks, and one read ahead."""
+MEMORY_SHARE = 0.8
+"""Share of the free memory to use; the rest is for the disk cache and other programs."""
 COPIES_ON_GPU = 3
-"""The same, of each micrograph that a worker on a GPU prepares, has in the batch or finishes at a time."""
+"""The same for each micrograph that a worker on a GPU prepares, has in the batch or finishes."""
 THREADS = 4
-"""Micrographs that a worker on a GPU prepares at a time; with more threads they would wait for Python's lock."""
+"""Number of micrographs that a worker on a GPU prepares at a time; more threads would wait for Python's lock."""
 GPU_WORKER_BYTES = 8 * GB
-"""GPU memory for each worker: enough for Segment Anything."""
+"""GPU memory per worker, sufficient for Segment Anything."""
 
 
 @dataclass(frozen=True)
 class GpuSharing:
-    """How workers share the GPUs.
+    """The share of the GPUs that each worker gets.
 
     Attributes
     ----------
-    batch_size : micrographs that each worker prepares, has in the batch and finishes at a time.
+    batch_size : number of micrographs that each worker prepares, has in the batch and finishes at a time.
     environments : environment variables that assign the workers, in turn, one GPU each.
     """
 
@@ -50,13 +51,13 @@ class GpuSharing:
 
 
 def suggest_workers(settings: RunSettings, sources: Sequence[MicrographSource]) -> tuple[int, str]:
-    """A number of workers, from one to the number of micrographs, and what limits it, in words.
+    """Suggest a number of workers, from one to the number of micrographs, and name what limits it.
 
     The memory is estimated from the first micrograph whose header can be read. Large networks, such as Segment Anything, may
-    take more than is estimated.
+    need more.
     """
     on_gpu = settings.device == "cuda"
-    limits = _gpu_limits() if on_gpu else {(cores := available_cores()): _counted(cores, "core")}
+    limits = _gpu_limits() if on_gpu else {(cores := available_cores()): counted(cores, "core")}
     micrograph_bytes = 4 * _pixels(sources)
     if on_gpu:
         need = CUDA_BYTES + COPIES_ON_GPU * micrograph_bytes * 3 * THREADS
@@ -64,25 +65,25 @@ def suggest_workers(settings: RunSettings, sources: Sequence[MicrographSource]) 
         need = WORKER_BYTES + COPIES * micrograph_bytes + (NETWORK_BYTES if "device" in settings.settings else 0)
     free = available_memory()
     if free is not None:
-        limits.setdefault(max(1, int(SHARE * free / need)), f"{free / GB:.1f} GB of free memory, {need / GB:.1f} GB each")
+        limits.setdefault(max(1, int(MEMORY_SHARE * free / need)), f"{free / GB:.1f} GB of free memory, {need / GB:.1f} GB each")
     limits.setdefault(max(1, len(sources)), "the number of micrographs")
     workers = min(limits)
     return workers, limits[workers]
 
 
 def gpu_workers() -> int:
-    """Number of workers, at least one, that the GPUs and the cores allow."""
+    """Return the number of workers, at least one, that the GPUs and the cores allow."""
     return min(_gpu_limits())
 
 
 def gpu_sharing(workers: int) -> GpuSharing:
-    """How a number of workers share the GPUs and the cores of this machine."""
+    """Divide the GPUs and cores of this machine among a number of workers."""
     batch_size = min(THREADS, max(1, available_cores() // workers))
     return GpuSharing(batch_size, [{"CUDA_VISIBLE_DEVICES": name} for name in visible_gpus()])
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, by the names in CUDA_VISIBLE_DEVICES, which schedulers set, or else by index."""
+    """List the GPUs that this process may use: the names in CUDA_VISIBLE_DEVICES, which schedulers set, else indices."""
     count = len(_gpu_memories())
     listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = [name.strip() for name in listed.split(",") if name.strip()]
@@ -90,26 +91,26 @@ def visible_gpus() -> list[str]:
 
 
 def _gpu_limits() -> dict[int, str]:
-    """Limits with their reasons: a worker for each `THREADS` cores, spread evenly over the GPUs, as their memory allows."""
+    """Return limits with reasons: one worker for each `THREADS` cores, evenly spread over the GPUs, as their memory allows."""
     memories, cores = _gpu_memories(), available_cores()
     many = max(1, len(memories))
     by_cores = many * max(1, cores // (THREADS * many))
-    limits = {by_cores: f"{_counted(many, 'GPU')}, {_counted(cores, 'core')}"}
+    limits = {by_cores: f"{counted(many, 'GPU')}, {counted(cores, 'core')}"}
     if memories:
         by_memory = many * max(1, min(memories) // GPU_WORKER_BYTES)
-        limits.setdefault(by_memory, f"{_counted(many, 'GPU')} of {min(memories) / GB:.0f} GB")
+        limits.setdefault(by_memory, f"{counted(many, 'GPU')} of {min(memories) / GB:.0f} GB")
     return limits
 
 
 def _gpu_memories() -> list[int]:
-    """Bytes of each GPU that torch sees."""
+    """Return the bytes of each GPU that torch sees."""
     import torch
 
     return [torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())]
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that are available without swapping and within a container's limit; None if unknown."""
+    """Return the bytes available without swapping and within a container's limit; None if unknown."""
     found = []
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
@@ -126,7 +127,7 @@ def available_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("
 
 
 def _cached(statistics: Path) -> int:
-    """Bytes of the disk cache that count as used but are freed when the group needs memory."""
+    """Return the bytes of the disk cache that count as used but are freed when the group needs memory."""
     try:
         return int(dict(line.split() for line in statistics.read_text().splitlines())["inactive_file"])
     except (OSError, KeyError, ValueError):
@@ -143,14 +144,10 @@ def _pixels(sources: Sequence[MicrographSource]) -> int:
     return 0
 
 
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def pick_here(
     tasks: Iterable[PickTask | None], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int
 ) -> Generator[tuple[str, Outcome]]:
-    """Pick on this machine; gives stems and outcomes in the order in which they come. See `run_tasks`."""
+    """Pick on this machine; yield stems and outcomes as they come. See `run_tasks`."""
     start, record_lost = partial(start_picking, folder, settings, build), partial(lost, folder)
     if settings.device == "cuda":
         sharing = gpu_sharing(workers)

@@ -1,4 +1,4 @@
-"""Warnings of the package, collected with the micrograph that they are about instead of being shown 20,000 times."""
+"""Collection of the package's warnings by micrograph, instead of showing them 20,000 times."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from threading import get_ident
 
 
 class _WarningCollector(logging.Handler):
-    """Takes the package's warnings in threads that collect them, and passes on all other log records."""
+    """Log handler that collects the package's warnings in some threads, and passes on all other records."""
 
     def __init__(self) -> None:
         super().__init__()

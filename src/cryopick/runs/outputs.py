@@ -1,4 +1,4 @@
-"""The joint files about all micrographs of a run, assembled from the records in the order of the input."""
+"""Joint files for all micrographs of a run, assembled from the records in the order of the input."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,8 +20,8 @@ COLUMNS = ["name", "path", "picks", "seconds", "diameter", "pixel_size", "status
 def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], settings: RunSettings) -> list[str]:
     """Write ``particles.star``, RELION's index, ``micrographs.csv`` and the further formats.
 
-    `outcomes` come with the stems of their records; the picks of one micrograph at a time are in memory. Returns a message for
-    each format that cannot hold the picks and is not written.
+    `outcomes` come with the stems of their records. The picks of only one micrograph at a time are in memory. Returns a
+    message for each format that cannot represent the picks and is not written.
     """
     with folder.writing():
         folder.note_assembled(folder.particles, folder.table, folder.relion / INDEX, folder.relion / INDEX_3_1)
@@ -32,7 +32,7 @@ def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], setting
 
 
 def format_path(folder: RunFolder, name: str) -> Path:
-    """Where the picks are written in a format: in a folder of its own."""
+    """The path of the picks in a format: in a folder of its own."""
     return place_in(folder.path / name, "particles", format=name)
 
 
@@ -57,7 +57,7 @@ def _picks(folder: RunFolder, finished: Mapping[str, str]) -> Iterator[Picks]:
 
 
 def _write_table(path: Path, outcomes: Iterable[tuple[str, Outcome]]) -> dict[str, str]:
-    """Write a row for each micrograph; returns the names of the finished ones, by stem."""
+    """Write a row for each micrograph; return the names of the finished ones by stem."""
     finished = {}
     with text_file(path) as file:
         table = csv.writer(file, lineterminator="\n")

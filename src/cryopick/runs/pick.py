@@ -1,4 +1,4 @@
-"""Pick many micrographs into one output folder, with runs that can be resumed wherever they were stopped."""
+"""Pick many micrographs into one output folder; an interrupted run can be resumed at any point."""
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
@@ -21,12 +21,12 @@ from cryopick.runs.task import Build, PickTask, lost, start_picking
 
 @dataclass(frozen=True)
 class RunStart:
-    """Where a run stands before it picks its first micrograph.
+    """The state of a run before it picks its first micrograph.
 
     Attributes
     ----------
     total : number of micrographs of this run, or of its shard.
-    finished : number of those that an earlier run has finished.
+    finished : number of micrographs that an earlier run has finished.
     picks : number of picks on the finished ones.
     """
 
@@ -37,16 +37,16 @@ class RunStart:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes
     ----------
-    outcomes : one for each micrograph, in the order of the input; "pending" for those that were not reached.
+    outcomes : one for each micrograph, in the order of the input; "pending" if it was not reached.
     finished_before : number of micrographs that an earlier run had finished.
-    excluded : number of further micrographs with records in the folder, which the joint files do not contain.
-    interrupted : whether the run was stopped, by Ctrl-C for example; its files are whole and contain what was finished.
-    problems : formats that could not be written, and why.
-    assembled : whether the joint files were written; of several shards, the last one does it.
+    excluded : number of further micrographs with records in the folder, which are excluded from the joint files.
+    interrupted : whether the run was stopped, by Ctrl-C for example; its files are complete for the finished micrographs.
+    problems : formats that could not be written, with the reason.
+    assembled : whether the joint files were written; of several shards, the last one writes them.
     """
 
     outcomes: list[Outcome]
@@ -58,7 +58,7 @@ class RunResult:
 
     @property
     def failed(self) -> list[Outcome]:
-        """The outcomes of micrographs that failed."""
+        """Outcomes of the micrographs that failed."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
 
@@ -78,32 +78,32 @@ def run_picking(
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
-    """Pick every micrograph that has no finished record in `out`, then write the joint files about all of them.
+    """Pick every micrograph without a finished record in `out`, then write the joint files.
 
-    Where no diameter is given, it is estimated from a few of the sources or taken from the run that is resumed, see
-    `prepare_with_diameter`. The bytes of all files of picks depend only on the sources and the settings: not on `workers` or
-    shards, nor on how often the run was stopped. (On GPUs, they also depend on the rounding of sums, which differs between
-    batches.) A micrograph that cannot be read or picked is recorded as failed, and tried again by the next run.
+    If no diameter is given, it is estimated from a few of the sources or taken from the run that is resumed, see
+    `prepare_with_diameter`. All files of picks depend only on the sources and the settings, not on `workers`, shards or
+    interruptions. (On GPUs, they also depend on the rounding of sums, which differs between batches.) A micrograph that cannot
+    be read or picked is recorded as failed, and tried again by the next run.
 
     Parameters
     ----------
     workers : number of processes; with 1, this process does the work.
-    overwrite : first remove what an earlier run wrote.
-    shard : pick only this part of the sources, beside runs of the other parts; the last one writes the joint files.
+    overwrite : first remove the results of an earlier run.
+    shard : pick only this part of the sources while other runs pick the others; the last one writes the joint files.
     relion_job : whether `out` is the folder of a RELION job, which gets the layout of RELION's auto-picking jobs.
-    pool : Dask workers that pick instead of processes on this machine.
+    pool : Dask workers to use instead of processes on this machine.
     build : builds the picker, once in each worker; pickled by reference.
-    on_estimate : called with the estimated diameter, where none was given.
+    on_estimate : called with the estimated diameter if none was given.
     on_start : called before the first micrograph is picked.
-    on_outcome : called with each outcome as it comes, not with those of earlier runs.
-    should_stop : called after each micrograph; the run stops as with Ctrl-C when it returns True.
+    on_outcome : called with each outcome as it comes, except those of earlier runs.
+    should_stop : called after each micrograph; if it returns True, the run stops as with Ctrl-C.
 
     Raises
     ------
     SettingError
-        When `out` holds other files, a run with other settings, or a run that is in progress and no shard of this one.
+        If `out` holds other files, a run with other settings, or a run in progress that is no shard of this one.
     FileError
-        When `out` cannot be written.
+        If `out` cannot be written.
     """
     folder, tasks = RunFolder(out, relion_job), _tasks(sources)
     with folder.in_use(shared=shard is not None):
@@ -118,7 +118,7 @@ def run_picking(
         on_start(start)
         results = _results(left, folder, settings, build, workers=workers, pool=pool)
         interrupted = _receive(results, outcomes, on_outcome=on_outcome, should_stop=should_stop)
-        if interrupted:  # some may have been finished and not reported
+        if interrupted:  # some may be finished but not reported
             unreported = [task for task in left if outcomes[task.stem].status != "done"]
             outcomes |= {task.stem: _earlier(task, folder, settings) for task in unreported}
         last = shard is None or _all_recorded(tasks, folder)
@@ -128,7 +128,7 @@ def run_picking(
 
 
 def assemble_run(sources: Sequence[MicrographSource], out: Path, settings: RunSettings) -> RunResult:
-    """Write the joint files from what shards have picked, without picking. Raises what `run_picking` raises."""
+    """Write the joint files from the results of shards, without picking. Raises the errors of `run_picking`."""
     folder, tasks = RunFolder(out), _tasks(sources)
     with folder.in_use():
         settings = with_recorded_estimate(folder, settings)
@@ -147,7 +147,7 @@ def _start(outcomes: Collection[Outcome]) -> RunStart:
 def _results(
     tasks: list[PickTask], folder: RunFolder, settings: RunSettings, build: Build, *, workers: int, pool: DaskPool | None
 ) -> Generator[tuple[str, Outcome]]:
-    """Stems and outcomes of the tasks, from Dask workers or from workers on this machine."""
+    """Yield stems and outcomes of the tasks, from Dask workers or from workers on this machine."""
     if pool is None:
         return pick_here(tasks, folder, settings, build, workers=workers)
     start = partial(start_picking, folder, settings, build)
@@ -161,7 +161,7 @@ def _receive(
     on_outcome: Callable[[Outcome], None],
     should_stop: Callable[[], bool],
 ) -> bool:
-    """Put results into `outcomes` as they come; returns whether that was interrupted."""
+    """Add results to `outcomes` as they come; return whether that was interrupted."""
     try:
         with closing(results):
             for stem, outcome in results:
@@ -191,18 +191,18 @@ def _assemble(folder: RunFolder, tasks: list[PickTask], settings: RunSettings, *
 
 
 def _all_recorded(tasks: list[PickTask], folder: RunFolder) -> bool:
-    """Whether each micrograph has been picked or has failed, in any shard."""
+    """Return whether each micrograph has been picked or has failed, in any shard."""
     return {f"{task.stem}.json" for task in tasks} <= {path.name for path in folder.record_paths()}
 
 
 def _others(tasks: list[PickTask], folder: RunFolder) -> int:
-    """Number of further micrographs with records."""
+    """Return the number of further micrographs with records."""
     stems = {task.stem for task in tasks}
     return sum(record.stem not in stems for record in folder.record_paths())
 
 
 def _earlier(task: PickTask, folder: RunFolder, settings: RunSettings) -> Outcome:
-    """The outcome of a micrograph in an earlier run: "done" only if all its files are there."""
+    """Return the outcome of a micrograph in an earlier run: "done" only if all its files exist."""
     name = recorded(task.source.name)
     pending = Outcome(name=name, path=recorded(str(task.source.path)))
     outcome = read_outcome(folder.record(task.stem))

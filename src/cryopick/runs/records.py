@@ -1,4 +1,4 @@
-"""Records: a small file for each micrograph with its picks, or why it failed, from which a later run resumes."""
+"""Records: a small file for each micrograph with its picks, or the reason of its failure, from which runs are resumed."""
 
 import hashlib
 import logging
@@ -29,7 +29,7 @@ _FORMER_TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}\.json", re.DOTALL)
 
 logger = logging.getLogger(__name__)
 LONGEST_FILE_NAME = 255
-"""In bytes, on all common file systems."""
+"""Longest file name in bytes on common file systems."""
 
 Status = Literal["done", "failed", "pending"]
 
@@ -42,9 +42,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     name, path : of the micrograph.
     status : "done", "failed" with an `error`, or "pending", which is never recorded.
     picks : number of picks.
-    seconds : wall time of reading, picking and writing, without waiting between them.
-    diameter : Å where the pixel size is known, else pixels; the picker's estimate when none was given.
-    files : files of this micrograph, relative to the output folder.
+    seconds : wall time of reading, picking and writing, without waiting in between.
+    diameter : Å if the pixel size is known, else pixels; the picker's estimate if none was given.
+    files : its files, relative to the output folder.
     notes : warnings from reading and picking it.
     """
 
@@ -71,7 +71,7 @@ class Record(msgspec.Struct, frozen=True):
     scores: list[float] | None = None
 
     def to_picks(self) -> Picks:
-        """The picks with everything that is recorded of their micrograph."""
+        """Return the picks with all recorded data of their micrograph."""
         scores = None if self.scores is None else np.array(self.scores, np.float32)
         xy = np.array(self.xy, np.float64).reshape(-1, 2)
         about = self.outcome
@@ -120,7 +120,7 @@ def read_record(path: Path) -> Record:
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """Read a record without its picks; None when there is none, or, with a warning, when it is damaged."""
+    """Read a record without its picks; None if it is missing or, with a warning, damaged."""
     try:
         content = _content(path)
     except FileNotFoundError:
@@ -128,7 +128,7 @@ def read_outcome(path: Path) -> Outcome | None:
     try:
         return _outcome(content)
     except _DAMAGE as error:
-        logger.warning("%s is damaged (%s); its micrograph is picked again", path, _reason(error))
+        logger.warning("%s is damaged (%s); that micrograph is picked again", path, _reason(error))
         return None
 
 
@@ -208,19 +208,19 @@ def _is_record(path: Path) -> bool:
 
 
 def is_another(picked: Path, given: Path) -> bool:
-    """Whether the micrograph that was picked is another file than the one given; a file that is gone counts as moved."""
+    """Return whether the picked micrograph is another file than the given one; a missing file counts as moved."""
     try:
         return picked != given and not picked.samefile(given)
-    except (OSError, ValueError):  # one is gone, or cannot be seen at the moment
+    except (OSError, ValueError):  # one is missing or inaccessible
         return False
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
-    """The stem of the files of each micrograph: that of its name, with a hash of the whole name where two share one.
+    """Return the stem of each micrograph's files: that of its name, with a hash of the name if two share a stem.
 
-    Stems that differ only in case count as equal, as they do on some file systems. A name that result files cannot have, see
-    `check_name`, has a stem of its own for the record of that failure. Raises `NameMatchError` when two micrographs have the same
-    coordinate file in RELION's layout.
+    Stems that differ only in case count as equal, as on some file systems. A name that result files cannot have, see
+    `check_name`, gets a stem for the record of that failure. Raises `NameMatchError` if two micrographs have the same coordinate
+    file in RELION's layout.
     """
     places: dict[PurePath, str] = {}
     for name in names:
@@ -237,13 +237,13 @@ def file_stems(names: Sequence[str]) -> list[str]:
 
 
 def free_stem(name: str, taken: Mapping[str, str]) -> str:
-    """As `file_stems`, for one more micrograph; `taken` has the recorded names of the others by their stems, case folded."""
+    """Find a stem like `file_stems` for one more micrograph; `taken` holds the recorded names of others by stem, case folded."""
     short = _stem(name)
     return short if taken.get(short.casefold(), recorded(name)) == recorded(name) else _with_hash(short, name)
 
 
 def stems_of(name: str) -> tuple[str, str]:
-    """The stems that the files of a micrograph may have: without and with a hash."""
+    """Return the stems that the files of a micrograph may have: without and with a hash."""
     short = _stem(name)
     return short, _with_hash(short, name)
 

@@ -1,6 +1,7 @@
-"""Picks of a run, read from its records, which hold the micrographs' shapes too."""
+"""Picks of a run, read from its records, which also contain the micrographs' shapes."""
 
 import csv
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,18 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from cryopick.checks import checked_pixel_size
 from cryopick.coordinates import IMAGE_FRAME
-from cryopick.errors import CryopickError, FileError
-from cryopick.io.picks.base import KnownMicrographs, Reading, Source
-from cryopick.io.picks.formats import read_picks
+from cryopick.errors import CryopickError, FileError, SettingError
+from cryopick.io.picks.formats import outside_of, read_picks, reduced_doubt
+from cryopick.io.picks.reading import KnownMicrographs, Reading, Source
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.records import Record, Status, read_record
-from cryopick.types import Picks, checked_pixel_size
+from cryopick.types import Picks
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PickedMicrograph:
-    """A micrograph as its picks describe it: a `Source` that needs no file."""
+    """A micrograph as described by its picks: a `Source` that needs no file."""
 
     name: str
     shape_hw: tuple[int, int] | None
@@ -30,12 +34,12 @@ class PickedMicrograph:
 
     @classmethod
     def of(cls, picks: Picks) -> "PickedMicrograph":
-        """The micrograph of some picks."""
+        """Return the micrograph that picks belong to."""
         return cls(picks.micrograph, picks.shape_hw, picks.pixel_size, picks.optics_group, picks.uid)
 
 
 def is_run(path: Path) -> bool:
-    """Whether this is the output folder of a run of `cryopick pick`."""
+    """Return whether this is the output folder of a run of `cryopick pick`."""
     folder = RunFolder(path)
     return os.path.isfile(folder.settings) and os.path.isfile(folder.table)  # noqa: PTH113 - False for closed folders too
 
@@ -47,7 +51,7 @@ def run_picks(
     unknown: set[str] | None = None,
     pixel_size: float | None = None,
 ) -> list[Picks]:
-    """The picks of every finished micrograph of a run, also of those without any picks.
+    """Return the picks of every finished micrograph of a run, including empty ones.
 
     `micrographs`, `unknown` and `pixel_size` as in `read_picks`. Raises `FileError` for a record that cannot be read.
     """
@@ -115,10 +119,20 @@ def read_picks_or_run(
     pixel_size: float | None = None,
     downsample: float = 1.0,
 ) -> list[Picks]:
-    """As `read_picks`; without a `format`, `path` may also be the output folder of a run."""
+    """Read picks like `read_picks`; without a `format`, `path` may also be the output folder of a run.
+
+    Warns about picks outside their micrographs. Raises `SettingError` for a factor if `path` is a run.
+    """
     if format is None and is_run(path):
+        if downsample != 1:
+            raise SettingError(f"{path}: downsample does not apply to runs; give its particles.star if its images were reduced")
         return run_picks(path, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size)
-    return read_picks(path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
+    found = read_picks(
+        path, format=format, micrographs=micrographs, unknown=unknown, pixel_size=pixel_size, downsample=downsample
+    )
+    for doubt in filter(None, (outside_of(found), reduced_doubt(found))):
+        logger.warning("%s: %s", path, doubt)
+    return found
 
 
 def _picks(path: Path, record: Record, reading: Reading) -> Picks:

@@ -1,4 +1,4 @@
-"""Settings that decide the picks of a run and the form of its output; a later run must share them to resume it."""
+"""Settings that determine the picks of a run and its output; a later run must share them to resume it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -10,7 +10,7 @@ import msgspec
 from cryopick.config import load_preset, resolve
 from cryopick.errors import FileError, SettingError
 from cryopick.io.picks.formats import FORMATS
-from cryopick.pickers import DEFAULT, PICKERS, current_name, picker
+from cryopick.pickers import DEFAULT, PICKERS, check_threshold, current_name, picker
 from cryopick.pickers.base import Picker
 from cryopick.pickers.diameter import DiameterEstimate
 from cryopick.provenance import RunRecord, plain
@@ -19,26 +19,26 @@ Device = Literal["auto", "cpu", "cuda"]
 WRITTEN_ANYWAY = {"star", "relion"}
 COMMAND = "pick"
 NOT_COMPARED = {"formats", "previews", "thumbnails", "glimpses", "estimate"}
-"""Settings that change no picks, one of them by its earlier name, and the estimated diameter, which a later run takes over."""
+"""Settings that do not change picks, one of them under an earlier name, and the diameter's estimate, which is reused."""
 LIBRARIES = ("numpy", "scipy", "opencv-python-headless")
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The resolved settings of a run.
+    """Settings of a run, completed and checked.
 
     Attributes
     ----------
     picker, preset : names; `settings` include those of the preset.
     settings : all settings of the picker, as plain YAML values.
-    diameter : particle diameter [Å], or in pixels where the pixel size is unknown; None if not given.
-    estimate : the diameter that was estimated for this run where none was given.
-    pixel_size : pixel size [Å] in place of the files' own; None keeps those.
+    diameter : particle diameter [Å], or in pixels if the pixel size is unknown; None if not given.
+    estimate : the diameter that was estimated for this run if none was given.
+    pixel_size : pixel size [Å] that overrides the files' own; None for those.
     salvage : whether to pick the readable part of truncated micrographs, which otherwise fail.
     seed : random seed.
-    device : device that the picker computes on.
-    formats : names of further pick formats to write, beside STAR files.
+    device : device on which the picker runs.
+    formats : names of pick formats to write in addition to STAR files.
     previews : whether a PNG with the picks is drawn for each micrograph.
-    thumbnails : whether a thumbnail is kept for each micrograph, which reports show.
+    thumbnails : whether a thumbnail is written for each micrograph, for reports.
     """
 
     picker: str = DEFAULT
@@ -56,7 +56,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def picked_diameter(self) -> float | None:
-        """The diameter for the picker: the one given, or else estimated; None if there is neither."""
+        """Diameter for the picker: the given one, or else the estimate; None if there is neither."""
         return self.diameter if self.diameter is not None or self.estimate is None else self.estimate.diameter
 
 
@@ -76,12 +76,12 @@ def run_settings(
     previews: bool = True,
     thumbnails: bool = True,
 ) -> RunSettings:
-    """Settings of a run, checked: the picker's defaults, its preset, `settings` and `threshold`, each over the one before.
+    """Check and combine the settings of a run: the picker's defaults, its preset, `settings`, and `threshold`.
 
-    Pickers with a setting `device` or `seed` get the run's; where `device` is "auto", that of `settings` is the run's. With
-    `elsewhere`, other machines compute, and CUDA is not looked for here.
+    Later ones override earlier ones. Pickers with a setting `device` or `seed` get that of the run; if `device` is "auto", that
+    of `settings` is used. With `elsewhere`, other machines pick, and this one is not searched for CUDA devices.
 
-    Raises `SettingError` for what is unknown or cannot work.
+    Raises `SettingError` for unknown or invalid settings.
     """
     for what, length in (("diameter", diameter), ("pixel size", pixel_size)):
         if length is not None and not 0 < length < float("inf"):
@@ -96,9 +96,7 @@ def run_settings(
     of_the_run = {"device": chosen, "seed": seed, **({} if threshold is None else {"threshold": threshold})}
     of_the_run = {key: value for key, value in of_the_run.items() if key in known or key == "threshold"}
     resolved = resolve(kind, *layers, of_the_run, subject=name)
-    least = getattr(resolved, "threshold", None)
-    if least is not None and not 0 <= least <= 1:
-        raise SettingError(f"threshold must be in [0, 1], got {least:g}")
+    check_threshold(resolved)
     return RunSettings(
         picker=name,
         preset=preset,
@@ -115,12 +113,12 @@ def run_settings(
 
 
 def build_picker(settings: RunSettings) -> Picker:
-    """The picker that the settings describe."""
+    """Make the picker that the settings describe."""
     return picker(settings.picker, settings=settings.settings)
 
 
 def run_record(settings: RunSettings) -> RunRecord:
-    """The content of the run's ``run.yaml``."""
+    """Make the content of the run's ``run.yaml``."""
     libraries = (*LIBRARIES, "torch") if "device" in settings.settings else LIBRARIES
     return RunRecord(COMMAND, plain(settings), libraries)
 
@@ -153,10 +151,10 @@ def recorded_estimate(record: RunRecord) -> DiameterEstimate | None:
 
 
 def mismatch(earlier: RunRecord, settings: RunSettings) -> str:
-    """Why a run with these settings cannot resume an earlier one, as `RunRecord.mismatch` says it; "" when it can.
+    """The reason why a run with these settings cannot resume an earlier one, as `RunRecord.mismatch` says it; "" when it can.
 
-    Settings of the output alone may change. `salvage` may be switched on, since it changes nothing on finished micrographs, but
-    not off; maps may be switched off but not on, since finished micrographs would have none.
+    Settings that affect only the output may change. `salvage` may be switched on, since it does not affect finished
+    micrographs, but not off; maps may be switched off but not on, since finished micrographs would have none.
     """
     name, new = earlier.settings.get("picker"), run_record(settings)
     if name != settings.picker and not _is_known(name, earlier.settings.get("settings") or {}):
@@ -167,7 +165,7 @@ def mismatch(earlier: RunRecord, settings: RunSettings) -> str:
 
 
 def _compared(record: RunRecord, new: RunSettings, *, with_picker: bool) -> dict[str, Any]:
-    """The settings of a record that must agree; those of the picker under names of their own, where both pickers are the same."""
+    """Return the settings of a record that must agree; if both pickers are the same, also those of the picker."""
     compared = {key: value for key, value in record.settings.items() if key not in NOT_COMPARED}
     if new.salvage:
         compared.pop("salvage", None)
@@ -178,24 +176,24 @@ def _compared(record: RunRecord, new: RunSettings, *, with_picker: bool) -> dict
 
 
 def _is_known(name: Any, settings: Mapping[str, Any]) -> bool:
-    """Whether this version has the picker with these settings."""
+    """Return whether this version has the picker with these settings."""
     return name in PICKERS and set(settings) <= {field.name for field in fields(PICKERS.get(name).Settings)}
 
 
 def _asked(device: Device, *layers: Mapping[str, Any]) -> Device:
-    """The device that the run is told, or where that is "auto" its picker's settings."""
+    """Return the requested device: that of the run or, if it is "auto", that of the picker's settings."""
     of_the_picker = next((layer["device"] for layer in reversed(layers) if "device" in layer), "auto")
     if of_the_picker not in get_args(Device):
-        raise SettingError(f"device is {of_the_picker!r}; it can be {', '.join(get_args(Device))}")
+        raise SettingError(f"device must be one of {', '.join(get_args(Device))}, got {of_the_picker!r}")
     return cast(Device, of_the_picker) if device == "auto" else device
 
 
 def _device(device: Device, name: str, *, able: bool, elsewhere: bool) -> Literal["cpu", "cuda"]:
-    """The device that is asked for, or an error: never another one."""
+    """Return the device to use; raise an error if the requested one is not available, never use another."""
     if device == "cpu" or (device == "auto" and not able):
         return "cpu"
     if not able:
-        raise SettingError(f"the picker {name} computes on the CPU only; leave --device out")
+        raise SettingError(f"the picker {name} runs only on the CPU; omit --device")
     if elsewhere:
         return "cuda" if device == "cuda" else "cpu"
     import torch
@@ -204,6 +202,6 @@ def _device(device: Device, name: str, *, able: bool, elsewhere: bool) -> Litera
         return "cuda"
     if device == "cuda":
         raise SettingError(
-            "no CUDA device can be used here (torch.cuda.is_available() is False); give --device cpu, or mend the driver"
+            "no CUDA device is available; give --device cpu, or check the driver (torch.cuda.is_available() is false)"
         )
     return "cpu"

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Shard:
-    """The `number`-th of `count` parts, counted from 1."""
+    """Part `number` of `count`, counted from 1."""
 
     number: int
     count: int
@@ -25,12 +25,12 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """The shard of a text such as `"2/10"`. Raises `SettingError` for any other text."""
+        """Parse a text such as `"2/10"`. Raises `SettingError` for any other text."""
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if match is None:
             raise SettingError(f"--shard must be a number and a count such as 2/10, got {text!r}")
         return cls(int(match[1]), int(match[2]))
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Every `count`-th item, so that each item belongs to one shard and neighbours to different ones."""
+        """Return every `count`-th item, so that each item belongs to one shard and neighbours to different ones."""
         return items[self.number - 1 :: self.count]

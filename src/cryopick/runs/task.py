@@ -1,4 +1,4 @@
-"""Work on single micrographs: read, pick, and write the files that belong to each alone."""
+"""Work on single micrographs: read, pick, and write the files of each micrograph."""
 
 import logging
 import time
@@ -13,6 +13,7 @@ from cryopick.errors import CryopickError
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.io.picks.relion import write_coordinates
 from cryopick.pickers.base import BatchPicker, Picker
+from cryopick.preprocess.resample import check_fit
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.notices import collect_warnings
 from cryopick.runs.records import Outcome, Record, check_name, done, recorded, write_record
@@ -22,20 +23,20 @@ from cryopick.types import Micrograph, Picks
 logger = logging.getLogger(__name__)
 Build = Callable[[RunSettings], Picker]
 FAILED_BATCHES = 2
-"""Batches that fail on the GPU in a row before a warning says so; a single one may be the fault of one micrograph."""
+"""Number of successive failed batches on the GPU that causes a warning; a single one may be due to one micrograph."""
 
 
 @dataclass(frozen=True)
 class PickTask:
-    """A micrograph to pick, and the stem of the files that are written for it."""
+    """A micrograph to pick, and the stem of its files."""
 
     source: MicrographSource
     stem: str
 
 
 @dataclass
-class PickState:
-    """A micrograph on its way through the stages: what is known of it so far, or why it failed.
+class TaskState:
+    """State of a task between the stages: results so far, or the reason of its failure.
 
     `micrograph` is deleted once it is no longer needed; `prepared` and `output` belong to a `BatchPicker`.
     """
@@ -53,7 +54,7 @@ class PickState:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record the time of a step, its warnings, and the error that ends it."""
+        """Record the time, the warnings and the error of a step."""
         start = time.perf_counter()
         with collect_warnings(self.notes):
             try:
@@ -73,7 +74,7 @@ def start_picking(folder: RunFolder, settings: RunSettings, build: Build, *, bat
 
 
 class PickStages:
-    """Picks one micrograph after another, and writes the files that belong to each alone; its record comes last.
+    """Picks one micrograph after another, and writes the files of each, its record last.
 
     `Staged` work: while one micrograph is picked, the next is read and the files of the last one are written.
     """
@@ -86,19 +87,20 @@ class PickStages:
         self.picker = picker
 
     def __call__(self, task: PickTask) -> tuple[str, Outcome]:
-        """Take a micrograph through all stages; returns the stem of its files and its outcome."""
+        """Perform all stages for a micrograph; return the stem of its files and its outcome."""
         (state,) = self.compute([self.read(task)])
         return self.write(state)
 
-    def read(self, task: PickTask) -> PickState:
+    def read(self, task: PickTask) -> TaskState:
         """Read the micrograph. See `Staged.read`."""
-        state = PickState(task)
+        state = TaskState(task)
         with state.recording():
             check_name(task.source.name)
             state.micrograph = task.source.read(salvage=self.settings.salvage)
+            check_fit(state.micrograph, self.settings.picked_diameter)
         return state
 
-    def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
+    def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
         """Pick the micrographs and draw them. See `Staged.compute`."""
         for state in states:
             if not state.error:
@@ -106,14 +108,14 @@ class PickStages:
                     self._draw(state, self.picker.pick(state.micrograph, diameter=self.settings.picked_diameter))
         return states
 
-    def write(self, state: PickState) -> tuple[str, Outcome]:
+    def write(self, state: TaskState) -> tuple[str, Outcome]:
         """Write the files of a micrograph. See `Staged.write`.
 
-        Raises `FileError` where the output folder cannot be written, which is no failure of the micrograph.
+        Raises `FileError` if the output folder cannot be written, which is not a failure of the micrograph.
         """
         start = time.perf_counter()
         if state.error:
-            return _failed(state.task, state.error, self.folder, seconds=state.seconds)
+            return _failed(state.task, state.error, self.folder, seconds=state.seconds, notes=state.notes)
         with self.folder.writing():
             files = [write_coordinates(state.picks, self.folder.relion)]
             if state.preview is not None:
@@ -128,7 +130,9 @@ class PickStages:
             write_record(record, self.folder.record(state.task.stem))
         return state.task.stem, record.outcome
 
-    def _draw(self, state: PickState, picks: Picks) -> None:
+    def _draw(self, state: TaskState, picks: Picks) -> None:
+        if self.settings.picked_diameter is None and not len(picks):
+            check_fit(state.micrograph, picks.diameter)  # the diameter of references
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
         state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None
@@ -138,7 +142,7 @@ class PickStages:
 class BatchPickStages(PickStages):
     """Picks batches of micrographs on a GPU: threads prepare and finish micrographs, one thread runs the network.
 
-    At most `ahead` micrographs are being prepared, in the batch, and being finished.
+    At most `ahead` micrographs each are being prepared, in the batch, and being finished.
     """
 
     def __init__(self, folder: RunFolder, settings: RunSettings, picker: BatchPicker[Any, Any], *, ahead: int) -> None:
@@ -148,7 +152,7 @@ class BatchPickStages(PickStages):
         self._failed_batches = 0
         self._has_warned = False
 
-    def read(self, task: PickTask) -> PickState:
+    def read(self, task: PickTask) -> TaskState:
         """Read and prepare the micrograph. See `Staged.read`."""
         state = super().read(task)
         if not state.error:
@@ -156,17 +160,17 @@ class BatchPickStages(PickStages):
                 state.prepared = self.parts.prepare(state.micrograph, diameter=self.settings.picked_diameter)
         return state
 
-    def compute(self, states: Sequence[PickState]) -> Sequence[PickState]:
-        """Run the network on the batch, or on one micrograph after another where the batch fails. See `Staged.compute`."""
+    def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
+        """Run the network on the batch or, if that fails, on one micrograph after another. See `Staged.compute`."""
         whole = [state for state in states if not state.error]
         start = time.perf_counter()
         try:
             outputs = self.parts.predict([state.prepared for state in whole])
-        except Exception as error:  # out of memory, say: one by one, they fit, or the one at fault is named
+        except Exception as error:  # for example out of memory: single micrographs may fit, or the failing one is identified
             logger.debug("a batch of %d micrographs failed", len(whole), exc_info=True)
             self._note_failed_batch(whole, error)
             outputs = None
-        if outputs is None:  # outside the handler, which keeps the exception and with it what fills the memory
+        if outputs is None:  # outside the handler, which holds the exception and with it the memory
             for state in whole:
                 with state.recording():
                     (state.output,) = self.parts.predict([state.prepared])
@@ -177,7 +181,7 @@ class BatchPickStages(PickStages):
             state.seconds += (time.perf_counter() - start) / len(whole)
         return states
 
-    def write(self, state: PickState) -> tuple[str, Outcome]:
+    def write(self, state: TaskState) -> tuple[str, Outcome]:
         """Finish the picks and write the files of a micrograph. See `PickStages.write`."""
         if not state.error:
             with state.recording():
@@ -185,7 +189,7 @@ class BatchPickStages(PickStages):
         state.prepared = state.output = None
         return super().write(state)
 
-    def _note_failed_batch(self, batch: Sequence[PickState], error: Exception) -> None:
+    def _note_failed_batch(self, batch: Sequence[TaskState], error: Exception) -> None:
         """Warn once, on the terminal and in the notes of one micrograph, when batches keep failing."""
         if len(batch) < 2:
             return
@@ -207,9 +211,10 @@ def lost(folder: RunFolder, task: PickTask, reason: str) -> tuple[str, Outcome]:
     return _failed(task, reason, folder, seconds=0.0)
 
 
-def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float) -> tuple[str, Outcome]:
+def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float, notes: Sequence[str] = ()) -> tuple[str, Outcome]:
     name, path = recorded(task.source.name), recorded(str(task.source.path))
-    outcome = Outcome(name=name, path=path, status="failed", error=recorded(error), seconds=seconds)
+    all_notes = list(map(recorded, notes))
+    outcome = Outcome(name=name, path=path, status="failed", error=recorded(error), seconds=seconds, notes=all_notes)
     with folder.writing():
         write_record(Record(outcome), folder.record(task.stem))
     return task.stem, outcome

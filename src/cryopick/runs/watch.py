@@ -26,7 +26,7 @@ from cryopick.runs.task import Build, PickTask
 logger = logging.getLogger(__name__)
 RATE_SECONDS = 600.0
 LATE_SECONDS = 120.0
-"""Picking falls behind when a complete micrograph waits for longer than this."""
+"""Waiting time of a complete micrograph from which picking is behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,10 @@ class Pace:
 
     Attributes
     ----------
-    settle : a file is complete when it has not changed for this time and is as long as its header says.
+    settle : a file is complete if it has not changed for this time and has the length given in its header.
     poll : time between two listings of the folder.
     refresh : time between two updates of the joint files.
-    until_idle : end when nothing has arrived or been picked for this time; None to watch until Ctrl-C.
+    until_idle : end if nothing has arrived or been picked for this time; None to watch until Ctrl-C.
     """
 
     settle: float = 10.0
@@ -57,8 +57,8 @@ class WatchStatus:
     waiting : number of complete micrographs that wait for a worker.
     settling : number of files that are being written.
     longest_wait : waiting time of the micrograph that waits longest [s].
-    arrived, picked : numbers of micrographs that arrived and were picked in the last ten minutes.
-    problem : why the folder cannot be listed or one of its files is excluded; "" if there is no problem.
+    arrived, picked : numbers of micrographs that arrived and that were picked in the last ten minutes.
+    problem : reason why the folder cannot be listed or a file is excluded; "" if there is none.
     """
 
     done: int
@@ -88,27 +88,27 @@ def watch_folder(
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     background: Callable[[], None] | None = None,
 ) -> WatchStatus:
-    """Pick every micrograph that the inputs name, now or later, as soon as it is completely written, until Ctrl-C.
+    """Pick every micrograph named by the inputs, now or later, as soon as it is completely written, until Ctrl-C.
 
-    The content of `out` is what `run_picking` writes for the same micrographs, and every file is whole at any time. A later
-    watch, or `run_picking`, resumes from there. Micrographs are identified by name: a finished one is not picked again, and a
-    failed one is tried again when its file changes.
+    The content of `out` is that which `run_picking` writes for the same micrographs, and every file is complete at any time. A
+    later watch, or `run_picking`, can resume the run. Micrographs are identified by name: a finished one is not picked again,
+    and a failed one is tried again when its file changes.
 
-    Where no diameter is given or recorded by an earlier run, it is estimated from the first micrographs that arrive.
+    If no diameter is given or recorded by an earlier run, it is estimated from the first micrographs that arrive.
 
     Parameters
     ----------
     inputs : as for `find_micrographs`, listed repeatedly; they may be empty or missing at first.
     on_status : called at each listing of the folder.
-    background : called in a process of its own when the joint files have changed, one at a time and for at most a tenth of the
-        time; killed when the watch ends. It is pickled.
+    background : called in a separate process when the joint files have changed, one call at a time and for at most a tenth of
+        the time; killed when the watch ends. It is pickled.
 
     Raises
     ------
     SettingError
-        When `out` holds other files, a run with other settings, or a run that is in progress.
+        If `out` holds other files, a run with other settings, or a run in progress.
     FileError
-        When `out` cannot be written.
+        If `out` cannot be written.
     """
     folder = RunFolder(out)
     with folder.in_use():
@@ -140,7 +140,7 @@ class _Entry:
 
 
 class _Watch:
-    """The state of a watch: micrographs that are waiting, being picked or done, and the schedules of its chores."""
+    """State of a watch: micrographs that are waiting, being picked or done, and the schedules of its repeated work."""
 
     def __init__(
         self,
@@ -175,9 +175,9 @@ class _Watch:
         self.is_background_wanted = False
 
     def with_diameter(self, settings: RunSettings, build: Build) -> RunSettings:
-        """The settings with a diameter, estimated from the first micrographs that arrive where none is known.
+        """Add a diameter to the settings, estimated from the first micrographs that arrive if none is known.
 
-        Where no size can be estimated, it waits until there are more than twice as many micrographs; if no more arrive, the
+        If no diameter can be estimated, it waits until there are more than twice as many micrographs; if no more arrive, the
         diameter is estimated for each micrograph when it is picked.
         """
         if settings.picked_diameter is not None or self.entries:
@@ -198,17 +198,17 @@ class _Watch:
         return settings
 
     def tasks(self) -> Iterator[PickTask | None]:
-        """The micrographs to pick; None when there is none at the moment."""
+        """Yield the micrographs to pick; None if there is none at the moment."""
         while not self.is_over():
             self.poll()
             yield self.next_task()
 
     def is_over(self) -> bool:
-        """Whether the watch is to end, with nothing left to pick."""
+        """Return whether the watch is to end, with nothing left to pick."""
         return not self.queue and not self.in_progress and self.is_idle()
 
     def is_idle(self) -> bool:
-        """Whether nothing has arrived or been picked for so long that the watch may end."""
+        """Return whether nothing has arrived or been picked for so long that the watch may end."""
         if self.pace.until_idle is None or self.arrivals.settling:
             return False
         return time.monotonic() - self.active >= self.pace.until_idle
@@ -217,10 +217,10 @@ class _Watch:
         """List the folder, write the joint files and start the background process, each when it is due."""
         if self.listing.is_due():
             start = time.monotonic()
-            ready = self.arrivals.poll()
-            self.queue.extend((source, start) for source in ready)
-            self.arrived.extend([start] * len(ready))
-            self.active = start if ready else self.active
+            complete = self.arrivals.poll()
+            self.queue.extend((source, start) for source in complete)
+            self.arrived.extend([start] * len(complete))
+            self.active = start if complete else self.active
             self.listing.record(start)
             self.on_status(self.status())
         if self.changed and self.writing.is_due():
@@ -232,18 +232,18 @@ class _Watch:
             self.is_background_wanted = False
 
     def find(self) -> list[MicrographSource]:
-        """All micrographs at the moment, except those whose results would overwrite those of another."""
+        """List all current micrographs, except those whose results would overwrite those of another."""
         self.problem = ""
         found = []
         for given in self.inputs:
             try:
                 found += list_micrographs(given, pixel_size=self.settings.pixel_size)
-            except CryopickError as error:  # not there yet, or its disk is unavailable for a while
+            except CryopickError as error:  # it does not exist yet, or its disk is temporarily unavailable
                 self.problem = str(error)
         return [source for source in found if self.has_place(source)]
 
     def has_place(self, source: MicrographSource) -> bool:
-        """Whether results of this micrograph overwrite none of another; if not, the reason becomes the watch's `problem`.
+        """Return whether results of this micrograph overwrite none of another; if not, the reason becomes the watch's `problem`.
 
         A micrograph whose name result files cannot have fails when it is its turn.
         """
@@ -258,7 +258,7 @@ class _Watch:
         return True
 
     def next_task(self) -> PickTask | None:
-        """The micrograph that has waited longest, if any."""
+        """Return the micrograph that has waited longest, if any."""
         while self.queue:
             source, _ = self.queue.popleft()
             if not source.path.exists():
@@ -272,7 +272,7 @@ class _Watch:
         return None
 
     def receive(self, stem: str, outcome: Outcome) -> None:
-        """Note an outcome; a failure is forgotten where the file has been removed."""
+        """Record an outcome; a failure is forgotten if the file has been removed."""
         self.active = time.monotonic()
         self.picked.append(self.active)
         self.changed = True
@@ -288,7 +288,7 @@ class _Watch:
         del self.in_progress[stem]  # last, so that it is received again after an interruption
 
     def receive_unreported(self) -> None:
-        """Note the outcomes that were recorded but not reported when the watch was stopped."""
+        """Record the outcomes that were written but not reported when the watch was stopped."""
         for stem in list(self.in_progress):
             if outcome := read_outcome(self.folder.record(stem)):
                 self.receive(stem, outcome)
@@ -310,12 +310,12 @@ class _Watch:
         self.changed = False
 
     def stop_background(self) -> None:
-        """Kill the background process, and remove its half-written files."""
+        """Kill the background process, and remove its incomplete files."""
         if self.background is not None and self.background.stop():
             remove_leftovers(self.folder.path)
 
     def status(self) -> WatchStatus:
-        """The state at the moment."""
+        """Return the current state."""
         now = time.monotonic()
         for times in (self.arrived, self.picked):
             while times and now - times[0] > RATE_SECONDS:
@@ -334,7 +334,7 @@ class _Watch:
 
 
 def _entries(folder: RunFolder, settings: RunSettings) -> dict[str, _Entry]:
-    """The micrographs with records, by name; one with a missing file counts as failed, and is picked again."""
+    """Return the micrographs with records, by name; one with a missing file counts as failed, and is picked again."""
     entries = {}
     for record in folder.record_paths():
         if outcome := read_outcome(record):

@@ -31,7 +31,7 @@ class DatasetSpec:
     size : side of the micrographs in pixels.
     pixel_size : Å.
     settings : ranges of the imaging conditions.
-    structures : a file or folder of structures, the name of one pseudo-protein (``barrel-D7``), or None for random ones.
+    structures : a file or folder of structures, the name of a pseudo-protein (``barrel-D7``), or None for random ones.
     """
 
     seed: int
@@ -72,7 +72,7 @@ class DatasetEntry:
 
 
 class DatasetWriter:
-    """Simulates the micrographs of a data set and writes them to a folder, one call each. Every worker process has its own."""
+    """Simulates the micrographs of a data set and writes them to a folder, one per call; every worker process has one."""
 
     def __init__(self, folder: Path, spec: DatasetSpec) -> None:
         self._folder, self._spec = folder, spec
@@ -136,7 +136,7 @@ def false_positives(found: SimulatedMicrograph) -> Picks:
 
 
 def _particle_table(entries: Sequence[DatasetEntry]) -> dict[str, Any]:
-    """One row per particle: position, diameter, orientation and defocus under RELION's labels, and its visibility."""
+    """Make a table with a row per particle: position, diameter, orientation and defocus in RELION's labels, and visibility."""
     counts = [len(one.truth) for one in entries]
 
     def of_micrograph(key: str) -> NDArray[np.float64]:
@@ -163,7 +163,7 @@ def _particle_table(entries: Sequence[DatasetEntry]) -> dict[str, Any]:
 
 
 def _micrograph_table(entries: Sequence[DatasetEntry]) -> dict[str, Any]:
-    """One row per micrograph: the structure and all imaging conditions."""
+    """Make a table with a row per micrograph: the structure and all imaging conditions."""
     return {
         "rlnMicrographName": [one.name for one in entries],
         "cryopickStructure": [one.structure for one in entries],
@@ -173,7 +173,7 @@ def _micrograph_table(entries: Sequence[DatasetEntry]) -> dict[str, Any]:
 
 
 def _distractor_table(entries: Sequence[DatasetEntry]) -> dict[str, Any]:
-    """One row per distractor; filaments have one row per point along their path."""
+    """Make a table with a row per distractor; filaments have one row per point along their path."""
     kinds = [(one.name, kind) for one in entries for kind in one.distractors]
     xy = np.concatenate([kind.xy for _, kind in kinds])
     return {

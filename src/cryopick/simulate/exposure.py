@@ -14,7 +14,7 @@ from cryopick.simulate.solids import Solids
 INELASTIC_LENGTH = 3150.0
 """Thickness of ice in Å after which 1/e of the electrons remain in the image."""
 NOMINAL_STRENGTH = 0.45
-"""Fraction of the bulk potential that real particles show; used where no particle sets the contrast."""
+"""Fraction of the bulk potential that real particles show; used for images without particles to set the contrast."""
 MIN_INTENSITY = 0.02
 """Lower limit of the relative intensity, which linear imaging could make negative."""
 

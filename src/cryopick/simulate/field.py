@@ -48,7 +48,7 @@ class Field:
     electrons : float32 (b, h, w), counts per pixel.
     cover : int64 (b, h, w), 0 or a key of `COVER_NAMES`: what covers the pixel.
     particles : all particles, including those beyond the edges.
-    visibility : float32 (p,), share of each particle's disc that is inside the image and uncovered; 0 where its centre is in a
+    visibility : float32 (p,), share of each particle's disc that is inside the image and uncovered; 0 if its centre is in a
         replicated border.
     filaments : paths in pixels.
     border : int64 (b, 4), widths of the replicated borders left, top, right and bottom.
@@ -148,7 +148,7 @@ def _with_border(cover: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
 def _visibility(particles: Particles, diameter_px: torch.Tensor, cover: torch.Tensor) -> torch.Tensor:
     """Return the share (p,) of points spread evenly over each particle's disc that fall on bare ice inside the image.
 
-    Zero where the innermost point, next to the centre, lies in a replicated border.
+    Zero if the innermost point, next to the centre, lies in a replicated border.
     """
     _, height, width = cover.shape
     step = torch.arange(VISIBLE_SAMPLES, device=cover.device)

@@ -6,7 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cryopick.checks import checked_positive
 from cryopick.coordinates import inside
+from cryopick.errors import SettingError
+from cryopick.models.inference import require_device
 from cryopick.randomness import generator
 from cryopick.simulate.conditions import Conditions, draw_conditions
 from cryopick.simulate.field import Field, simulate_field
@@ -17,7 +20,7 @@ from cryopick.simulate.structures import Structure
 from cryopick.types import Micrograph, Picks
 
 MIN_VISIBILITY = 0.35
-"""Visible share below which a particle counts as a distractor: it could not be picked."""
+"""Visible share below which a particle counts as a distractor, since it cannot be picked."""
 SMALLEST_DIAMETER_PX = 12.0
 LARGEST_DIAMETER_SHARE = 0.25
 """Largest diameter of random structures, as a share of the shorter side of the micrograph."""
@@ -56,6 +59,12 @@ class SimulatedMicrograph:
     distractors : one entry per kind: hidden particles, fragments, aggregates, filaments.
     cover : uint8 (h, w), 0 or a key of `COVER_NAMES`: carbon, contamination, crystalline ice, gold, border.
     properties : defocus and all other drawn values by name, in the units of `Conditions`.
+
+    Examples
+    --------
+    >>> simulated = simulate_micrograph(seed=1, size=256, pixel_size=4.0)
+    >>> simulated.truth.micrograph, len(simulated.truth) == len(simulated.rotations)
+    ('sim_1_000000.mrc', True)
     """
 
     micrograph: Micrograph
@@ -91,17 +100,34 @@ def simulate_micrograph(
     seed : random seed of the series.
     index : number in the series.
     size : side, or (height, width), in pixels.
-    pixel_size : Å.
+    pixel_size : Å per pixel.
     preset : name of a simulation preset; ignored if `settings` are given.
     settings : ranges of the imaging conditions.
     structures : source of the particle; random pseudo-proteins if omitted.
     device : device to compute on. With one thread on one kind of machine, the same call gives the same bytes.
 
+    Returns
+    -------
+    SimulatedMicrograph
+        The micrograph, its particles as `truth`, and the imaging conditions.
+
     Raises
     ------
-    SettingError : the preset is unknown, or the image is too small for a random particle.
+    SettingError
+        For an unknown preset or device, an invalid seed, index, size or pixel size, and an image that is too small for a
+        particle.
+
+    Examples
+    --------
+    >>> simulated = simulate_micrograph(seed=1, size=256, pixel_size=4.0)
+    >>> simulated.micrograph.shape_hw, simulated.truth.pixel_size
+    ((256, 256), 4.0)
     """
-    shape_hw = (size, size) if isinstance(size, int) else size
+    shape_hw = _checked_shape(size)
+    checked_positive(pixel_size, "the pixel size", " Å", error=SettingError)
+    if not (isinstance(index, int | np.integer) and index >= 0):
+        raise SettingError(f"index must be a whole number of at least 0, got {index!r}")
+    require_device(device)
     settings = settings or load_settings(preset)
     rng = generator(seed, "micrograph", index)
     structure = (structures or RandomStructures()).draw(rng, _diameters(settings.diameter, shape_hw, pixel_size))
@@ -124,6 +150,13 @@ def simulate_micrograph(
         rng=torch_rng,
     )
     return _describe(simulated, conditions, structure, name=micrograph_name(seed, index))
+
+
+def _checked_shape(size: object) -> tuple[int, int]:
+    sides = size if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
+        raise SettingError(f"size must be a number of pixels, or (height, width), got {size!r}")
+    return int(sides[0]), int(sides[1])
 
 
 def micrograph_name(seed: int, index: int) -> str:
@@ -170,13 +203,13 @@ def _describe(simulated: Field, conditions: Conditions, structure: Structure, *,
         simulated.particles.rotation.cpu().numpy()[good],
         visibility[good],
         structure,
-        tuple(_in_picture(kind, pixels.shape) for kind in distractors),
+        tuple(_inside_image(kind, pixels.shape) for kind in distractors),
         simulated.cover[0].cpu().numpy().astype(np.uint8),
         _properties(simulated, conditions),
     )
 
 
-def _in_picture(distractors: Distractors, shape_hw: tuple[int, int]) -> Distractors:
+def _inside_image(distractors: Distractors, shape_hw: tuple[int, int]) -> Distractors:
     keep = inside(distractors.xy, shape_hw)
     return Distractors(distractors.kind, distractors.xy[keep], distractors.diameter_px[keep])
 

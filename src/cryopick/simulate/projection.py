@@ -28,10 +28,10 @@ def project_particles(
     ----------
     beads, weights : (s, k, 3) in Å and (s, k) in V·Å³, the structures.
     structure, image : int64 (p,), index of each particle's structure and image.
-    xy : (p, 2), centres in pixels. Images are periodic: what leaves on one side enters on the other.
+    xy : (p, 2), centres in pixels. Images are periodic.
     rotation : (p, 3, 3), from the structure's frame to the image's; z is the beam.
     amplitude : (p,), factor on the potential.
-    cut : (p, 4), plane (n, d) in the structure's frame, d in Å: beads with x·n > d are left out.
+    cut : (p, 4), plane (n, d) in the structure's frame, d in Å: beads with x·n > d are omitted.
     pixel_size : (b,), Å.
     shape : (b, h, w) of the result.
     """

@@ -1,7 +1,7 @@
 """Pseudo-proteins: random particles that look like proteins.
 
-Lobed, hollow, long, flat, in a micelle or rich in RNA, with any symmetry. Every kind is a density on a grid of points in the cube
-[−1, 1]³; the points inside become beads. None is a real protein, so a network cannot memorise them.
+They are lobed, hollow, long, flat, in a micelle or rich in RNA, with any symmetry. Every kind is a density on a grid of points in
+the cube [−1, 1]³; the points inside become beads. None is a real protein, so a network cannot memorise them.
 """
 
 from collections.abc import Callable
@@ -80,13 +80,13 @@ def pseudo_protein(
 
 
 def _globular(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """One to six touching rough ellipsoids, repeated by the symmetry."""
+    """Make one to six touching rough ellipsoids, repeated by the symmetry."""
     density = _lobes(points, group, rng, count=int(rng.integers(1, 7 if len(group) < 4 else 5)))
     return density, np.ones_like(density)
 
 
 def _cage(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A shell, thicker at the subunits: like ferritins, capsids and encapsulins."""
+    """Make a shell, thicker at the subunits, like ferritins, capsids and encapsulins."""
     squeeze = np.array([1, 1, rng.uniform(1.0, 1.4) if len(group) < 12 else 1.0], np.float32)
     radius = np.linalg.norm(points * squeeze, axis=1)
     bumps = _bumps(points, group, rng, sharpness=rng.uniform(6, 20))
@@ -97,7 +97,7 @@ def _cage(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array,
 
 
 def _barrel(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Stacked rings around an open channel: like proteasomes, chaperonins and proteases."""
+    """Make stacked rings around an open channel, like proteasomes, chaperonins and proteases."""
     height, fold = rng.uniform(0.45, 1.0), _fold(group)
     width = np.sqrt(1 - 0.5 * height**2)
     x, y, z = points.T
@@ -110,7 +110,7 @@ def _barrel(points: Array, group: Array, rng: np.random.Generator) -> tuple[Arra
 
 
 def _rod(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A long, knobbly, slightly bent body."""
+    """Make a long, knobbly, slightly bent body."""
     aspect = rng.uniform(2.5, 6)
     x, y, z = points.T
     x = x - rng.uniform(0, 0.25) * z**2 * (len(group) == 1)
@@ -120,7 +120,7 @@ def _rod(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, 
 
 
 def _disc(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A flat body with a scalloped edge, sometimes with a hole."""
+    """Make a flat body with a scalloped edge, sometimes with a hole."""
     x, y, z = points.T
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     edge = 0.9 + 0.1 * np.cos(_fold(group) * angle)
@@ -130,7 +130,7 @@ def _disc(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array,
 
 
 def _membrane(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A membrane protein: a bundle with soluble domains, and a micelle of about half its contrast around it."""
+    """Make a membrane protein: a bundle with soluble domains, and a micelle of about half its contrast around it."""
     protein = _lobes(points * 1.1, group, rng, count=int(rng.integers(1, 4)), spread=0.35) > 0
     x, y, z = points.T
     radius = np.hypot(x, y)
@@ -143,7 +143,7 @@ def _membrane(points: Array, group: Array, rng: np.random.Generator) -> tuple[Ar
 
 
 def _rna(points: Array, group: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A lobed body with nucleic acid on one side, or in its core if it is symmetric: like ribosomes and small viruses."""
+    """Make a lobed body with nucleic acid on one side or, if symmetric, in its core, like ribosomes and small viruses."""
     density = _lobes(points, group, rng, count=int(rng.integers(3, 7)))
     depth = points @ _direction(rng) if len(group) == 1 else np.linalg.norm(points, axis=1) - 0.5
     rna = depth < rng.uniform(-0.1, 0.3)

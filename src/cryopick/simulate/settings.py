@@ -47,7 +47,7 @@ class SimulationSettings:
         deviations of the background.
     strength : limits of the factor on the particles' potential that gives this contrast; about 0.45 for real particles.
     amplitude_jitter : standard deviation of the logarithm of the contrast between particles.
-    coverage : area of the particles over that of the image, log-uniform; fewer are placed if `spacing` does not let them in.
+    coverage : area of the particles over that of the image, log-uniform; fewer are placed if `spacing` leaves no room.
     spacing : smallest distance of two centres in diameters.
     dense : share of densely packed micrographs, which use `dense_coverage` and `dense_spacing` instead.
     dense_coverage, dense_spacing : as `coverage`, but uniform, and `spacing`.
@@ -68,7 +68,7 @@ class SimulationSettings:
     gain_residue : share of micrographs with a residue of the gain reference.
     border : share of micrographs with replicated borders.
     inverted : share of micrographs with bright particles.
-    beads_across : beads along a particle's diameter. More than 16 make no difference to a picker, but do to a reconstruction.
+    beads_across : beads along a particle's diameter. More than 16 make no difference to a picker, but improve reconstructions.
     """
 
     voltages_kv: tuple[float, ...] = (300.0, 300.0, 200.0)

@@ -10,7 +10,7 @@ from cryopick.simulate.conditions import Conditions
 from cryopick.simulate.settings import SimulationSettings
 
 COARSE, FINEST = 1024, 2.0
-"""Most points along a side of the grid on which outlines are computed, and their smallest distance in pixels."""
+"""Largest number of points along a side of the grid on which outlines are computed, and their smallest distance in pixels."""
 CARBON_POTENTIAL = 9.1
 """V, mean inner potential."""
 BLOB_PARTS = (1.0, 0.5, 0.4)
@@ -104,7 +104,7 @@ def _carbon(
 
 def _contamination(rate: float, conditions: Conditions, shape_hw: tuple[int, int], rng: torch.Generator) -> _Blobs:
     """Draw Poisson numbers of blobs 0.4 to 1.6 particle diameters across: an ellipsoid with two smaller ones on its rim."""
-    image = _poisson_pictures(rate, conditions, rng)
+    image = _poisson_images(rate, conditions, rng)
     share = torch.tensor(BLOB_PARTS, device=rng.device).repeat(len(image))
     base = _uniform(rng, len(image), 0.4, 1.6) * (conditions.diameter / conditions.pixel_size)[image] / 2
     centre = _somewhere(len(image), shape_hw, rng).repeat_interleave(len(BLOB_PARTS), 0)
@@ -173,7 +173,7 @@ def _enlarge(coarse: torch.Tensor, shape_hw: tuple[int, int]) -> torch.Tensor:
     return interpolate(coarse[:, None], size=shape_hw, mode="bilinear", align_corners=False)[:, 0]
 
 
-def _poisson_pictures(rate: float, conditions: Conditions, rng: torch.Generator) -> torch.Tensor:
+def _poisson_images(rate: float, conditions: Conditions, rng: torch.Generator) -> torch.Tensor:
     count = torch.poisson(torch.full_like(conditions.pixel_size, rate), generator=rng).long()
     return torch.arange(len(count), device=rng.device).repeat_interleave(count)
 

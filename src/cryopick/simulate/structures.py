@@ -66,7 +66,7 @@ def structure_from_mass(
     """
     places, mass = np.asarray(beads, np.float64).reshape(-1, 3), np.asarray(masses, np.float64)
     if len(places) == 0 or mass.sum() <= 0:
-        raise CryopickError(f"{name} holds no atoms or density; give another structure")
+        raise CryopickError(f"{name} contains no atoms or density; give another structure")
     places = places - np.average(places, axis=0, weights=mass)
     weights = mass / DALTON_PER_CUBIC_ANGSTROM * PROTEIN_MINUS_ICE * np.asarray(contrast)
     return Structure(

@@ -1,1 +1,1 @@
-"""Targets, losses, data and loops that make weights."""
+"""Training of networks: data, targets, losses and loops."""

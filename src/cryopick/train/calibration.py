@@ -1,18 +1,18 @@
-"""Calibrated scores: of the picks with score s, about a share s is right."""
+"""Calibration of scores: about a share s of the picks with score s is right."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 RIDGE = 1e-5
-"""Penalty that keeps the slope finite where a threshold separates right from wrong picks perfectly."""
+"""Penalty that keeps the slope finite if a threshold separates right from wrong picks perfectly."""
 
 
 def fit_platt(logits: NDArray[np.floating], right: NDArray[np.bool_] | NDArray[np.floating]) -> tuple[float, float]:
-    """Slope and offset of Platt scaling (Platt 1999): sigmoid(slope · logit + offset) is the probability of being right.
+    """Fit slope and offset of Platt scaling (Platt 1999): sigmoid(slope · logit + offset) is the probability of being right.
 
     `logits` and `right` are (n,); `right` may hold probabilities. If all values of `right` are equal, or there are none, the
-    logits are left as they are: slope 1, offset 0.
+    logits are not changed: slope 1, offset 0.
     """
     if len(right) == 0 or right.min() == right.max():
         return 1.0, 0.0

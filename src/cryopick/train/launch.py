@@ -15,8 +15,8 @@ Precision = Literal["32-true", "bf16-mixed"]
 def launch(*, accelerator: Accelerator, devices: int, nodes: int = 1, precision: Precision) -> Any:
     """Launch a `lightning.fabric.Fabric` with one process per device.
 
-    With several devices the current script is started again for each of them. Under torchrun, its numbers of processes and
-    nodes replace `devices` and `nodes`; under SLURM's srun there must be as many tasks on each node as devices.
+    With several devices, the current script is started again for each of them. Under torchrun, its numbers of processes and
+    nodes replace `devices` and `nodes`; under SLURM's srun, each node must have as many tasks as devices.
 
     Raises `MissingExtraError` if Lightning is not installed, and `SettingError` if the processes cannot be started.
     """
@@ -40,14 +40,14 @@ def launch(*, accelerator: Accelerator, devices: int, nodes: int = 1, precision:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that prints and writes; valid before `launch` too."""
+    """Return whether this process is the one that prints and writes; also valid before `launch`."""
     from lightning.fabric.utilities import rank_zero_only
 
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def mean_over_processes(number: float, *, device: torch.device) -> float:
-    """Mean of a number over all processes of the run, each of which must call this; with one process the number itself."""
+    """Average a number over all processes of the run, each of which must call this."""
     if not (dist.is_available() and dist.is_initialized()):
         return number
     total = torch.tensor(number, device=device)
@@ -56,7 +56,7 @@ def mean_over_processes(number: float, *, device: torch.device) -> float:
 
 
 def _torchrun() -> tuple[int, int] | None:
-    """Processes per node and number of nodes of the torchrun that started this process; None if none did."""
+    """Return processes per node and number of nodes of the torchrun that started this process; None if none did."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
     on_each = int(os.environ["LOCAL_WORLD_SIZE"])

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 LOG, CURVES, EVENTS = "metrics.csv", "curves.png", "tensorboard"
 EVENT_INTERVAL = 10
-"""Steps between the losses that TensorBoard gets: enough to see a spike, and less data than the weights."""
+"""Steps between losses for TensorBoard: spikes are visible, and the data are smaller than the weights."""
 
 
 class TrainingLog:
     """Table, curves and events of one run; for the first process only.
 
     Each validation adds a row to the table: `step` and `learning_rate`, the mean losses since the previous validation, and the
-    metrics. The curves are redrawn with each row. Rows after `step`, which a run writes when it is killed between the table and
-    its checkpoint, are dropped, because they are about to be written again.
+    metrics. The curves are redrawn with each row. Rows after `step`, which remain from a run that was killed before writing its
+    checkpoint, are dropped, because they will be written again.
 
     Raises `MissingExtraError` if TensorBoard is requested but not installed.
     """
@@ -80,7 +80,7 @@ def _step(row: bytes) -> int | None:
 
 
 def read_table(path: Path) -> dict[str, list[float]]:
-    """Columns of a run's ``metrics.csv`` by name. Raises `FileError` for any other file."""
+    """Read the columns of a run's ``metrics.csv`` by name. Raises `FileError` for any other file."""
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text())))
         return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else [])}
@@ -116,9 +116,9 @@ def _lines(panel: "Axes", steps: list[float], curves: Mapping[str, list[float]],
 
 
 def _event_writer(folder: Path, step: int) -> "SummaryWriter":
-    """Writer of events; those after `step`, left by a killed run, are hidden."""
+    """Return a writer of events; those after `step`, left by a killed run, are hidden."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MissingExtraError("train", "logging to TensorBoard (switched off by --set loop.tensorboard=false)") from error
+        raise MissingExtraError("train", "logging to TensorBoard (omit it with --set loop.tensorboard=false)") from error
     return SummaryWriter(log_dir=str(folder), purge_step=step + 1 if step else None)

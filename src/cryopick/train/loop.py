@@ -1,9 +1,9 @@
 """The training loop of all models: Lightning Fabric, moving average of the weights, warm-up, checkpoints that resume exactly.
 
-Batches and dropout depend on the step alone (see `BatchSource`), so a killed run resumes as if it had never stopped.
+Batches and dropout depend only on the step (see `BatchSource`), so a resumed run gives the same result as an uninterrupted one.
 
 Several processes, one per device, share each batch and average their gradients. Weights, optimiser state and moving average are
-therefore equal on all of them, and only the first one validates and writes.
+therefore equal in all of them, and only the first one validates and writes.
 """
 
 import logging
@@ -26,6 +26,8 @@ from cryopick.train.log import TrainingLog
 
 logger = logging.getLogger(__name__)
 Batch = Mapping[str, Tensor]
+OnStep = Callable[[int, Mapping[str, float]], None]
+"""Called with the step and its losses, on the first process only."""
 Parameters = tuple[Tensor, ...] | list[Tensor]
 LAST, BEST = "last.ckpt", "best.pt"
 
@@ -38,12 +40,12 @@ class LoopSettings:
     ----------
     steps : optimiser steps.
     batch : images per step, over all devices.
-    learning_rate : of the parameter groups that have no rate of their own.
+    learning_rate : of parameter groups without a rate of their own.
     weight_decay : of AdamW.
     warmup : steps over which the learning rate rises linearly.
     schedule : after the warm-up: a cosine down to zero, a drop to a tenth at `drop_at`, or constant.
     drop_at : share of the steps after which the schedule ``drop`` applies.
-    ema : decay of the moving average of the weights, which is validated and saved; it is reached gradually, so that the initial
+    ema : decay of the moving average of the weights, which is validated and saved. It increases gradually, so that the initial
         weights fade quickly. None saves the weights themselves.
     clip : largest norm of the gradient; None does not clip.
     precision : Fabric's name of the number format.
@@ -98,20 +100,20 @@ class TrainingTask(Protocol):
     model: nn.Module
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser; a group may have its own `lr`."""
+        """Return parameter groups for the optimiser; a group may have its own `lr`."""
         ...
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Parts of the loss by name, and their weighted sum as `loss`; scalars."""
+        """Compute the parts of the loss by name, and their weighted sum as `loss`; scalars."""
         ...
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """Metrics to log; `score` is the one to maximise. Called on the first process only."""
+        """Compute metrics to log; `score` is the one to maximise. Called on the first process only."""
         ...
 
 
 def learning_rate_factor(step: int, settings: LoopSettings) -> float:
-    """Factor of the learning rates at a step: warm-up, then the schedule."""
+    """Return the factor of the learning rates at a step: warm-up, then the schedule."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     if settings.schedule == "cosine":
@@ -155,14 +157,11 @@ class Trainer:
             self._load()
 
     def out_of_patience(self) -> bool:
-        """Whether the last `patience` validations brought no better score, so that the run stops early."""
+        """Return whether the last `patience` validations brought no better score, so that the run stops early."""
         return self.settings.patience is not None and self.since_best >= self.settings.patience
 
-    def run(self, *, on_step: Callable[[int, Mapping[str, float]], None] | None = None) -> float:
-        """Train to the last step, or until patience runs out, and return the best validation score.
-
-        `on_step` is called with the step and its losses, on the first process only.
-        """
+    def run(self, *, on_step: OnStep | None = None) -> float:
+        """Train to the last step, or until patience runs out, and return the best validation score."""
         settings, fabric = self.settings, self.fabric
         if self.out_of_patience() or self.step >= settings.steps:
             return self.best
@@ -237,7 +236,7 @@ class Trainer:
         self._save()
 
     def _validated_model(self) -> nn.Module:
-        """The model that is validated and saved: the moving average if there is one, with the model's running statistics."""
+        """Return the model to validate and save: the moving average if there is one, with the model's running statistics."""
         if self.average is None:
             return self.task.model
         averaged: nn.Module = self.average.module
@@ -281,7 +280,7 @@ class Trainer:
 
 
 def _moving_average(decay: float) -> Callable[[Parameters, Parameters, Tensor | int], None]:
-    """Update of an exponential moving average whose decay grows with the number n of updates as (1 + n) / (10 + n)."""
+    """Return the update of an exponential moving average; after n updates its decay is at most (1 + n) / (10 + n)."""
 
     @torch.no_grad()
     def update(averages: Parameters, values: Parameters, count: Tensor | int) -> None:
@@ -292,14 +291,14 @@ def _moving_average(decay: float) -> Callable[[Parameters, Parameters, Tensor | 
 
 
 def decay_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Parameter groups with weight decay for kernels and matrices, and none for biases and normalisation."""
+    """Return parameter groups with weight decay for kernels and matrices, and none for biases and normalisation."""
     kernels = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
 
 
 def process_share(count: int, *, rank: int, world: int) -> int:
-    """Number of a step's `count` images that process `rank` out of `world` gets."""
+    """Return the number of a step's `count` images for process `rank` out of `world`."""
     return count // world + (rank < count % world)
 
 

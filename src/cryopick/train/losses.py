@@ -13,12 +13,12 @@ SMOOTH = 1e-4
 
 
 def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean of binary cross-entropy and `dice_loss`; logits and target, which is in [0, 1], have the same shape."""
+    """Compute the mean of binary cross-entropy and `dice_loss`; logits and target in [0, 1] have the same shape."""
     return (F.binary_cross_entropy_with_logits(logits, target) + dice_loss(logits, target)) / 2
 
 
 def dice_loss(logits: Tensor, target: Tensor, *, smooth: float = SMOOTH) -> Tensor:
-    """1 − soft Dice coefficient of sigmoid(logits) and target, over all pixels of the batch at once.
+    """Compute 1 − soft Dice coefficient of sigmoid(logits) and target, over all pixels of the batch at once.
 
     With `smooth`, an empty map matches an empty target. Sums are in float32, also under autocast.
     """
@@ -38,8 +38,8 @@ class DetrLoss:
     ----------
     label_weight, box_weight, giou_weight : of cross-entropy, L1 distance and 1 − GIoU.
     no_object_weight : of the no-object class in the cross-entropy.
-    label : column of the logits that stands for a particle. The published annotations use 1, which is also no-object, so that
-        the classifier cannot be trained; here it is 0.
+    label : column of the logits for particles. The published annotations use 1, which is also no-object, so that the
+        classifier cannot be trained; the default is 0.
     """
 
     label_weight: float = 1.0
@@ -49,7 +49,7 @@ class DetrLoss:
     label: int = PARTICLE
 
     def __call__(self, output: DetrOutput, targets: list[Tensor], *, count: float | None = None) -> dict[str, Tensor]:
-        """Parts of the loss by name, and their weighted sum as `loss`.
+        """Compute the parts of the loss by name, and their weighted sum as `loss`.
 
         The parts are `loss_ce`, `loss_bbox` and `loss_giou`, with `_0`, `_1`, … appended for the earlier decoder layers. Targets
         are boxes (m, 4) per image, (centre x, centre y, width, height) as fractions; m may be 0 or exceed the number of queries.
@@ -77,7 +77,7 @@ class DetrLoss:
 
 
 def _boxes(boxes: Tensor, targets: list[Tensor], pairs: Pairs, count: float) -> tuple[Tensor, Tensor]:
-    """L1 and 1 − GIoU of the matched boxes, summed and divided by `count`."""
+    """Compute L1 and 1 − GIoU of the matched boxes, summed and divided by `count`."""
     predicted, target = matched_boxes(boxes, targets, pairs)
     distance = (predicted - target).abs().sum() / count
     overlap = (1 - generalised_iou(corners(predicted), corners(target))).sum() / count
@@ -85,7 +85,7 @@ def _boxes(boxes: Tensor, targets: list[Tensor], pairs: Pairs, count: float) -> 
 
 
 def matched_boxes(boxes: Tensor, targets: list[Tensor], pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Matched boxes (p, 4) of all images in one list, and their targets (p, 4)."""
+    """Return matched boxes (p, 4) of all images in one list, and their targets (p, 4)."""
     predicted = torch.cat([image[queries] for image, (queries, _) in zip(boxes, pairs, strict=True)])
     return predicted, torch.cat([target[chosen] for target, (_, chosen) in zip(targets, pairs, strict=True)])
 
@@ -107,7 +107,7 @@ def match_queries(
 
     Returns for each image the indices of the matched queries, ascending, and of their targets: min(N, m) pairs. Logits are
     (B, N, 2), boxes (B, N, 4); targets are boxes (m, 4) per image, (centre x, centre y, width, height) as fractions. `label` is
-    the column of the logits that stands for a particle.
+    the column of the logits for particles.
     """
     cost = cost or MatchCost()
     probability = logits.softmax(-1)[..., label]
@@ -130,7 +130,7 @@ def corners(boxes: Tensor) -> Tensor:
 
 
 def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised intersection over union (Rezatofighi et al. 2019), in [−1, 1], of boxes given by their corners.
+    """Compute the generalised intersection over union (Rezatofighi et al. 2019), in [−1, 1], of boxes given by their corners.
 
     Broadcasts over all axes but the last. Boxes of zero area give finite values and gradients.
     """

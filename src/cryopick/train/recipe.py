@@ -1,6 +1,6 @@
-"""From a training task and its data to a file of weights with its card; and the models that can be trained."""
+"""Training runs, from a task and its data to a file of weights with its card, and the models that can be trained."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,20 @@ from cryopick.files import LockedError, atomic_path, hold_folder, release_folder
 from cryopick.models.weights import Card, find, fit, read, save
 from cryopick.provenance import record_run
 from cryopick.registry import Registry
-from cryopick.train.loop import BEST, LAST, BatchSource, LoopSettings, Trainer, TrainingTask
+from cryopick.train.loop import BEST, LAST, BatchSource, LoopSettings, OnStep, Trainer, TrainingTask
 
 WEIGHTS = "weights.safetensors"
 COMPUTE_SETTINGS = ("accelerator", "devices", "nodes")
-"""Settings that may change when a run is resumed, as long as the number of processes does not."""
+"""Settings that may change when a run is resumed, if the number of processes stays the same."""
 
 
 class TrainingRun:
-    """A training that is ready to start, or to resume from the last checkpoint in `out`.
+    """A training run that can be started, or resumed from the last checkpoint in `out`.
 
     Parameters
     ----------
     fabric : launched Fabric, see `launch`.
-    settings : dataclass of everything that determines the weights; recorded in ``run.yaml``.
+    settings : dataclass of all settings that determine the weights; recorded in ``run.yaml``.
     describe : makes the card from the network with the best weights (on the CPU, in evaluation mode) and the best score.
 
     Raises
@@ -64,17 +64,14 @@ class TrainingRun:
         """Total number of optimiser steps."""
         return self.trainer.settings.steps
 
-    def run(self, *, on_step: Callable[[int, Mapping[str, float]], None] | None = None) -> Card:
-        """Train, write the best weights to `WEIGHTS` in `out`, and return their card.
-
-        `on_step` is called with the step and its losses, on the first process only.
-        """
+    def run(self, *, on_step: OnStep | None = None) -> Card:
+        """Train, write the best weights to `WEIGHTS` in `out`, and return their card."""
         try:
             return self._run(on_step)
         finally:
             release_folder(self.out)
 
-    def _run(self, on_step: Callable[[int, Mapping[str, float]], None] | None) -> Card:
+    def _run(self, on_step: OnStep | None) -> Card:
         best = self.trainer.run(on_step=on_step)
         model = self.trainer.task.model
         if not (self.out / BEST).exists():
@@ -116,7 +113,7 @@ def load_initial_weights(model: nn.Module, weights: str, *, architecture: str) -
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """A model that `cryopick train` offers.
+    """A model for `cryopick train`.
 
     Attributes
     ----------
@@ -139,7 +136,7 @@ RECIPES: Registry[TrainingRecipe] = Registry(
 )
 """Training recipes by the name of the model."""
 COMPACT_MODELS = ("unet", "detr")
-"""Models that can be trained on crops that are simulated while they train."""
+"""Models that can be trained on crops that are simulated during training."""
 
 FORMER_MODELS = {
     ("segnet", "paper"): "cryosegnet",
@@ -147,14 +144,14 @@ FORMER_MODELS = {
     ("segnet", None): "unet",
     ("transformer", None): "detr",
 }
-"""Names of models before they were split into compact and published ones, accepted for one version."""
+"""Current names of models by former names and presets, which are accepted for one version."""
 
 
 def resolve_model(name: str, preset: str) -> tuple[str, str, str | None]:
-    """Current model and preset for a model as the user named it, and a notice if that name is deprecated.
+    """Return the current model and preset for the model that the user named, and a notice if that name is deprecated.
 
-    `segnet` and `transformer` are the compact networks `unet` and `detr`, and with the preset `paper` the published ones,
-    `cryosegnet` and `cryotransformer`. Any other name is returned unchanged, known or not.
+    `segnet` and `transformer` are the compact networks `unet` and `detr` or, with the preset `paper`, the published ones,
+    `cryosegnet` and `cryotransformer`. Other names are returned unchanged, even unknown ones.
     """
     if (name, preset) in FORMER_MODELS:
         model, preset, former = FORMER_MODELS[name, preset], "default", f"{name} --preset {preset}"

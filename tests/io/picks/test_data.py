@@ -151,7 +151,7 @@ def test_a_column_that_only_some_micrographs_have_is_not_written_to_star_and_bla
     both = [Picks("a.mrc", [[1, 2]], data={"class": [1], "size": [5]}), Picks("b.mrc", [[3, 4]], data={"class": [2]})]
     write_picks(both, tmp_path / "out.star")
     assert [[*each.data] for each in read_picks(tmp_path / "out.star")] == [["class"], ["class"]]
-    assert "only some micrographs have size; not written" in caplog.text
+    assert "columns that only some micrographs have are not written: size" in caplog.text
     write_picks(both, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == (
         "micrograph,x,y,score,diameter,class,size\na.mrc,1.000,2.000,,,1,5\nb.mrc,3.000,4.000,,,2,\n"
@@ -250,7 +250,7 @@ def test_micrographs_without_picks_do_not_affect_columns():
 def test_swapped_arguments_are_called_so(tmp_path):
     with pytest.raises(CryopickError, match=r"write_picks\(picks, path\): the second argument must be a path"):
         write_picks(tmp_path / "a.star", some_picks())
-    with pytest.raises(CryopickError, match=r"write_picks\(picks, path\): the first argument is a path"):
+    with pytest.raises(CryopickError, match=r"write_picks\(picks, path\): expected picks, got the path"):
         write_picks(str(tmp_path / "a.star"), tmp_path / "b.star")
     assert list(tmp_path.iterdir()) == []
 
@@ -260,3 +260,11 @@ def test_the_picks_of_one_micrograph_need_no_list(tmp_path):
     write_picks(picks, tmp_path / "one.star")
     write_picks([picks], tmp_path / "list.star")
     assert (tmp_path / "one.star").read_bytes() == (tmp_path / "list.star").read_bytes()
+
+
+def test_uids_of_cryosparc_keep_their_digits_in_coco(tmp_path):
+    write_picks(
+        Picks("a.mrc", [[1, 2], [3, 4]], diameter=5, data={"uid": np.array([2**63 + 1, 2], np.uint64)}), tmp_path / "a.json"
+    )
+    (picks,) = read_picks(tmp_path / "a.json")
+    assert picks.data["uid"].tolist() == [2**63 + 1, 2]

@@ -232,7 +232,7 @@ def test_a_micrograph_that_is_damaged_does_not_stop_picks_that_need_no_shape(tmp
 
 def test_picks_of_an_image_of_another_size_are_an_error(tmp_path):
     write_picks([Picks("a.jpg", [[10, 20]], None, 30.0, (100, 200))], tmp_path / "x.json")
-    with pytest.raises(CryopickError, match=r"a\.jpg has \(rows, columns\) \(100, 200\) there, but .* has \(300, 500\)"):
+    with pytest.raises(CryopickError, match=r"a\.jpg has shape \(100, 200\) \(rows, columns\), but .* has \(300, 500\)"):
         read_picks(tmp_path / "x.json", micrographs=micrographs(["a.mrc"]))
 
 

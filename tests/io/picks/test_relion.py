@@ -138,7 +138,7 @@ def test_one_coordinate_file_is_the_picks_of_one_micrograph(tmp_path, suffix):
 
 
 def test_a_folder_without_coordinate_files_is_an_error(tmp_path):
-    with pytest.raises(FileError, match=r"has no file that ends in _autopick\.star"):
+    with pytest.raises(FileError, match=r"has no coordinate STAR files"):
         read_picks(tmp_path, format="relion")
 
 

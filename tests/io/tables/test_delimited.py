@@ -39,12 +39,12 @@ def test_a_header_alone_is_a_table_without_rows(table):
 
 @pytest.mark.parametrize("rows", [b"a,1\nb\n", b'"a",1\nb\n', b"a,1\nb,2,3\n"])
 def test_a_row_of_another_length_is_named(table, rows):
-    with pytest.raises(FileError, match=r"t\.csv: row 2 has [13] values where the header has 2"):
+    with pytest.raises(FileError, match=r"t\.csv: row 2 has (1 value|3 values), but the header has 2"):
         read_delimited(table(b"name,x\n" + rows))
 
 
 def test_two_faults_that_would_cancel_out_are_seen(table):
-    with pytest.raises(FileError, match="row 1 has 1 values"):
+    with pytest.raises(FileError, match="row 1 has 1 value,"):
         read_delimited(table(b"name,x\na\nb,2,3\n"))
 
 

@@ -110,7 +110,7 @@ def test_a_missing_column_is_named_with_those_there_are(star):
         (b"# nothing\n", "no data block"),
         (b"x y score\n1 2 3\n", r"not a STAR file, or a damaged one \(line 1:"),
         (bytes(range(256)), "not a STAR file"),
-        (b"data_x\nloop_\n_a\n_b\n1 2 3\n", "Wrong number of values"),
+        (b"data_x\nloop_\n_a\n_b\n1 2 3\n", r"row 1 of data_x \(line 5\) has 3 values, its loop has 2 columns"),
     ],
 )
 def test_a_file_that_is_not_star_is_named(star, content, fault):

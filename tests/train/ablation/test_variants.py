@@ -143,6 +143,7 @@ def test_presets_small_and_full_can_be_resolved(study):
     ],
 )
 def test_the_command_writes_the_table(tmp_path, model, words, expected):
+    pytest.importorskip("lightning.fabric")
     command = ["ablate", model, "--simulate", "--out", str(tmp_path)]
     command += [part for word in (*sorted(SIMULATED), *words) for part in ("--set", word)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)

@@ -16,7 +16,7 @@ from cryopick.models.attention_unet import AttentionUNet
 from cryopick.models.weights import Card, read, read_card, save
 from cryopick.pickers.unet import UNetPicker, UNetSettings
 from cryopick.train.data.labelled import LabelledSet
-from cryopick.train.data.splits import split
+from cryopick.train.data.splits import split_micrographs
 from cryopick.train.finetune.held_out import cross_calibrate, label_probabilities, measure, measure_recall
 from cryopick.train.finetune.pseudo_labels import count_agreement, pseudo_labelled, uncertain_picks
 from cryopick.train.finetune.self_training import self_train, unlabelled
@@ -113,7 +113,7 @@ def test_partial_labels_do_not_train_the_other_particles_as_background(finetuned
 
 def test_wrong_labels_leave_the_initial_weights_in_place(finetuned, micrographs, tmp_path):
     rng = np.random.default_rng(5)
-    training, (aside,) = split(micrographs, share=0.25, seed=0)
+    training, (aside,) = split_micrographs(micrographs, share=0.25, seed=0)
     wrong = [with_labels(one, rng.uniform(10, SIDE - 10, (60, 2))) for one in training]
     settings = replace(SETTINGS, weights=str(finetuned.weights), loop=replace(QUICK, steps=10, validate_every=10))
     outcome = finetune_unet(labelled(*sorted([*wrong, aside], key=lambda one: one.source.name)), settings, tmp_path)
@@ -145,7 +145,7 @@ def test_a_killed_run_resumes_to_identical_weights(micrographs, untrained, tmp_p
 
 def test_a_single_micrograph_is_split_into_halves(micrographs):
     one = replace(micrographs[0], areas=[BadArea(5.0, [(SIDE / 2 + 10.0, 7.0)])])
-    (left,), (right,) = split([one], share=0.25, seed=0)
+    (left,), (right,) = split_micrographs([one], share=0.25, seed=0)
     assert (left.areas[0].points, right.areas[0].points) == ([(SIDE / 2 + 10.0, 7.0)], [(10.0, 7.0)])
     assert [half.source.name for half in (left, right)] == ["a.mrc (left half)", "a.mrc (right half)"]
     pixels = one.source.read().pixels
@@ -157,10 +157,10 @@ def test_a_single_micrograph_is_split_into_halves(micrographs):
 
 def test_held_out_micrographs_have_particles_and_depend_on_the_seed(micrographs):
     empty = [with_labels(one, np.zeros((0, 2))) for one in micrographs[1:]]
-    training, aside = split([*empty, micrographs[0]], share=0.9, seed=3)
+    training, aside = split_micrographs([*empty, micrographs[0]], share=0.9, seed=3)
     assert [one.source.name for one in aside] == ["a.mrc"]
     assert len(training) == 3
-    chosen = {split(micrographs, share=0.01, seed=seed)[1][0].source.name for seed in range(20)}
+    chosen = {split_micrographs(micrographs, share=0.01, seed=seed)[1][0].source.name for seed in range(20)}
     assert len(chosen) > 1
 
 
@@ -253,7 +253,7 @@ def test_self_training_without_confident_picks_raises(untrained, micrographs, tm
 def test_weights_for_whole_micrographs_raise(tmp_path):
     path = tmp_path / "paper.safetensors"
     save(path, AttentionUNet(2, 2).state_dict(), Card("attention-unet", {"width": 2, "levels": 2}))
-    with pytest.raises(FileError, match="particles of a fixed size"):
+    with pytest.raises(FileError, match="a fixed particle size"):
         InitialWeights(path)
 
 

@@ -76,6 +76,8 @@ class KilledError(Exception):
 
 
 def test_a_killed_run_resumes_to_identical_weights_which_pick(tmp_path, coco):
+    pytest.importorskip("lightning.fabric")
+
     def kill_at_13(step, _):
         if step == 13:
             raise KilledError
@@ -90,13 +92,14 @@ def test_a_killed_run_resumes_to_identical_weights_which_pick(tmp_path, coco):
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "killed" / WEIGHTS).read_bytes()
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert card.input == {"short_side": SIDE, "long_side": SIDE}
-    assert card.data == {"seen": ["3 micrographs of coco"], "held_out": ["1 micrographs of coco"]}
+    assert card.data == {"seen": ["3 micrographs of coco"], "held_out": ["1 micrograph of coco"]}
     settings = {"weights": str(tmp_path / "whole" / WEIGHTS), "denoised": True, "threshold": 0.0}
     picks = picker("cryotransformer", settings=settings).pick(read_micrograph(tmp_path / "raw" / "m0.png"))
     assert 0 < len(picks) <= TINY["queries"]
 
 
 def test_the_command_line_trains_it_with_smaller_settings(tmp_path, coco):
+    pytest.importorskip("lightning.fabric")
     sizes = [f"{name}={value}" for name, value in TINY.items()]
     small = ["size.short_side=64", "size.long_side=64", "augmentation.short_sides=[64]", "augmentation.cropped=0"]
     loop = ["loop.steps=2", "loop.batch=2", "loop.validate_every=2", "loop.tensorboard=false", "denoised=true", "accelerator=cpu"]

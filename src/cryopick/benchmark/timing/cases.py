@@ -1,6 +1,6 @@
 """Timing of pickers, other programs and training steps, each in processes of its own.
 
-Micrographs are simulated from a fixed seed, with the same density of particles at all sizes.
+Micrographs are simulated with a fixed seed and the same density of particles at all sizes.
 """
 
 import sys
@@ -215,9 +215,9 @@ def training_case(model: str, *, device: Device, repeats: int) -> TimingCase:
 def run_timings(
     cases: Sequence[TimingCase], out: Path, origin: Origin, *, on_skip: Callable[[str, str], None]
 ) -> Iterator[tuple[Timing, bool]]:
-    """Take all timings and write them to ``out/timings``; yields each and whether it is from an earlier run.
+    """Take all timings and write them to ``out/timings``; yield each and whether it is from an earlier run.
 
-    One that fails is skipped, and `on_skip` is called with its name and the reason.
+    Those that fail are skipped, and `on_skip` is called with the name and the reason.
     """
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -248,7 +248,7 @@ def read_timings(out: Path) -> list[Timing]:
 def _run_job(job: StageJob | TrainingJob, folder: Path) -> Measurement:
     samples = folder / "samples.json"
     words = [sys.executable, "-m", "cryopick.benchmark.timing.profile", msgspec.json.encode(job).decode(), str(samples)]
-    finished = {"CUDA_LAUNCH_BLOCKING": "1"} if isinstance(job, StageJob) else {}  # a stage waits for its kernels
+    finished = {"CUDA_LAUNCH_BLOCKING": "1"} if isinstance(job, StageJob) else {}  # stages wait for their kernels
     cost = run_and_measure(words, folder / "log.txt", variables={**ONE_THREAD, **finished})
     return msgspec.json.decode(samples.read_bytes(), type=list[Sample]), cost.peak_mib
 

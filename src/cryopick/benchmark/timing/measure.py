@@ -2,8 +2,8 @@
 
     python -I -S measure.py USAGE COMMAND...
 
-The memory of a process includes that of its parent at the start, so the parent has to be small: this script imports nothing from
-the package. It exits with the command's exit code.
+The memory of a process includes that of its parent at the start, so this script is kept small and imports nothing from the
+package. It exits with the command's exit code.
 """
 
 import json

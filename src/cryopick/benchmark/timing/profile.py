@@ -32,7 +32,7 @@ Clock = Callable[[], float]
 T = TypeVar("T")
 STAGES = ("read", "prepare", "network", "find", "write")
 SLOW_RUN = 20.0
-"""Seconds above which the first run counts and there are no others; anything faster is run once before it is timed."""
+"""Seconds above which the first run is timed and not repeated; faster functions are first run once without timing."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
-    """Pick a micrograph `repeats` times with the picker of `settings`, with `random_weights` if its own are not available."""
+    """Job: pick a micrograph `repeats` times with the picker of `settings`, with `random_weights` if others are not available."""
 
     settings: RunSettings
     path: str
@@ -82,7 +82,7 @@ class StageJob(msgspec.Struct, frozen=True, kw_only=True, tag="stages"):
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
-    """Take `repeats` training steps of a recipe's default settings, with few structures, after one that is not timed."""
+    """Job: take `repeats` training steps of a recipe's default settings, with few structures, after one that is not timed."""
 
     model: str
     device: Device
@@ -105,14 +105,14 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
 
 
 @dataclass(frozen=True)
-class StageFunctions:
-    """Functions whose time, including everything they call, is that of a stage; none may call another of them."""
+class TimedFunctions:
+    """Functions whose time, including everything they call, is that of a stage; none of them may call another."""
 
     prepare: Sequence[Callable[..., Any]]
     network: Sequence[Callable[..., Any]]
 
 
-def profile_stages(work: Callable[[], T], functions: StageFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
+def profile_stages(work: Callable[[], T], functions: TimedFunctions, clock: Clock) -> tuple[T, dict[str, float]]:
     """Run `work` and return its result and the seconds of its stages; "find" is the time outside of the functions."""
     profile = cProfile.Profile(clock, subcalls=False, builtins=False)
     start = clock()
@@ -134,10 +134,10 @@ def repeat_timing(once: Callable[[], Sample], *, repeats: int) -> list[Sample]:
     return [first] if first.wall > SLOW_RUN else [once() for _ in range(repeats)]
 
 
-def stage_functions(picker: str) -> StageFunctions:
+def stage_functions(picker: str) -> TimedFunctions:
     """Return the functions of a picker's stages, as its class declares them."""
     declared: Mapping[str, Sequence[Callable[..., Any]]] = getattr(PICKERS.get(picker), "STAGES", {})
-    return StageFunctions(prepare=declared.get("prepare", ()), network=declared.get("network", ()))
+    return TimedFunctions(prepare=declared.get("prepare", ()), network=declared.get("network", ()))
 
 
 def untrained(settings: RunSettings) -> "Picker":

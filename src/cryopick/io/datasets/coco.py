@@ -20,9 +20,9 @@ PUBLISHED_SHARES = (0.8, 0.1, 0.1)
 
 
 def split_names(names: Sequence[str], shares: Sequence[float], *, seed: int = 0) -> list[list[str]]:
-    """Split names at random into parts of these shares, each sorted; the same names in any order and seed give the same parts.
+    """Split names at random into parts of these shares, each sorted. The result does not depend on the order of the names.
 
-    A part whose share is not 0 gets at least one name if there are enough. Raises `SettingError` for shares that are negative
+    A part with a share above 0 gets at least one name if there are enough. Raises `SettingError` for shares that are negative
     or do not sum to 1.
     """
     wanted = np.asarray(shares, np.float64)
@@ -43,7 +43,7 @@ def write_coco_sets(
     upside_down: bool = False,
     box: int | None = None,
 ) -> dict[str, list[Picks]]:
-    """Write ``train.json``, ``val.json`` and ``test.json`` to a folder, omitting empty ones; returns the picks in each.
+    """Write ``train.json``, ``val.json`` and ``test.json`` to a folder, omitting empty ones; return the picks in each.
 
     ``file_name`` is the micrograph's path relative to the folder.
 
@@ -53,8 +53,8 @@ def write_coco_sets(
     out : the folder.
     shares : of the three sets, which sum to 1.
     seed : random seed of the split.
-    upside_down : flip the labels' rows, for images whose rows are in the reverse order of those that were labelled: CryoPPP's
-        JPEGs with labels of MRC files.
+    upside_down : flip the rows of the labels, for images whose rows are in reverse order, such as CryoPPP's JPEGs with
+        labels of MRC files.
     box : box size in pixels; the diameter if omitted.
     """
     by_name = {one.source.name: one for one in micrographs}
@@ -77,7 +77,7 @@ def _placed(one: LabelledMicrograph, out: Path, upside_down: bool) -> Picks:
 
 
 def _dealt(total: int, shares: NDArray[np.float64]) -> list[int]:
-    """Integers that sum to `total`, nearest to the shares; none is 0 unless its share is, if there are enough."""
+    """Divide `total` into integers nearest to the shares; only a share of 0 gives 0, unless there are too few."""
     exact = shares * total
     least = (shares > 0).astype(int) if total >= np.count_nonzero(shares) else np.zeros(len(shares), int)
     counts = np.maximum(np.floor(exact).astype(int), least)

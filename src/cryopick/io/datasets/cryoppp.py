@@ -1,6 +1,6 @@
-"""Labelled micrographs in CryoPPP's folders: `micrographs`, and in `ground_truth` the particles and false positives.
+"""Labelled micrographs in CryoPPP's layout: `micrographs`, and in `ground_truth` the particles and false positives.
 
-One file is an addition: ``ground_truth/areas.json`` with areas without particles, painted by hand.
+The file ``ground_truth/areas.json`` is an addition: areas without particles, painted by hand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class BadArea(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class LabelledMicrograph:
-    """A micrograph that has not been read, its particles, false positives, and areas without particles."""
+    """A micrograph that has not been read, with its particles, false positives, and areas without particles."""
 
     source: MicrographSource
     truth: Picks
@@ -67,7 +67,7 @@ class DatasetFolder:
         return self.ground_truth / "areas.json"
 
     def write(self, micrograph: Micrograph, truth: Picks, false_positives: Picks) -> None:
-        """Write one micrograph as MRC under its name, and a CSV of each kind of label, also when empty."""
+        """Write one micrograph as MRC under its name, and a CSV for each kind of label, even if empty."""
         write_micrograph(self.micrographs / micrograph.name, micrograph.pixels, pixel_size=micrograph.pixel_size)
         write_picks([truth], self.coordinates, format="cryoppp")
         write_picks([false_positives], self.false_positives, format="cryoppp")
@@ -79,7 +79,7 @@ def write_areas(areas: Mapping[str, Sequence[BadArea]], path: Path) -> None:
 
 
 def read_areas(path: Path) -> dict[str, list[BadArea]]:
-    """Read areas without particles by micrograph name; none when the file does not exist. Raises `FileError` if damaged."""
+    """Read areas without particles by micrograph name; empty if the file does not exist. Raises `FileError` if damaged."""
     if not path.is_file():
         return {}
     try:

@@ -6,15 +6,17 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from cryopick.checks import checked_path, checked_pixel_size, number_array
 from cryopick.errors import FileError, SettingError
 from cryopick.files import atomic_path
 from cryopick.io.micrographs.common import RawImage, first_bytes
 from cryopick.io.micrographs.mrc import compression, looks_like_mrc, read_mrc, unpacked_start, write_mrc
 from cryopick.io.micrographs.png_jpeg import read_raster, write_raster
 from cryopick.io.micrographs.tiff import read_tiff, write_tiff
-from cryopick.types import FileKind, Micrograph, checked_pixel_size
+from cryopick.io.micrographs.values import pixel_size_doubt, usable_pixels
+from cryopick.types import FileKind, Micrograph
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +51,12 @@ PIXEL_SIZE_TOLERANCE = 0.01
 
 def split_name(name: str) -> tuple[str, str]:
     """Split a file name into its stem, with folders, and its suffix: `("a/m_1.2", ".mrc")` of `a/m_1.2.mrc.gz`."""
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would tidy the name
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path would normalise the name
     return os.path.splitext(stem) if suffix.lower() in PACKED_SUFFIXES else (stem, suffix)  # noqa: PTH122
 
 
 def suffix_kind(path: PurePath) -> FileKind | None:
-    """The format of a micrograph by its name, ignoring `.gz` and `.bz2`; None for other names."""
+    """Return the format of a micrograph by its name, ignoring `.gz` and `.bz2`; None for other names."""
     return SUFFIXES.get(split_name(path.name)[1].lower())
 
 
@@ -68,18 +70,20 @@ def read_micrograph(
     path : an MRC file, also compressed by gzip or bzip2, or a TIFF, PNG or JPEG.
     pixel_size : Å per pixel; overrides the file's own, with a warning when they differ by more than 1 %.
     name : how other files refer to it; the file's name if omitted.
-    salvage : read the complete rows of a truncated MRC and fill the others with their mean, with a warning.
+    salvage : read the complete rows of a truncated MRC and fill the others with their mean, and replace NaN and infinite pixels
+        if at most half are, with a warning.
 
     Returns
     -------
     Micrograph
-        Pixels as float32 (h, w), and the pixel size in Å if known.
+        Pixels as float32 (h, w), and the pixel size in Å if known. Single NaN, infinite and impossible values are replaced by
+        the median with a warning; extremely large or small values are multiplied by a power of ten.
 
     Raises
     ------
     FileError
-        For files that are missing, unreadable, empty, truncated or in another format, for stacks, movies and volumes, for NaN
-        and infinite pixels, and for constant images.
+        For files that are missing, unreadable, empty, truncated or in another format, for stacks, movies and volumes, for more
+        than 1 % NaN and infinite pixels, and for constant images.
 
     Examples
     --------
@@ -89,28 +93,30 @@ def read_micrograph(
     >>> micrograph.name, micrograph.shape_hw, micrograph.pixel_size
     ('m.mrc', (64, 64), 1.5)
     """
-    path = Path(path)
+    path = checked_path(path, "read_micrograph(path)")
+    pixel_size = checked_pixel_size(pixel_size, str(path))
     image = read_raw_image(path, salvage=salvage)
-    for note in image.notes:
+    pixels, notes = usable_pixels(image.pixels, path, salvage=salvage)
+    size = image.pixel_size if pixel_size is None else pixel_size
+    doubt = pixel_size_doubt(size)
+    for note in (*image.notes, *notes, *([doubt] if doubt else [])):
         logger.warning("%s: %s", path, note)
-    if fault := pixel_fault(image.pixels, path):
-        raise fault
     if pixel_sizes_differ(pixel_size, image.pixel_size):
         logger.warning("%s: its own pixel size is %.4g Å; %.4g Å was given and is used", path, image.pixel_size, pixel_size)
     return Micrograph(
-        pixels=image.pixels,
-        pixel_size=image.pixel_size if pixel_size is None else checked_pixel_size(pixel_size, str(path)),
+        pixels=pixels,
+        pixel_size=size,
         name=path.name if name is None else name,
         path=path,
         kind=image.kind,
     )
 
 
-def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph, *, pixel_size: float | None = None) -> None:
+def write_micrograph(path: Path | str, pixels: ArrayLike | Micrograph, *, pixel_size: float | None = None) -> None:
     """Write a micrograph as MRC, TIFF, PNG or JPEG, by the suffix; completely or not at all.
 
-    MRC and TIFF keep 8 and 16-bit types and float32 (MRC also float16, and widens uint8 to uint16); all else becomes float32.
-    PNG and JPEG take uint8 only and have no pixel size.
+    MRC and TIFF keep 8 and 16-bit types and float32 (MRC also keeps float16, and widens uint8 to uint16); other types become
+    float32. PNG and JPEG take only uint8 and have no pixel size.
 
     Parameters
     ----------
@@ -131,12 +137,14 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph,
     >>> read_micrograph("m.tif").pixels[2].tolist()
     [8.0, 9.0, 10.0, 11.0]
     """
-    if not isinstance(path, Path | str):
+    if not isinstance(path, str | os.PathLike):
         raise SettingError("write_micrograph(path, pixels): the first argument must be a path; give the path first")
     if isinstance(pixels, Micrograph):
         pixel_size = pixel_size or pixels.pixel_size
         pixels = pixels.pixels
     path = Path(path)
+    pixel_size = checked_pixel_size(pixel_size, str(path))
+    pixels = pixels if isinstance(pixels, np.ndarray) else number_array(pixels, np.float32, f"{path}: pixels")
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise SettingError(f"{path}: no format has this suffix; use one of {', '.join(SUFFIXES)}")
@@ -144,7 +152,6 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph,
         raise SettingError(f"{path}: a micrograph is a non-empty (h, w) array, got shape {pixels.shape}")
     if kind in {"png", "jpeg"} and pixels.dtype != np.uint8:
         raise SettingError(f"{path}: {kind.upper()} holds 8-bit pixels; scale these {pixels.dtype} values to 0-255 first")
-    checked_pixel_size(pixel_size, str(path))
     with atomic_path(path) as temporary:
         if kind == "mrc":
             write_mrc(temporary, pixels, pixel_size=pixel_size)
@@ -155,7 +162,7 @@ def write_micrograph(path: Path | str, pixels: NDArray[np.generic] | Micrograph,
 
 
 def pixel_sizes_differ(given: float | None, own: float | None) -> bool:
-    """Whether both are known and differ by more than 1 %."""
+    """Return whether both are known and differ by more than 1 %."""
     return given is not None and own is not None and abs(given - own) > PIXEL_SIZE_TOLERANCE * own
 
 
@@ -174,24 +181,8 @@ def read_raw_image(path: Path, *, salvage: bool) -> RawImage:
         image = read_raster(path, kind)
     if kind == suffix_kind(path):
         return image
-    note = f"read as {'an' if kind == 'mrc' else 'a'} {kind.upper()}, which its suffix does not say"
+    note = f"read as {'an' if kind == 'mrc' else 'a'} {kind.upper()}, contrary to its suffix"
     return replace(image, notes=(note, *image.notes))
-
-
-def pixel_fault(pixels: NDArray[np.float32], path: Path) -> FileError | None:
-    """The error for pixels (h, w) that contain NaN or infinite values or are all equal; None for others."""
-    finite = np.isfinite(pixels)
-    bad = pixels.size - int(np.count_nonzero(finite))
-    if bad:
-        row, column = np.unravel_index(int(np.argmin(finite)), pixels.shape)
-        nan = int(np.count_nonzero(np.isnan(pixels)))
-        found = f"has {nan} NaN and {bad - nan} infinite pixels, the first in row {row}, column {column}"
-        return FileError(path, found, "Create it again; float16 overflows beyond 65504, and a wrong gain reference gives NaN")
-    low, high = float(pixels.min()), float(pixels.max())
-    if low == high:
-        remedy = "Exclude it, or create it again; a blank exposure or a failed job leaves such files"
-        return FileError(path, f"is constant: every pixel is {low:g}", remedy)
-    return None
 
 
 def _kind_of(head: bytes, path: Path) -> FileKind:

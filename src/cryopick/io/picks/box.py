@@ -7,8 +7,11 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import FilePerMicrograph, Reading, Writing, placed
+from cryopick.io.picks.base import Writing, placed
+from cryopick.io.picks.per_micrograph import FilePerMicrograph
+from cryopick.io.picks.reading import Reading
 from cryopick.io.tables.delimited import parse_numbers, read_text
+from cryopick.messages import counted
 from cryopick.types import Picks
 
 FRAME = Frame(anchor="corner", quantum=1.0)
@@ -17,8 +20,8 @@ FRAME = Frame(anchor="corner", quantum=1.0)
 class EmanBox(FilePerMicrograph):
     """One box per line, its side the diameter or the given box size.
 
-    When reading, boxes of one size are not taken for diameters, since they are usually wider than the particle; boxes of
-    different sizes are the particles' diameters.
+    When reading, the side of boxes of equal size is not used as the diameter, since it is usually larger; boxes of different
+    sizes are the particles' diameters.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -30,7 +33,9 @@ class EmanBox(FilePerMicrograph):
         short = next((number for number, row in enumerate(rows, 1) if len(row) < 4), None)
         if short is not None:
             raise FileError(
-                path, f"row {short} has {len(rows[short - 1])} values, not x y width height", "Correct or remove that row"
+                path,
+                f"row {short} has {counted(len(rows[short - 1]), 'value')}, not x y width height",
+                "Correct or remove that row",
             )
         columns = zip(*(row[:4] for row in rows), strict=True) if rows else [()] * 4
         values = [parse_numbers(path, name, column) for name, column in zip(("x", "y", "width", "height"), columns, strict=True)]

@@ -1,6 +1,8 @@
-"""COCO JSON: one category, a box a particle as corner and size in pixels, as detection networks are trained with."""
+"""COCO JSON, used to train detection networks: one box per particle, as corner and size in pixels."""
 
 import json
+import logging
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,22 +12,32 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.columns import RESERVED_COLUMNS, array_of
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import Peek, Reading, Writing, placed, spool, text_file
+from cryopick.io.picks.base import Peek, Writing, placed, spool, text_file
+from cryopick.io.picks.reading import Reading
 from cryopick.io.tables.delimited import parse_numbers, read_text
-from cryopick.types import RESERVED_COLUMNS, Picks
+from cryopick.types import Picks
+
+logger = logging.getLogger(__name__)
 
 FRAME = Frame(anchor="corner", box_centre="middle")
 
 _DECIMALS = 3
+_OTHERS = re.compile(
+    r"\b(non|not|no|false|bad|ice|carbon|contamina\w*|junk|background|aggregat\w*|crystals?|ethane|dirt|edges?|holes?|gold|noise"
+    r"|artefacts?|artifacts?|other|negatives?|ignore)(?![a-z])",
+    re.IGNORECASE,
+)
+"""Names of categories other than particles."""
 _KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "score", "segmentation", "keypoints", "num_keypoints"}
 
 
 class Coco:
-    """Boxes fit the particle, so their sides are read as diameters. Images without boxes are kept.
+    """One category, with a box around each particle, whose sides are read as diameters. Images without boxes are kept.
 
-    What else all annotations of an image have, besides COCO's own keys, is `Picks.data`.
+    Further keys that all annotations of an image have become `Picks.data`.
     """
 
     frame: ClassVar[Frame] = FRAME
@@ -41,7 +53,7 @@ class Coco:
         try:
             content = json.loads(read_text(path))
             boxes: dict[Any, list[Any]] = defaultdict(list)
-            for annotation in content["annotations"]:
+            for annotation in _particles(path, content):
                 boxes[annotation["image_id"]].append(annotation)
             images = [(image, boxes.pop(image["id"], [])) for image in content["images"]]
             if boxes:
@@ -69,12 +81,40 @@ class Coco:
             file.write("\n]}\n")
 
 
+def _particles(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the annotations of particles.
+
+    These are the annotations of categories named after particles, or else of the only category without another meaning (ice,
+    carbon, …).
+    """
+    annotations: list[dict[str, Any]] = content["annotations"]
+    names = {category["id"]: str(category.get("name", "")) for category in content.get("categories") or []}
+    used = {annotation["category_id"] for annotation in annotations if "category_id" in annotation}
+    if used - names.keys() and (names or len(used) > 1):
+        found = f"has annotations of the category {min(map(str, used - names.keys()))}, which is not among its categories"
+        raise FileError(path, found, "Add it to the categories")
+    candidates = {number for number, name in names.items() if not _OTHERS.search(name)}
+    particles = {number for number in candidates if "particle" in names[number].lower()} or candidates
+    listed = ", ".join(names.values())
+    if names and not particles:
+        raise FileError(path, f"has no category of particles (only {listed})", "Call their category particle")
+    if len(particles) > 1 and not all("particle" in names[number].lower() for number in particles):
+        remedy = "Call the particles' category particle, or remove the annotations of the others"
+        raise FileError(path, f"has several categories ({listed}), none of which is called particle", remedy)
+    chosen = [annotation for annotation in annotations if not names or annotation.get("category_id", min(particles)) in particles]
+    if len(chosen) < len(annotations):
+        kept = ", ".join(names[number] for number in sorted(particles))
+        logger.warning("%s: %d annotations of other categories than %s are skipped", path, len(annotations) - len(chosen), kept)
+    return chosen
+
+
 def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], reading: Reading) -> Picks:
     name = str(image["file_name"])
     if any(len(annotation["bbox"]) != 4 for annotation in annotations):
         raise FileError(path, f"{name} has a bbox that is not [x, y, width, height]", "Correct or remove that annotation")
     values = [
-        parse_numbers(path, f"bbox of {name}", [str(annotation["bbox"][part]) for annotation in annotations]) for part in range(4)
+        parse_numbers(path, f"bbox of {name}", [json.dumps(annotation["bbox"][part]).strip('"') for annotation in annotations])
+        for part in range(4)
     ]
     scored = bool(annotations) and all("score" in annotation for annotation in annotations)
     shape_hw = (int(image["height"]), int(image["width"])) if image.get("height") and image.get("width") else None
@@ -94,14 +134,14 @@ def _read_image(path: Path, image: dict[str, Any], annotations: list[dict[str, A
 
 
 def _data(annotations: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """The keys beyond COCO's that every annotation has, where their values are all numbers, all bools or all strings."""
+    """Return the keys beyond COCO's that every annotation has, if their values are all numbers, all bools or all strings."""
     found = {}
     names = [name for name in annotations[0] if name not in _KEYS | RESERVED_COLUMNS] if annotations else []
     for name in names:
         values = [annotation.get(name) for annotation in annotations]
         kinds = {type(value) for value in values}
         if kinds in ({bool}, {str}) or kinds <= {int, float}:
-            found[name] = np.array(values)
+            found[name] = array_of(values)
     return found
 
 

@@ -12,14 +12,14 @@ logger = logging.getLogger(__name__)
 
 _BOOLS = {"True": True, "False": False}
 _TEXT = re.compile(r"_|^(0\d+|\d{16,})$", re.MULTILINE)
-"""What `float` would take and not give back."""
+"""Text that `float` accepts but does not reproduce."""
 
 
 def typed(values: Sequence[str]) -> NDArray[Any]:
-    """A column of text as int64, uint64, float64 or bool where all values are such numbers, else as strings.
+    """Convert a column of text to int64, uint64, float64 or bool if all values are such numbers; else keep the strings.
 
-    Text that a number would not give back (leading zeros, underscores, too many digits) stays text. ``True`` and ``False`` are
-    bools.
+    Text that a number would not reproduce (leading zeros, underscores, too many digits) stays text. ``True`` and ``False``
+    are bools.
     """
     if not len(values):
         return np.zeros(0)
@@ -35,15 +35,14 @@ def typed(values: Sequence[str]) -> NDArray[Any]:
 
 
 def cells(values: NDArray[Any]) -> list[str]:
-    """A column's values as text that `typed` gives back: floats with as many digits as they need."""
+    """Format a column's values as text that `typed` converts back: floats with as many digits as they need."""
     return [str(value) for value in (values if values.dtype.kind == "f" else values.tolist())]
 
 
 class SharedColumns:
-    """The further columns of many micrographs, collected for a table that has one header.
+    """Further columns of many micrographs, collected for a table with one header.
 
-    Only columns that all micrographs with picks have are kept where `fill` is None; a micrograph without a column gets `fill`
-    in its rows otherwise.
+    If `fill` is None, only columns that all micrographs with picks have are kept; otherwise missing values become `fill`.
     """
 
     def __init__(self, *, fill: str | None = None) -> None:
@@ -53,7 +52,7 @@ class SharedColumns:
         self._partial: set[str] = set()
 
     def add(self, columns: Mapping[str, NDArray[Any]], count: int) -> None:
-        """Take the columns of one micrograph with `count` picks."""
+        """Add the columns of one micrograph with `count` picks."""
         if not count:
             return
         for name, values in columns.items():
@@ -68,17 +67,12 @@ class SharedColumns:
         self._count += count
 
     def complete(self) -> dict[str, list[str]]:
-        """The columns to write, by name, in the order in which they came."""
+        """Return the columns to write, by name, in the order in which they were added."""
         if self._fill is not None:
             return self._columns
         if self._partial:
-            logger.warning("only some micrographs have %s; not written", ", ".join(sorted(self._partial)))
+            logger.warning("columns that only some micrographs have are not written: %s", ", ".join(sorted(self._partial)))
         return {name: values for name, values in self._columns.items() if name not in self._partial}
-
-
-def split(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-    """The rows of one micrograph of every column."""
-    return {name: values[rows] for name, values in columns.items()}
 
 
 def _integers(values: Sequence[str]) -> NDArray[Any] | None:

@@ -8,8 +8,10 @@ import numpy as np
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import FilePerMicrograph, Peek, Reading, Writing, placed
-from cryopick.io.tables.delimited import parse_numbers, read_delimited
+from cryopick.io.picks.base import Peek, Writing, placed
+from cryopick.io.picks.per_micrograph import FilePerMicrograph
+from cryopick.io.picks.reading import Reading
+from cryopick.io.tables.delimited import NAME_COLUMNS, first_of, parse_numbers, read_delimited
 from cryopick.types import Picks
 
 FRAME = Frame(rows="up", quantum=1.0)
@@ -19,7 +21,7 @@ _ALREADY_FLIPPED = (".jpg", ".jpeg", ".png")
 
 
 class CryopppCsv(FilePerMicrograph):
-    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows count from the first."""
+    """`X-Coordinate,Y-Coordinate,Diameter`; on CryoPPP's denoised JPEGs, which are flipped, rows are counted from the first."""
 
     frame: ClassVar[Frame] = FRAME
     suffix: ClassVar[str] = ".csv"
@@ -37,6 +39,10 @@ class CryopppCsv(FilePerMicrograph):
         missing = [name for name in (_X, _Y) if name.lower() not in columns]
         if missing:
             raise FileError(path, f"has no column {', '.join(missing)}", "Give a CSV of CryoPPP, or name another format")
+        named = first_of(columns, NAME_COLUMNS)
+        if named is not None and len(set(columns[named])) > 1:
+            remedy = "Write one file per micrograph, or call the coordinates x and y and count rows from the first"
+            raise FileError(path, f"has picks of several micrographs (column {named})", remedy)
         points = np.stack([parse_numbers(path, name, columns[name.lower()]) for name in (_X, _Y)], axis=1)
         diameters = parse_numbers(path, _DIAMETER, columns.get(_DIAMETER.lower(), []))
         source = reading.known.find(written)

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 from cryopick.coordinates import Frame
 from cryopick.errors import FileError
-from cryopick.io.picks.base import FilePerMicrograph, Peek, Reading, Writing, placed
+from cryopick.io.picks.base import Peek, Writing, placed
+from cryopick.io.picks.per_micrograph import FilePerMicrograph
+from cryopick.io.picks.reading import Reading, refuse_tomograms
 from cryopick.io.tables.delimited import parse_numbers, read_text
 from cryopick.types import Picks
 
@@ -29,9 +31,12 @@ class Eman2Json(FilePerMicrograph):
         try:
             info = json.loads(read_text(path))
             boxes = info.get("boxes", [])
-            x, y = ([str(box[axis]) for box in boxes] for axis in (0, 1))
+            x, y = ([json.dumps(box[axis]).strip('"') for box in boxes] for axis in (0, 1))
+            in_tomograms = bool(info.get("boxes_3d"))
         except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
             raise FileError(path, 'is not JSON with "boxes": [[x, y, name], …]', "Export the boxes from EMAN2 again") from None
+        if in_tomograms:
+            refuse_tomograms(path, "boxes_3d")
         points = zip(parse_numbers(path, "x", x), parse_numbers(path, "y", y), strict=True)
         return reading.picks(path, written, list(points), FRAME)
 

@@ -1,12 +1,22 @@
-"""Read and write picks in any program's format. A new format is a module here and a line in `FORMATS`."""
+"""Read and write picks in any format. To add one, write a module in this folder and list it in `FORMATS`."""
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from pathlib import Path
+from typing import cast
 
+import numpy as np
+
+from cryopick.checks import checked_path, checked_positive, short
+from cryopick.coordinates import inside
 from cryopick.errors import FileError, SettingError
-from cryopick.io.picks.base import KnownMicrographs, Peek, PickFormat, Reading, Source, Writing
+from cryopick.files import check_regular
+from cryopick.io.micrographs.sources import MicrographInputs, find_micrographs
+from cryopick.io.picks.base import Peek, PickFormat, Writing
+from cryopick.io.picks.reading import KnownMicrographs, Reading, Source, checked_size
+from cryopick.io.tables.cryosparc import refuse_group
 from cryopick.registry import Registry
-from cryopick.types import Picks, checked_pixel_size, each_picks
+from cryopick.types import Picks, each_picks
 
 FORMATS: Registry[type[PickFormat]] = Registry(
     "pick format",
@@ -27,12 +37,23 @@ FORMATS: Registry[type[PickFormat]] = Registry(
     group="cryopick.pick_formats",
 )
 
+BOXED = {"box", "cbox", "coco"}
+"""Formats that have a box around each pick."""
+REDUCED = {"topaz"}
+"""Formats whose coordinates belong to reduced images."""
+COMPRESSED = {"\x1f": "gzip", "BZh": "bzip2", "PK\x03\x04": "zip", "\ufffd7zXZ": "xz"}
+"""First bytes of compressed files."""
+FEWEST_TO_JUDGE = 20
+"""Number of picks below which all may lie in one corner by chance."""
+LARGEST_REDUCED = 0.55
+"""Share of width and height within which all picks probably belong to images that were reduced by 2 or more."""
+
 
 def read_picks(
     path: Path | str,
     *,
     format: str | None = None,  # noqa: A002
-    micrographs: Sequence[Source] | None = None,
+    micrographs: MicrographInputs | Source | Sequence[Source] | None = None,
     unknown: set[str] | None = None,
     pixel_size: float | None = None,
     downsample: float = 1.0,
@@ -42,22 +63,24 @@ def read_picks(
     Parameters
     ----------
     path : the file or folder.
-    format : a name in `FORMATS`; recognised from the content if omitted.
-    micrographs : the micrographs that the picks belong to, from `find_micrographs` or `read_micrograph`. Names are then matched
-        with theirs and replaced by theirs, and shapes and pixel sizes that the file lacks are taken from them.
+    format : a name in `list_formats`; recognised from the content if omitted.
+    micrographs : the micrographs that the picks belong to: as `find_micrographs` takes or returns them, or `Micrograph` objects.
+        Names are then matched with theirs and replaced by theirs, and shapes and pixel sizes that the file lacks are taken from
+        them.
     unknown : where given, names that match none of the micrographs are added to it, and their picks are skipped.
     pixel_size : Å per pixel; overrides the file's and the micrographs'.
-    downsample : for Topaz, the factor by which its micrographs were downsampled.
+    downsample : the factor by which the images of the file's coordinates and sizes were reduced, as in Topaz's tables.
 
     Returns
     -------
     list of Picks
-        The picks of each micrograph, in the order in which the file has them.
+        The picks of each micrograph, in the order of the file.
 
     Raises
     ------
     FileError
-        For a file that does not exist, is in no known format or has an invalid row.
+        For a file that does not exist, is in no known format or has an invalid row, for picks in tomograms, and for a factor
+        if the coordinates are fractions of the image.
     NameMatchError
         For a name that matches several of the micrographs, or none of them unless `unknown` is given.
     CryopickError
@@ -65,17 +88,21 @@ def read_picks(
 
     Examples
     --------
-    >>> _ = open("picks.csv", "w").write("micrograph,x,y,score,class\\na.mrc,10,20,0.9,1\\na.mrc,30,40,0.5,2\\n")
+    >>> xy, scores = [[10, 20], [30, 40]], [0.9, 0.5]
+    >>> write_picks(Picks("a.mrc", xy, scores, data={"class": [1, 2]}), "picks.csv")
     >>> (picks,) = read_picks("picks.csv")
     >>> picks.micrograph, picks.xy.tolist(), picks.data["class"].tolist()
     ('a.mrc', [[10.0, 20.0], [30.0, 40.0]], [1, 2])
     """
-    path = Path(path)
+    path = checked_path(path, "read_picks(path)")
+    check_regular(path)
     chosen = FORMATS.get(detect_format(path) if format is None else format)()
     if not path.exists():
         raise FileError(path, "does not exist", "Check the path")
-    known = KnownMicrographs(micrographs or (), unknown=unknown, file=path)
-    found = chosen.read(path, Reading(known, checked_pixel_size(pixel_size, str(path)), downsample))
+    checked_factor(downsample)
+    known = KnownMicrographs(_sources(micrographs), unknown=unknown, file=path)
+    pixel_size = None if pixel_size is None else checked_size(path, "the picks", pixel_size)
+    found = chosen.read(path, Reading(known, pixel_size, downsample))
     return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
 
 
@@ -89,22 +116,23 @@ def write_picks(
 ) -> None:
     """Write picks to a file, or to a folder for formats with a file for each micrograph.
 
-    Existing files are replaced. A file is written completely or not at all, and the same picks give the same bytes.
+    Existing files are replaced. Files are written atomically, and equal picks give equal bytes.
 
     Parameters
     ----------
     picks : the picks of one micrograph, or of many; an iterator is consumed one micrograph at a time.
     path : the file or folder.
-    format : a name in `FORMATS`; chosen by the path's suffix if omitted.
+    format : a name in `list_formats`; chosen by the path's suffix if omitted.
     box : box size in pixels for formats with boxes; the picks' diameter if omitted.
-    downsample : for Topaz, the factor by which its micrographs are downsampled.
+    downsample : for Topaz, the factor by which the images of its coordinates are reduced.
 
     Raises
     ------
     SettingError
-        For arguments in the wrong order, an unknown format, and boxes without `box` or a diameter.
+        For arguments in the wrong order, an unknown format, a `box` or `downsample` that is invalid or does not apply to the
+        format, and boxes without `box` or a diameter.
     FileError
-        When the suffix belongs to no format.
+        When the suffix belongs to no format, or the path is a folder where a file is needed.
     NameMatchError
         When two micrographs would share a name in the file.
     CryopickError
@@ -113,19 +141,95 @@ def write_picks(
     Examples
     --------
     >>> write_picks(Picks("a.mrc", [[10, 20]], [0.9]), "one.star")
-    >>> write_picks([Picks("a.mrc", [[10, 20]]), Picks("b.mrc", [[30, 40]])], "boxes", format="box", box=64)
+    >>> both = [Picks("a.mrc", [[10, 20]]), Picks("b.mrc", [[30, 40]])]
+    >>> write_picks(both, "boxes", format="box", box=64)
     >>> read_picks("boxes", format="box")[1].xy.tolist()
     [[30.0, 40.0]]
     """
-    if isinstance(path, Picks) or not isinstance(path, Path | str):
+    if not isinstance(path, str | PathLike):
         raise SettingError("write_picks(picks, path): the second argument must be a path; give the picks first")
     every = each_picks(picks, "write_picks(picks, path)")
     path = Path(path)
-    FORMATS.get(format or format_of_name(path))().write(every, path, Writing(box, downsample))
+    name = format or format_of_name(path)
+    check_box(name, box)
+    if checked_factor(downsample) != 1 and name in FORMATS.own and name not in REDUCED:
+        raise SettingError(f"downsample applies to {', '.join(sorted(REDUCED))} only; the format {name} has full coordinates")
+    chosen = FORMATS.get(name)
+    if chosen.single and path.is_dir():
+        raise FileError(path, "is a folder", f"Name a file in it, such as {path / f'particles{chosen.suffix}'}")
+    chosen().write(every, path, Writing(box, downsample))
+
+
+def list_formats() -> list[str]:
+    """The names of formats that `read_picks`, `write_picks` and `convert` take.
+
+    Examples
+    --------
+    >>> "star" in list_formats()
+    True
+    """
+    return FORMATS.names
+
+
+def check_box(format: str, box: int | None, *, option: str = "box") -> None:  # noqa: A002
+    """Raise `SettingError`, which names the option, if a box size is given for a format without boxes."""
+    if box is not None and format in FORMATS.own and format not in BOXED:
+        raise SettingError(f"{option} applies only to {', '.join(sorted(BOXED))}; the format {format} has no boxes")
+
+
+def conversion_factors(downsample: float, from_format: str | None, to_format: str) -> tuple[float, float]:
+    """Return the factors for reading and writing in a conversion: Topaz's tables are written with reduced coordinates.
+
+    Otherwise the factor applies to reading.
+    """
+    if to_format not in REDUCED:
+        return downsample, 1.0
+    return (downsample if from_format in REDUCED else 1.0), downsample
+
+
+def checked_factor(downsample: float) -> float:
+    """The factor. Raises `SettingError` unless it is positive and finite."""
+    return checked_positive(downsample, "downsample", error=SettingError)
+
+
+def reduced_doubt(every: Sequence[Picks]) -> str | None:
+    """Return a sentence about picks that all lie in the upper left corners, like those of reduced images; None otherwise."""
+    shares = [(picks.xy / picks.shape_hw[::-1]).max(axis=0) for picks in every if len(picks) and picks.shape_hw is not None]
+    share = float(np.max(shares, initial=0.0))
+    if sum(map(len, every)) < FEWEST_TO_JUDGE or not 0 < share < LARGEST_REDUCED:
+        return None
+    return f"all picks lie in the first 1/{1 / share:.0f} of width and height; those of reduced images need --downsample"
+
+
+def outside_of(every: Sequence[Picks]) -> str | None:
+    """Return a sentence about picks that lie outside their micrographs by more than rounding; None if there are none."""
+    counts = {
+        each.micrograph: int(np.count_nonzero(~inside(each.xy, each.shape_hw, border=-1.0)))
+        for each in every
+        if each.shape_hw is not None
+    }
+    outside = sum(counts.values())
+    if not outside:
+        return None
+    first = next(name for name, count in counts.items() if count)
+    return f"{outside:,} of {sum(map(len, every)):,} picks lie outside their micrographs, such as {counts[first]:,} on {first}"
+
+
+def _sources(micrographs: MicrographInputs | Source | Sequence[Source] | None) -> Sequence[Source]:
+    """The micrographs that were given, found where they are paths."""
+    if micrographs is None:
+        return ()
+    given = [micrographs] if isinstance(micrographs, str | PathLike) or not isinstance(micrographs, Iterable) else [*micrographs]
+    if any(isinstance(each, str | PathLike) for each in given):
+        return find_micrographs(cast(MicrographInputs, given))
+    for each in given:
+        if not hasattr(each, "name"):
+            raise SettingError(f"micrographs: expected paths or micrographs, got {short(each)}")
+    return cast(Sequence[Source], given)
 
 
 def format_of_name(path: Path | str) -> str:
-    """The format that a path's suffix stands for. Raises `FileError` for a suffix of no format."""
+    """Return the format that a path's suffix belongs to. Raises `FileError` if there is none."""
     path, known = Path(path), formats_by_suffix()
     if path.suffix.lower() not in known:
         raise FileError(path, f"no format has the suffix {path.suffix!r}", f"Name the format, one of {', '.join(FORMATS.names)}")
@@ -133,22 +237,27 @@ def format_of_name(path: Path | str) -> str:
 
 
 def formats_by_suffix() -> dict[str, str]:
-    """The format that each suffix stands for: the first in `FORMATS` that has it, single-file formats before the others."""
+    """Return the format of each suffix: the first in `FORMATS` that has it, single-file formats before the others."""
     kinds = {name: FORMATS.get(name) for name in FORMATS.names}
     ranked = sorted(kinds, key=lambda name: not kinds[name].single)
     return {kinds[name].suffix: name for name in reversed(ranked)}
 
 
 def place_in(folder: Path, title: str, *, format: str) -> Path:  # noqa: A002
-    """The path to write a format to in a folder of its own: a file named `title`, or the folder itself."""
+    """Return the path to write a format to in a folder of its own: a file named `title`, or the folder itself."""
     kind = FORMATS.get(format)
     return folder / f"{title}{kind.suffix}" if kind.single else folder
 
 
 def detect_format(path: Path | str) -> str:
-    """The name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` when none does."""
+    """Return the name of the first format in `FORMATS` that recognises a file or folder. Raises `FileError` if none does."""
     path = Path(path)
+    check_regular(path)
+    refuse_group(path)
     peek = Peek.at(path)
+    packed = next((name for start, name in COMPRESSED.items() if peek.head.startswith(start)), None)
+    if packed is not None:
+        raise FileError(path, f"is compressed ({packed})", "Unpack it first")
     for name in FORMATS.names:
         if FORMATS.get(name)().recognises(peek):
             return name

@@ -1,4 +1,4 @@
-"""RELION's flat STAR: one row per particle, with the micrograph's name; also what CryoSPARC imports."""
+"""RELION's flat STAR: one row per particle, with the micrograph's name; CryoSPARC imports it too."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cryopick.columns import RESERVED_COLUMNS
 from cryopick.coordinates import Frame, relion_rows
 from cryopick.errors import FileError
 from cryopick.io.names import stem, without_uid
-from cryopick.io.picks.base import Peek, Reading, UniqueNames, Writing, placed, split_by_name, spool, text_file
+from cryopick.io.picks.base import Peek, UniqueNames, Writing, placed, split_by_name, spool, text_file
 from cryopick.io.picks.columns import SharedColumns, typed
-from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, quoted_column, read_star, star_text
-from cryopick.types import RESERVED_COLUMNS, Picks
+from cryopick.io.picks.reading import Reading, refuse_tomograms
+from cryopick.io.tables.star import Column, StarTable, loop_header, loop_rows, only_table, quoted_column, read_star, star_text
+from cryopick.types import Picks
 
 FRAME = Frame()
 _DECIMALS = 6
@@ -26,15 +28,16 @@ _DIAMETER = "rlnParticleDiameter"
 _OWN = {*_LABELS, _DIAMETER, "rlnMicrographPixelSize"}
 _NAMES = {"rlnClassNumber": "class", "rlnAnglePsi": "rotation"}
 _LABEL_OF = {name: label for label, name in _NAMES.items()}
+TOMOGRAM_LABELS = ("rlnTomoName", "rlnTomoParticleName", "rlnTomoParticleId", "rlnCenteredCoordinateZAngst")
 _PLACEHOLDERS = (0, -999, -9999)
-"""What RELION writes as class and angle where there is none."""
+"""RELION's placeholders for class and angle."""
 
 
 class FlatStar:
-    """All picks in one table; an optics table has the pixel sizes, and the diameters where each group has one.
+    """All picks in one table; an optics table has the pixel sizes, and the diameters if each group has one.
 
     Rows of TIFFs are counted from the last, as in RELION. Micrographs without picks do not appear. Further columns are
-    `Picks.data` by their labels, `rlnClassNumber` as `class` and `rlnAnglePsi` as `rotation`; a column is written when all
+    `Picks.data` by their labels, `rlnClassNumber` as `class` and `rlnAnglePsi` as `rotation`; a column is written if all
     micrographs have it.
     """
 
@@ -49,18 +52,19 @@ class FlatStar:
     def read(self, path: Path, reading: Reading) -> list[Picks]:
         """See `PickFormat.read`."""
         tables = read_star(path)
-        table = next((table for table in tables.values() if "rlnCoordinateX" in table), None)
+        table = only_table(path, tables, "rlnCoordinateX")
         if table is None:
             blocks = ", ".join(f"data_{name}" for name in tables)
             raise FileError(path, f"has no table with _rlnCoordinateX (only {blocks})", "Give a STAR file of picks or particles")
-        points = coordinates(table)
+        names = table.text("rlnMicrographName")
+        points = coordinates(path, table, names)
         merits = figures_of_merit(table)
         pixel_sizes, diameters = _per_particle(tables, table, ("rlnMicrographPixelSize", "rlnParticleDiameter"))
-        groups = table.numbers("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
+        groups = table.groups("rlnOpticsGroup") if "rlnOpticsGroup" in table else None
         data = further_columns(table)
         own_diameters = diameters if _DIAMETER in table else None
         found = []
-        for name, rows in split_by_name(table.text("rlnMicrographName")).items():
+        for name, rows in split_by_name(path, names).items():
             picks = reading.picks(
                 path,
                 name,
@@ -72,7 +76,7 @@ class FlatStar:
                 data={label: values[rows] for label, values in data.items()},
                 pixel_size=_first(pixel_sizes, rows),
             )
-            found.append(picks if groups is None else replace(picks, optics_group=int(_first(groups, rows) or 1)))
+            found.append(picks if groups is None else replace(picks, optics_group=groups[rows[0]] or 1))
         return found
 
     def write(self, picks: Iterable[Picks], path: Path, writing: Writing) -> None:
@@ -95,11 +99,11 @@ class FlatStar:
                 file.writelines(f"{line[:-1]} {' '.join(row)}\n" for line, row in zip(rows, cells, strict=True))
 
     def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
-        """The frame of one micrograph's coordinates."""
+        """Return the frame of one micrograph's coordinates."""
         return relion_frame(self.frame, name, reading)
 
     def name_for(self, name: str) -> str:
-        """The micrograph's name in the file."""
+        """Return the micrograph's name in the file."""
         return name
 
     def _rows(self, picks: Picks, name: str, optics_group: int) -> str:
@@ -113,7 +117,7 @@ class CryosparcStar(FlatStar):
 
     def recognises(self, peek: Peek) -> bool:
         """See `PickFormat.recognises`."""
-        return False  # only names differ from a flat STAR, which reads it
+        return False  # it differs from a flat STAR only in names, so that format reads it
 
     def frame_of(self, name: str, reading: Reading | None = None) -> Frame:
         """See `FlatStar.frame_of`."""
@@ -125,23 +129,29 @@ class CryosparcStar(FlatStar):
 
 
 def relion_frame(frame: Frame, name: str, reading: Reading | None = None) -> Frame:
-    """The frame with RELION's row order for this micrograph, whose name may lack its extension in the file."""
+    """Return the frame with RELION's row order for this micrograph, whose name may lack its extension in the file."""
     source = None if reading is None or stem(name) != PurePosixPath(name).name else reading.known.find(name)
     return replace(frame, rows=relion_rows(name if source is None else source.name))
 
 
-def coordinates(table: StarTable) -> NDArray[np.float64]:
-    """The particles' coordinates (n, 2) as the table has them."""
+def coordinates(path: Path, table: StarTable, micrographs: Iterable[str] = ()) -> NDArray[np.float64]:
+    """Return the particles' coordinates (n, 2) as given in the table. Raises `FileError` for coordinates in tomograms."""
+    if tomogram := next((name for name in set(micrographs) if name.lower().endswith(".tomostar")), None):
+        refuse_tomograms(path, tomogram)
+    for label in set(TOMOGRAM_LABELS) & set(table.labels):
+        refuse_tomograms(path, f"_{label}")
+    if "rlnCoordinateZ" in table:
+        refuse_tomograms(path, "_rlnCoordinateZ", table.numbers("rlnCoordinateZ"))
     return np.stack([table.numbers("rlnCoordinateX"), table.numbers("rlnCoordinateY")], axis=1)
 
 
 def figures_of_merit(table: StarTable) -> NDArray[np.float64] | None:
-    """The particles' figures of merit; None when the table has none."""
+    """Return the particles' figures of merit; None if the table has none."""
     return table.numbers("rlnAutopickFigureOfMerit") if "rlnAutopickFigureOfMerit" in table else None
 
 
 def further_columns(table: StarTable) -> dict[str, NDArray[Any]]:
-    """All other columns as `Picks.data`: `class` and `rotation` unless they are placeholders, and the rest by their labels."""
+    """Return all other columns as `Picks.data`: `class` and `rotation` unless placeholders, the rest by their labels."""
     labels = [label for label in table.labels if label not in _OWN and _NAMES.get(label, label) not in RESERVED_COLUMNS]
     columns = {_NAMES.get(label, label): typed(table.text(label)) for label in labels}
     unclassified = "class" not in columns or np.isin(columns["class"], _PLACEHOLDERS).all()
@@ -153,7 +163,7 @@ def further_columns(table: StarTable) -> dict[str, NDArray[Any]]:
 
 
 def labelled(picks: Picks) -> dict[str, NDArray[Any]]:
-    """The columns of `Picks.data` by their STAR labels, and per-pick diameters where the pixel size is known."""
+    """Return the columns of `Picks.data` by their STAR labels, and per-pick diameters if the pixel size is known."""
     columns: dict[str, NDArray[Any]] = {}
     for name, values in picks.data.items():
         label = "_".join(_LABEL_OF.get(name, name).split())
@@ -165,20 +175,20 @@ def labelled(picks: Picks) -> dict[str, NDArray[Any]]:
 
 
 def unless_by_hand(merits: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Figures of merit of one micrograph; None when all are RELION's placeholder for manual picks."""
+    """Return the figures of merit of one micrograph; None if all are RELION's placeholder for manual picks."""
     return None if len(merits) and (merits == NO_SCORE).all() else merits
 
 
 def _per_particle(tables: dict[str, StarTable], table: StarTable, labels: Sequence[str]) -> list[NDArray[np.float64] | None]:
-    """The values of each label for every particle, from the row or its optics group; None when neither has it."""
+    """Return the values of each label for every particle, from its row or its optics group; None if neither has it."""
     optics = tables.get("optics")
     shared = [label for label in labels if label not in table and optics is not None and label in optics]
     found = {label: table.numbers(label) for label in labels if label in table}
     if optics is not None and len(optics) == 1:
         found |= {label: np.repeat(optics.numbers(label), len(table)) for label in shared}
     elif optics is not None and shared and "rlnOpticsGroup" in optics and "rlnOpticsGroup" in table:
-        number = {group: row for row, group in enumerate(optics.numbers("rlnOpticsGroup").tolist())}
-        groups, which = np.unique(table.numbers("rlnOpticsGroup"), return_inverse=True)
+        number = {group: row for row, group in enumerate(optics.groups("rlnOpticsGroup"))}
+        groups, which = np.unique(table.groups("rlnOpticsGroup"), return_inverse=True)
         rows = [number.get(group, len(number)) for group in groups.tolist()]  # an unlisted group gives NaN
         found |= {label: np.append(optics.numbers(label), np.nan)[rows][which] for label in shared}
     return [found.get(label) for label in labels]
@@ -206,7 +216,7 @@ class _OpticsGroups:
         return self._numbers[key]
 
     def text(self) -> str:
-        """The optics table; nothing when a pixel size is unknown, since a table must list all groups."""
+        """Return the optics table; empty if a pixel size is unknown, since a table must list all groups."""
         numbered = sorted((number, size) for (_, size), number in self._numbers.items() if size is not None)
         if not numbered or len(numbered) < len(self._numbers):
             return ""

@@ -2,20 +2,20 @@
 
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError, FileError
-from cryopick.io.tables.delimited import parse_numbers
+from cryopick.io.tables.delimited import parse_numbers, whole_numbers
+from cryopick.io.tables.star_rows import Loop, StarRowError, StarSyntaxError, parse_blocks
+from cryopick.messages import counted
 
 Column = Sequence[str] | Sequence[int] | Sequence[float] | NDArray[Any]
 
-_QUOTES = ("'", '"', ";")
 _RESERVED_STARTS = ("_", "#", "$", "'", '"', "[", "]", ";")
 _RESERVED_WORDS = ("data_", "loop_", "global_", "save_", "stop_")
 
@@ -29,71 +29,90 @@ class StarTable:
 
     path: Path
     block: str
-    _columns: Mapping[str, Iterable[str]] = field(repr=False)
-    _length: int = 0
-    _escaped: bool = False
+    line: int
+    _loop: Loop
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._loop)
 
     def __contains__(self, label: str) -> bool:
-        return label in self._columns
+        return label in self._loop.labels
 
     @property
     def labels(self) -> list[str]:
         """The columns' labels, in the file's order."""
-        return list(self._columns)
+        return list(self._loop.labels)
 
     def text(self, label: str) -> list[str]:
-        """The column's values, unquoted. Raises `FileError` when there is no such column."""
-        values = [gemmi.cif.as_string(value) if value[0] in _QUOTES else value for value in self._column(label)]
-        return [value.encode("ascii").decode("unicode_escape") for value in values] if self._escaped else values
+        """Return the column's values, unquoted. Raises `FileError` if there is no such column."""
+        return self._having(label).column(label)
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        """The column as float64 (n,). Raises `FileError` for a value that is not a finite number, naming its row (from 1)."""
-        return parse_numbers(self.path, f"_{label}", list(self._column(label)))
+        """Return the column as float64 (n,). Raises `FileError`, which names the row (from 1), for a value that is not finite."""
+        words = self._having(label).raw(label)
+        try:
+            numbers = np.fromiter(map(float, words), np.float64, len(words))
+        except ValueError:
+            numbers = np.full(1, np.nan)
+        if not np.isfinite(numbers).all() or b"_" in b"".join(words):
+            return parse_numbers(self.path, f"_{label}", self.text(label))
+        return numbers
 
-    def _column(self, label: str) -> Iterable[str]:
-        if label not in self._columns:
+    def groups(self, label: str) -> list[int]:
+        """Return the column as numbers of groups. Raises `FileError` for a value that is not a whole number from 0 to 2³¹."""
+        return whole_numbers(self.path, f"_{label}", self.numbers(label))
+
+    def _having(self, label: str) -> Loop:
+        if label not in self:
             raise FileError(
                 self.path,
-                f"block data_{self.block} has no column _{label} (it has {', '.join(f'_{name}' for name in self._columns)})",
+                f"block data_{self.block} has no column _{label} (it has {', '.join(f'_{name}' for name in self.labels)})",
                 "Add the column, or give the file's format if it is another one",
             )
-        return self._columns[label]
+        return self._loop
 
 
 def read_star(path: Path) -> dict[str, StarTable]:
     """Read the tables of a STAR file by block name without `data_` (RELION 3.0's only block is ``""``).
 
-    Handles CRLF, tabs, quotes, comments and tables without rows. Of several loops in a block, the first is the table.
-    Raises `FileError` for a file that is missing, empty or not STAR, and for a loop with an incomplete row.
+    Rows are read as by RELION: one per line, with values between blanks. Handles CRLF, tabs, quotes, comments and tables without
+    rows. Of several loops in a block, the first is the table. Raises `FileError` for a file that is missing, empty or not STAR,
+    for a row with too few or too many values, and for two blocks or two columns of one name.
     """
     try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-        escaped = not content.isascii()
-        if escaped:  # gemmi takes ASCII only, as CIF demands, but names such as Präparate occur
-            text = content.decode("utf-8", "surrogateescape").replace("\\", r"\\")
-            content = text.encode("ascii", "backslashreplace")
-        document = gemmi.cif.read_string(content)
+        blocks = parse_blocks(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error})", "Check the path and its permissions") from None
-    except (ValueError, RuntimeError) as error:
-        fault = str(error).removeprefix("data:")
-        raise FileError(path, f"is not a STAR file, or a damaged one (line {fault})", "Write it again") from None
-    if len(document) == 0:
+    except StarRowError as error:
+        raise FileError(path, str(error), "Correct or remove that row; text with blanks needs quotes") from None
+    except StarSyntaxError as error:
+        raise FileError(
+            path, f"is not a STAR file, or a damaged one ({error})", "Correct that line, or write the file again"
+        ) from None
+    if not blocks:
         raise FileError(path, "has no data block", "A STAR file has lines that start with data_")
-    tables = [_table(path, block, escaped) for block in document]
-    return {table.block: table for table in tables}
+    tables: dict[str, StarTable] = {}
+    for block in blocks:
+        if block.name in tables:
+            found = f"has two blocks data_{block.name} (lines {tables[block.name].line} and {block.line}), as in joined files"
+            raise FileError(path, found, "Give the original files one by one, or move all rows into one block")
+        labels = [label for loop in block.loops for label in loop.labels]
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise FileError(path, f"block data_{block.name} has the column _{twice} twice", "Remove or rename one of them")
+        tables[block.name] = StarTable(path, block.name, block.line, block.loops[0] if block.loops else Loop(0))
+    return tables
 
 
-def _table(path: Path, block: Any, escaped: bool) -> StarTable:
-    name = block.name.strip()
-    loop = next((item.loop for item in block if item.loop is not None), None)
-    if loop is None:
-        pairs = {tag.removeprefix("_"): [value] for tag, value in (item.pair for item in block if item.pair is not None)}
-        return StarTable(path, name, pairs, int(bool(pairs)), escaped)
-    return StarTable(path, name, {tag.removeprefix("_"): block.find_loop(tag) for tag in loop.tags}, loop.length(), escaped)
+def only_table(path: Path, tables: Mapping[str, StarTable], label: str) -> StarTable | None:
+    """Return the table with a label; None if there is none. Raises `FileError` if there are several, since one would be lost."""
+    having = [table for table in tables.values() if label in table]
+    if len(having) > 1:
+        blocks = " and ".join(f"data_{table.block} (line {table.line})" for table in having[:2])
+        more = f" and {counted(len(having) - 2, 'more block')}" if len(having) > 2 else ""
+        remedy = "Write one file per micrograph, or one table with the micrograph in each row"
+        raise FileError(path, f"has _{label} in {blocks}{more}; only one table can be read", remedy)
+    return having[0] if having else None
 
 
 def star_text(blocks: Mapping[str, Mapping[str, Column]]) -> str:
@@ -105,20 +124,20 @@ def star_text(blocks: Mapping[str, Mapping[str, Column]]) -> str:
 
 
 def loop_header(block: str, labels: Iterable[str]) -> str:
-    """The lines before a loop's rows."""
+    """Return the lines before a loop's rows."""
     numbered = "".join(f"_{label} #{number}\n" for number, label in enumerate(labels, 1))
     return f"\ndata_{block}\n\nloop_\n{numbered}"
 
 
 def loop_rows(columns: Sequence[Column]) -> str:
-    """A loop's rows, one line each; columns are all strings, all integers or all floats, and of one length."""
+    """Return a loop's rows, one line each; columns are all strings, all integers or all floats, and of one length."""
     layouts, values = zip(*map(_laid_out, columns), strict=True)
     row = " ".join(layouts) + "\n"
     return "".join([row % cells for cells in zip(*values, strict=True)])
 
 
 def quoted_column(values: Sequence[str]) -> list[str]:
-    """Quote text for a STAR file where it is empty, has blanks or starts with a reserved character."""
+    """Quote text for a STAR file if it is empty, has blanks or starts with a reserved character."""
     quoted = {value: _quoted(value) for value in set(values)}
     return [quoted[value] for value in values]
 

@@ -36,7 +36,7 @@ class CryoSegNetAblation:
     gates : with attention gates, or without.
     simulated : micrographs to train on if no labelled ones are given.
     training : all other settings of the trainings.
-    picker : settings of the stages after the U-Net; its input is prepared as in training.
+    picker : settings of the stages after the U-Net; the input is prepared as in training.
     """
 
     levels: tuple[int, ...] = (4, 5, 6)
@@ -64,9 +64,9 @@ def plan(settings: CryoSegNetAblation, disk: DiskSettings) -> Ablation:
 
 
 def stage_picks(stages: Stages, micrograph: Micrograph, *, level: float) -> tuple[Picks, Picks, Picks]:
-    """Picks after each of `STAGES`: centres of the connected components of the map, centres of all instances, and final picks.
+    """Return picks after each of `STAGES`: centres of the map's connected components, centres of all instances, final picks.
 
-    The map counts above `level`.
+    The map is thresholded at `level`.
     """
     labels, count = ndimage.label(stages.probability > level)
     centres = ndimage.center_of_mass(labels > 0, labels, np.arange(1, count + 1))
@@ -87,7 +87,7 @@ def _variant(settings: CryoSegNetAblation, disk: DiskSettings, levels: int, gate
 
 
 def _evaluate(training: CryoSegNetTraining, disk: DiskSettings, picker: CryoSegNetSettings, folder: Path) -> list[Row]:
-    """Precision, recall and F1 of each stage on the held-out micrographs, one to one within half a diameter."""
+    """Score each stage on the held-out micrographs: precision, recall and F1, one to one within half a diameter."""
     held_out = load_split(disk, seed=training.loop.seed).held_out
     settings = replace(
         picker,
@@ -116,7 +116,7 @@ def _evaluate(training: CryoSegNetTraining, disk: DiskSettings, picker: CryoSegN
 
 
 def _picks_of_stages(picker: CryoSegNetPicker, held_out: Sequence[LabelledMicrograph], *, level: float) -> list[list[Picks]]:
-    """Picks of each stage, of all held-out micrographs."""
+    """Return the picks of each stage on all held-out micrographs."""
     found: list[list[Picks]] = [[], [], []]
     for one in held_out:
         micrograph = one.source.read()

@@ -25,8 +25,8 @@ class CryoTransformerAblation:
     ----------
     depths : depths of the ResNet.
     inputs : denoised micrographs, raw ones, or both.
-    denoised : folder of the micrographs after the denoising chain, labelled like the raw ones; None runs the chain in each
-        training, which takes seconds per micrograph.
+    denoised : folder of the denoised micrographs, labelled like the raw ones; None runs the denoising chain in each training,
+        which takes seconds per micrograph.
     simulated : micrographs to train on if no labelled ones are given.
     training : all other settings of the trainings.
     """
@@ -61,7 +61,7 @@ def _variant(settings: CryoTransformerAblation, disk: DiskSettings, depth: Depth
 
 
 def _evaluate(depth: Depth, kind: Input, folder: Path) -> list[Row]:
-    """The last training loss, the lowest validation loss and the best F1 of a run."""
+    """Return the last training loss, the lowest validation loss and the best F1 of a run."""
     table = read_table(folder / LOG)
     numbers: Row = {
         "million parameters": million_parameters(folder),

@@ -16,12 +16,12 @@ from cryopick.simulate.dataset import DatasetSpec, DatasetWriter
 from cryopick.simulate.micrograph import micrograph_name
 from cryopick.train.ablation.table import Row, TableLayout, draw_table, write_table
 from cryopick.train.data.splits import DiskSettings
+from cryopick.train.loop import OnStep
 from cryopick.train.recipe import WEIGHTS, TrainingRun, hold_for_training
 from cryopick.train.recipes.cryosegnet import SimulatedSet
 
 logger = logging.getLogger(__name__)
 RUNS, DATA, ROWS = "runs", "data", "rows.json"
-OnStep = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Variant:
     Attributes
     ----------
     name : name of its folder.
-    prepare : makes the training run in that folder.
-    evaluate : makes its rows of the table from the folder with the trained weights.
+    prepare : makes the training run in its folder.
+    evaluate : makes its rows of the table from the folder of the trained weights.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class AblationStudy:
-    """An ablation that `cryopick ablate` offers.
+    """An ablation for `cryopick ablate`.
 
     Attributes
     ----------
@@ -71,11 +71,11 @@ STUDIES: Registry[AblationStudy] = Registry(
 )
 """Ablations by the name of the model."""
 FORMER_STUDIES = {"segnet": "cryosegnet", "transformer": "cryotransformer"}
-"""Former names of models, accepted for one version."""
+"""Current names of models by former names, which are accepted for one version."""
 
 
 def resolve_study(name: str) -> tuple[str, str | None]:
-    """Current name of an ablation's model, and a notice if `name` is deprecated; unknown names are returned unchanged."""
+    """Return the current name of an ablation's model, and a notice if `name` is deprecated; unknown names stay unchanged."""
     if name not in FORMER_STUDIES:
         return name, None
     model = FORMER_STUDIES[name]
@@ -90,11 +90,11 @@ def run_ablation(
     *,
     on_variant: Callable[[Variant, TrainingRun], OnStep] | None = None,
 ) -> list[Row]:
-    """Train the variants that are not finished, and return the rows of all.
+    """Train the unfinished variants, and return the rows of all.
 
-    The table is written to ``table.csv``, ``table.md`` and ``table.png`` in `out` after each variant. `settings` are all that
-    determine it, the data included. `on_variant` is called when a training starts or resumes, and returns the function to call
-    after each of its steps. Raises `SettingError` if `out` holds a table with other settings; the message names them.
+    The table is written to ``table.csv``, ``table.md`` and ``table.png`` in `out` after each variant. `settings` are all settings
+    that determine it, including the data. `on_variant` is called when a training starts or resumes, and returns the
+    function to call after each of its steps. Raises `SettingError`, which names them, if `out` holds a table with other settings.
     """
     hold_for_training(out)
     record_run(out, settings, command="ablate", resumed=(out / RUNS).exists())
@@ -113,7 +113,7 @@ def run_ablation(
 
 
 def million_parameters(folder: Path) -> float:
-    """Number of values in the weights of a run, in millions."""
+    """Return the number of values in the weights of a run, in millions."""
     return sum(tensor.numel() for tensor in read_state(folder / WEIGHTS)[0].values()) / 1e6
 
 

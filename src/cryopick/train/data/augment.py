@@ -61,7 +61,7 @@ def augment(images: Tensor, targets: Tensor, *, settings: Augmentation, generato
 def change_appearance(
     images: Tensor, targets: Tensor, *, settings: Augmentation, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Change the appearance of images (B, 1, H, W), but not where anything lies in them.
+    """Change the appearance of images (B, 1, H, W), but not the positions of anything in them.
 
     Targets (B, C, H, W) become zero where a border becomes streaks, since nothing can be found there.
     """

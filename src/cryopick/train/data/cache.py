@@ -1,4 +1,4 @@
-"""Prepared images on disk: each micrograph is prepared once, and again only when something that it is made from changes."""
+"""Prepared images on disk: each micrograph is prepared once, and again only if one of its sources changes."""
 
 import json
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ DIGITS = 12
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """Where a prepared image is kept. The name of the file holds a fingerprint of its sources, so a file that exists is valid.
+    """The path of a prepared image. Its name contains a fingerprint of its sources, so a file that exists is valid.
 
-    The file is a safetensors file of named arrays and, where the image has one, the map from its pixels to the micrograph's.
+    The file is a safetensors file of named arrays and, if the image has one, the map from its pixels to the micrograph's.
     """
 
     path: Path
 
     @classmethod
     def of(cls, folder: Path, name: str, *sources: Any) -> "PreparedImage":
-        """The image of the micrograph `name` made from `sources`: see `fingerprint` for what these may be."""
+        """Return the image of the micrograph `name` made from `sources`, which may be anything that `fingerprint` takes."""
         return cls(folder / f"{stem(name)[:LONGEST_NAME]}-{fingerprint(*sources)[:DIGITS]}.safetensors")
 
     @property
@@ -49,13 +49,13 @@ class PreparedImage:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata=metadata)
 
     def read(self) -> dict[str, NDArray[Any]]:
-        """All arrays by their names."""
+        """Read all arrays by name."""
         from safetensors.numpy import load_file
 
         return dict(load_file(self.path))
 
     def shape_hw(self, name: str) -> tuple[int, int]:
-        """Rows and columns of an array, without reading its values."""
+        """Return rows and columns of an array, without reading its values."""
         from safetensors import safe_open
 
         with safe_open(self.path, framework="np") as file:
@@ -63,7 +63,7 @@ class PreparedImage:
         return rows, columns
 
     def to_home(self) -> PixelMap:
-        """The map from the image's pixels to the micrograph's, which the image was written with."""
+        """Return the map from the image's pixels to the micrograph's with which the image was written."""
         from safetensors import safe_open
 
         with safe_open(self.path, framework="np") as file:
@@ -72,5 +72,5 @@ class PreparedImage:
 
 
 def source_identity(labelled: LabelledMicrograph) -> tuple[Any, ...]:
-    """Changes with the micrograph's file (size and time), its source and the particles' diameter in pixels."""
+    """Identify a labelled micrograph by its file (with size and time), its source and the particle diameter in pixels."""
     return (labelled.source, *file_identity(labelled.source.path), labelled.truth.diameter_px)

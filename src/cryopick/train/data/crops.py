@@ -1,4 +1,4 @@
-"""Crops of labelled micrographs, which are prepared once as for picking and then cropped at random."""
+"""Random crops of labelled micrographs, which are prepared once as for picking."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,9 +26,9 @@ from cryopick.train.loop import Batch, BatchSource, process_share
 from cryopick.types import Picks
 
 SCALES = 4
-"""Number of scales at which a micrograph is prepared if particles are to vary in size; crops are never interpolated."""
+"""Number of scales at which a micrograph is prepared if particle sizes are to vary; crops are never interpolated."""
 CENTRED_SHARE = 0.5
-"""Share of the crops that are placed around a labelled particle, so that sparse labels are used."""
+"""Share of the crops around a labelled particle, so that sparse labels are used."""
 SUBPIXEL = 4
 """Fractional bits of the coordinates of lines that OpenCV draws."""
 UNCERTAIN_RADIUS = 0.6
@@ -89,10 +89,11 @@ def prepare_micrographs(
     particles: Literal["dark", "light"] = "dark",
     on_done: Callable[[int], None] | None = None,
 ) -> tuple[list[PreparedMicrograph], list[Skipped]]:
-    """Scale and standardise micrographs as the picker does, for each particle diameter in pixels; also returns those skipped.
+    """Scale and standardise micrographs as for picking, for each diameter in pixels; also return the skipped ones.
 
-    The images are written to files in `folder`; existing files of the same micrograph and settings are reused. One micrograph is
-    in memory at a time. `on_done` is called with the number of micrographs done. Raises `CryopickError` if none can be read.
+    The images are written to files in `folder`; existing files of the same micrograph and settings are reused. Only one
+    micrograph is in memory at a time. `on_done` is called with the number of finished micrographs. Raises `CryopickError` if
+    none can be read.
     """
     prepared, skipped = [], []
     for number, one in enumerate(micrographs, 1):
@@ -110,18 +111,18 @@ def prepare_micrographs(
 
 
 def jittered_diameters(diameter_px: tuple[float, float]) -> list[float]:
-    """Diameters [px] at which micrographs are prepared so that particles cover a range of diameters [px]."""
+    """Return the diameters [px] at which micrographs are prepared so that particles cover a range of diameters [px]."""
     low, high = diameter_px
     return [low] if low == high else np.geomspace(low, high, SCALES).tolist()
 
 
 class LabelledCrops:
-    """Batches of random crops of labelled micrographs; those of a step depend on the seed, the step and the rank alone.
+    """Batches of random crops of labelled micrographs; those of a step depend only on the seed, the step and the rank.
 
     A batch has `images` (b, 1, s, s), `maps` (b, 3, s, s) as drawn by `target_maps`, and `known` (b, 3, s, s), which is 1 where
     a map takes part in the loss. Centres and particles are unknown within `border` diameters of the micrograph's edges and around
-    uncertain picks, except on labelled particles and bad areas. Junk, which is never labelled completely, is known on particles,
-    labelled false positives and bad areas only.
+    uncertain picks, except on labelled particles and bad areas. Junk, which is never labelled completely, is known only on
+    particles, labelled false positives and bad areas.
     """
 
     def __init__(
@@ -176,7 +177,7 @@ def held_out_crops(micrographs: Iterable[PreparedMicrograph], *, size: int, bord
 
 
 class Window(NamedTuple):
-    """Where a crop lies: its micrograph, the image at one scale, and the row and column at which it starts."""
+    """The place of a crop: its micrograph, the image at one scale, and the row and column at which it starts."""
 
     micrograph: PreparedMicrograph
     image: ScaledImage
@@ -193,7 +194,7 @@ class MixedBatches:
     def batches(self, first: int, last: int, *, count: int, rank: int, world: int) -> Iterator[Batch]:
         """See `BatchSource.batches`."""
         if count < 2 * world:
-            raise SettingError(f"loop.batch must be at least {2 * world}, one crop of each source for each process, got {count}")
+            raise SettingError(f"loop.batch must be at least {2 * world}, one crop of each source per process, got {count}")
         part = world * min(max(round(self.share * count / world), 1), count // world - 1)
         one = self.some.batches(first, last, count=part, rank=rank, world=world)
         other = self.others.batches(first, last, count=count - part, rank=rank, world=world)
@@ -213,7 +214,7 @@ def _images(
             diameter_px = one.truth.diameter_px or 0.0
             prepared = scale_to_particle(micrograph, particle_px=size, diameter_px=diameter_px, particles=particles)
             if prepared is None:
-                raise CryopickError(f"the particle diameter, {diameter_px:.0f} pixels, is larger than the micrograph")
+                raise CryopickError(f"the particle diameter of {diameter_px:.0f} pixels exceeds the size of the micrograph")
             image.write({"values": prepared.values.astype(np.float16)}, to_home=prepared.map_to_home)
     return tuple(_open(image, one) for image in images)
 
@@ -224,7 +225,7 @@ def _open(image: PreparedImage, one: LabelledMicrograph) -> ScaledImage:
 
 
 def _draw_corner(micrograph: PreparedMicrograph, image: ScaledImage, size: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Row and column at which a random crop starts."""
+    """Draw the row and column at which a random crop starts."""
     height, width = image.shape_hw
     room = np.maximum((width - size, height - size), 0)
     start = rng.uniform((0, 0), room + 1)
@@ -237,7 +238,7 @@ def _draw_corner(micrograph: PreparedMicrograph, image: ScaledImage, size: int, 
 
 
 def _inner_corners(micrograph: PreparedMicrograph, image: ScaledImage, border: float) -> NDArray[np.float64]:
-    """Corners (2, 2), in pixels of the image, of the area further than `border` diameters from the micrograph's edges."""
+    """Return the corners (2, 2), in pixels of the image, of the area further than `border` diameters from the edges."""
     height, width = micrograph.labelled.truth.shape_hw or (0, 0)
     margin = border * (micrograph.labelled.truth.diameter_px or 0.0)
     corners = image.to_home.from_home([(margin, margin), (width - 1 - margin, height - 1 - margin)])
@@ -246,7 +247,7 @@ def _inner_corners(micrograph: PreparedMicrograph, image: ScaledImage, border: f
 
 
 def _gather(windows: Sequence[Window], size: int, border: float, device: torch.device | str) -> tuple[Crops, Tensor]:
-    """The crops at the given windows, and where their maps are known (b, 3, size, size)."""
+    """Cut out the crops at the given windows; also return where their maps are known (b, 3, size, size)."""
     points = {kind: _Points() for kind in ("truth", "junk", "uncertain")}
     inner = torch.zeros(len(windows), size, size, device=device)
     bad = np.zeros((len(windows), size, size), np.uint8)
@@ -286,7 +287,7 @@ def _paint(mask: NDArray[np.uint8], areas: Sequence[BadArea], to_home: PixelMap)
 
 
 def _known(crops: Crops, inner: Tensor, uncertain_xy: Tensor, uncertain_image: Tensor) -> Tensor:
-    """Where the maps of crops are known (b, 3, h, w), see `LabelledCrops`; `inner` (b, h, w) is 1 off the borders."""
+    """Whether the maps of crops are known (b, 3, h, w), see `LabelledCrops`; `inner` (b, h, w) is 1 off the borders."""
     shape, diameter = tuple(inner.shape), crops.diameter_px
     particles = discs(crops.xy, crops.image, diameter[crops.image] / 2, shape)
     rejected = discs(crops.junk_xy, crops.junk_image, diameter[crops.junk_image] / 2, shape)
@@ -310,6 +311,6 @@ class _Points:
         self._image.append(np.full(len(near), image))
 
     def tensors(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
-        """All points float32 (n, 2), and the number of each one's crop (n,)."""
+        """Return all points float32 (n, 2), and the crop's number for each (n,)."""
         xy, image = np.concatenate(self._xy), np.concatenate(self._image)
         return torch.as_tensor(xy, dtype=torch.float32, device=device), torch.as_tensor(image, device=device)

@@ -1,4 +1,4 @@
-"""Examples for CryoSegNet: micrographs denoised and resized as published, with masks, in files that are read batch by batch."""
+"""Examples for CryoSegNet in files: micrographs denoised and resized as published, with masks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from cryopick.simulate.micrograph import micrograph_name, simulate_micrograph
 from cryopick.simulate.settings import SimulationSettings
 from cryopick.train.data.cache import PreparedImage, source_identity
 from cryopick.train.data.epochs import shuffled_index
-from cryopick.train.data.labelled import UNKNOWN_DIAMETER, Skipped
+from cryopick.train.data.labelled import MISSING_DIAMETER, Skipped
 from cryopick.train.data.splits import prepare_files
 from cryopick.train.data.targets import disc_mask
 from cryopick.train.loop import Batch
@@ -31,7 +31,7 @@ class LazyExample(NamedTuple):
     Attributes
     ----------
     name : of the micrograph.
-    identity : differs whenever the result of `load` differs.
+    identity : different if the result of `load` is different.
     load : returns the micrograph and its particles.
     """
 
@@ -59,7 +59,7 @@ class MaskExample:
 
 
 def examples_from_disk(micrographs: Sequence[LabelledMicrograph]) -> list[LazyExample]:
-    """Examples from labelled micrographs; their identity changes with the file and with the labels."""
+    """Make examples from labelled micrographs; their identity changes with the file and with the labels."""
 
     def one(labelled: LabelledMicrograph) -> LazyExample:
         source, truth = labelled.source, labelled.truth
@@ -70,7 +70,7 @@ def examples_from_disk(micrographs: Sequence[LabelledMicrograph]) -> list[LazyEx
 
 
 def simulated_examples(count: int, settings: SimulationSettings, *, seed: int, size: int, pixel_size: float) -> list[LazyExample]:
-    """Examples from `count` simulated micrographs of `size` × `size` pixels of `pixel_size` Å."""
+    """Make examples from `count` simulated micrographs of `size` × `size` pixels of `pixel_size` Å."""
 
     def one(index: int) -> LazyExample:
         def load() -> tuple[Micrograph, Picks]:
@@ -85,7 +85,7 @@ def simulated_examples(count: int, settings: SimulationSettings, *, seed: int, s
 def prepare_examples(
     micrographs: Sequence[LazyExample], settings: CryoSegNetSettings, *, folder: Path, fabric: Any
 ) -> list[tuple[str, Path]]:
-    """Write an example file for each micrograph; returns names and files in their order.
+    """Write an example file for each micrograph; return names and files in their order.
 
     Micrographs that cannot be read are skipped and named in the log. Existing files of the same micrograph and settings are
     reused, and the processes share the remaining work. Raises `CryopickError` if no micrograph can be read.
@@ -103,7 +103,7 @@ def read_example(path: Path) -> MaskExample:
 
 
 class MaskBatches:
-    """Batches of whole micrographs from example files, in an order that depends on the seed alone; see `collate`.
+    """Batches of whole micrographs from example files, in an order that depends only on the seed; see `collate`.
 
     Every epoch uses each example once.
     """
@@ -134,9 +134,9 @@ def _write(labelled: LazyExample, image: PreparedImage, settings: CryoSegNetSett
     try:
         micrograph, truth = labelled.load()
         if truth.diameter_px is None:
-            raise CryopickError(UNKNOWN_DIAMETER)
+            raise CryopickError(MISSING_DIAMETER)
         prepared = denoised(micrograph, settings, diameter_px=truth.diameter_px)
-        # Masks lie where picks have to lie: as published, the network is trained to undo the shift of the denoising.
+        # Masks are at the positions of picks: as published, the network is trained to undo the shift of the denoising.
         home = prepared.map_to_home
         mask = disc_mask(truth, shape_hw=prepared.image.shape, to_home=home)
     except (CryopickError, OSError) as error:

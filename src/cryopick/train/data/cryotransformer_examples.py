@@ -1,4 +1,4 @@
-"""Examples for CryoTransformer: micrographs prepared as for picking, once, in files that are read one at a time."""
+"""Examples for CryoTransformer in files: micrographs prepared as for picking."""
 
 import logging
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class BoxExamples(Protocol):
 
 
 class BoxExampleFiles:
-    """Examples in files, each read when it is used, so that memory does not grow with their number."""
+    """Examples in files; each is read when it is used, so memory does not grow with their number."""
 
     def __init__(self, files: Sequence[tuple[Picks, Path]]) -> None:
         self._files = files
@@ -88,7 +88,7 @@ def prepare_examples(
     folder: Path,
     fabric: Any,
 ) -> BoxExampleFiles:
-    """Write an example file for each micrograph to `folder`; returns the examples in their order.
+    """Write an example file for each micrograph to `folder`; return the examples in their order.
 
     A file takes less than a megabyte at the published size. Micrographs that cannot be read are skipped and named in the log.
     Existing files of the same micrograph and settings are reused, and the processes share the remaining work. Raises

@@ -44,7 +44,7 @@ class DetrAugmentation:
 
 
 def augment(grey: Tensor, settings: DetrAugmentation, *, rng: np.random.Generator) -> tuple[Tensor, PixelMap]:
-    """Augment an image uint8 (h, w) at random; returns it and the map from its pixels to those of the original."""
+    """Augment an image uint8 (h, w) at random; return it and the map from its pixels to those of the original."""
     to_home = PixelMap()
     if rng.random() < settings.mirrored:
         grey, to_home = grey.flip(1), PixelMap.flip_columns(grey.shape[1])
@@ -58,9 +58,9 @@ def augment(grey: Tensor, settings: DetrAugmentation, *, rng: np.random.Generato
 
 
 def fraction_boxes(picks: Picks, to_home: PixelMap, shape_hw: tuple[int, int]) -> Tensor:
-    """Particles of a micrograph as boxes float32 (n, 4) in an image of it: centre x, centre y, width, height as fractions.
+    """Convert particles to boxes float32 (n, 4) in an image of their micrograph: centre x and y, width, height as fractions.
 
-    Boxes are as wide as the particle diameter, clipped at the edges of the image; boxes outside it are dropped. `to_home` maps
+    Boxes are as wide as the particle, clipped at the edges of the image; boxes outside it are dropped. `to_home` maps
     pixels of the image to those of the micrograph. Raises `CryopickError` if the particle diameter is unknown.
     """
     if picks.diameter_px is None:
@@ -85,7 +85,7 @@ def _resize(grey: Tensor, short_side: int, long_side: int | None = None) -> tupl
 
 
 def _crop(grey: Tensor, sides: tuple[int, int], rng: np.random.Generator) -> tuple[Tensor, PixelMap]:
-    """Crop at a random position, to sides drawn from a range; sides that are shorter stay whole."""
+    """Crop at a random position to sides drawn from a range; shorter sides are not cropped."""
     height, width = (int(rng.integers(min(sides[0], side), min(sides[1], side) + 1)) for side in grey.shape)
     top, left = (int(rng.integers(old - new + 1)) for old, new in zip(grey.shape, (height, width), strict=True))
     return grey[top : top + height, left : left + width], PixelMap.crop(left, top)

@@ -1,7 +1,8 @@
-"""Labelled micrographs on disk: find them, and report the ones that cannot be used."""
+"""Labelled micrographs on disk: finding them, and reasons why some are unusable."""
 
+import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,23 +12,25 @@ from cryopick.coordinates import inside
 from cryopick.errors import CryopickError, FileError
 from cryopick.io.datasets.cryoppp import DatasetFolder, LabelledMicrograph, read_areas
 from cryopick.io.micrographs.headers import read_shape
-from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
-from cryopick.io.picks.formats import read_picks
-from cryopick.types import Picks
+from cryopick.io.micrographs.sources import MicrographInputs, MicrographSource, find_micrographs
+from cryopick.io.picks.formats import outside_of, read_picks
+from cryopick.types import Picks, usual_diameter
+
+logger = logging.getLogger(__name__)
 
 MAX_OUTSIDE_SHARE = 0.5
-"""If more than this share of its picks lies outside a micrograph, they belong to another image."""
+"""Share of picks outside their micrograph above which they belong to another image."""
 MAX_EMPTY_MARGIN_PROBABILITY = 1e-4
 """A margin without labels counts as unlabelled if the probability that it is empty by chance is below this."""
 DEFAULT_BORDER = 0.5
-"""Diameters from the edges that are not used: data sets differ in whether they label particles cut by an edge."""
-UNKNOWN_DIAMETER = "the particle diameter is unknown; give it with --diameter"
-UNKNOWN_SHAPE = "the shape of the micrograph is unknown"
+"""Width of the unused margin in diameters: only some data sets label particles that are cut by an edge."""
+MISSING_DIAMETER = "the particle diameter is unknown; give it with --diameter"
+MISSING_SHAPE = "the shape of the micrograph is unknown"
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A micrograph, or a name in a file of picks, that cannot be used, and the reason."""
+    """An unusable micrograph, or name in a file of picks, and the reason."""
 
     name: str
     reason: str
@@ -43,7 +46,7 @@ class LabelledSet:
     Attributes
     ----------
     micrographs : each `truth` has a diameter and a shape, and lies within the micrograph.
-    skipped : micrographs, and names in the files of picks, that cannot be used.
+    skipped : unusable micrographs, and names in the files of picks.
     """
 
     micrographs: tuple[LabelledMicrograph, ...]
@@ -51,39 +54,41 @@ class LabelledSet:
 
 
 def find_labelled(
-    data: Sequence[Path | str] | Path | str,
+    data: MicrographInputs,
     truth: Path | str | None = None,
     *,
     diameter: float | None = None,
     pixel_size: float | None = None,
     format: str | None = None,  # noqa: A002
+    downsample: float = 1.0,
 ) -> LabelledSet:
-    """Find the micrographs of `data` that have picks in `truth`; returns them in the order of `data`.
+    """Find the micrographs of `data` that have picks in `truth`, in the order of `data`.
 
     Micrographs without picks are ignored. Only headers are read, not pixels.
 
     Parameters
     ----------
-    data : a folder laid out like CryoPPP; a file of picks that names micrographs near it (COCO JSON, STAR, …); a folder with
-        micrographs and files of picks side by side; or, with `truth`, anything that `find_micrographs` takes.
+    data : a folder in CryoPPP's layout; a file of picks with names of micrographs near it (COCO JSON, STAR, …); a folder with
+        micrographs and files of picks; or, with `truth`, anything that `find_micrographs` takes.
     truth : file or folder of picks in any format; replaces the picks that `data` has.
     diameter : particle diameter in Å (pixels if the pixel size is unknown). By default that of the picks or, if they have none,
         the median of the other micrographs.
     pixel_size : Å per pixel; overrides the files.
     format : format of the picks, if it cannot be told from their content.
+    downsample : the factor by which the images of the picks' coordinates were reduced.
 
     Raises
     ------
     CryopickError
-        If no micrograph can be used; names the first ones that were skipped and why.
+        If no micrograph is usable; names the first ones with the reasons.
     """
     sources, picks_at = _places(data, truth, format)
     readable, skipped = _readable(find_micrographs(sources, pixel_size=pixel_size))
-    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size)
+    picks, unmatched = _picks_of(readable, picks_at, format, pixel_size, downsample)
     skipped += [Skipped(name, "has picks, but is not among the micrographs") for name in unmatched]
     negatives = _false_positives(data, readable, pixel_size)
     areas = read_areas(DatasetFolder(Path(data)).areas) if isinstance(data, Path | str) else {}
-    usual = _usual_diameter(picks.values())
+    usual = usual_diameter(picks.values())
     micrographs = []
     for source in readable:
         if (own := picks.get(source.name)) is None:
@@ -102,10 +107,10 @@ def find_labelled(
 
 
 def label_border(micrographs: Iterable[LabelledMicrograph]) -> float:
-    """Width, in diameters, of the margin in which missing labels say nothing.
+    """Return the width, in diameters, of the margin in which missing labels are not informative.
 
-    Half a diameter; or the distance of the outermost label from the edges, if chance cannot explain that the margin is empty, as
-    in data sets that do not label particles near the edges.
+    This is half a diameter or, if chance cannot explain an empty margin, the distance of the outermost label from the edges:
+    some data sets do not label particles near the edges.
     """
     nearest, count, inner = math.inf, 0, []
     for one in micrographs:
@@ -118,22 +123,20 @@ def label_border(micrographs: Iterable[LabelledMicrograph]) -> float:
     if count == 0:
         return DEFAULT_BORDER
     within = sum(max(0.0, h - 2 * nearest) * max(0.0, w - 2 * nearest) for h, w in inner)
-    chance = (within / sum(h * w for h, w in inner)) ** count  # that labels placed at random keep this distance
+    chance = (within / sum(h * w for h, w in inner)) ** count  # of random labels to keep this distance
     return max(DEFAULT_BORDER, nearest) if chance < MAX_EMPTY_MARGIN_PROBABILITY else DEFAULT_BORDER
 
 
-def _places(
-    data: Sequence[Path | str] | Path | str, truth: Path | str | None, kind: str | None
-) -> tuple[Sequence[Path | str] | Path | str, Path]:
+def _places(data: MicrographInputs, truth: Path | str | None, kind: str | None) -> tuple[MicrographInputs, Path]:
     """Inputs for `find_micrographs`, and the file or folder of their picks."""
     if not isinstance(data, Path | str):
         if truth is None:
-            raise CryopickError("picks are not given; with several inputs, name the file or folder of their picks too")
+            raise CryopickError("the picks are not given; with several inputs, also give the file or folder of their picks")
         return data, Path(truth)
     folder = DatasetFolder(Path(data))
     if folder.micrographs.is_dir():
         if truth is None and not folder.coordinates.is_dir():
-            raise FileError(folder.coordinates, "does not exist", "Name the file or folder of the micrographs' picks too")
+            raise FileError(folder.coordinates, "does not exist", "Give the file or folder of the micrographs' picks, too")
         return folder.micrographs, folder.coordinates if truth is None else Path(truth)
     if truth is not None:
         return data, Path(truth)
@@ -143,7 +146,7 @@ def _places(
 
 
 def _named_in(picks: Path, kind: str | None) -> list[Path]:
-    """Micrographs that a file of picks names, found in its folder, the folders above it or the current folder."""
+    """Find the micrographs named in a file of picks, in its folder, the folders above it or the current folder."""
     names = [each.micrograph for each in read_picks(picks, format=kind)]
     folders = [*picks.absolute().parents, Path.cwd()]
     for folder in folders:
@@ -151,7 +154,7 @@ def _named_in(picks: Path, kind: str | None) -> list[Path]:
             return [folder / name for name in names if (folder / name).is_file()]
     if not names:
         raise FileError(picks, "names no micrographs", "Give the micrographs, then the picks")
-    raise FileError(picks, f"names micrographs that are not near it ({names[0]}, …)", "Give the micrographs, then the picks")
+    raise FileError(picks, f"names micrographs that do not exist near it ({names[0]}, …)", "Give the micrographs, then the picks")
 
 
 def _readable(sources: Iterable[MicrographSource]) -> tuple[list[MicrographSource], list[Skipped]]:
@@ -168,54 +171,49 @@ def _readable(sources: Iterable[MicrographSource]) -> tuple[list[MicrographSourc
 
 
 def _picks_of(
-    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None
+    sources: list[MicrographSource], path: Path, kind: str | None, pixel_size: float | None, downsample: float = 1.0
 ) -> tuple[dict[str, Picks], list[str]]:
-    """Picks by the names of their micrographs, and the names in `path` that match none of the micrographs."""
+    """Return picks by the names of their micrographs, and the names in `path` that match none of the micrographs."""
     if not sources:
         return {}, []
     unknown: set[str] = set()
-    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size)
+    picks = read_picks(path, format=kind, micrographs=sources, unknown=unknown, pixel_size=pixel_size, downsample=downsample)
+    if (outside := outside_of(picks)) is not None:
+        logger.warning("%s: %s; they are not used", path, outside)
     return {each.micrograph: each for each in picks}, sorted(unknown)
 
 
-def _false_positives(
-    data: Sequence[Path | str] | Path | str, sources: list[MicrographSource], pixel_size: float | None
-) -> dict[str, Picks]:
+def _false_positives(data: MicrographInputs, sources: list[MicrographSource], pixel_size: float | None) -> dict[str, Picks]:
     folder = DatasetFolder(Path(data)).false_positives if isinstance(data, Path | str) else None
     if folder is None or not folder.is_dir() or not any(folder.glob("[!.]*.csv")):
         return {}
     return _picks_of(sources, folder, "cryoppp", pixel_size)[0]
 
 
-def _usual_diameter(picks: Iterable[Picks]) -> float | None:
-    known = [each.diameter for each in picks if each.diameter is not None]
-    return float(np.median(known)) if known else None
-
-
 def _checked(picks: Picks, diameter: float | None) -> Picks | Skipped:
-    """The picks that lie on their micrograph, with a diameter."""
+    """Select the picks that lie on their micrograph, and set their diameter."""
     if diameter is None:
-        return Skipped(picks.micrograph, UNKNOWN_DIAMETER)
+        return Skipped(picks.micrograph, MISSING_DIAMETER)
     if picks.shape_hw is None:
-        return Skipped(picks.micrograph, UNKNOWN_SHAPE)
+        return Skipped(picks.micrograph, MISSING_SHAPE)
     within = inside(picks.xy, picks.shape_hw)
     outside = int((~within).sum())
     if outside > MAX_OUTSIDE_SHARE * len(picks):
         height, width = picks.shape_hw
         return Skipped(
             picks.micrograph,
-            f"{outside} of its {len(picks)} picks lie outside its {width} x {height} pixels; they belong to another binning",
+            f"{outside} of its {len(picks)} picks lie outside its {width} x {height} pixels and belong to another binning",
         )
     return replace(picks.where(within), diameter=diameter)
 
 
 def _shape(one: LabelledMicrograph) -> tuple[int, int]:
     if one.truth.shape_hw is None:
-        raise CryopickError(f"{one.source.name}: {UNKNOWN_SHAPE}")
+        raise CryopickError(f"{one.source.name}: {MISSING_SHAPE}")
     return one.truth.shape_hw
 
 
 def _diameter_px(one: LabelledMicrograph) -> float:
     if one.truth.diameter_px is None:
-        raise CryopickError(f"{one.source.name}: {UNKNOWN_DIAMETER}")
+        raise CryopickError(f"{one.source.name}: {MISSING_DIAMETER}")
     return one.truth.diameter_px

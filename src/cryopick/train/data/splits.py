@@ -1,4 +1,4 @@
-"""Split labelled micrographs into training and held-out ones, and prepare them, in files, with all processes of a run."""
+"""Split labelled micrographs into training and held-out ones, and prepare them in files with all processes of a run."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PREPARED = "prepared"
-"""Folder of the prepared micrographs in the folder of a run."""
+"""Name of the folder of prepared micrographs in a run."""
 THREADS = 4
-"""Micrographs that are prepared at the same time; bounds the memory."""
+"""Number of micrographs prepared at the same time, which limits the memory."""
 MAX_LOGGED = 20
-"""Skipped micrographs that are logged one by one; for the rest only their number is."""
+"""Number of skipped micrographs that are logged by name; only the number of the rest is logged."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class DiskSettings:
 
     Attributes
     ----------
-    data : folder laid out like CryoPPP, folder of micrographs with files of picks, or file of picks that names micrographs.
+    data : folder in CryoPPP's layout, folder of micrographs with files of picks, or file of picks with names of micrographs.
     picks : file or folder of picks, if `data` has none.
     diameter : particle diameter [Å]; by default that of the picks.
     pixel_size : pixel size [Å]; by default that of the files.
-    particles : whether particles are darker or lighter than the ice.
+    particles : whether particles are darker or lighter than ice.
     held_out : share of the micrographs that are held out for validation, at least one.
     max_held_out : largest number of them.
     simulated : share of each batch that is simulated.
@@ -65,7 +65,7 @@ class DiskSettings:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training and held-out micrographs; within `border` diameters of the edges labels are not used."""
+    """Training and held-out micrographs; labels within `border` diameters of the edges are not used."""
 
     training: list[LabelledMicrograph]
     held_out: list[LabelledMicrograph]
@@ -73,7 +73,7 @@ class Split:
 
 
 def load_split(settings: DiskSettings, *, seed: int) -> Split:
-    """Find the labelled micrographs of the settings and split them; those that cannot be used are skipped and logged.
+    """Find the labelled micrographs of the settings and split them; unusable ones are skipped and logged.
 
     Raises `CryopickError` if fewer than two are left.
     """
@@ -85,7 +85,7 @@ def load_split(settings: DiskSettings, *, seed: int) -> Split:
             f"{settings.data}: at least 2 labelled micrographs are needed, one of them for validation, got {count}"
         )
     share = min(settings.held_out, settings.max_held_out / count)
-    training, held_out = split(found.micrographs, share=share, seed=seed)
+    training, held_out = split_micrographs(found.micrographs, share=share, seed=seed)
     logger.info("%d training and %d held-out micrographs", len(training), len(held_out))
     return Split(training, held_out, label_border(found.micrographs))
 
@@ -93,13 +93,13 @@ def load_split(settings: DiskSettings, *, seed: int) -> Split:
 def prepare_shared(
     micrographs: Sequence[LabelledMicrograph], diameters_px: Sequence[float], *, fabric: Any, folder: Path, settings: DiskSettings
 ) -> list[PreparedMicrograph]:
-    """Like `prepare_micrographs`, with the work shared by the processes, each of which returns all micrographs."""
+    """Prepare micrographs like `prepare_micrographs`, shared among the processes; each process returns all of them."""
 
     def prepare(some: Sequence[LabelledMicrograph]) -> tuple[list[PreparedMicrograph], list[Skipped]]:
         return prepare_micrographs(some, diameters_px=diameters_px, folder=folder, particles=settings.particles)
 
     if fabric.world_size > 1:
-        with suppress(CryopickError):  # if none of this process's can be read; reported below, for all of them
+        with suppress(CryopickError):  # if this process can read none; reported below, for all processes
             prepare(micrographs[fabric.global_rank :: fabric.world_size])
         fabric.barrier()
     prepared, skipped = prepare(micrographs)
@@ -117,12 +117,11 @@ def prepare_files(
 ) -> list[tuple[T, Path]]:
     """Write the prepared image of each item, unless it is valid, with the work shared by the processes.
 
-    Returns items and files in order.
-
-    Items for which `write` returns a reason are skipped and logged. Raises `CryopickError` if no image is left.
+    Returns items and files in order. Items for which `write` returns a reason are skipped and logged. Raises `CryopickError`
+    if no image is left.
     """
     mine = [pair for pair in zip(items, images, strict=True) if not pair[1].is_valid][fabric.global_rank :: fabric.world_size]
-    fabric.barrier()  # before any process writes a file, all have to know which ones are theirs
+    fabric.barrier()  # before any process writes a file, all must know which ones are theirs
     with ThreadPoolExecutor(THREADS) as pool:
         skipped = [bad for bad in pool.map(lambda pair: write(*pair), mine) if bad is not None]
     log_skipped(skipped)
@@ -134,7 +133,7 @@ def prepare_files(
 
 
 def log_skipped(skipped: Sequence[Skipped]) -> None:
-    """Log what is skipped, and why."""
+    """Log the skipped items with their reasons."""
     for one in skipped[:MAX_LOGGED]:
         logger.warning("skipped %s", one)
     if len(skipped) > MAX_LOGGED:
@@ -143,7 +142,7 @@ def log_skipped(skipped: Sequence[Skipped]) -> None:
 
 @dataclass(frozen=True)
 class ColumnsSource(MicrographSource):
-    """A range of columns of a micrograph, as a micrograph of its own."""
+    """A range of columns of a micrograph as a separate micrograph."""
 
     columns: tuple[int, int] = (0, 0)
 
@@ -153,7 +152,7 @@ class ColumnsSource(MicrographSource):
         return replace(whole, pixels=whole.pixels[:, slice(*self.columns)])
 
 
-def split(
+def split_micrographs(
     micrographs: Sequence[LabelledMicrograph], *, share: float, seed: int
 ) -> tuple[list[LabelledMicrograph], list[LabelledMicrograph]]:
     """Split micrographs at random into training and held-out ones, of which at least one has particles.
@@ -173,7 +172,7 @@ def split(
 
 
 def halves(one: LabelledMicrograph) -> tuple[LabelledMicrograph, LabelledMicrograph]:
-    """The left and the right half of a micrograph, each as a micrograph of its own."""
+    """Return the left and the right half of a micrograph as separate micrographs."""
     height, width = one.truth.shape_hw or (0, 0)
     middle = width // 2
     first, second = ((0, middle), (middle, width))

@@ -64,7 +64,7 @@ def disc_mask(
 
 
 def _reach(centre: float, radius: float, length: int) -> slice:
-    """Pixels within a radius of a centre along one axis of a given length; may be empty."""
+    """Return the pixels within a radius of a centre along one axis of a given length; may be empty."""
     start = min(max(0, math.ceil(centre - radius)), length)
     return slice(start, max(start, min(length, math.floor(centre + radius) + 1)))
 
@@ -83,7 +83,7 @@ class CropSettings:
     diameter_px : range of the particle diameter in crops [px], sampled log-uniformly; includes the size that pickers scale to.
     centre_radius : radius of the disc that marks a centre, in diameters.
     map_weights : weights of the losses of the three maps.
-    positive_weight : weight of the pixels of centre discs in the cross-entropy.
+    positive_weight : weight of pixels in centre discs in the cross-entropy.
     spacing : smallest distance between two picks in validation, in diameters.
     simulation : settings of simulated crops.
     augmentation : of all crops.
@@ -100,7 +100,7 @@ class CropSettings:
 
 
 def target_maps(crops: Crops, *, centre_radius: float) -> Tensor:
-    """Target maps (b, 3, h, w) of 0 and 1, in the order of `MAPS`.
+    """Draw target maps (b, 3, h, w) of 0 and 1, in the order of `MAPS`.
 
     Discs with a radius of `centre_radius` diameters on the centres, discs of whole particles, and everything that is neither ice
     nor a particle.

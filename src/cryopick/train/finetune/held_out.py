@@ -17,16 +17,16 @@ from cryopick.evaluate.metrics import evaluate_picks
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.pickers.unet import UNetPicker, UNetSettings
 from cryopick.train.calibration import fit_platt
-from cryopick.train.data.labelled import UNKNOWN_DIAMETER
+from cryopick.train.data.labelled import MISSING_DIAMETER
 from cryopick.types import Picks
 
-MIN_SCORE = 0.005
-"""Lowest score of the picks that are compared and calibrated."""
+MIN_COMPARED_SCORE = 0.005
+"""Lowest score of picks that are compared and calibrated."""
 SCORE_EPSILON = 1e-7
-"""Scores are clipped this far from 0 and 1, to which float32 may round them."""
+"""Distance from 0 and 1 to which scores are clipped, since float32 may round them to 0 or 1."""
 THRESHOLD = UNetSettings().threshold
 BOTH_HALVES = -1
-"""Marks a pick that takes part in the calibration of both halves (0 and 1) of the held-out micrographs."""
+"""Marks picks that take part in the calibration of both halves (0 and 1) of the held-out micrographs."""
 Calibration = tuple[float, float]
 """Slope and offset of logits, see `fit_platt`."""
 
@@ -37,8 +37,8 @@ class HeldOutScores:
 
     Attributes
     ----------
-    picks : number of picks, at the default threshold or as many as are compared.
-    recall : share of the labels that are found.
+    picks : number of picks at the default threshold, or of those that are compared.
+    recall : share of the labels that were found.
     precision, f1 : None if labels may be missing.
     mean_recall : recall, averaged over all numbers of best picks up to `picks`; None unless labels may be missing.
     """
@@ -51,22 +51,23 @@ class HeldOutScores:
 
     @property
     def score(self) -> float:
-        """The number that fine-tuning must increase: F1 or, if labels may be missing, the mean recall."""
+        """Score that fine-tuning has to increase: F1 or, if labels may be missing, the mean recall."""
         return next(value for value in (self.f1, self.mean_recall, self.recall) if value is not None)
 
 
 def pick_micrographs(
     weights: Path, micrographs: Sequence[LabelledMicrograph], *, particles: Literal["dark", "light"] = "dark"
 ) -> list[Picks]:
-    """Pick each micrograph with these weights and the labels' diameter; returns all picks that score `MIN_SCORE` or more."""
-    picker = UNetPicker(UNetSettings(weights=str(weights), threshold=MIN_SCORE, particles=particles))
+    """Pick each micrograph with these weights and the labels' diameter; return all picks with at least `MIN_COMPARED_SCORE`."""
+    picker = UNetPicker(UNetSettings(weights=str(weights), threshold=MIN_COMPARED_SCORE, particles=particles))
     return [picker.pick(one.source.read(), diameter=one.truth.diameter) for one in micrographs]
 
 
 def label_probabilities(found: Picks, truth: Picks, *, start: Picks | None = None) -> NDArray[np.float64]:
-    """Probability of each pick to be a particle (n,): with complete labels 1 or 0.
+    """Return the probability of each pick to be a particle (n,): 1 or 0 if labels are complete.
 
-    If labels are partial, give the picks of the initial weights as `start`: away from labels, their score is the probability.
+    If labels are partial, give the picks of the initial weights as `start`; without a label nearby, their score is the
+    probability.
     """
     radius_px = _radius_px(truth)
     right = true_by_score(found.xy, truth.xy, _scores(found), radius_px=radius_px).astype(np.float64)
@@ -83,17 +84,17 @@ def cross_calibrate(
     border: float,
     training: Sequence[tuple[Picks, NDArray[np.float64]]] = (),
 ) -> tuple[list[Picks], Calibration]:
-    """Calibrate the scores of picks on held-out micrographs; also returns the calibration from all picks.
+    """Calibrate the scores of picks on held-out micrographs; also return the calibration from all picks.
 
-    Scores on the left halves of the micrographs are calibrated on the right halves and vice versa, so that metrics made with them
-    are unbiased. Picks on training micrographs take part in all calibrations, because one or two held-out micrographs may differ
+    Scores on the left halves of the micrographs are calibrated on the right halves and vice versa, so that metrics from them are
+    unbiased. Picks on training micrographs take part in all calibrations, because one or two held-out micrographs may differ
     from the others, and a short training memorises little.
 
     Parameters
     ----------
     found : picks of each held-out micrograph, with uncalibrated scores.
     right : probability of each to be a particle (n,), see `label_probabilities`.
-    border : picks within so many diameters of the edges take no part in a calibration.
+    border : width in diameters of the margin whose picks take no part in the calibration.
     training : picks of each training micrograph, and the probability of each.
     """
     every, probability = [*found, *(each for each, _ in training)], [*right, *(each for _, each in training)]
@@ -113,15 +114,15 @@ def cross_calibrate(
 
 
 def measure(found: Sequence[Picks], truth: Sequence[Picks], *, border: float) -> HeldOutScores:
-    """Precision, recall and F1 at the default threshold, against complete labels; a `border` in diameters does not count."""
+    """Compute precision, recall and F1 at the default threshold, against complete labels, off a `border` in diameters."""
     counts = _counts(found, truth, border, THRESHOLD)
     return HeldOutScores(counts.found, counts.recall, counts.precision, counts.f1)
 
 
 def measure_recall(found: Sequence[Picks], truth: Sequence[Picks], *, border: float, picks: int) -> HeldOutScores:
-    """Recall of the `picks` best picks, and its mean over all smaller numbers of picks; a `border` in diameters does not count.
+    """Compute the recall of the `picks` best picks, and its mean over all smaller numbers, off a `border` in diameters.
 
-    If the labels are a random subset of the particles, higher recall at an equal number of picks means that more picks are right.
+    If the labels are a random subset of the particles, higher recall with the same number of picks means more right picks.
     """
     scores, right, labels = [np.zeros(0, np.float32)], [np.zeros(0, bool)], 0
     for each, expected in zip(found, truth, strict=True):
@@ -157,5 +158,5 @@ def _scores(picks: Picks) -> NDArray[np.float32]:
 
 def _radius_px(truth: Picks) -> float:
     if truth.diameter_px is None:
-        raise CryopickError(f"{truth.micrograph}: {UNKNOWN_DIAMETER}")
+        raise CryopickError(f"{truth.micrograph}: {MISSING_DIAMETER}")
     return truth.diameter_px / 2

@@ -13,7 +13,7 @@ from cryopick.types import Picks
 
 
 def uncertain_picks(found: Picks, truth: Picks, *, threshold: float) -> Picks:
-    """Picks that score `threshold` or more, with no label within half a diameter: possibly unlabelled particles."""
+    """Select picks that score `threshold` or more without a label within half a diameter: possibly unlabelled particles."""
     radius_px = (truth.diameter_px or found.diameter_px or 0.0) / 2
     likely = above(found, threshold)
     if len(found) and len(truth):
@@ -22,13 +22,13 @@ def uncertain_picks(found: Picks, truth: Picks, *, threshold: float) -> Picks:
 
 
 def pseudo_labelled(one: LabelledMicrograph, found: Picks, *, threshold: float) -> LabelledMicrograph:
-    """A micrograph whose labels are the picks that score `threshold` or more; any labels that it had are dropped."""
+    """Label a micrograph with the picks that score `threshold` or more; its previous labels are dropped."""
     kept = found.where(above(found, threshold))
     return LabelledMicrograph(one.source, replace(kept, scores=None, diameter=one.truth.diameter), Picks(one.source.name))
 
 
 def count_agreement(before: Sequence[Picks], after: Sequence[Picks], *, threshold: float, border: float) -> tuple[int, int, int]:
-    """Numbers of picks above the threshold before and after, and of pairs of them, one to one within half a diameter.
+    """Count picks above the threshold before, after, and pairs of them, one to one within half a diameter.
 
     Picks within `border` diameters of the edges do not count.
     """
@@ -44,5 +44,5 @@ def count_agreement(before: Sequence[Picks], after: Sequence[Picks], *, threshol
 
 
 def above(picks: Picks, threshold: float) -> NDArray[np.bool_]:
-    """Mask (n,) of the picks that score `threshold` or more; those without scores do not."""
+    """Return the mask (n,) of the picks that score `threshold` or more; picks without scores do not."""
     return np.zeros(len(picks), bool) if picks.scores is None else picks.scores >= np.float32(threshold)

@@ -1,6 +1,6 @@
 """Self-training on micrographs without labels: the adaptive step of CryoSegNet and CryoTransformer.
 
-Pick; train with confident picks as labels, the rest of the micrograph as background, and uncertain picks ignored; repeat.
+Each round picks, then trains with confident picks as labels, uncertain picks ignored, and the rest as background.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ from cryopick.train.finetune.pseudo_labels import count_agreement, pseudo_labell
 from cryopick.train.finetune.supervised import (
     FinetuneSettings,
     InitialWeights,
-    OnStep,
     ValidationCrops,
     finetune_weights,
     finetuned_card,
@@ -40,6 +39,7 @@ from cryopick.train.finetune.supervised import (
     record,
     write_weights,
 )
+from cryopick.train.loop import OnStep
 from cryopick.train.recipe import WEIGHTS
 from cryopick.train.tasks.unet import UNetTask, simulate_held_out
 from cryopick.types import Picks
@@ -47,18 +47,17 @@ from cryopick.types import Picks
 VALIDATION_CROPS, VALIDATION_STRUCTURES = 32, 16
 """Numbers of simulated crops, and of random proteins in them, on which the weights are validated."""
 MAX_F1_DROP = 0.02
-"""Fine-tuned weights whose F1 on simulated crops falls by more than this are discarded."""
+"""Largest accepted loss of F1 on simulated crops; weights that lose more are discarded."""
 
 
 @dataclass(frozen=True, eq=False)
 class SelfTrainingResult:
-    """Result of a round of self-training.
+    """Result of one round of self-training.
 
     Attributes
     ----------
     weights : file of the fine-tuned weights or, if these are discarded, of the initial ones.
-    better : whether the fine-tuned weights are kept. Without labels it is unknown whether they are better, only that they are no
-        worse on simulated crops.
+    better : whether the fine-tuned weights are kept. Without labels, this only means that they are no worse on simulated crops.
     labels, uncertain : numbers of picks used as labels, and of picks that were ignored.
     picks : numbers of picks above the default threshold before, after, and in both.
     simulated : F1 on simulated crops, before and after.
@@ -77,7 +76,7 @@ class SelfTrainingResult:
 
 
 def unlabelled(sources: Sequence[MicrographSource], *, diameter: float) -> tuple[list[LabelledMicrograph], list[Skipped]]:
-    """Micrographs that have a particle diameter, in Å (pixels without a pixel size), but no labels; also the unreadable ones."""
+    """Return micrographs with a particle diameter in Å (pixels without a pixel size) and no labels, and the unreadable ones."""
     found, skipped = [], []
     for source in sources:
         try:
@@ -105,8 +104,8 @@ def self_train(
 ) -> SelfTrainingResult:
     """Run one round: pick with the initial weights, train on the confident picks, pick again.
 
-    Labels of the micrographs are not used; `truth`, by the names of micrographs, serves for scores only, in which a `border` in
-    diameters does not count. A further round starts from the weights of this one. A run in `out` is resumed. Raises
+    Labels of the micrographs are not used; `truth`, by the names of micrographs, is only used for scores, in which a `border`
+    in diameters does not count. A further round starts from the weights of this one. A run in `out` is resumed. Raises
     `CryopickError` if no pick is confident enough.
     """
     start = InitialWeights(settings.weights)
@@ -152,14 +151,14 @@ def _measured(
 
 
 def _rescored(found: Sequence[Picks], first: Sequence[Picks]) -> tuple[list[Picks], Calibration]:
-    """Picks with scores calibrated to those of the initial weights, so that as many particles are expected as before."""
+    """Calibrate picks to the scores of the initial weights, so that the expected number of particles stays the same."""
     nothing = [picks.with_points(np.zeros((0, 2))) for picks in first]
     likely = [label_probabilities(new, none, start=old) for new, none, old in zip(found, nothing, first, strict=True)]
     return cross_calibrate(found, likely, border=DEFAULT_BORDER)
 
 
 def _validation_crops(start: InitialWeights, settings: FinetuneSettings) -> ValidationCrops:
-    """Simulated crops of proteins that are not trained on."""
+    """Simulate crops of proteins that are not used in training."""
     crop = start.crop_settings(settings)
     crops = simulate_held_out(
         structures=VALIDATION_STRUCTURES,

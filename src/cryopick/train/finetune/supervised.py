@@ -1,7 +1,7 @@
 """Supervised fine-tuning of the compact U-Net on a few labelled micrographs; weights that do not improve are discarded."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from cryopick import __version__
 from cryopick.errors import FileError, SettingError
 from cryopick.files import atomic_path, folders_released
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
+from cryopick.messages import counted
 from cryopick.models.weights import Card, find, load, read, save
 from cryopick.pickers.unet import ARCHITECTURE
 from cryopick.provenance import fingerprint, record_run
@@ -28,7 +29,7 @@ from cryopick.train.data.crops import (
     prepare_micrographs,
 )
 from cryopick.train.data.labelled import LabelledSet, Skipped, label_border
-from cryopick.train.data.splits import PREPARED, split
+from cryopick.train.data.splits import PREPARED, split_micrographs
 from cryopick.train.data.targets import CropSettings
 from cryopick.train.finetune.held_out import (
     Calibration,
@@ -41,17 +42,16 @@ from cryopick.train.finetune.held_out import (
 )
 from cryopick.train.finetune.pseudo_labels import uncertain_picks
 from cryopick.train.launch import Accelerator, launch
-from cryopick.train.loop import LAST, Batch, BatchSource, LoopSettings, Trainer, require_at_least_one
+from cryopick.train.loop import LAST, Batch, BatchSource, LoopSettings, OnStep, Trainer, require_at_least_one
 from cryopick.train.recipe import WEIGHTS, hold_for_training
 from cryopick.train.tasks.unet import SimulatedCrops, UNetTask
 from cryopick.types import Picks
 
 CANDIDATE = "tuned.safetensors"
-"""File of the fine-tuned weights, uncalibrated, whether they are better or not."""
+"""File of the fine-tuned weights, uncalibrated, even if they are not better."""
 STRIDE = 16
 """Sides of crops are multiples of this."""
 UNCALIBRATED = (1.0, 0.0)
-OnStep = Callable[[int, Mapping[str, float]], None]
 
 
 def _short_loop() -> LoopSettings:
@@ -77,10 +77,10 @@ class FinetuneSettings:
         the initial weights that score `ignore_threshold` or more are ignored.
     ignore_threshold : lowest score of a pick that may be an unlabelled particle.
     label_threshold : lowest score of a pick that becomes a pseudo-label.
-    particles : whether particles are darker or lighter than the ice.
+    particles : whether particles are darker or lighter than ice.
     held_out : share of the micrographs that are held out, at least one; a single micrograph is halved.
-    mix : share of each batch that shows the labelled micrographs; the rest is simulated, which preserves what the initial weights
-        were trained for. 1 uses no simulation.
+    mix : share of labelled micrographs in each batch; the rest is simulated, which preserves the abilities of the initial
+        weights. 1 uses no simulation.
     jitter : largest factor by which particles are scaled up or down.
     crop : side of a crop, in diameters.
     structures : number of random proteins to simulate.
@@ -127,6 +127,12 @@ class FinetuneResult:
     before, after : scores on the held-out micrographs.
     trained, held_out : names of the micrographs.
     skipped : micrographs that could not be used.
+
+    Examples
+    --------
+    >>> result = finetune("micrographs", "picks.star", out="tuned", diameter=180)  # doctest: +SKIP
+    >>> result.better, result.before.f1, result.after.f1  # doctest: +SKIP
+    (True, 0.81, 0.93)
     """
 
     weights: Path
@@ -141,19 +147,19 @@ class FinetuneResult:
 class InitialWeights:
     """The weights that a fine-tuning starts from, by name or file.
 
-    Raises `FileError` if their network does not work at a fixed particle size, as CryoSegNet's.
+    Raises `FileError` if their network has no fixed particle size, like CryoSegNet's.
     """
 
     def __init__(self, name: str | Path) -> None:
         self.path = find(name, architecture=ARCHITECTURE)
         self.card = read(self.path)[1]
         if "particle_px" not in self.card.input:
-            remedy = "Give weights made by cryopick train, or leave out --weights for the packaged ones"
-            raise FileError(self.path, "holds weights for whole micrographs, not for particles of a fixed size", remedy)
+            remedy = "Give weights written by cryopick train, or omit --weights for those of the package"
+            raise FileError(self.path, "holds weights for whole micrographs, not for a fixed particle size", remedy)
         self.particle_px = float(self.card.input["particle_px"])
 
     def crop_settings(self, settings: FinetuneSettings) -> CropSettings:
-        """Settings of crops and maps that match those with which these weights were trained."""
+        """Return settings of crops and maps that match those with which these weights were trained."""
         size = self.particle_px
         side = STRIDE * max(1, round(settings.crop * size / STRIDE))
         centre_radius = float(self.card.input.get("centre", CropSettings.centre_radius))
@@ -169,7 +175,7 @@ class ValidationCrops:
 
 
 class FinetuneTask(UNetTask):
-    """A `UNetTask` with frozen batch normalisation, since the statistics of few crops are worse than those of the training."""
+    """A `UNetTask` with frozen batch normalisation, since statistics of few crops are worse than those of the training."""
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See `UNetTask.losses`."""
@@ -183,11 +189,11 @@ class FinetuneTask(UNetTask):
 def finetune_unet(data: LabelledSet, settings: FinetuneSettings, out: Path, *, on_step: OnStep | None = None) -> FinetuneResult:
     """Fine-tune on some micrographs, score on the held-out ones, and write the better weights to ``OUT/weights.safetensors``.
 
-    The held-out micrographs only decide between initial and fine-tuned weights, which are those of the last step. A run in `out`
-    is resumed; raises `SettingError` if it has other settings or labels.
+    The held-out micrographs are only used to choose between initial and fine-tuned weights, which are those of the last step. A
+    run in `out` is resumed; raises `SettingError` if it has other settings or labels.
     """
     start = InitialWeights(settings.weights)
-    training, aside = split(data.micrographs, share=settings.held_out, seed=settings.loop.seed)
+    training, aside = split_micrographs(data.micrographs, share=settings.held_out, seed=settings.loop.seed)
     border = label_border(data.micrographs)
     record(out, settings, training, aside)
     crop = start.crop_settings(settings)
@@ -217,7 +223,7 @@ def finetune_weights(
     border: float,
     on_step: OnStep | None = None,
 ) -> Path:
-    """Train the network from its initial weights; returns the file in `out` of the moving average, uncalibrated."""
+    """Train the network from its initial weights; return the file in `out` of the moving average, uncalibrated."""
     fabric = launch(accelerator=settings.accelerator, devices=1, precision=settings.loop.precision)
     crop, seed = start.crop_settings(settings), settings.loop.seed
     batches: BatchSource = LabelledCrops(micrographs, crop, seed=seed, border=border, device=fabric.device)
@@ -249,9 +255,9 @@ def prepare(
 def record(
     out: Path, settings: FinetuneSettings, training: Sequence[LabelledMicrograph], held_out: Sequence[LabelledMicrograph]
 ) -> None:
-    """Write ``run.yaml``: the settings, and how many particles each micrograph has.
+    """Write ``run.yaml``: the settings, and the number of particles of each micrograph.
 
-    Raises `SettingError` that names the differences from a run in `out` that is to be resumed.
+    Raises `SettingError`, which names the differences, if a run in `out` has other settings.
     """
     hold_for_training(out)
     parts = {"training_particles": training, "held_out_particles": held_out}
@@ -264,7 +270,7 @@ def record(
 
 
 def _labels(one: LabelledMicrograph) -> tuple[object, ...]:
-    """All labels of a micrograph, to a hundredth of a pixel."""
+    """Return all labels of a micrograph, rounded to a hundredth of a pixel."""
     places = [picks.xy.round(2).tolist() for picks in (one.truth, one.false_positives)]
     return (one.source.name, *places, list(one.areas))
 
@@ -281,7 +287,7 @@ def write_weights(start: InitialWeights, tuned: Path | None, card: Card, out: Pa
 def finetuned_card(
     start: InitialWeights, calibration: Calibration, *, seen: list[str], held_out: list[str], metrics: dict[str, float]
 ) -> Card:
-    """Card of the fine-tuned weights, from that of the initial ones."""
+    """Make the card of the fine-tuned weights from that of the initial ones."""
     old = start.card
     return replace(
         old,
@@ -289,7 +295,7 @@ def finetuned_card(
         input={**old.input, "calibration": [round(value, 4) for value in calibration]},
         data={"seen": [*old.data.get("seen", []), *seen], "held_out": held_out},
         metrics=metrics,
-        notes=f"fine-tuned on {len(seen)} micrographs. {old.notes}",
+        notes=f"fine-tuned on {counted(len(seen), 'micrograph')}. {old.notes}",
     )
 
 
@@ -302,7 +308,7 @@ def _compare(
     border: float,
     settings: FinetuneSettings,
 ) -> tuple[HeldOutScores, HeldOutScores, Calibration]:
-    """Scores of initial and fine-tuned weights on the held-out micrographs, and the calibration of the latter on all of them."""
+    """Score initial and fine-tuned weights on the held-out micrographs, and calibrate the latter on all of them."""
     partial = settings.labels == "partial"
 
     def found(weights: Path, some: Sequence[LabelledMicrograph]) -> list[Picks]:
@@ -326,7 +332,7 @@ def _compare(
 def _with_uncertain(
     start: InitialWeights, micrographs: Sequence[PreparedMicrograph], settings: FinetuneSettings
 ) -> list[PreparedMicrograph]:
-    """Micrographs with the picks of the initial weights that may be unlabelled particles."""
+    """Add the picks of the initial weights that may be unlabelled particles to the micrographs."""
     found = pick_micrographs(start.path, [each.labelled for each in micrographs], particles=settings.particles)
     return [
         replace(each, uncertain=uncertain_picks(picks, each.labelled.truth, threshold=settings.ignore_threshold))

@@ -1,1 +1,1 @@
-"""Training recipes, one for each network: from settings to a training run that is ready to start."""
+"""Training recipes, one for each network, which make a training run from settings."""

@@ -27,7 +27,7 @@ class AnchorDetrTraining:
     Attributes
     ----------
     width, encoder, decoder : width and numbers of layers of the `AnchorDetr`.
-    particle_px : particle diameter that pickers scale micrographs to [px].
+    particle_px : particle diameter to which pickers scale micrographs [px].
     margin : margin of a tile [px]; the tile is as large as a crop.
     structures : number of random proteins in the training crops.
     held_out_structures, held_out_crops : numbers of other random proteins, and of crops of them, for validation.
@@ -60,12 +60,12 @@ class AnchorDetrTraining:
 
     @property
     def scale(self) -> DetrScale:
-        """The input of the network as pickers have to make it, uncalibrated."""
+        """Size of the network's input and output for the picker, uncalibrated."""
         return DetrScale(self.particle_px, self.crop.size, self.margin)
 
     @property
     def held_out_side(self) -> int:
-        """Side of the held-out crops [px]: two rows and columns of tiles, so that validation includes how tiles are joined."""
+        """Side of the held-out crops [px]: two rows and columns of tiles, so that validation covers the joining of tiles."""
         return 2 * (self.crop.size - self.margin)
 
 

@@ -58,8 +58,8 @@ class CryoSegNetTraining:
     Attributes
     ----------
     width, levels, gates : of the U-Net, with attention gates or without.
-    side, aspect, denoised, denoise : how micrographs are prepared, as in the settings of the picker.
-    epochs : times that each micrograph is used; determines the steps and validates after each epoch. None uses `loop.steps`.
+    side, aspect, denoised, denoise : preparation of micrographs, as in the settings of the picker.
+    epochs : number of times that each micrograph is used, with validation after each. None uses `loop.steps`.
     select_by : the best weights are those with the least Dice loss, as published, or with the best F1 of picks, one to one within
         half a diameter.
     init : file or name of initial weights, of the same width and levels.
@@ -93,11 +93,11 @@ class CryoSegNetTraining:
     def __post_init__(self) -> None:
         require_at_least_one(self, "devices", "nodes", "side", "epochs")
         if self.disk is not None and (self.disk.simulated > 0 or self.disk.particles != "dark"):
-            raise SettingError("cryosegnet trains on dark particles and on whole labelled micrographs only; use unet for others")
+            raise SettingError("cryosegnet needs disk.particles=dark and disk.simulated=0; use unet for other data")
 
     @property
     def picker_settings(self) -> CryoSegNetSettings:
-        """Settings with which the picker prepares micrographs in the same way."""
+        """Settings of the picker that prepare micrographs in the same way."""
         return CryoSegNetSettings(
             side=self.side, aspect=self.aspect, denoised=self.denoised, chain=PublishedChain(denoise=self.denoise)
         )
@@ -173,7 +173,7 @@ def _card(settings: CryoSegNetTraining, names: dict[str, list[str]], _: nn.Modul
 
 
 def _with_epochs(settings: CryoSegNetTraining, count: int) -> LoopSettings:
-    """Settings of the loop, with the steps of the epochs of `count` examples."""
+    """Return the settings of the loop, with the steps of the epochs of `count` examples."""
     if settings.epochs is None:
         return settings.loop
     steps = -(-count // settings.loop.batch)
@@ -194,7 +194,7 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _counts(probability: Tensor, example: MaskExample) -> Counts:
-    """Counts of picks made by watershed, against the particles of an example."""
+    """Count picks made by watershed, against the particles of an example."""
     parts = watershed(probability.numpy())
     shape_hw = (probability.shape[0], probability.shape[1])
     found = robust_rules(parts, shape_hw=shape_hw, scale_xy=(1.0, 1.0), diameter_px=example.diameter_px)

@@ -11,6 +11,7 @@ from torch import nn
 from cryopick import __version__
 from cryopick.errors import SettingError
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
+from cryopick.messages import counted
 from cryopick.models.checkpoints import read_state
 from cryopick.models.detr import Detr
 from cryopick.models.resnet import Depth
@@ -37,7 +38,7 @@ class CryoTransformerTraining:
 
     Attributes
     ----------
-    disk : labelled micrographs. A folder written by `cryopick dataset coco` is split as its files say.
+    disk : labelled micrographs. A folder written by `cryopick dataset coco` is split according to its files.
     denoised : whether the micrographs have been through the denoising chain.
     chain : settings of the chain, if not.
     depth, backbone_width : of the ResNet.
@@ -90,7 +91,7 @@ def prepare_cryotransformer(settings: CryoTransformerTraining, out: Path) -> Tra
     Raises `SettingError` if no micrographs are given, and `CryopickError` if none can be read.
     """
     if settings.disk is None:
-        raise SettingError("cryotransformer trains on labelled micrographs only; give their folder instead of --simulate")
+        raise SettingError("cryotransformer is trained only on labelled micrographs; give their folder instead of --simulate")
     seed = settings.loop.seed
     fabric = launch(
         accelerator=settings.accelerator,
@@ -117,7 +118,8 @@ def prepare_cryotransformer(settings: CryoTransformerTraining, out: Path) -> Tra
         batch=settings.loop.batch,
     )
     source = Path(settings.disk.data).name
-    names = {"seen": [f"{len(seen)} micrographs of {source}"], "held_out": [f"{len(unseen)} micrographs of {source}"]}
+    sets = {"seen": seen, "held_out": unseen}
+    names = {name: [f"{counted(len(some), 'micrograph')} of {source}"] for name, some in sets.items()}
     describe = partial(_card, settings, names)
     return TrainingRun(task, data, settings.loop, fabric=fabric, out=out, settings=settings, describe=describe)
 
@@ -137,7 +139,7 @@ def _card(settings: CryoTransformerTraining, data: dict[str, list[str]], _: nn.M
 def build_network(settings: CryoTransformerTraining) -> Detr:
     """Make the network before training: random weights of the seed, and those of the `backbone` if it is given.
 
-    Raises `FileError` if that file does not hold them.
+    Raises `FileError` for another file.
     """
     torch.manual_seed(settings.loop.seed)
     model = Detr(
@@ -162,7 +164,7 @@ def build_network(settings: CryoTransformerTraining) -> Detr:
 
 
 def _split(disk: DiskSettings, *, seed: int) -> tuple[Sequence[LabelledMicrograph], Sequence[LabelledMicrograph]]:
-    """Training and held-out micrographs, as split by COCO files if there are any, else at random."""
+    """Split micrographs into training and held-out ones, according to COCO files if there are any, else at random."""
     files = [Path(disk.data) / name for name in ("train.json", "val.json")]
     if not all(path.is_file() for path in files):
         split = load_split(disk, seed=seed)

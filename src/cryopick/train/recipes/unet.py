@@ -26,7 +26,7 @@ from cryopick.train.recipe import TrainingRecipe, TrainingRun, load_initial_weig
 from cryopick.train.tasks.unet import VALIDATION_BATCH, SimulatedCrops, UNetTask, evaluate_peaks, simulate_held_out
 
 INITIAL_BIAS = (-3.0, -1.0, -2.0)
-"""Initial logits of the three maps: most pixels are no centre, many no particle, few junk."""
+"""Initial logits of the three maps: most pixels are not centres, many not particles, few are junk."""
 MIN_LOGIT = -5.0
 """Peaks below this logit take no part in the calibration."""
 HARD_NEGATIVE_SIMULATION = SimulationSettings(
@@ -41,14 +41,14 @@ HARD_NEGATIVE_SIMULATION = SimulationSettings(
     filaments=0.3,
     aggregates=2.0,
 )
-"""Few faint particles, or none, among much that is not a particle."""
+"""Few faint particles, or none, among many other objects."""
 HELD_OUT_SIDE = 192
 """Side of the held-out crops [px]."""
 
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """Crops with few particles and much that resembles them, as a `share` of each batch."""
+    """Crops with few particles and many similar objects, as a `share` of each batch."""
 
     share: float = 0.0
     simulation: SimulationSettings = field(default_factory=lambda: HARD_NEGATIVE_SIMULATION)
@@ -61,7 +61,7 @@ class UNetTraining:
     Attributes
     ----------
     width, levels : of the attention-gated U-Net.
-    particle_px : particle diameter that pickers scale micrographs to [px].
+    particle_px : particle diameter to which pickers scale micrographs [px].
     structures : number of random proteins in the training crops.
     held_out_structures, held_out_crops : numbers of other random proteins, and of crops of them, for validation.
     structure_files : files or folders of atomic models and maps to simulate too; never used for validation.
@@ -105,7 +105,7 @@ class UNetTraining:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Training batches, held-out crops, and the names of what they show; `images` as for `UNetTask`."""
+    """Training batches, held-out crops, and the names of their data; `images` as for `UNetTask`."""
 
     batches: BatchSource
     held_out: Crops
@@ -149,7 +149,7 @@ def _network(settings: UNetTraining) -> nn.Module:
 
 
 def _simulated(settings: UNetTraining, device: torch.device) -> TrainingData:
-    """Simulated crops; those held out show random proteins of another seed, at the size that pickers scale to."""
+    """Make simulated crops; held-out ones show random proteins of another seed, at the size to which pickers scale."""
     bank, seen = training_structures(settings, device)
     held_out = simulate_held_out(
         structures=settings.held_out_structures,
@@ -174,7 +174,7 @@ def _simulated_crops(settings: UNetTraining, bank: StructureBank) -> BatchSource
 
 
 def training_structures(settings: UNetTraining, device: torch.device) -> tuple[StructureBank, list[str]]:
-    """Structures to train on, in which those of files are repeated to make up their share, and descriptions of them."""
+    """Return structures to train on, with those of files repeated to make up their share, and descriptions of them."""
     structures = random_structures(settings.structures, seed=settings.loop.seed)
     names = [f"{settings.structures} random proteins, simulated"]
     given = settings.structure_files
@@ -188,7 +188,7 @@ def training_structures(settings: UNetTraining, device: torch.device) -> tuple[S
 
 
 def _labelled(settings: UNetTraining, disk: DiskSettings, fabric: Any, out: Path) -> TrainingData:
-    """Crops of labelled micrographs; those held out tile whole micrographs."""
+    """Make crops of labelled micrographs; held-out ones tile whole micrographs."""
     seed, crop, folder = settings.loop.seed, settings.crop, out / PREPARED
     split = load_split(disk, seed=seed)
     sizes = jittered_diameters(crop.diameter_px)

@@ -24,7 +24,7 @@ from cryopick.train.tasks.unet import SimulatedCrops, best_f1_of_scores, evaluat
 
 @dataclass(frozen=True)
 class AnchorDetrCropSettings(CropSettings):
-    """Settings of crops and of the losses; the tiles that pickers cut are of the crops' size.
+    """Settings of crops and of the losses; the tiles of pickers have the size of the crops.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ def box_batch(crops: Crops, crop: CropSettings, *, generator: torch.Generator) -
 
 
 class AnchorDetrTask:
-    """An `AnchorDetr`, and crops that are held out for validation, where it is run tile by tile as in picking.
+    """An `AnchorDetr`, and held-out crops for validation, on which it is run tile by tile as in picking.
 
     The score is the best F1 over all thresholds on the held-out crops, of one-to-one matches within half a diameter.
     """
@@ -105,7 +105,7 @@ class AnchorDetrTask:
         return {"score": best["score"], "threshold": float(1 / (1 + np.exp(-best["threshold"])))}
 
     def evaluate(self, model: nn.Module, device: torch.device) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-        """Logits (n,) of the boxes found in the held-out crops, which of them are particles, and the number of particles."""
+        """Return logits (n,) of the boxes found in the held-out crops, which are particles, and the number of particles."""
         crops = self.held_out
         found = [
             self._found(model, image, float(size), device) for image, size in zip(self.images, crops.diameter_px, strict=True)
@@ -121,7 +121,7 @@ class AnchorDetrTask:
 def set_loss(
     logits: Tensor, boxes: Tensor, targets: list[Tensor], *, focal: tuple[float, float], count: float
 ) -> dict[str, Tensor]:
-    """Losses of one decoder layer, `label`, `box` and `giou`, each divided by `count` or, if that is less, by 1.
+    """Compute the losses of one decoder layer, `label`, `box` and `giou`, each divided by `count`, at least 1.
 
     Logits (B, N) are those of being a particle. Boxes (B, N, 4), and targets (m, 4) per image, are centre x and y, width and
     height in units of the image's side. Queries are matched to targets one to one; unmatched queries are no particles.
@@ -141,14 +141,14 @@ def set_loss(
 
 
 def focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Focal loss (Lin et al. 2017) of each element: cross-entropy that counts little where the prediction is right."""
+    """Compute the focal loss (Lin et al. 2017) of each element: cross-entropy with little weight on right predictions."""
     entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     error = (logits.sigmoid() - labels).abs()
     return (alpha * labels + (1 - alpha) * (1 - labels)) * error**gamma * entropy
 
 
 def maps_loss(logits: Tensor, maps: Tensor, crop: CropSettings) -> Tensor:
-    """Weighted sum of the losses of the maps (B, 3, H, W) of centres, particles and junk."""
+    """Compute the weighted sum of the losses of the maps (B, 3, H, W) of centres, particles and junk."""
     total = logits.new_zeros(())
     for weight, part in zip(crop.map_weights, map_losses(logits, maps, crop).values(), strict=True):
         total = total + weight * part

@@ -29,7 +29,7 @@ LOGGED = ("loss", "loss_ce", "loss_bbox", "loss_giou")
 
 
 class AugmentedExamples:
-    """Batches of augmented micrographs; the examples of a step and their augmentation depend on the seed and the step alone.
+    """Batches of augmented micrographs; examples of a step and their augmentation depend only on the seed and the step.
 
     Every epoch uses each example once. A batch has `images` (b, 3, h, w) and `padding` (b, h, w), see `as_batch`, all `boxes`
     (n, 4) in one list, and the number of boxes of each image, `counts` (b,).
@@ -48,7 +48,7 @@ class AugmentedExamples:
             yield _batch(greys, boxes)
 
     def _augmented(self, position: int) -> tuple[Tensor, Tensor]:
-        """The image at a position in the sequence of all epochs, and its boxes."""
+        """Return the image at a position in the sequence of all epochs, and its boxes."""
         example = self.examples[shuffled_index(position, len(self.examples), seed=self.seed)]
         grey, change = augment(example.grey, self.augmentation, rng=generator(self.seed, "picture", position))
         shape_hw = (grey.shape[0], grey.shape[1])
@@ -79,7 +79,7 @@ class CryoTransformerTask:
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See `TrainingTask.losses`; only the parts of the last decoder layer are returned.
 
-        Box losses are divided by the mean number of boxes per process, so that each box counts the same on every process.
+        Box losses are divided by the mean number of boxes per process, so that each box has the same weight in all processes.
         """
         count = mean_over_processes(float(batch["counts"].sum()), device=batch["counts"].device)
         parts = self.loss(model(batch["images"], batch["padding"]), _targets(batch), count=count)
@@ -126,7 +126,7 @@ def _chunks(examples: BoxExamples, size: int) -> Iterable[Sequence[BoxExample]]:
 
 
 def _evaluate_image(one: BoxExample, output: DetrOutput, index: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores (n,) of the boxes of one image that no better one covers, and which of them are particles."""
+    """Return scores (n,) of the boxes of one image that no better one covers, and which of them are particles."""
     logits, boxes = (values[index].double().cpu().numpy() for values in (output.logits, output.boxes))
     kept = select_boxes(logits, boxes, one.shape_hw, threshold=0.0)
     xy = one.to_home.then(PixelMap.from_edges()).to_home(kept.centres)

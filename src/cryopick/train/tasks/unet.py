@@ -23,11 +23,11 @@ from cryopick.train.loop import Batch, decay_groups, process_share
 from cryopick.train.losses import dice_loss
 
 VALIDATION_BATCH = 8
-"""Crops that are validated at once."""
+"""Number of crops per batch in validation."""
 
 
 class SimulatedCrops:
-    """Batches of simulated crops that never repeat; those of a step depend on the seed, the step and the rank alone.
+    """Batches of simulated crops that never repeat; those of a step depend only on the seed, the step and the rank.
 
     A batch has `images` (b, 1, s, s) and `maps` (b, 3, s, s), see `target_maps`.
     """
@@ -56,7 +56,7 @@ class SimulatedCrops:
 
 
 class UNetTask:
-    """The attention-gated U-Net with three maps, and crops that are held out for validation.
+    """The attention-gated U-Net with three maps, and held-out crops for validation.
 
     The score is the best F1 over all thresholds on the held-out crops, of one-to-one matches within half a diameter. `images`
     (b, 1, h, w) are these crops as input of the network; by default their pixels are standardised.
@@ -86,7 +86,7 @@ class UNetTask:
 
 
 def map_losses(logits: Tensor, maps: Tensor, crop: CropSettings, *, known: Tensor | None = None) -> dict[str, Tensor]:
-    """Loss of each of `MAPS` by name: the mean of cross-entropy and Dice.
+    """Compute the loss of each of `MAPS` by name: the mean of cross-entropy and Dice.
 
     Logits, targets and `known`, which is 1 where a map counts, are (b, 3, h, w).
     """
@@ -124,12 +124,12 @@ def simulate_held_out(
 
 
 def standardised(crops: Crops) -> Tensor:
-    """Crops as input of the network, (b, 1, h, w)."""
+    """Standardise crops as input of the network, (b, 1, h, w)."""
     return local_standardise(crops.pixels[:, None], diameter_px=crops.diameter_px)
 
 
 def best_f1_of_maps(centre: NDArray[np.float32], crops: Crops, *, spacing: float) -> dict[str, float]:
-    """Best F1 over all thresholds, of the peaks of centre maps (b, h, w); particles outside the crops do not count.
+    """Compute the best F1 over all thresholds of the peaks of centre maps (b, h, w); particles outside crops do not count.
 
     Returns `score` and `threshold`. `spacing` is in diameters.
     """
@@ -139,7 +139,7 @@ def best_f1_of_maps(centre: NDArray[np.float32], crops: Crops, *, spacing: float
 
 
 def best_f1_of_scores(scores: NDArray[np.float32], true: NDArray[np.bool_], *, total: int) -> dict[str, float]:
-    """Best F1 over all thresholds, of picks (n,) that are true or false, where `total` particles can be found.
+    """Compute the best F1 over all thresholds of picks (n,) that are true or false, if `total` particles can be found.
 
     Returns `score` and `threshold`.
     """
@@ -155,7 +155,7 @@ def best_f1_of_scores(scores: NDArray[np.float32], true: NDArray[np.bool_], *, t
 def evaluate_peaks(
     maps: NDArray[np.float32], crops: Crops, *, spacing: float, threshold: float, among: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Heights (n,) of all peaks of maps (b, h, w) above a threshold, and which of them are particles.
+    """Return the heights (n,) of all peaks of maps (b, h, w) above a threshold, and which of them are particles.
 
     `spacing` is in diameters; `among` as in `evaluate_detections`.
     """
@@ -167,7 +167,7 @@ def evaluate_peaks(
 def evaluate_detections(
     detections: Sequence[Detections], crops: Crops, *, among: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Scores (n,) of the detections of all crops, and which of them are particles: within half a diameter, one to one.
+    """Return the scores (n,) of the detections of all crops, and which are particles: one to one, within half a diameter.
 
     `among` (p,) selects the particles of the crops that count; by default all do.
     """
