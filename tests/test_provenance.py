@@ -145,3 +145,14 @@ def test_an_earlier_result_is_used_only_where_it_was_made_from_the_same(tmp_path
     path.write_text("{")
     assert earlier_result(path, Result, "x") is None
     assert "is damaged or of an earlier version" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["mine: 1\n", ""])
+def test_a_training_does_not_replace_the_record_of_another_program_or_command(tmp_path, text):
+    (tmp_path / RUN).write_text(text)
+    with pytest.raises(SettingError, match=r"run\.yaml was not written by cryopick train; give another --out"):
+        record_run(tmp_path, {"steps": 3}, resumed=False)
+    RunRecord("pick", {"seed": 3}).write(tmp_path / RUN)
+    with pytest.raises(SettingError, match="give another --out"):
+        record_run(tmp_path, {"steps": 3}, resumed=False)
+    assert RunRecord.read(tmp_path / RUN, "pick").settings == {"seed": 3}
