@@ -147,8 +147,19 @@ def test_an_earlier_result_is_used_only_where_it_was_made_from_the_same(tmp_path
     assert "is damaged or of an earlier version" in caplog.text
 
 
-def test_a_record_whose_aliases_stand_for_too_much_is_none(tmp_path):
+def test_a_record_whose_aliases_expand_to_too_much_is_refused(tmp_path):
     lines = ["a0: &a0 lol", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30))]
     (tmp_path / RUN).write_text("\n".join(lines) + "\ncryopick: 1\npick: {x: *a29}\n")
     with pytest.raises(FileError, match="is not the record of a run of cryopick pick"):
         RunRecord.read(tmp_path / RUN, "pick")
+
+
+@pytest.mark.parametrize("text", ["mine: 1\n", ""])
+def test_a_training_does_not_replace_the_record_of_another_program_or_command(tmp_path, text):
+    (tmp_path / RUN).write_text(text)
+    with pytest.raises(SettingError, match=r"run\.yaml was not written by cryopick train; give another --out"):
+        record_run(tmp_path, {"steps": 3}, resumed=False)
+    RunRecord("pick", {"seed": 3}).write(tmp_path / RUN)
+    with pytest.raises(SettingError, match="give another --out"):
+        record_run(tmp_path, {"steps": 3}, resumed=False)
+    assert RunRecord.read(tmp_path / RUN, "pick").settings == {"seed": 3}

@@ -281,7 +281,10 @@ def _in_memory(micrographs: MicrographInputs | Sequence[Micrograph]) -> list[Mic
 
 
 def _pick_one(made: "Picker", micrograph: Micrograph, diameter: float | None) -> Picks:
-    check_fit(micrograph, diameter)
+    try:
+        check_fit(micrograph, diameter)
+    except CryopickError as error:
+        raise CryopickError(f"{micrograph.name}: {error}") from None
     return made.pick(micrograph, diameter=diameter)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,11 @@ from cryopick.config import read_yaml
 from cryopick.errors import FileError, SettingError
 from cryopick.files import write_text
 
+CHECKSUM_DIGITS = 16
+LARGEST = 1 << 24
+"""Most bytes of a record."""
+_CHECKSUM = re.compile(rb'\{"checksum":"([0-9a-f]{16})",')
+_LAST_LINE = re.compile(r"# Checksum of the lines above: ([0-9a-f]{16})\n?")
 logger = logging.getLogger(__name__)
 RUN = "run.yaml"
 TRAINING_LIBRARIES = ("torch", "numpy", "lightning")
@@ -58,13 +64,32 @@ def fingerprint(*content: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(content, order="sorted", enc_hook=str)).hexdigest()
 
 
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:CHECKSUM_DIGITS]
+
+
+def with_checksum(json: bytes) -> bytes:
+    """A JSON object, without blanks at its start, with a checksum of its other members as its first one."""
+    return b'{"checksum":"' + _checksum(json).encode() + b'",' + json[1:]
+
+
+def has_checksum(json: bytes) -> bool:
+    """Whether a JSON object begins with a checksum, as written by `with_checksum`. Raises `ValueError` for a wrong one."""
+    match = _CHECKSUM.match(json)
+    if match is None:
+        return False
+    if _checksum(b"{" + json[match.end() :]) != match[1].decode():
+        raise ValueError("its checksum does not match its content")
+    return True
+
+
 def read_result(path: Path, kind: type[Result]) -> Result | None:
     """Read a result from its JSON file; None, with a warning, if the file is damaged or of an earlier version."""
     import msgspec
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         logger.warning("%s is damaged or of an earlier version (%s); its result is computed again", path, error)
         return None
 
@@ -143,7 +168,8 @@ class RunRecord:
 
         content = {"cryopick": self.version, _section(self.command): self.settings, "versions": versions(*self.libraries)}
         header = f"# Written by cryopick {self.command}. A later run must have the same settings to resume this one.\n"
-        return header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        text = header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        return f"{text}# Checksum of the lines above: {_checksum(text.encode('utf-8', 'surrogatepass'))}\n"
 
     def write(self, path: Path) -> None:
         """Write the record atomically."""
@@ -151,22 +177,22 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path, command: str) -> Self:
-        """Read the record of a run of `command`. Raises `FileError` for any other file."""
-        try:
-            content = read_yaml(path.read_text(encoding="utf-8"))
-            libraries = tuple(name for name in content.get("versions") or () if name != "python")
-            return cls(command, dict(content[_section(command)] or {}), libraries, str(content["cryopick"]))
-        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise FileError(path, f"is not the record of a run of cryopick {command}", "Give another --out") from error
+        """Read the record of a run of `command`. Raises `FileError` for any other file, or one that was damaged or edited."""
+        content = read_plain_yaml(path, command)
+        section = _section(command)
+        version, settings, libraries = content.get("cryopick"), content.get(section) or {}, content.get("versions") or {}
+        if version is None or section not in content or not isinstance(settings, dict) or not isinstance(libraries, dict):
+            raise FileError(path, f"is not the record of a run of cryopick {command}", _remedy(command))
+        return cls(command, settings, tuple(name for name in libraries if name != "python"), str(version))
 
     @staticmethod
     def is_at(path: Path, command: str) -> bool:
         """Return whether a file begins like the records of `command`, including those of earlier versions."""
         if not path.is_file():
             return False
-        return path.read_text(encoding="utf-8", errors="replace").startswith(
-            (f"# Written by cryopick {command}.", f"# Made by cryopick {command}:")
-        )
+        with path.open("rb") as file:
+            head = file.read(100)
+        return head.startswith((f"# Written by cryopick {command}.".encode(), f"# Made by cryopick {command}:".encode()))
 
     def mismatch(self, earlier: "RunRecord") -> str:
         """The reason why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
@@ -181,6 +207,49 @@ class RunRecord:
             return f"holds a run made by an earlier version of cryopick, with settings that no longer exist ({names})"
         changed = differences(earlier.settings, self.settings)
         return f"holds a run with other settings ({'; '.join(changed)})" if changed else ""
+
+
+def read_plain_yaml(path: Path, command: str) -> dict[str, Any]:
+    """The content of a run's record, of mappings, lists and single values.
+
+    Raises `FileError` for a file that is not the record of a run of `command`, and for one that is damaged: with a wrong
+    checksum, or text that `read_yaml` refuses.
+    """
+    remedy = _remedy(command)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is too long")
+        text = path.read_bytes().decode("utf-8")
+        if not _matches_checksum(text):
+            found = "was damaged, or edited, after it was written: its last line has the checksum of another text"
+            raise FileError(path, found, f"{remedy}; if you edited it, remove that line")
+        content = read_yaml(text)
+        if not isinstance(content, dict):
+            raise ValueError("it contains no settings")
+        if not _has_words_as_keys(content):
+            raise ValueError("it has a key that is not a word")
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FileError(path, f"is not the record of a run of cryopick {command} ({reason})", remedy) from error
+    return content
+
+
+def _remedy(command: str) -> str:
+    return "Give another --out" + (", or start afresh with --overwrite" if command == "pick" else "")
+
+
+def _matches_checksum(text: str) -> bool:
+    """Whether a text is as it was written; true also for one without a checksum, of an earlier version."""
+    above, _, last = text.rstrip("\n").rpartition("\n")
+    match = _LAST_LINE.fullmatch(last)
+    return match is None or _checksum(f"{above}\n".encode("utf-8", "surrogatepass")) == match[1]
+
+
+def _has_words_as_keys(value: Any) -> bool:
+    """Whether all keys are text, at any depth."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _has_words_as_keys(inner) for key, inner in value.items())
+    return not isinstance(value, list) or all(map(_has_words_as_keys, value))
 
 
 def _section(command: str) -> str:
@@ -198,12 +267,15 @@ def record_run(folder: Path, settings: Any, *, command: str = "train", resumed: 
     Raises
     ------
     SettingError
-        When the run to resume has other settings, which the message names, or is of another version.
+        When the run to resume has other settings, which the message names, or is of another version, and when the folder holds a
+        run of another command.
     FileError
         When the record of that run is damaged.
     """
     record, path = RunRecord(command, plain(settings), TRAINING_LIBRARIES), folder / RUN
     if resumed and path.is_file() and (problem := record.mismatch(RunRecord.read(path, command))):
         raise SettingError(f"{folder} {problem}. Use the settings and the version it was made with, or give another --out")
+    if not resumed and path.exists() and not RunRecord.is_at(path, command):
+        raise SettingError(f"{path} was not written by cryopick {command}; give another --out")
     if first:
         record.write(path)

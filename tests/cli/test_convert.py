@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from cryopick.cli import app
 from cryopick.errors import CryopickError, FileError, SettingError
+from cryopick.files import _machine
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.picks.formats import FORMATS, read_picks
 
@@ -80,3 +81,11 @@ def test_a_missing_shape_is_an_error_that_says_how_to_give_it(tmp_path, convert)
     with pytest.raises(CryopickError, match=r"a\.mrc: .*needs the micrograph's shape; give the micrographs"):
         convert("p.csv", "out.cs")
     assert not (tmp_path / "out.cs").exists()
+
+
+def test_what_a_killed_run_left_is_removed_and_never_read(tmp_path, convert):
+    (tmp_path / "in").mkdir()
+    for name in ("p.csv", f".cryopick-tmp-{_machine()}-0123456789ab.csv", ".p-1a2b3c4d.csv"):
+        (tmp_path / "in" / name).write_text("micrograph,x,y\na.mrc,10,20\n")
+    assert "read 1 pick on 1 micrograph" in convert("in", "in/boxes.star", "--from", "csv")
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [".p-1a2b3c4d.csv", "boxes.star", "p.csv"]

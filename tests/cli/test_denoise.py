@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from cryopick.cli import app
 from cryopick.errors import CryopickError
+from cryopick.files import _machine
 from cryopick.io.micrographs.files import read_micrograph, write_micrograph
 from cryopick.preprocess.denoise import denoise
 
@@ -96,3 +97,11 @@ def test_a_negative_diameter_is_bad_usage(micrograph, tmp_path):
 def test_an_output_folder_that_is_a_file_is_an_error(micrograph):
     with pytest.raises(FileExistsError):
         run(micrograph, "--out", micrograph, "--workers", 1)
+
+
+def test_what_a_killed_run_left_is_removed(micrograph, tmp_path):
+    left = tmp_path / "out" / f".cryopick-tmp-{_machine()}-0123456789ab.mrc"
+    left.parent.mkdir()
+    left.write_text("half")
+    run(micrograph, "--out", tmp_path / "out", "--workers", 1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["m.1.mrc"]

@@ -49,10 +49,11 @@ def remove_first(opener: urllib.request.OpenerDirector, address: str) -> None:
     opener.open(urllib.request.Request(place, body, {"Content-Type": "application/json"}), timeout=20).read()
 
 
-def test_ctrl_c_ends_the_review_and_the_corrected_picks_are_written(folder):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_the_review_and_the_corrected_picks_are_written(folder, number):
     program, address = start(folder)
     remove_first(open_page(address), address)
-    program.send_signal(signal.SIGINT)
+    program.send_signal(number)
     output, errors = program.communicate(timeout=30)
     assert (program.returncode, errors) == (0, "")
     assert "picks.star" in output
@@ -91,3 +92,26 @@ def test_results_are_written_without_a_page(folder):
     assert result.exit_code == 0, result.output
     assert len(read_picks(folder / "review" / "csv" / "picks.csv")[0]) == 2
     assert (folder / "review" / "picks.star").is_file()
+
+
+def test_a_review_that_was_started_with_nohup_outlives_its_terminal(folder):
+    code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from cryopick.cli import main; main()"
+    command = [sys.executable, "-c", code, "review", str(folder)]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    address = program.stdout.readline().split()[-1]
+    opener = open_page(address)
+    program.send_signal(signal.SIGHUP)
+    remove_first(opener, address)
+    program.send_signal(signal.SIGTERM)
+    assert "picks.star" in program.communicate(timeout=30)[0]
+
+
+def test_closing_the_terminal_writes_the_picks_though_nothing_can_be_printed(folder):
+    program, address = start(folder)
+    remove_first(open_page(address), address)
+    assert program.stdout is not None
+    program.stdout.close()
+    program.send_signal(signal.SIGHUP)
+    program.wait(timeout=30)
+    assert len(read_picks(folder / "review" / "picks.star")[0]) == 1

@@ -114,3 +114,11 @@ def test_micrographs_of_another_run_are_not_mixed_with_this_ones(tmp_path):
     (folder / "micrographs" / ".sim_3_000000-abcdefgh.mrc").touch()  # what a killed run leaves
     simulate(folder, "-n", "3", "--workers", "1", *SMALL)
     assert len(read_star(folder / "ground_truth" / "micrographs.star")["micrographs"].text("rlnMicrographName")) == 3
+
+
+def test_a_run_that_was_killed_while_it_wrote_beside_its_folders_is_resumed(tmp_path):
+    out = tmp_path / "set"
+    out.mkdir()
+    (out / ".cryopick-tmp-0123abcd-0123456789ab.png").write_text("half")
+    simulate(out, "-n", "1", "--workers", "1", *SMALL)
+    assert len(list((out / "micrographs").iterdir())) == 1

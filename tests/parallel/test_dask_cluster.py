@@ -136,6 +136,38 @@ def test_jobs_that_are_submitted_pick_for_real(micrographs, expected, tmp_path, 
     assert files_of_picks(tmp_path / OUT) == expected
 
 
+def listening_sockets() -> set[tuple[int, str, int]]:
+    """Processes, addresses and ports of this process and its children that listen."""
+    psutil = pytest.importorskip("psutil")
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    found = [(process.pid, each) for process in processes for each in process.net_connections("inet")]
+    return {(pid, each.laddr.ip, each.laddr.port) for pid, each in found if each.status == psutil.CONN_LISTEN}
+
+
+def new_addresses(before: set[tuple[int, str, int]]) -> set[str]:
+    return {address for _, address, _ in listening_sockets() - before}
+
+
+def test_only_programs_on_this_machine_can_reach_local_workers(caplog):
+    before = listening_sockets()
+    with open_cluster("local", Jobs(count=2)):
+        assert new_addresses(before) == {"127.0.0.1"}
+    assert "without encryption" not in caplog.text
+
+
+def test_the_scheduler_of_a_batch_system_listens_where_told_and_its_open_port_is_warned_of(tmp_path, monkeypatch, caplog):
+    before = listening_sockets()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dask_jobqueue.SLURMCluster.adapt", lambda *_, **__: None)
+    with open_cluster("slurm", Jobs(interface="lo")):
+        assert new_addresses(before) == {"127.0.0.1"}
+    assert "whoever can reach this port can run programs as you" in caplog.text
+    with open_cluster("slurm", Jobs()):
+        assert not new_addresses(before) & {"0.0.0.0", "::"}
+    lines = job_script("slurm", Jobs()).splitlines()
+    assert "--dashboard-address 127.0.0.1:0" in lines[-1]
+
+
 def write_program(path: Path, line: str) -> None:
     path.write_text(f"#!/bin/bash\n{line}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)

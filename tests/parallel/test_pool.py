@@ -107,8 +107,15 @@ def test_no_worker_receives_ctrl_c_not_even_the_first():
     assert subprocess.run(command, cwd=Path(stub_pool.__file__).parent, capture_output=True, text=True).stdout == "False False\n"
 
 
-def test_a_worker_that_cannot_start_ends_the_run():
-    with pytest.raises(CryopickError, match="ended with exit code 7 during its start"):
+@pytest.mark.parametrize("deaths", [1, 3])
+def test_workers_that_are_killed_while_they_start_are_replaced_and_no_task_is_lost(tmp_path, caplog, deaths):
+    start = partial(stub_pool.start_killed, str(tmp_path), deaths)
+    assert sorted(run_tasks(range(6), start, workers=2, lost=no_loss)) == [0, 1, 2, 3, 4, 5]
+    assert caplog.text.count("a worker process did not start, so another one is started: it was killed (signal 9)") == deaths
+
+
+def test_workers_that_cannot_start_end_the_run():
+    with pytest.raises(CryopickError, match=r"4 worker processes in a row did not start; the last one ended with exit code 7$"):
         list(run_tasks(range(3), stub_pool.start_and_die, workers=2, lost=no_loss))
 
 

@@ -598,6 +598,10 @@ def test_links_to_folders_elsewhere_are_followed(tmp_path):
 
 
 def test_a_list_with_nul_characters_is_named(tmp_path):
+    (tmp_path / "m.star").write_bytes(b"data_\n\nloop_\n_rlnMicrographName #1\nm.mrc\nx\0y.mrc\n")
+    (tmp_path / "m.mrc").write_bytes(b"not opened")
+    with pytest.raises(FileError, match=r"m\.star.*NUL"):
+        find_micrographs(tmp_path / "m.star")
     (tmp_path / "utf16.txt").write_bytes("m.mrc\n".encode("utf-16-le"))
     with pytest.raises(FileError, match=r"utf16\.txt.*NUL"):
         find_micrographs(tmp_path / "utf16.txt")

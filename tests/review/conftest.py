@@ -12,7 +12,7 @@ import uvicorn
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.picks.formats import write_picks
 from cryopick.review.load import load_micrographs, review_folder
-from cryopick.review.server import Server, listen
+from cryopick.review.server import Server, listen, server_config
 from cryopick.review.session import Review
 from cryopick.types import Picks
 
@@ -63,7 +63,7 @@ def serve() -> Iterator[Callable[[Server], str]]:
 
     def start(server: Server) -> str:
         listener = listen(0)
-        engine = uvicorn.Server(uvicorn.Config(server.app(TOKEN), log_level="warning", lifespan="off"))
+        engine = uvicorn.Server(server_config(server.app(TOKEN)))
         thread = threading.Thread(target=engine.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         running.append((engine, thread))

@@ -7,11 +7,12 @@ import shlex
 import numpy as np
 import pytest
 
-from cryopick.errors import CryopickError, SettingError
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.datasets.cryoppp import BadArea
 from cryopick.io.picks.formats import FORMATS, read_picks
 from cryopick.review.edits import Add, EditRequest, MarkBad, MarkReviewed, Paint, Remove, SetThreshold
 from cryopick.review.export import labelled_names, training_commands, write_labels, write_result
+from cryopick.review.session import Review
 from cryopick.train.data.labelled import find_labelled
 
 
@@ -105,3 +106,26 @@ def test_the_training_commands_name_the_folders_of_the_review(edited, folder):
     assert pick[:3] == ["cryopick", "pick", str(folder)]
     assert pick[pick.index("--diameter") + 1] == "80"
     assert compare == ["cryopick", "review", str(folder), "--compare", pick[pick.index("--out") + 1]]
+
+
+@pytest.mark.parametrize("name", ["box", "labels", "picks.star", "micrographs.csv", "areas.json", ".lock"])
+def test_nothing_is_written_or_removed_through_a_link_inside_the_review(edited, tmp_path, name):
+    outside = tmp_path / "outside"
+    (outside / "micrographs").mkdir(parents=True)
+    (outside / "victim").write_text("mine")
+    place = edited.folder / name
+    place.unlink(missing_ok=True)
+    place.symlink_to(outside / "victim" if "." in name else outside)
+    refused = {"box": lambda: write_result(edited, "box"), "labels": lambda: write_labels(edited)}
+    if name in refused:
+        with pytest.raises(FileError, match=f"{name}: is a link"):
+            refused[name]()
+    elif name == ".lock":
+        edited.close()
+        with pytest.raises(FileError, match=r"\.lock: is a link"):
+            Review(edited.micrographs, edited.folder)
+    else:
+        write_result(edited)
+        assert not place.is_symlink()
+    assert (outside / "victim").read_text() == "mine"
+    assert sorted(path.name for path in outside.iterdir()) == ["micrographs", "victim"]

@@ -1,6 +1,7 @@
 """Entries are on disk when `append` returns, and a crash costs at most one incomplete line."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,3 +85,51 @@ def test_appended_entries_survive_when_the_process_is_killed(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert [entry.edit.pick for entry in Journal(path).entries] == list(range(20))
+
+
+def test_every_changed_bit_is_found_or_harmless(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    content = written(path, ENTRIES)
+    last = content.rfind(b"\n", 0, -1) + 1
+    for bit in range(0, 8 * len(content), 5):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            entries = Journal(path).entries
+        except FileError as error:
+            assert re.search(r"journal\.jsonl: line [1-4] is damaged", str(error))  # noqa: PT017
+        else:  # a bit of a word "checksum", or the last line end and so an incomplete line
+            assert entries == ENTRIES or (bit // 8 >= last and entries == ENTRIES[:3])
+
+
+def test_lines_without_a_checksum_as_earlier_versions_wrote_are_read(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    lines = written(path, ENTRIES).splitlines(keepends=True)
+    path.write_bytes(b"".join(b"{" + line.partition(b",")[2] for line in lines))
+    written(path, ENTRIES[:1])
+    assert Journal(path).entries == [*ENTRIES, ENTRIES[0]]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"[" * 100_000, b'{"type":"undo","micrograph":"a\xff"}', b'{"type":"undo","micrograph":1}', b"9" * 5000, bytes(99)],
+)
+def test_a_damaged_line_of_any_kind_is_reported(tmp_path, line):
+    path = tmp_path / "journal.jsonl"
+    content = written(path, ENTRIES) + line + b"\n"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"journal\.jsonl: line 5 is damaged"):
+        Journal(path)
+    assert path.read_bytes() == content
+
+
+def test_a_link_is_refused_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "victim").write_text("whole line\nlast line")
+    (tmp_path / "journal.jsonl").symlink_to(tmp_path / "victim")
+    with pytest.raises(FileError, match=r"journal\.jsonl: is a link"):
+        Journal(tmp_path / "journal.jsonl")
+    assert (tmp_path / "victim").read_text() == "whole line\nlast line"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileError, match="not a regular file"):
+        Journal(tmp_path / "pipe")

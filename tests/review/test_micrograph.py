@@ -1,5 +1,7 @@
 """Edits of five picks in a row, checked by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -115,3 +117,64 @@ def test_undoing_everything_restores_the_original_and_redoing_everything_the_res
     for number in range(made):
         edited.history.redo(200 + number)
     assert edited.result(0.2).xy.tolist() == end
+
+
+@given(st.lists(EDITS | st.sampled_from(["undo", "redo", "look"]), max_size=20))
+def test_edits_one_by_one_give_what_all_of_them_give_at_once(steps):
+    edited = EditedPicks(ROW)
+    for number, step in enumerate(steps):
+        if step == "look":
+            edited.state  # noqa: B018
+        elif step == "undo" and edited.history.done:
+            edited.history.undo(number)
+        elif step == "redo" and edited.history.undone:
+            edited.history.redo(number)
+        elif not isinstance(step, str) and (meant := edited.applicable(step)) is not None:
+            edited.add(number, edited.with_number(meant))
+    state, expected = edited.state, apply_edits(ROW, [edit for _, edit in edited.history.done])
+    for name in ("numbers", "xy", "scores", "by_hand", "present"):
+        np.testing.assert_array_equal(getattr(state, name), getattr(expected, name))
+    for name in ("areas", "bad", "reviewed", "threshold"):
+        assert getattr(state, name) == getattr(expected, name)
+
+
+def test_each_stroke_is_applied_once_however_many_there_are(monkeypatch):
+    computed = []
+
+    def counting(xy, area):
+        computed.append(area.area)
+        return inside_area(xy, area)
+
+    monkeypatch.setattr("cryopick.review.micrograph.inside_area", counting)
+    edited = EditedPicks(ROW)
+    for number in range(30):
+        edited.add(number, edited.with_number(Paint(1.0, [(0.0, float(number))])))
+        assert len(edited.state.areas) == number + 1
+    edited.history.undo(30)
+    assert len(edited.state.areas) == 29
+    assert computed == list(range(5, 35))
+
+
+UNFIT = [Move(9, 1, 1), Remove([0, 9]), Erase(9), Add(1, 1, 0), Add(1, 1, 2**60), Paint(1.0, [(0.0, 0.0)], 2**60)]
+
+
+@pytest.mark.parametrize("edit", UNFIT)
+def test_an_edit_that_does_not_fit_is_refused_and_changes_nothing(edit):
+    edited = EditedPicks(ROW)
+    with pytest.raises((LookupError, ValueError)):
+        edited.add(0, edit)
+    assert edited.history.done == []
+    assert edited.state.present.tolist() == [True] * 5
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.floats(-50, 50)), min_size=1, max_size=6), st.floats(0.1, 30))
+def test_an_area_is_the_same_whether_far_picks_are_looked_at_or_not(points, radius):
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(-90, 90, (200, 2))
+    line = np.array(points)
+    distance = np.full(200, np.inf)
+    for start, end in pairwise(line) if len(line) > 1 else [(line[0], line[0])]:
+        for along in np.linspace(0, 1, 2001):
+            distance = np.minimum(distance, np.hypot(*(xy - start - along * (end - start)).T))
+    inside, clear = inside_area(xy, Paint(radius, points)), np.abs(distance - radius) > 0.05
+    np.testing.assert_array_equal(inside[clear], (distance <= radius)[clear])

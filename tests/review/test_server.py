@@ -1,11 +1,17 @@
 """The server over HTTP: access control, requests and errors."""
 
+import contextlib
 import json
+import re
+import socket
+import time
+import urllib.request
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from cryopick.review import connections
 from cryopick.review.access import HEADERS
 from cryopick.review.compare import Comparison
 from cryopick.review.server import LARGEST_BODY, Server
@@ -210,3 +216,96 @@ def test_a_damaged_micrograph_is_reported_and_the_others_are_shown(client, folde
     assert "b.mrc" in broken["error"]
     assert client.get("/tiles/1/plain/0/0/0.jpg").status_code == 400
     assert client.get("/tiles/2/plain/0/0/0.jpg").headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"key": "12345678", "edit": {"type": "remove", "picks": [' + b"9" * 5000 + b"]}}",
+        b'{"key": "12345678", "revision": ' + b"9" * 5000 + b', "undo": true}',
+        b'{"key": "12345678", "edit": ' + b'{"a":' * 50_000,
+        b'{"key": "12345678", "other": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"key": "12345678\xff"}',
+        b'{"key": "\\ud800\\ud800\\ud800\\ud8"}',
+        b"",
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/micrographs/0/edits", "/api/export"])
+def test_monstrous_bodies_are_bad_requests(client, review, path, body):
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert review.entry_count == 0
+
+
+def test_monstrous_numbers_in_addresses_are_bad_requests(client):
+    digits = "9" * 5000
+    for path in (f"/api/micrographs/{digits}", f"/tiles/{digits}/plain/0/0/0.jpg", f"/api/changes?after={digits}"):
+        assert client.get(path).status_code == 400
+    for path in (f"/api/micrographs/{digits[:200]}", f"/tiles/0/plain/0/{digits[:100]}/{digits[:100]}.jpg"):
+        assert client.get(path).status_code == 404
+    half = b'{"format": "\\ud800"}'
+    assert client.post("/api/export", content=half, headers={"Content-Type": "application/json"}).status_code == 400
+
+
+def test_edits_far_outside_are_bad_requests_and_the_micrograph_stays_usable(client):
+    assert edit(client, {"edit": {"type": "add", "x": 1e300, "y": 1}}).status_code == 400
+    assert edit(client, REMOVE).status_code == 200
+
+
+def connect(address):
+    host, port = re.search(r"//([\d.]+):(\d+)/", address).groups()
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def begin(address):
+    """Open a connection and begin a request."""
+    connection = connect(address)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")  # and never the rest
+    return connection
+
+
+def is_closed(connection):
+    try:
+        return connection.recv(1000) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_connection_that_never_completes_its_request_is_closed(review, folder, serve, monkeypatch):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
+    address = serve(Server(review, folder))
+    with begin(address) as slow, begin(address) as dripping:
+        start = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - start < 10:
+                dripping.sendall(b"X-Drip: 1\r\n")
+                time.sleep(0.05)
+        assert time.monotonic() - start < 10
+        assert is_closed(slow)
+
+
+def test_many_slow_connections_do_not_keep_others_out(review, folder, serve, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 10)
+    address = serve(Server(review, folder))
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(begin(address)) for _ in range(30)]
+        with urllib.request.urlopen(address, timeout=20) as page:
+            assert page.status == 200
+        assert all(is_closed(one) for one in slow[:15])
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(review, folder, serve, monkeypatch):
+    monkeypatch.setattr("cryopick.review.server.BODY_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 1.0)
+    address = serve(Server(review, folder))
+    with urllib.request.urlopen(address, timeout=20) as page:
+        cookie = page.headers["set-cookie"].split(";")[0]
+    place = "POST /api/micrographs/0/edits HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head = f"{place}Content-Type: application/json\r\nContent-Length: 100\r\n"
+    for further, status in ((f"Cookie: {cookie}\r\n", b"408"), ("", b"403")):
+        with connect(address) as slow:
+            slow.sendall(f"{head}{further}\r\n{{".encode())
+            received = slow.recv(10_000)
+            assert received.startswith(b"HTTP/1.1 " + status)
+            while not is_closed(slow):
+                pass

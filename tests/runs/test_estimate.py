@@ -77,9 +77,9 @@ def test_a_fresh_start_estimates_afresh(sources, tmp_path):
 
 
 def test_a_diameter_that_is_given_is_used_without_an_estimate(sources, tmp_path):
-    given = msgspec.structs.replace(SETTINGS, diameter=40.0)
+    given = msgspec.structs.replace(SETTINGS, diameter=20.0)
     assert run(sources, tmp_path / "out", given, build=build_without_estimate) == []
-    assert diameters(tmp_path / "out") == {40.0}
+    assert diameters(tmp_path / "out") == {20.0}
 
 
 def test_a_picker_that_needs_no_diameter_gets_none(sources, tmp_path):

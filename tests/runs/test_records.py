@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cryopick.errors import NameMatchError, SettingError
-from cryopick.runs.records import done, file_stems, read_outcome, read_record, write_record
+from cryopick.runs.records import check_name, done, file_stems, read_outcome, read_record, write_record
 from cryopick.types import Picks
 
 
@@ -54,9 +54,26 @@ def test_micrographs_with_the_same_coordinate_file_in_relion_are_refused(other):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("a\udcff.mrc", r"a\\udcff.mrc: the name must be UTF-8"), ("x" * 242, "is 1 bytes too long")]
+    ("name", "said"),
+    [
+        ("a\udcff.mrc", r"a\\udcff.mrc: the name must be UTF-8"),
+        ("x" * 242, "is 1 bytes too long"),
+        ("a\nb.mrc", r"a\\nb.mrc: the name must have no tabs, line ends"),
+        ("a\tb.mrc", "no tabs, line ends"),
+        ("raw\x00/b.mrc", "no tabs, line ends or other control characters"),
+        ("a\u2028b.mrc", "no tabs, line ends"),
+        ("a 'b\" c.mrc", "both kinds of quotes"),
+        ("", "is empty"),
+        ("raw/..", "is empty"),
+    ],
 )
-def test_a_name_that_result_files_cannot_have_is_refused_before_the_run(name, said):
+def test_a_name_that_result_files_cannot_have_gets_a_stem_for_the_record_of_its_failure(name, said):
     with pytest.raises(SettingError, match=said):
-        file_stems(["b.mrc", name])
+        check_name(name)
+    usable, unusable = file_stems(["b.mrc", name])
+    assert usable == "b"
+    assert unusable.isascii()
+    assert unusable.isprintable()
+    assert len(unusable) < 30
+    check_name("x" * 241)
     assert file_stems(["x" * 241]) == ["x" * 241]

@@ -15,6 +15,7 @@ import stub_pickers
 from stub_pickers import SETTINGS
 
 from cryopick.errors import SettingError
+from cryopick.files import atomic_path
 from cryopick.io.micrographs.files import write_micrograph
 from cryopick.io.micrographs.sources import find_micrographs
 from cryopick.runs.folder import RunFolder
@@ -125,14 +126,14 @@ def wait_for(condition) -> None:
 def test_a_shard_does_not_change_the_settings_of_the_others_nor_remove_what_they_write(micrographs, tmp_path, monkeypatch):
     run(micrographs, tmp_path, monkeypatch, "1/2")
     shutil.rmtree(OUT / "records")
-    half_written = OUT / "relion" / ".m3_autopick-abcdefgh.star"
-    half_written.touch()
-    with pytest.raises(SettingError, match="diameter was not set, now"):
-        run(micrographs, tmp_path, monkeypatch, "2/2", settings=msgspec.structs.replace(SETTINGS, diameter=9.0))
-    run(micrographs, tmp_path, monkeypatch, "2/2")
-    assert half_written.exists()
-    run(micrographs, tmp_path, monkeypatch)
-    assert not half_written.exists()
+    abandoned = OUT / "relion" / ".cryopick-tmp-0123abcd-0123456789ab.star"
+    abandoned.touch()
+    with atomic_path(OUT / "relion" / "m3_autopick.star") as being_written:
+        with pytest.raises(SettingError, match="diameter was not set, now"):
+            run(micrographs, tmp_path, monkeypatch, "2/2", settings=msgspec.structs.replace(SETTINGS, diameter=9.0))
+        run(micrographs, tmp_path, monkeypatch, "2/2")
+        assert being_written.exists()
+        assert not abandoned.exists()
 
 
 def test_a_file_system_without_locks_is_warned_of_and_used(micrographs, tmp_path, monkeypatch, caplog):

@@ -93,6 +93,17 @@ def start_slot() -> Callable[[int], str]:
     return work
 
 
+def start_killed(folder: str, deaths: int) -> Callable[[int], int]:
+    """The first processes to start, as many as `deaths`, kill themselves."""
+    for number in range(deaths):
+        try:
+            (Path(folder) / str(number)).touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lambda number: number
+
+
 def start_and_die() -> Callable[[int], int]:
     sys.exit(7)
 

@@ -92,6 +92,32 @@ def test_a_row_written_just_before_a_kill_is_not_repeated(tmp_path):
     assert read_table(tmp_path / LOG)["step"] == [20, 40]
 
 
+def test_a_run_that_is_killed_before_its_first_checkpoint_again_and_again_resumes(tmp_path):
+    def kill_at_7(step, _):
+        if step == 7:
+            raise KilledError
+
+    trainer(tmp_path / "whole").run()
+    whole = (tmp_path / "whole" / LOG).read_text()
+    for left in ("", whole, whole.partition("\n")[0] + "\n20,0.05,1,1", "step,learn", whole.partition("\n")[0] + "\n"):
+        (tmp_path / "killed").mkdir(exist_ok=True)
+        (tmp_path / "killed" / LOG).write_text(left)  # of a run that was killed between the table and its first checkpoint
+        for _ in range(2):
+            with pytest.raises(KilledError):
+                trainer(tmp_path / "killed").run(on_step=kill_at_7)
+            assert (tmp_path / "killed" / LOG).read_text() == ""
+    trainer(tmp_path / "killed").run()
+    assert (tmp_path / "killed" / LOG).read_text() == whole
+
+
+@pytest.mark.parametrize("content", [b"notes\n20,1\n", b"step,score\n20,1\nx,1\n20,2\n", b"\xff\xfe\n\x00\n"])
+def test_a_log_that_is_damaged_is_refused_by_name(tmp_path, content):
+    (tmp_path / LOG).write_bytes(content)
+    with pytest.raises(FileError, match=r"metrics\.csv: is damaged"):
+        trainer(tmp_path).run()
+    assert (tmp_path / LOG).read_bytes() == content
+
+
 def test_a_checkpoint_that_is_damaged_or_of_another_network_raises(tmp_path):
     trainer(tmp_path).run()
     other = Fit()

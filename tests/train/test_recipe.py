@@ -1,9 +1,14 @@
 """The models that can be trained, and their former names."""
 
+import subprocess
+import sys
+
 import pytest
 
 from cryopick.config import load_preset, preset_names, resolve
-from cryopick.train.recipe import RECIPES, resolve_model
+from cryopick.errors import SettingError
+from cryopick.files import FOLDER_LOCK, locked, release_folder
+from cryopick.train.recipe import RECIPES, hold_for_training, resolve_model
 
 pytest.importorskip("lightning.fabric")
 
@@ -35,3 +40,22 @@ def test_every_model_has_a_default_preset_that_can_be_resolved():
         assert "default" in preset_names(f"train-{name}")
         settings = resolve(RECIPES.get(name).settings, load_preset(f"train-{name}", "default"))
         assert settings.loop.steps >= 1
+
+
+def test_a_folder_is_used_by_one_training_at_a_time(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from cryopick.train.recipe import hold_for_training\n"
+        "hold_for_training(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(SettingError, match="is in use by another training"):
+            hold_for_training(tmp_path)
+        other.kill()
+    hold_for_training(tmp_path)
+    hold_for_training(tmp_path)  # the same process, as when a notebook trains twice
+    release_folder(tmp_path)
+    with locked(tmp_path / FOLDER_LOCK):
+        pass

@@ -98,7 +98,7 @@ def run_all(
 
 def read_results(out: Path) -> list[BenchmarkResult]:
     """Read all results in a folder, sorted by set and method, except damaged ones and those of another version."""
-    results = (read_result(path, BenchmarkResult) for path in sorted((out / "results").glob("*/*.json")))
+    results = (read_result(path, BenchmarkResult) for path in sorted((out / "results").glob("*/[!.]*.json")))
     return [result for result in results if result is not None]
 
 

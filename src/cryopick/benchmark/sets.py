@@ -10,6 +10,7 @@ import msgspec
 from cryopick.config import read_yaml
 from cryopick.coordinates import length_to_px
 from cryopick.errors import FileError, SettingError
+from cryopick.files import is_temporary
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.names import NameIndex, match_names
@@ -148,5 +149,5 @@ def on_same_micrographs(found: list[Picks], task: BenchmarkSet) -> list[Picks]:
 def files_at(path: str) -> list[FileIdentity]:
     """Return the identities of the files at a path; `SET` in the path matches any name."""
     roots = [Path(found) for found in sorted(glob(path.replace(SET, "*")))]  # noqa: PTH207 - an absolute pattern
-    files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root]) if file.is_file()]
-    return [file_identity(file) for file in files]
+    files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
+    return [file_identity(file) for file in files if file.is_file() and not is_temporary(file.name)]

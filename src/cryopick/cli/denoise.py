@@ -84,6 +84,7 @@ def denoise(
     The output has 8-bit grey values.
     """
     from cryopick.config import parse_words
+    from cryopick.files import remove_leftovers
     from cryopick.io.micrographs.sources import find_micrographs
     from cryopick.parallel.pool import run_tasks
     from cryopick.parallel.process import available_cores
@@ -96,6 +97,7 @@ def denoise(
     job = DenoiseJob(out, f".{to}", load_denoise_settings(preset, parse_words(words or [])), diameter)
     sources = find_micrographs(inputs, pixel_size=pixel_size)
     _check_targets(job, sources)
+    remove_leftovers(out)
     out.mkdir(parents=True, exist_ok=True)  # an unusable --out ends the run here, not once for every micrograph
     tasks = run_tasks(sources, partial(_same, job), workers=min(workers or available_cores(), len(sources)), lost=_lost)
     with Progress("denoising", len(sources)) as progress:

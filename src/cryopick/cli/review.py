@@ -126,7 +126,7 @@ def _serve(session: "Review", folder: Path, comparison: "Comparison | None", por
     from contextlib import suppress
 
     from cryopick.review.export import write_result
-    from cryopick.review.server import Server, listen, serve
+    from cryopick.review.server import Server, listen, serve, undisturbed
 
     token = secrets.token_urlsafe(32)
     listener = listen(port)
@@ -134,7 +134,10 @@ def _serve(session: "Review", folder: Path, comparison: "Comparison | None", por
     with suppress(KeyboardInterrupt):
         serve(Server(session, folder, comparison).app(token), listener)
     if session.entry_count:
-        say(f"\nwrote {write_result(session)} (the journal beside it keeps every edit)")
+        with undisturbed():
+            place = write_result(session)
+        with suppress(OSError):  # the terminal may be closed
+            say(f"\nwrote {place} (the journal beside it keeps every edit)")
 
 
 def _print_address(port: int, token: str, page: str) -> None:

@@ -103,8 +103,9 @@ def _draw_gallery(path: Path, source: Path | str | None, *, seed: int, diameter:
 def refuse_other_folders(out: Path, names: set[str], *, files: set[str]) -> None:
     """Raise `SettingError` if `out` holds anything but `files`, or micrographs that are not among `names`."""
     from cryopick.errors import SettingError
+    from cryopick.files import is_temporary
 
-    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - files):
+    if out.exists() and (not out.is_dir() or any(not is_temporary(one.name) for one in out.iterdir() if one.name not in files)):
         raise SettingError(f"{out} holds other files; choose another --out")
     others = sorted({path.name for path in (out / "micrographs").glob("[!.]*.mrc")} - names)
     if others:

@@ -5,9 +5,12 @@ some random particles; and the mean of the particles in bands of score.
 """
 
 import io
+import struct
+import tokenize
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import cv2
 import numpy as np
@@ -32,6 +35,11 @@ CROPS = 16
 BANDS = 4
 GREY_PER_DEVIATION = 32
 """Grey levels per standard deviation of a crop's background, whose mean is 128."""
+
+
+LARGEST = 1 << 24
+MOST_PICKS = 10**9
+"""Bytes of the arrays, and particles in a mean, beyond which a file is no thumbnail."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +107,37 @@ def write_thumbnail(thumbnail: Thumbnail, path: Path) -> None:
 def read_thumbnail(path: Path) -> Thumbnail:
     """Read a thumbnail. Raises `FileError` for a damaged or any other file."""
     try:
+        with ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                raise ValueError("it is too large")
         with np.load(path, allow_pickle=False) as stored:
             means = stored["means"].astype(np.float32)
             cropped, counts = stored["cropped"].astype(np.int64), stored["counts"].astype(np.int64)
-            return Thumbnail(stored["picture"].tobytes(), stored["crops"], cropped, means, counts)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise FileError(path, f"is not a thumbnail ({error})", "Remove it; `cryopick report` creates it again") from error
+            return _checked(Thumbnail(stored["picture"].tobytes(), stored["crops"], cropped, means, counts))
+    except _DAMAGE as error:
+        remedy = "Remove it and run the same `cryopick pick` again, which makes it again"
+        raise FileError(path, f"is not a thumbnail ({error})", remedy) from error
+
+
+_DAMAGE = (
+    *(OSError, ValueError, LookupError, TypeError, ArithmeticError, EOFError, MemoryError, RuntimeError),  # of numpy and zipfile
+    *(BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError),
+)
+
+
+def _checked(thumbnail: Thumbnail) -> Thumbnail:
+    """The thumbnail. Raises `ValueError` where its arrays do not fit together."""
+    count = len(thumbnail.crops)
+    shapes = thumbnail.crops.shape, thumbnail.cropped.shape, thumbnail.means.shape, thumbnail.counts.shape
+    if shapes != ((count, CROP_SIDE, CROP_SIDE), (count,), (BANDS, CROP_SIDE, CROP_SIDE), (BANDS,)):
+        raise ValueError("its arrays do not fit together")
+    if thumbnail.crops.dtype != np.uint8 or not np.isfinite(thumbnail.means).all() or min(*thumbnail.counts, 0) < 0:
+        raise ValueError("its arrays hold other values")
+    if (count and thumbnail.cropped.min() < 0) or thumbnail.counts.max() > MOST_PICKS:
+        raise ValueError("its numbers are senseless")
+    if not (thumbnail.image.startswith(b"\xff\xd8") and thumbnail.image.endswith(b"\xff\xd9")):
+        raise ValueError("its image is no JPEG")
+    return thumbnail
 
 
 def encode_jpeg(image: NDArray[np.uint8], *, quality: int = JPEG_QUALITY) -> bytes:

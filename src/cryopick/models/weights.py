@@ -78,7 +78,7 @@ def available() -> dict[str, Path]:
     """Return the files of weights that can be used by name: path by file name without the suffix."""
     found: dict[str, Path] = {}
     for folder in folders():
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in sorted(folder.glob("[!.]*.safetensors")):
             found.setdefault(path.stem, path)
     return found
 

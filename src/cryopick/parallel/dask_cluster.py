@@ -22,6 +22,9 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Batch = Literal["slurm", "pbs", "lsf"]
 CLASSES: dict[str, str] = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
+LOOPBACK = "127.0.0.1"
+DASHBOARD = f"{LOOPBACK}:0"
+"""Where web pages about the workers are served: on the machine itself, at a free port."""
 ATTEMPTS = 3
 """Machines on which a task must fail before it counts as failed."""
 FAILURES_TO_EXCLUDE = 3
@@ -41,7 +44,8 @@ class Jobs:
     queue : queue or partition.
     setup : shell commands before the workers start, for modules and environments.
     extra : further directives of the job script, such as "--gres=gpu:1".
-    interface : network interface through which workers reach this process: "ib0".
+    interface : network interface through which workers reach this process: "ib0". Without one, "local" uses the loopback address
+        and a batch system the address of this machine.
     logs : folder for the output of jobs.
     """
 
@@ -81,6 +85,7 @@ def open_cluster(where: str, jobs: Jobs) -> Iterator["DaskPool"]:
         raise SettingError(f"--cluster must be {', '.join(CLASSES)}, local, or a scheduler as tcp://host:8786, got {where!r}")
     with opened as cluster, _distributed().Client(cluster, set_as_default=False) as client:
         if where in CLASSES:
+            _warn_of_open_port(client.scheduler_info()["address"])
             cluster.adapt(minimum_jobs=jobs.count, maximum_jobs=jobs.count)
         yield DaskPool(client, expected=jobs.count * (1 if where == "local" else jobs.cores))
 
@@ -259,17 +264,28 @@ def _batch_cluster(where: str, jobs: Jobs) -> Iterator[Any]:
         job_extra_directives=list(jobs.extra),
         job_name="cryopick",
         interface=jobs.interface,
+        worker_extra_args=["--dashboard-address", DASHBOARD],
         log_directory=None if jobs.logs is None else str(jobs.logs),
-        scheduler_options={"dashboard_address": ":0"},
+        scheduler_options={"dashboard_address": DASHBOARD} | ({} if jobs.interface else {"host": _distributed().utils.get_ip()}),
     ) as cluster:
         yield cluster
 
 
 @contextmanager
 def _local_cluster(jobs: Jobs) -> Iterator[Any]:
-    local = _distributed().LocalCluster
-    with local(n_workers=jobs.count, threads_per_worker=1, memory_limit=0, dashboard_address=":0") as cluster:
+    where = {"interface": jobs.interface} if jobs.interface else {"host": LOOPBACK}
+    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": DASHBOARD}
+    with _distributed().LocalCluster(n_workers=jobs.count, **options, **where) as cluster:
         yield cluster
+
+
+def _warn_of_open_port(address: str) -> None:
+    if not address.startswith("tls://"):
+        logger.warning(
+            "the scheduler listens at %s without encryption: whoever can reach this port can run programs as you. "
+            "Give --job-interface with a network interface that only the cluster's machines reach",
+            address,
+        )
 
 
 @contextmanager

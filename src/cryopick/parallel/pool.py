@@ -22,6 +22,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Start = Callable[[], Callable[[Task], Result] | Staged[Task, Any, Any, Result]]
 ATTEMPTS = 2
+STARTS = 4
+"""Workers in a row that die while they start before the run ends: one may be killed, but all of them have a reason."""
 PAUSE = 0.5
 """Seconds to wait if there is no task at the moment."""
 
@@ -136,7 +138,8 @@ class _WorkerPool(Generic[Task, Result]):
     ) -> None:
         self.tasks = iter(tasks)
         self.exhausted = False
-        self.requeued: deque[Task] = deque()
+        self.requeued: deque[tuple[Task, int]] = deque()
+        self.failed_starts = 0
         self.start = start
         self.lost = lost
         self.number = number
@@ -179,7 +182,7 @@ class _WorkerPool(Generic[Task, Result]):
 
     def draw(self) -> tuple[Task, int] | None:
         """Return the next task and the number of this attempt; None if there is none at the moment, or none left."""
-        return (self.requeued.popleft(), ATTEMPTS) if self.requeued else self.draw_new()
+        return self.requeued.popleft() if self.requeued else self.draw_new()
 
     def draw_new(self) -> tuple[Task, int] | None:
         """Draw a task like `draw`, without requeued ones."""
@@ -214,6 +217,7 @@ class _WorkerPool(Generic[Task, Result]):
             yield from self.requeue_tasks(worker, content)
         elif kind == "ready":
             worker.started = True
+            self.failed_starts = 0
             worker.room += 1
         else:
             number, result = content
@@ -221,16 +225,21 @@ class _WorkerPool(Generic[Task, Result]):
             yield result
 
     def requeue_tasks(self, worker: _Worker[Task], cause: str) -> Iterator[Result]:
-        """Requeue the tasks of a worker that died; those at their last attempt are lost."""
+        """Requeue the tasks of a worker that died; those at their last attempt are lost, unless it had not yet begun them."""
         self.remove(worker)
         if not worker.started:
-            raise CryopickError(f"a worker process {cause} during its start")
+            self.failed_starts += 1
+            if self.failed_starts == STARTS:
+                raise CryopickError(f"{STARTS} worker processes in a row did not start; the last one {cause}")
+            logger.warning("a worker process did not start, so another one is started: it %s", cause)
+            self.requeued.extend(worker.tasks.values())
+            return
         for task, attempt in worker.tasks.values():
             if attempt == ATTEMPTS:
                 yield self.lost(task, f"its worker process {cause}, {ATTEMPTS} times")
             else:
                 logger.warning("a worker process %s; its tasks are tried once more", cause)
-                self.requeued.append(task)
+                self.requeued.append((task, ATTEMPTS))
 
 
 def _cause(exitcode: int | None) -> str:

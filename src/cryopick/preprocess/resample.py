@@ -128,5 +128,5 @@ def check_fit(micrograph: Micrograph, diameter: float | None) -> None:
     if doubt := pixel_size_doubt(micrograph.pixel_size):
         message = f"{message}: {doubt}"
     if across > LARGEST_SHARE * side:
-        raise CryopickError(f"{micrograph.name}: {message}")
+        raise CryopickError(message)
     logger.warning("%s: %s", micrograph.name, message)

@@ -65,6 +65,8 @@ def shrink_jpeg(jpeg: bytes, limit: int) -> bytes:
     if len(jpeg) <= limit:
         return jpeg
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        return jpeg
     likely = IMAGE_SIDE * math.sqrt(limit / len(jpeg)) * 1.5  # much larger sides would not fit
     for side in REDUCED_SIDES:
         if side <= likely or side == REDUCED_SIDES[-1]:

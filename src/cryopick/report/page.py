@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cryopick.display.thumbnails import BANDS, Thumbnail, encode_jpeg, read_thumbnail
+from cryopick.errors import FileError
 from cryopick.files import atomic_path, write_bytes, write_text
 from cryopick.report.averages import MONTAGE_COLUMNS, PickAverages, draw_averages
 from cryopick.report.entries import Entry, data_url, micrograph_entry, shrink_jpeg
@@ -24,6 +26,7 @@ from cryopick.report.summary import MicrographSummary, load_record, read_setting
 from cryopick.report.truth import TruthComparison
 from cryopick.runs.folder import RunFolder
 
+logger = logging.getLogger(__name__)
 PAGE = "report.html"
 ASSETS = "report"
 """Folder beside the page that holds the data of a large run."""
@@ -167,7 +170,11 @@ class _PageBuilder:
         path = self.folder.thumbnail(micrograph.stem)
         if micrograph.outcome.status != "done" or not path.is_file():
             return {**entry, "image": None}
-        seen = read_thumbnail(path)
+        try:
+            seen = read_thumbnail(path)
+        except FileError as error:
+            logger.warning("%s", error)
+            return {**entry, "image": None}
         self.averages.add(seen, record.scores)
         return {**entry, "image": self._image(seen, micrograph.stem)}
 

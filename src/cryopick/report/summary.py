@@ -1,17 +1,16 @@
 """Summaries of the micrographs of a run, without their picks."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
-from cryopick.config import read_yaml
 from cryopick.errors import FileError
-from cryopick.provenance import flat
+from cryopick.provenance import flat, read_plain_yaml
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.records import Outcome, Record, read_record
+from cryopick.runs.records import Outcome, Record, read_record, shown
+from cryopick.runs.results import read_table
+from cryopick.runs.settings import COMMAND
 
 
 @dataclass(frozen=True)
@@ -48,26 +47,24 @@ def read_summaries(folder: RunFolder) -> list[MicrographSummary]:
     damaged records.
     """
     order = _table_order(folder.table)
-    micrographs = [_summarize(path) for path in sorted(folder.records.glob("*.json"))]
-    known = [micrograph for micrograph in micrographs if not order or micrograph.outcome.name in order]
+    micrographs = [_summarize(path) for path in folder.record_paths()]
+    known = [micrograph for micrograph in micrographs if not order or shown(micrograph.outcome.name) in order]
     if not known:
         raise FileError(folder.path, "contains no results of `cryopick pick`", "Give the folder of a run (its --out)")
-    return sorted(known, key=lambda micrograph: order.get(micrograph.outcome.name, 0))
+    return sorted(known, key=lambda micrograph: order.get(shown(micrograph.outcome.name), 0))
 
 
 def load_record(path: Path) -> Record:
     """Read a record with its picks. Raises `FileError` for a damaged one."""
-    try:
-        return read_record(path)
-    except msgspec.DecodeError as error:
-        remedy = "Run the same `cryopick pick` again to pick this micrograph again"
-        raise FileError(path, f"is damaged ({error})", remedy) from error
+    return read_record(path)
 
 
 def read_settings(folder: RunFolder) -> dict[str, str]:
     """Return the settings of a run as dotted names and text, in the order of ``run.yaml``, without those that are not set."""
-    content = read_yaml(folder.settings.read_text(encoding="utf-8")) or {}
-    named = flat({"cryopick": content.get("cryopick"), **(content.get("pick") or {}), "versions": content.get("versions")})
+    content = read_plain_yaml(folder.settings, COMMAND)
+    settings = content.get("pick")
+    of_the_run = settings if isinstance(settings, dict) else {}
+    named = flat({"cryopick": content.get("cryopick"), **of_the_run, "versions": content.get("versions")})
     return {key: str(value) for key, value in named.items() if value not in (None, [], {})}
 
 
@@ -80,5 +77,4 @@ def _summarize(path: Path) -> MicrographSummary:
 def _table_order(table: Path) -> dict[str, int]:
     if not table.is_file():
         return {}
-    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as rows:
-        return {row["name"]: number for number, row in enumerate(csv.DictReader(rows))}
+    return {row.name: number for number, row in enumerate(read_table(table))}

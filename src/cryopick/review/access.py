@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOCAL_HOSTS = {"127.0.0.1", "localhost"}
 PAGES = {"/", "/compare"}
 """Paths that accept the token in their address."""
+LONGEST_PATH = 300
+"""Characters of a path: more than those of any page, micrograph or tile."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -65,6 +67,8 @@ class AccessMiddleware:
 
     def _refusal(self, scope: Scope, headers: Headers, in_address: bool) -> Response | None:
         """Return the response to a request that is not allowed; None for one that is."""
+        if len(scope["path"]) > LONGEST_PATH:
+            return PlainTextResponse("the address is too long", 400)
         host = headers.get("host", "")
         if host.rsplit(":", 1)[0] not in LOCAL_HOSTS:
             return PlainTextResponse("this host name is not allowed", 403)

@@ -5,11 +5,20 @@ that the review assigns; no number is used twice.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
+from cryopick.errors import SettingError
+
+LARGEST_SHAPE = 1_000_000
+"""Pixels along a side that no micrograph has."""
+STROKE_SIDES = 20
+"""Sides of the micrograph beyond which no point of a stroke lies: the page shows less around a micrograph."""
+LARGEST_SCORE = 3e38
+"""Largest threshold that float32, in which scores are compared, can hold."""
 Number = Annotated[int, Meta(ge=0)]
 Point = tuple[float, float]
 
@@ -118,20 +127,60 @@ class EditRequest(Struct, frozen=True, forbid_unknown_fields=True):
     revision: int = 0
 
 
-def check_edit(edit: Edit) -> str | None:
-    """Say why an edit is invalid; None for a valid one. Ranges are checked when the JSON is decoded; finite numbers are not."""
+@dataclass(frozen=True)
+class Limits:
+    """Where edits of a micrograph may be.
+
+    Attributes
+    ----------
+    shape_hw : of the micrograph; None where it is unknown.
+    margin : distance in pixels from the micrograph's edges at which a pick may lie outside.
+    """
+
+    shape_hw: tuple[int, int] | None = None
+    margin: float = 0.0
+
+    def holds_pick(self, x: float, y: float) -> bool:
+        """Whether a pick may be at this point."""
+        height, width = self.shape_hw or (LARGEST_SHAPE, LARGEST_SHAPE)
+        return -self.margin <= x <= width - 1 + self.margin and -self.margin <= y <= height - 1 + self.margin
+
+    def holds_stroke(self, length: float) -> bool:
+        """Whether a coordinate or the radius of a stroke may be so large; strokes may leave the micrograph."""
+        return abs(length) <= STROKE_SIDES * max(self.shape_hw or (LARGEST_SHAPE,))
+
+
+ANYWHERE = Limits(margin=LARGEST_SHAPE)
+"""Limits of edits in a journal, which were checked when they were made."""
+
+
+def check_edit(edit: Edit, limits: Limits = ANYWHERE) -> str | None:
+    """Say why an edit is invalid; None for a valid one. Ranges are checked when the JSON is decoded, others here."""
+    numbers: list[float] = []
     match edit:
         case Add(x=x, y=y) | Move(x=x, y=y):
             numbers = [x, y]
         case Paint(radius=radius, points=points):
             numbers = [radius, *(value for point in points for value in point)]
-        case SetThreshold(value=value):
+        case SetThreshold(value=value) | MarkReviewed(threshold=float(value)):
             numbers = [value]
-        case _:
-            numbers = []
-    return None if all(map(math.isfinite, numbers)) else "coordinates, radii and thresholds must be finite numbers"
+    if not all(map(math.isfinite, numbers)):
+        return "coordinates, radii and thresholds must be finite numbers"
+    match edit:
+        case Add(x=x, y=y) | Move(x=x, y=y) if not limits.holds_pick(x, y):
+            return f"the pick would be outside the micrograph, at ({x:g}, {y:g})"
+        case Paint() if not all(map(limits.holds_stroke, numbers)):
+            return "the painted area would be far outside the micrograph"
+        case SetThreshold() | MarkReviewed() if any(abs(value) > LARGEST_SCORE for value in numbers):
+            return f"the threshold is beyond all scores: {numbers[0]:g}"
+    return None
 
 
 def decode_request(body: bytes) -> EditRequest:
-    """Decode a request from JSON. Raises `msgspec.DecodeError` for anything else."""
-    return msgspec.json.decode(body, type=EditRequest)
+    """Decode a request from JSON. Raises `SettingError` for anything else."""
+    try:
+        return msgspec.json.decode(body, type=EditRequest)
+    except RecursionError:
+        raise SettingError("the request is nested too deeply") from None
+    except (msgspec.MsgspecError, ValueError) as error:  # numbers of thousands of digits, bytes that are not UTF-8
+        raise SettingError(f"the request is invalid: {error}") from None

@@ -1,18 +1,22 @@
 """The results of a review: corrected picks in any format, tables, bad areas, and labels for training."""
 
 import csv
+import logging
 import shlex
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cryopick.errors import SettingError
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.files import write_text
 from cryopick.io.datasets.cryoppp import BadArea, DatasetFolder, write_areas
 from cryopick.io.picks.base import text_file
 from cryopick.io.picks.formats import FORMATS, place_in, write_picks
+from cryopick.io.tables.star import quoted_column
 from cryopick.review.session import Review
+from cryopick.runs.records import recorded
 
+logger = logging.getLogger(__name__)
 LABELS = "labels"
 COLUMNS = ["name", "path", "state", "picks", "found", "taken_away", "set_by_hand", "threshold"]
 
@@ -40,21 +44,32 @@ def write_result(review: Review, name: str = "star") -> Path:
     """
     FORMATS.get(name)
     good = [index for index in range(len(review.micrographs)) if not review.edited_picks(index).state.bad]
+    good = [index for index in good if name != "star" or _fits_star(review.micrographs[index].source.name)]
     picks = (review.result(index) for index in good)
     if name == "star":
         place = review.folder / "picks.star"
     else:
         own = review.folder / name
-        shutil.rmtree(own, ignore_errors=True)
+        _remove_folder(own)
         place = place_in(own, "picks", format=name)
     write_picks(picks, place, format=name)
     write_tables(review)
     return place
 
 
+def _fits_star(name: str) -> bool:
+    """Whether a STAR file can hold a micrograph's name; a warning says that its picks are not written where it cannot."""
+    try:
+        quoted_column([name])
+    except CryopickError as error:
+        logger.warning("the picks of one micrograph are not written: %s", error)
+        return False
+    return True
+
+
 def write_tables(review: Review) -> None:
     """Write ``areas.json`` and ``micrographs.csv``."""
-    areas = {each.source.name: _areas(review, index) for index, each in enumerate(review.micrographs)}
+    areas = {recorded(each.source.name): _areas(review, index) for index, each in enumerate(review.micrographs)}
     write_areas({name: each for name, each in areas.items() if each}, review.folder / "areas.json")
     with text_file(review.folder / "micrographs.csv") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -72,7 +87,7 @@ def write_labels(review: Review) -> LabelledDataset:
     if not chosen:
         raise SettingError("no micrograph is marked as reviewed; mark at least one first")
     folder = DatasetFolder(review.folder / LABELS)
-    shutil.rmtree(folder.root, ignore_errors=True)
+    _remove_folder(folder.root)
     folder.micrographs.mkdir(parents=True)
     particles = 0
     areas = {Path(review.micrographs[index].source.name).name: _areas(review, index) for index in chosen}
@@ -86,6 +101,13 @@ def write_labels(review: Review) -> LabelledDataset:
         write_picks([replace(truth, micrograph=name)], folder.coordinates, format="cryoppp")
         write_picks([replace(rejected, micrograph=name)], folder.false_positives, format="cryoppp")
     return LabelledDataset(folder.root, len(chosen), particles)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder of earlier results. Raises `FileError` for a link, through which nothing is written or removed."""
+    if folder.is_symlink():
+        raise FileError(folder, "is a link", "Remove it; a review writes nowhere else than in its folder")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def labelled_names(review: Review) -> set[str]:

@@ -1,6 +1,5 @@
 """The input of `cryopick review`: a run, or micrographs with picks."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from cryopick.io.micrographs.sources import MicrographSource, find_micrographs
 from cryopick.io.picks.formats import detect_format, formats_by_suffix
 from cryopick.review.session import ReviewMicrograph
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.results import is_run, read_picks_or_run
+from cryopick.runs.results import is_run, read_picks_or_run, read_table
 from cryopick.types import Picks, usual_diameter
 
 FOLDER = "review"
@@ -77,15 +76,11 @@ def review_folder(folder: Path) -> Path:
 
 
 def _sources_of_run(folder: Path, pixel_size: float | None) -> list[MicrographSource]:
-    with RunFolder(folder).table.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
-        rows = [row for row in csv.DictReader(table) if row["status"] == "done"]
+    rows = [row for row in read_table(RunFolder(folder).table) if row.status == "done"]
     if not rows:
         raise FileError(folder, "is a run without picked micrographs", "See its micrographs.csv for the reasons")
-    base = _base_of([row["path"] for row in rows], folder)
-    return [
-        MicrographSource(base / row["path"], row["name"], pixel_size or (float(row["pixel_size"]) if row["pixel_size"] else None))
-        for row in rows
-    ]
+    base = _base_of([row.path for row in rows], folder)
+    return [MicrographSource(base / row.path, row.name, pixel_size or row.pixel_size) for row in rows]
 
 
 def _base_of(paths: Sequence[str], folder: Path) -> Path:
@@ -137,7 +132,8 @@ def _picks_beside(folder: Path) -> Path | None:
     if _looks_like_picks(folder):
         return folder
     known = formats_by_suffix()
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in known and path.is_file()]
+    visible = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+    files = [path for path in visible if path.suffix.lower() in known and path.is_file()]
     found = [path for path in files if _looks_like_picks(path)]
     if len(found) > 1:
         raise FileError(folder, f"contains {len(found)} files of picks, such as {found[0].name}", "Name one of them with --picks")

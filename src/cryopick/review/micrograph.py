@@ -1,8 +1,9 @@
 """The picks of a micrograph under review: originals, edits and the result."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from cryopick.review.edits import Add, Edit, Erase, MarkBad, MarkReviewed, Move, Paint, Remove, SetThreshold
 from cryopick.types import Picks
 
+LARGEST_NUMBER = 2**53
+"""Largest number of a pick or an area: a whole number in a page's script too."""
 HAND_SCORE = 1.0
 """Score of a pick added by hand, or the highest score of the micrograph if that is higher."""
 
@@ -68,16 +71,19 @@ def inside_area(xy: NDArray[np.float64], area: Paint) -> NDArray[np.bool_]:
     line = np.array(area.points, np.float64)
     starts, steps = (line[:-1], np.diff(line, axis=0)) if len(line) > 1 else (line, np.zeros((1, 2)))
     inside = np.zeros(len(xy), bool)
+    margin = 1.001 * area.radius + 1.0
+    near = np.flatnonzero(((xy >= line.min(axis=0) - margin) & (xy <= line.max(axis=0) + margin)).all(axis=1))
+    close = xy[near]
     for start, step in zip(starts, steps, strict=True):
         length = float(step @ step)
-        along = np.clip((xy - start) @ step / length, 0, 1) if length > 0 else np.zeros(len(xy))
+        along = np.clip((close - start) @ step / length, 0, 1) if length > 0 else np.zeros(len(close))
         nearest = start + along[:, None] * step
-        inside |= ((xy - nearest) ** 2).sum(axis=1) <= area.radius**2
+        inside[near] |= ((close - nearest) ** 2).sum(axis=1) <= area.radius**2
     return inside
 
 
 class _PickEditor:
-    """Picks while edits are applied, one list per column."""
+    """Picks while edits are applied and taken back, the last one first; one list per column."""
 
     def __init__(self, original: Picks) -> None:
         count = len(original)
@@ -89,31 +95,45 @@ class _PickEditor:
         self._removed_by_area: dict[int, list[int]] = {}
         self._bad, self._reviewed = False, False
         self._threshold: float | None = None
+        self._ways_back: list[Callable[[], None]] = []
+
+    @property
+    def count(self) -> int:
+        """Number of edits that are applied."""
+        return len(self._ways_back)
 
     def apply(self, edit: Edit) -> None:
+        """Apply an edit. Raises `LookupError` or `ValueError`, and changes nothing, for one that does not fit the picks."""
         match edit:
             case Add():
-                self._add(edit)
+                back = self._add(edit)
             case Move(pick=pick, x=x, y=y):
                 row = self._row_of[pick]
-                self._xy[row], self._by_hand[row] = (x, y), True
+                back = partial(self._place, row, self._xy[row], self._by_hand[row])
+                self._place(row, (x, y), True)
             case Remove(picks=picks):
-                self._set_removed([self._row_of[pick] for pick in picks], True)
-            case Paint(area=area):
-                within = inside_area(np.array(self._xy).reshape(-1, 2), edit) & ~np.array(self._removed, bool)
-                self._areas[area], self._removed_by_area[area] = edit, np.flatnonzero(within).tolist()
-                self._set_removed(self._removed_by_area[area], True)
+                back = self._set_removed([self._row_of[pick] for pick in picks], True)
+            case Paint():
+                back = self._paint(edit)
             case Erase(area=area):
-                del self._areas[area]
-                self._set_removed(self._removed_by_area.pop(area), False)
+                back = self._erase(area)
             case MarkBad(value=value):
+                back = partial(setattr, self, "_bad", self._bad)
                 self._bad = value
             case MarkReviewed(value=value, threshold=own):
-                self._reviewed, self._threshold = value, own if value else None
+                back = partial(self._mark, self._reviewed, self._threshold)
+                self._mark(value, own if value else None)
             case SetThreshold(value=least):
+                back = partial(self._mark, self._reviewed, self._threshold)
                 self._threshold = least
+        self._ways_back.append(back)
+
+    def take_back(self) -> None:
+        """Take back the last edit."""
+        self._ways_back.pop()()
 
     def state(self) -> PickState:
+        """The picks as they are now."""
         scores = np.full(len(self._xy), np.nan, np.float32)
         if self._original.scores is not None:
             scores[: len(self._original)] = self._original.scores
@@ -123,22 +143,67 @@ class _PickEditor:
             scores=scores,
             by_hand=np.array(self._by_hand, bool),
             present=~np.array(self._removed, bool),
-            areas=self._areas,
+            areas=dict(self._areas),
             bad=self._bad,
             reviewed=self._reviewed,
             threshold=self._threshold,
         )
 
-    def _add(self, edit: Add) -> None:
+    def _add(self, edit: Add) -> Callable[[], None]:
+        if edit.pick in self._row_of or edit.pick > LARGEST_NUMBER:
+            raise ValueError(f"there is a pick {edit.pick} already, or its number is too large")
         self._row_of[edit.pick] = len(self._xy)
         self._numbers.append(edit.pick)
         self._xy.append((edit.x, edit.y))
         self._by_hand.append(True)
         self._removed.append(False)
+        return self._drop_last
 
-    def _set_removed(self, rows: list[int], value: bool) -> None:
+    def _drop_last(self) -> None:
+        del self._row_of[self._numbers.pop()]
+        for column in (self._xy, self._by_hand, self._removed):
+            column.pop()
+
+    def _place(self, row: int, xy: tuple[float, float], by_hand: bool) -> None:
+        self._xy[row], self._by_hand[row] = xy, by_hand
+
+    def _mark(self, reviewed: bool, threshold: float | None) -> None:
+        self._reviewed, self._threshold = reviewed, threshold
+
+    def _paint(self, edit: Paint) -> Callable[[], None]:
+        if edit.area in self._areas or edit.area > LARGEST_NUMBER:
+            raise ValueError(f"there is an area {edit.area} already, or its number is too large")
+        within = inside_area(np.array(self._xy).reshape(-1, 2), edit) & ~np.array(self._removed, bool)
+        rows = np.flatnonzero(within).tolist()
+        self._areas[edit.area], self._removed_by_area[edit.area] = edit, rows
+        self._set_removed(rows, True)
+        return partial(self._unpaint, edit.area)
+
+    def _unpaint(self, area: int) -> None:
+        self._erase(area)
+
+    def _erase(self, area: int) -> Callable[[], None]:
+        before = dict(self._areas)
+        del self._areas[area]
+        rows = self._removed_by_area.pop(area)
+        shown_again = self._set_removed(rows, False)
+
+        def back() -> None:
+            shown_again()
+            self._areas, self._removed_by_area[area] = before, rows
+
+        return back
+
+    def _set_removed(self, rows: list[int], value: bool) -> Callable[[], None]:
+        before = [self._removed[row] for row in rows]
         for row in rows:
             self._removed[row] = value
+
+        def back() -> None:
+            for row, removed in zip(rows, before, strict=True):
+                self._removed[row] = removed
+
+        return back
 
 
 @dataclass(eq=False)
@@ -149,11 +214,13 @@ class History:
     ----------
     done, undone : pairs of entry number and edit, the newest last.
     revision : grows with every change.
+    unchanged : number of edits at the start of `done` that have stayed since someone last set it.
     """
 
     done: list[tuple[int, Edit]] = field(default_factory=list)
     undone: list[tuple[int, Edit]] = field(default_factory=list)
     revision: int = 0
+    unchanged: int = 0
 
     def add(self, number: int, edit: Edit) -> None:
         """Add a new edit; undone edits can then no longer be redone."""
@@ -164,6 +231,7 @@ class History:
     def undo(self, number: int) -> None:
         """Undo the last edit."""
         self.undone.append((number, self.done.pop()[1]))
+        self.unchanged = min(self.unchanged, len(self.done))
         self.revision += 1
 
     def redo(self, number: int) -> None:
@@ -195,7 +263,9 @@ class EditedPicks:
         self.original = original
         self.history = History()
         self._next = len(original)
+        self._editor = _PickEditor(original)
         self._state: tuple[int, PickState] | None = None
+        self._lock = RLock()
 
     @property
     def was_edited(self) -> bool:
@@ -211,8 +281,15 @@ class EditedPicks:
         return edit
 
     def add(self, number: int, edit: Edit) -> None:
-        """Add an edit, made by the journal entry `number`; what it adds has its number already."""
-        self.history.add(number, edit)
+        """Add an edit, made by the journal entry `number`; what it adds has its number already.
+
+        Raises `LookupError` or `ValueError`, and adds nothing, where it does not fit the picks, as in a damaged journal.
+        """
+        with self._lock:
+            self._apply_history()
+            self._editor.apply(edit)
+            self.history.add(number, edit)
+            self.history.unchanged = len(self.history.done)
         if isinstance(edit, Add):
             self._next = max(self._next, edit.pick + 1)
         elif isinstance(edit, Paint):
@@ -235,9 +312,20 @@ class EditedPicks:
     @property
     def state(self) -> PickState:
         """The present state of the picks."""
-        if self._state is None or self._state[0] != self.history.revision:
-            self._state = self.history.revision, apply_edits(self.original, (edit for _, edit in self.history.done))
-        return self._state[1]
+        with self._lock:
+            revision = self.history.revision
+            if self._state is None or self._state[0] != revision:
+                self._apply_history()
+                self._state = revision, self._editor.state()
+            return self._state[1]
+
+    def _apply_history(self) -> None:
+        """Take back edits that were undone since the last time, and apply those that were redone."""
+        while self._editor.count > self.history.unchanged:
+            self._editor.take_back()
+        for _, edit in self.history.done[self._editor.count :]:
+            self._editor.apply(edit)
+        self.history.unchanged = len(self.history.done)
 
     def result(self, threshold: float | None) -> Picks:
         """Return the kept picks, those added by hand with `HAND_SCORE`; without scores if the originals have none."""

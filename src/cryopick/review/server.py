@@ -4,10 +4,14 @@ It listens on the local machine only. The pages are in ``static``: ``review.html
 ``review.js``, and ``compare.html`` with ``compare.js``.
 """
 
+import asyncio
 import json
 import math
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from cryopick.errors import CryopickError
 from cryopick.review.access import AccessMiddleware
 from cryopick.review.api import changes, detail, histogram, overview
 from cryopick.review.compare import Comparison
+from cryopick.review.connections import LimitedProtocol
 from cryopick.review.edits import decode_request
 from cryopick.review.export import training_commands, write_labels, write_result
 from cryopick.review.session import ConflictError, Review, all_scores
@@ -34,8 +39,21 @@ from cryopick.review.session import ConflictError, Review, all_scores
 HOST = "127.0.0.1"
 CACHE_BYTES = 512 << 20
 LARGEST_BODY = 4 << 20
+BODY_SECONDS = 30.0
+"""Time within which the body of a request must have arrived."""
 LARGEST_BLUR = 200.0
 """Largest standard deviation [px] of the Gaussian; a wider one would remove all detail."""
+
+
+class JsonResponse(JSONResponse):
+    """A JSON response, encoded quickly; bytes of file names that are not UTF-8 become escapes."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        try:
+            return msgspec.json.encode(content)
+        except UnicodeEncodeError:
+            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class Server:
@@ -74,7 +92,6 @@ class Server:
         errors: dict[Any, Callable[..., Response]] = {
             CryopickError: _bad_request,
             OSError: _disk_error,
-            msgspec.DecodeError: _bad_request,
         }
         return AccessMiddleware(Starlette(routes=routes, exception_handlers=errors), token)
 
@@ -85,13 +102,13 @@ class Server:
         return page
 
     def _overview(self, request: Request) -> Response:
-        return JSONResponse(overview(self._review, str(self._reviewed)) | {"compare": self._comparison is not None})
+        return JsonResponse(overview(self._review, str(self._reviewed)) | {"compare": self._comparison is not None})
 
     def _changes(self, request: Request) -> Response:
-        return JSONResponse(changes(self._review, _integer(request, "after")))
+        return JsonResponse(changes(self._review, _integer(request, "after")))
 
     def _detail(self, request: Request) -> Response:
-        return JSONResponse(detail(self._review, self._index(request)))
+        return JsonResponse(detail(self._review, self._index(request)))
 
     async def _edit(self, request: Request) -> Response:
         index, body = self._index(request), await _read_body(request)
@@ -101,29 +118,29 @@ class Server:
         try:
             self._review.submit(index, decode_request(body))
         except ConflictError as error:
-            return JSONResponse({"error": str(error), "now": detail(self._review, index)}, 409)
-        return JSONResponse(detail(self._review, index))
+            return JsonResponse({"error": str(error), "now": detail(self._review, index)}, 409)
+        return JsonResponse(detail(self._review, index))
 
     async def _export(self, request: Request) -> Response:
         try:
             name = str(json.loads(await _read_body(request))["format"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             raise HTTPException(400, "the request must name a format") from None
-        return JSONResponse({"path": str(await run_in_threadpool(write_result, self._review, name))})
+        return JsonResponse({"path": str(await run_in_threadpool(write_result, self._review, name))})
 
     def _labels(self, request: Request) -> Response:
         labels = write_labels(self._review)
         commands = training_commands(self._review, self._reviewed)
-        return JSONResponse({"micrographs": labels.micrographs, "particles": labels.particles, "commands": commands})
+        return JsonResponse({"micrographs": labels.micrographs, "particles": labels.particles, "commands": commands})
 
     def _compare(self, request: Request) -> Response:
         comparison = self._comparison_at_thresholds(request)
         rows = [comparison.row(index) for index in range(len(self._review.micrographs))]
         scores = {"before": histogram(all_scores(comparison.before)), "after": histogram(all_scores(comparison.after))}
-        return JSONResponse({"title": comparison.title, "rows": rows, "totals": comparison.totals(), "scores": scores})
+        return JsonResponse({"title": comparison.title, "rows": rows, "totals": comparison.totals(), "scores": scores})
 
     def _compare_one(self, request: Request) -> Response:
-        return JSONResponse(self._comparison_at_thresholds(request).detail(self._index(request)))
+        return JsonResponse(self._comparison_at_thresholds(request).detail(self._index(request)))
 
     def _tile(self, request: Request) -> Response:
         index, place = self._index(request), request.path_params
@@ -168,19 +185,71 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(app: AccessMiddleware, listener: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
+    """Serve until Ctrl-C, SIGTERM or SIGHUP, which comes when a terminal is closed."""
+    engine = uvicorn.Server(server_config(app))
+
+    def stop(number: int, frame: object) -> None:
+        engine.should_exit = True
+
+    with _handled(stop):
+        engine.run(sockets=[listener])
+
+
+def server_config(app: AccessMiddleware) -> uvicorn.Config:
+    """Return the configuration of the server."""
+    return uvicorn.Config(
+        app,
+        http=LimitedProtocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _handled(stop: Callable[[int, object], None]) -> Iterator[None]:
+    """Call `stop` at the signals that end a review, and not what they did before; those that are ignored stay ignored.
+
+    uvicorn has handlers of its own while it runs, and afterwards sends itself the signal that ended it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in wanted}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore SIGTERM and SIGHUP in the block, in which results are written: one that ended the server may come again."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _read_body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise HTTPException(413, "the request is too long")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise HTTPException(413, "the request is too long")
+    except TimeoutError:
+        raise HTTPException(408, "the request did not arrive in time") from None
     return bytes(body)
 
 
@@ -217,9 +286,9 @@ def _number(text: str) -> float:
 
 
 def _bad_request(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400)
+    return JsonResponse({"error": str(error)}, 400)
 
 
 def _disk_error(request: Request, error: Exception) -> Response:
     where = f"{getattr(error, 'filename', None) or 'the disk'}"
-    return JSONResponse({"error": f"not saved: {where}: {getattr(error, 'strerror', None) or error}"}, 507)
+    return JsonResponse({"error": f"not saved: {where}: {getattr(error, 'strerror', None) or error}"}, 507)

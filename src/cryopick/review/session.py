@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopick.errors import CryopickError, SettingError
-from cryopick.files import LockedError, locked
+from cryopick.files import LockedError, locked, remove_leftovers
+from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.review.edits import (
     Edit,
     EditEntry,
     EditRequest,
     JournalEntry,
+    Limits,
     MarkReviewed,
     OriginalEntry,
     RedoEntry,
@@ -29,9 +32,12 @@ from cryopick.review.edits import (
 )
 from cryopick.review.journal import Journal
 from cryopick.review.micrograph import EditedPicks, History
+from cryopick.runs.records import recorded
 from cryopick.types import Picks
 
 KEYS_REMEMBERED = 1000
+LEAST_MARGIN_PX = 20.0
+"""Distance from the edges of a micrograph at which a pick may lie outside where the diameter is unknown or smaller."""
 ALL_MICROGRAPHS = ""
 """Used instead of the name of a micrograph for edits of all of them."""
 
@@ -46,6 +52,14 @@ class ReviewMicrograph:
 
     source: MicrographSource
     picks: Picks
+
+    @cached_property
+    def shape_hw(self) -> tuple[int, int] | None:
+        """Rows and columns; None where neither the file nor the picks say."""
+        try:
+            return read_shape(self.source.path)[0]
+        except (CryopickError, OSError):
+            return self.picks.shape_hw
 
 
 class Review:
@@ -62,7 +76,7 @@ class Review:
         self.micrographs = list(micrographs)
         self.folder = folder
         self._lock = threading.RLock()
-        self._index = {each.source.name: index for index, each in enumerate(self.micrographs)}
+        self._index = {recorded(each.source.name): index for index, each in enumerate(self.micrographs)}
         self._edited = [EditedPicks(each.picks) for each in self.micrographs]
         self._shared = History()
         self._missing: set[str] = set()
@@ -75,6 +89,7 @@ class Review:
                 held.enter_context(locked(folder / ".lock"))
             except LockedError:
                 raise SettingError(f"{folder} is open in another `cryopick review`; use its page or stop it first") from None
+            remove_leftovers(folder, owned=True)
             self._journal = Journal(folder / "journal.jsonl")
             held.callback(self._journal.close)
             self._in_journal = self._replay()
@@ -140,10 +155,12 @@ class Review:
                 return
             if request.undo or request.redo:
                 self._undo_or_redo(index, request)
-            elif request.edit is not None and check_edit(request.edit) is None:
-                self._edit(index, request.edit, request.key)
+            elif request.edit is None:
+                raise SettingError("the request contains no edit")
+            elif problem := check_edit(request.edit, self._limits(index)):
+                raise SettingError(problem)
             else:
-                raise SettingError(check_edit(request.edit) if request.edit else "the request contains no edit")
+                self._edit(index, request.edit, request.key)
 
     def changed_since(self, number: int) -> tuple[set[int], bool]:
         """Return the micrographs that changed since the journal had `number` entries, and whether all of them changed."""
@@ -155,6 +172,11 @@ class Review:
         """Return a number that grows with every change of what the page shows of a micrograph."""
         return self._edited[index].history.revision + self._shared.revision
 
+    def _limits(self, index: int) -> Limits:
+        """Return where edits of a micrograph may be: picks at most a diameter outside, as other programs place some there."""
+        micrograph = self.micrographs[index]
+        return Limits(micrograph.shape_hw, max(LEAST_MARGIN_PX, micrograph.picks.diameter_px or 0.0))
+
     def _edit(self, index: int, edit: Edit, key: str) -> None:
         edited = self._edited[index]
         remaining = edited.applicable(edit)
@@ -163,7 +185,7 @@ class Review:
         if isinstance(remaining, MarkReviewed):
             remaining = MarkReviewed(remaining.value, self._shown_threshold(edited) if remaining.value else None)
         is_shared = isinstance(remaining, SetThreshold) and not edited.state.reviewed
-        name = ALL_MICROGRAPHS if is_shared else self.micrographs[index].source.name
+        name = ALL_MICROGRAPHS if is_shared else recorded(self.micrographs[index].source.name)
         self._write(EditEntry(name, edited.with_number(remaining), key, time.time()))
 
     def _shown_threshold(self, edited: EditedPicks) -> float | None:
@@ -181,7 +203,7 @@ class Review:
         own_last, shared_last = (own.last_done, shared.last_done) if request.undo else (own.last_undone, shared.last_undone)
         if max(own_last, shared_last) < 0:
             return
-        name = self.micrographs[index].source.name if own_last > shared_last else ALL_MICROGRAPHS
+        name = recorded(self.micrographs[index].source.name) if own_last > shared_last else ALL_MICROGRAPHS
         self._write(kind(name, request.key, time.time()))
 
     def _write(self, entry: EditEntry | UndoEntry | RedoEntry) -> None:
@@ -198,23 +220,37 @@ class Review:
     def _replay(self) -> set[str]:
         """Apply the entries of the journal and return the names in it."""
         names = set()
-        for entry in self._journal.entries:
+        for number, entry in enumerate(self._journal.entries, 1):
             names.add(entry.micrograph)
             if entry.micrograph != ALL_MICROGRAPHS and entry.micrograph not in self._index:
                 self._missing.add(entry.micrograph)
-            elif isinstance(entry, OriginalEntry):
-                edited = self._edited[self._index[entry.micrograph]]
-                scores = None if entry.scores is None else np.array(entry.scores, np.float32)
-                xy = np.array(entry.xy, np.float64).reshape(-1, 2)
-                self._edited[self._index[entry.micrograph]] = EditedPicks(edited.original.with_points(xy, scores))
-            else:
-                self._apply(entry)
+                continue
+            try:
+                self._replay_one(entry)
+            except LookupError:
+                raise self._journal.damaged(number, "it is about something that is not there") from None
+            except (CryopickError, ValueError) as error:
+                raise self._journal.damaged(number, str(error)) from None
         return names
+
+    def _replay_one(self, entry: JournalEntry) -> None:
+        """Apply an entry of the journal. Raises an error where it does not fit those before it."""
+        if not isinstance(entry, OriginalEntry):
+            if isinstance(entry, EditEntry) and (problem := check_edit(entry.edit)):
+                raise SettingError(problem)
+            self._apply(entry)
+            return
+        edited = self._edited[self._index[entry.micrograph]]
+        scores = None if entry.scores is None else np.array(entry.scores, np.float32)
+        xy = np.array(entry.xy, np.float64).reshape(-1, 2)
+        self._edited[self._index[entry.micrograph]] = EditedPicks(edited.original.with_points(xy, scores))
 
     def _apply(self, entry: EditEntry | UndoEntry | RedoEntry) -> None:
         index = None if entry.micrograph == ALL_MICROGRAPHS else self._index[entry.micrograph]
         target: Any = self._shared if index is None else self._edited[index]
         history = self._shared if index is None else self._edited[index].history
+        if index is None and isinstance(entry, EditEntry) and not isinstance(entry.edit, SetThreshold):
+            raise ValueError("it is of no micrograph")
         if isinstance(entry, EditEntry):
             target.add(self.entry_count, entry.edit)
         elif isinstance(entry, UndoEntry):

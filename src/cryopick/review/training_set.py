@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cryopick.config import read_yaml
 from cryopick.models.weights import read_card
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.results import is_run
+from cryopick.runs.settings import read_run_record
 
 
 def training_names(run: Path) -> set[str]:
@@ -15,8 +15,8 @@ def training_names(run: Path) -> set[str]:
     """
     if not is_run(run):
         return set()
-    settings = read_yaml(RunFolder(run).settings.read_text(encoding="utf-8"))["pick"]["settings"]
-    weights = Path(settings.get("weights") or "")
+    settings = read_run_record(RunFolder(run).settings).settings["settings"] or {}
+    weights = Path(str(settings.get("weights") or ""))
     if not weights.is_file():
         return set()
     card = read_card(weights)

@@ -96,6 +96,6 @@ def _state(path: Path) -> _State | None:
     """Return the state of a file; None if it is missing or inaccessible."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a path that no file can have
         return None
     return _State(status.st_size, status.st_mtime_ns, status.st_ino)

@@ -7,10 +7,10 @@ import msgspec
 
 from cryopick.io.micrographs.sources import MicrographSource
 from cryopick.pickers.base import Picker
-from cryopick.pickers.diameter import DiameterEstimate, estimate_diameter
+from cryopick.pickers.diameter import estimate_diameter
 from cryopick.provenance import RunRecord
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.settings import COMMAND, RunSettings, mismatch
+from cryopick.runs.settings import COMMAND, RunSettings, mismatch, read_run_record, recorded_estimate
 from cryopick.types import Micrograph
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def prepare_with_diameter(
     """
     settings = settings if overwrite else with_recorded_estimate(folder, settings)
     folder.prepare(settings, overwrite=overwrite, shared=shared)
-    has_records = any(folder.records.glob("*.json"))
+    has_records = bool(folder.record_paths())
     if settings.diameter is None and settings.estimate is None and not has_records:
         estimate = estimate_diameter(build(settings), sample_micrographs(sources, salvage=settings.salvage))
         settings = msgspec.structs.replace(settings, estimate=estimate)
@@ -50,11 +50,10 @@ def with_recorded_estimate(folder: RunFolder, settings: RunSettings) -> RunSetti
     """Add the estimate in the folder's ``run.yaml`` to the settings, if they can resume that run."""
     if not RunRecord.is_at(folder.settings, COMMAND):
         return settings
-    record = RunRecord.read(folder.settings, COMMAND)
+    record = read_run_record(folder.settings)
     if mismatch(record, settings):
         return settings
-    estimate = record.settings.get("estimate")
-    return msgspec.structs.replace(settings, estimate=estimate and msgspec.convert(estimate, DiameterEstimate))
+    return msgspec.structs.replace(settings, estimate=recorded_estimate(record))
 
 
 def sample_micrographs(sources: Sequence[MicrographSource], *, salvage: bool = False) -> Iterator[Micrograph]:

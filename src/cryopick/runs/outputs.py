@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cryopick.errors import CryopickError
+from cryopick.files import is_temporary
 from cryopick.io.picks.base import text_file
 from cryopick.io.picks.formats import place_in, write_picks
 from cryopick.io.picks.relion import INDEX, INDEX_3_1, coordinate_file, write_index
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.records import Outcome, read_record
+from cryopick.runs.records import Outcome, read_record, shown
 from cryopick.runs.settings import RunSettings
 from cryopick.types import Picks
 
@@ -37,14 +38,18 @@ def format_path(folder: RunFolder, name: str) -> Path:
 
 def _write_format(folder: RunFolder, name: str, finished: Mapping[str, str]) -> list[str]:
     place = folder.path / name
-    foreign = set(place.rglob("*")) - folder.assembled()
+    foreign = _files(place) - folder.assembled()
     try:
         write_picks(_picks(folder, finished), format_path(folder, name), format=name)
     except CryopickError as error:
         return [f"{name} was not written: {error}"]
     finally:
-        folder.note_assembled(*(path for path in sorted(place.rglob("*")) if path.is_file() and path not in foreign))
+        folder.note_assembled(*(_files(place) - foreign))
     return []
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file() and not is_temporary(path.name)}
 
 
 def _picks(folder: RunFolder, finished: Mapping[str, str]) -> Iterator[Picks]:
@@ -59,7 +64,9 @@ def _write_table(path: Path, outcomes: Iterable[tuple[str, Outcome]]) -> dict[st
         table.writerow(COLUMNS)
         for stem, outcome in outcomes:
             row = {name: getattr(outcome, name) for name in COLUMNS}
-            table.writerow((row | {"seconds": f"{outcome.seconds:.3f}", "notes": "; ".join(outcome.notes)}).values())
+            notes = shown("; ".join(outcome.notes))
+            row |= {"name": shown(outcome.name), "path": shown(outcome.path), "error": shown(outcome.error), "notes": notes}
+            table.writerow((row | {"seconds": f"{outcome.seconds:.3f}"}).values())
             if outcome.status == "done":
                 finished[stem] = outcome.name
     return finished

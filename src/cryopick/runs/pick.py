@@ -13,7 +13,7 @@ from cryopick.runs.estimate import prepare_with_diameter, with_recorded_estimate
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.local import pick_here
 from cryopick.runs.outputs import assemble
-from cryopick.runs.records import Outcome, file_stems, is_another, read_outcome
+from cryopick.runs.records import Outcome, file_stems, is_another, name_problem, read_outcome, recorded
 from cryopick.runs.settings import RunSettings, build_picker
 from cryopick.runs.shards import Shard
 from cryopick.runs.task import Build, PickTask, lost, start_picking
@@ -192,20 +192,23 @@ def _assemble(folder: RunFolder, tasks: list[PickTask], settings: RunSettings, *
 
 def _all_recorded(tasks: list[PickTask], folder: RunFolder) -> bool:
     """Return whether each micrograph has been picked or has failed, in any shard."""
-    return {f"{task.stem}.json" for task in tasks} <= {path.name for path in folder.records.glob("*.json")}
+    return {f"{task.stem}.json" for task in tasks} <= {path.name for path in folder.record_paths()}
 
 
 def _others(tasks: list[PickTask], folder: RunFolder) -> int:
     """Return the number of further micrographs with records."""
     stems = {task.stem for task in tasks}
-    return sum(record.stem not in stems for record in folder.records.glob("*.json"))
+    return sum(record.stem not in stems for record in folder.record_paths())
 
 
 def _earlier(task: PickTask, folder: RunFolder, settings: RunSettings) -> Outcome:
     """Return the outcome of a micrograph in an earlier run: "done" only if all its files exist."""
-    pending = Outcome(name=task.source.name, path=str(task.source.path))
+    name = recorded(task.source.name)
+    pending = Outcome(name=name, path=recorded(str(task.source.path)))
     outcome = read_outcome(folder.record(task.stem))
-    if outcome is None or outcome.name != task.source.name or is_another(Path(outcome.path), task.source.path):
+    if outcome is None or outcome.name != name or is_another(Path(outcome.path), task.source.path):
+        return pending
+    if outcome.status == "done" and name_problem(name):  # picked by an earlier version
         return pending
     whole = outcome.status == "failed" or folder.holds(task.stem, outcome, previews=settings.previews)
     return outcome if whole else pending

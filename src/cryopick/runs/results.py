@@ -4,18 +4,18 @@ import csv
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import msgspec
+from typing import get_args
 
 from cryopick.checks import checked_pixel_size
 from cryopick.coordinates import IMAGE_FRAME
-from cryopick.errors import FileError, SettingError
+from cryopick.errors import CryopickError, FileError, SettingError
 from cryopick.io.picks.formats import outside_of, read_picks, reduced_doubt
 from cryopick.io.picks.reading import KnownMicrographs, Reading, Source
 from cryopick.runs.folder import RunFolder
-from cryopick.runs.records import Record, read_record
+from cryopick.runs.records import Record, Status, read_record
 from cryopick.types import Picks
 
 logger = logging.getLogger(__name__)
@@ -58,12 +58,56 @@ def run_picks(
     folder = RunFolder(path)
     known = KnownMicrographs(micrographs or (), unknown=unknown, file=path)
     reading = Reading(known, checked_pixel_size(pixel_size, str(path)))
-    with folder.table.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
-        finished = {row["name"] for row in csv.DictReader(table) if row["status"] == "done"}
-    paths = sorted(folder.records.glob("*.json"))
-    records = ((path, _read(path)) for path in paths)
-    found = [_picks(path, record, reading) for path, record in records if record.outcome.name in finished]
+    finished = {row.name for row in read_table(folder.table) if row.status == "done"}
+    picked: dict[str, tuple[Path, Picks]] = {}
+    for record_path in folder.record_paths():
+        with suppress(FileNotFoundError):  # a live run has removed it
+            record = read_record(record_path)
+            name = record.outcome.name
+            if record.outcome.status == "done" and name in finished and not _is_later(picked.get(name), record_path):
+                picked[name] = record_path, _picks(record_path, record, reading)
+    if missing := sorted(finished - set(picked)):
+        problem = f"says that {missing[0]} was picked, but there is no record of it"
+        raise FileError(folder.table, problem, "Run the same `cryopick pick` again; it picks that micrograph again")
+    found = [picks for _, picks in picked.values()]
     return found if unknown is None else [picks for picks in found if picks.micrograph not in unknown]
+
+
+def _is_later(earlier: tuple[Path, Picks] | None, path: Path) -> bool:
+    """Whether a micrograph has a later record: its stem changes when another micrograph of the same stem comes."""
+    return earlier is not None and earlier[0].stat().st_mtime_ns > path.stat().st_mtime_ns
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A micrograph in the ``micrographs.csv`` of a run; see `Outcome`."""
+
+    name: str
+    path: str
+    status: str
+    pixel_size: float | None
+
+
+def read_table(path: Path) -> list[TableRow]:
+    """The rows of the ``micrographs.csv`` of a run. Raises `FileError` for a file that is damaged."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            if not {"name", "path", "pixel_size", "status"} <= set(table.fieldnames or ()):
+                raise ValueError("its first line does not name the columns")
+            return [_row(row) for row in table]
+    except (OSError, ValueError, CryopickError, csv.Error) as error:
+        remedy = "Run the same `cryopick pick` again; it writes this file again"
+        raise FileError(path, f"is damaged ({error})", remedy) from error
+
+
+def _row(row: dict[str, str]) -> TableRow:
+    if None in row or None in row.values():
+        raise ValueError("a row has too few or too many cells")
+    if row["status"] not in get_args(Status):
+        raise ValueError(f"a row has the status {row['status']!r}")
+    pixel_size = float(row["pixel_size"]) if row["pixel_size"] else None
+    return TableRow(row["name"], row["path"], row["status"], checked_pixel_size(pixel_size, row["name"]))
 
 
 def read_picks_or_run(
@@ -89,13 +133,6 @@ def read_picks_or_run(
     for doubt in filter(None, (outside_of(found), reduced_doubt(found))):
         logger.warning("%s: %s", path, doubt)
     return found
-
-
-def _read(path: Path) -> Record:
-    try:
-        return read_record(path)
-    except msgspec.DecodeError as error:
-        raise FileError(path, f"is damaged ({error})", "Run the same `cryopick pick` again to repeat that micrograph") from None
 
 
 def _picks(path: Path, record: Record, reading: Reading) -> Picks:

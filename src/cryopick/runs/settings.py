@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import msgspec
 
 from cryopick.config import load_preset, resolve
-from cryopick.errors import SettingError
+from cryopick.errors import FileError, SettingError
 from cryopick.io.picks.formats import FORMATS
 from cryopick.pickers import DEFAULT, PICKERS, check_threshold, current_name, picker
 from cryopick.pickers.base import Picker
@@ -120,6 +121,33 @@ def run_record(settings: RunSettings) -> RunRecord:
     """Make the content of the run's ``run.yaml``."""
     libraries = (*LIBRARIES, "torch") if "device" in settings.settings else LIBRARIES
     return RunRecord(COMMAND, plain(settings), libraries)
+
+
+def read_run_record(path: Path) -> RunRecord:
+    """The content of a run's ``run.yaml``. Raises `FileError` for a file that is none, or is damaged."""
+    record = RunRecord.read(path, COMMAND)
+    name, settings = record.settings.get("picker"), record.settings.get("settings")
+    try:
+        recorded_estimate(record)
+        if not (isinstance(name, str) and isinstance(settings, dict | None)):
+            raise ValueError("it names no picker with its settings")
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise FileError(path, f"is damaged ({error})", "Give another --out, or start afresh with --overwrite") from error
+    return record
+
+
+def recorded_estimate(record: RunRecord) -> DiameterEstimate | None:
+    """The diameter that was estimated for a run; None where there is none.
+
+    Raises `ValueError` or `msgspec.ValidationError` for a senseless one.
+    """
+    content = record.settings.get("estimate")
+    if content is None:
+        return None
+    estimate = msgspec.convert(content, DiameterEstimate)
+    if not all(0 < value < float("inf") for value in (estimate.low, estimate.diameter, estimate.high, estimate.micrographs)):
+        raise ValueError("its estimate of the diameter is senseless")
+    return estimate
 
 
 def mismatch(earlier: RunRecord, settings: RunSettings) -> str:

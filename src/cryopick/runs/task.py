@@ -16,7 +16,7 @@ from cryopick.pickers.base import BatchPicker, Picker
 from cryopick.preprocess.resample import check_fit
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.notices import collect_warnings
-from cryopick.runs.records import Outcome, Record, done, write_record
+from cryopick.runs.records import Outcome, Record, check_name, done, recorded, write_record
 from cryopick.runs.settings import RunSettings
 from cryopick.types import Micrograph, Picks
 
@@ -95,8 +95,9 @@ class PickStages:
         """Read the micrograph. See `Staged.read`."""
         state = TaskState(task)
         with state.recording():
+            check_name(task.source.name)
             state.micrograph = task.source.read(salvage=self.settings.salvage)
-            check_fit(state.micrograph, self.settings.picked_diameter)
+            check_fit(state.micrograph, self.settings.diameter)
         return state
 
     def compute(self, states: Sequence[TaskState]) -> Sequence[TaskState]:
@@ -124,14 +125,14 @@ class PickStages:
                 files.append(self.folder.thumbnail(state.task.stem))
                 write_thumbnail(state.thumbnail, files[-1])
             names = [self.folder.relative(file) for file in files]
-            seconds, path = state.seconds + time.perf_counter() - start, str(state.task.source.path)
-            record = done(state.picks, path=path, seconds=seconds, files=names, notes=state.notes)
+            seconds, path = state.seconds + time.perf_counter() - start, recorded(str(state.task.source.path))
+            record = done(state.picks, path=path, seconds=seconds, files=names, notes=list(map(recorded, state.notes)))
             write_record(record, self.folder.record(state.task.stem))
         return state.task.stem, record.outcome
 
     def _draw(self, state: TaskState, picks: Picks) -> None:
-        if self.settings.picked_diameter is None and not len(picks):
-            check_fit(state.micrograph, picks.diameter)  # the diameter of references
+        if self.settings.diameter is None and not len(picks):
+            check_fit(state.micrograph, picks.diameter)  # the diameter of references, or an estimate from other micrographs
         state.picks = picks
         state.preview = draw(state.micrograph, [Marks(picks)]) if self.settings.previews else None
         state.thumbnail = make_thumbnail(state.micrograph, picks) if self.settings.thumbnails else None
@@ -211,8 +212,9 @@ def lost(folder: RunFolder, task: PickTask, reason: str) -> tuple[str, Outcome]:
 
 
 def _failed(task: PickTask, error: str, folder: RunFolder, *, seconds: float, notes: Sequence[str] = ()) -> tuple[str, Outcome]:
-    name, path = task.source.name, str(task.source.path)
-    outcome = Outcome(name=name, path=path, status="failed", error=error, seconds=seconds, notes=[*notes])
+    name, path = recorded(task.source.name), recorded(str(task.source.path))
+    all_notes = list(map(recorded, notes))
+    outcome = Outcome(name=name, path=path, status="failed", error=recorded(error), seconds=seconds, notes=all_notes)
     with folder.writing():
         write_record(Record(outcome), folder.record(task.stem))
     return task.stem, outcome

@@ -8,8 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryopick.errors import CryopickError, FileError, SettingError
-from cryopick.files import leftovers
+from cryopick.errors import CryopickError, FileError
+from cryopick.files import remove_leftovers
 from cryopick.io.micrographs.sources import MicrographSource, list_micrographs
 from cryopick.io.picks.relion import coordinate_file
 from cryopick.parallel import pool
@@ -19,7 +19,7 @@ from cryopick.runs.estimate import prepare_with_diameter, with_recorded_estimate
 from cryopick.runs.folder import RunFolder
 from cryopick.runs.local import pick_here
 from cryopick.runs.outputs import assemble
-from cryopick.runs.records import Outcome, check_name, free_stem, is_another, read_outcome
+from cryopick.runs.records import Outcome, free_stem, is_another, name_problem, read_outcome, recorded
 from cryopick.runs.settings import RunSettings, build_picker
 from cryopick.runs.task import Build, PickTask
 
@@ -157,7 +157,8 @@ class _Watch:
         self.pace = pace
         self.on_status = on_status
         self.entries = _entries(folder, settings)
-        self.places = {str(coordinate_file(name)): entry.path for name, entry in self.entries.items()}
+        usable = {name: entry for name, entry in self.entries.items() if not name_problem(name)}
+        self.places = {str(coordinate_file(name)): entry.path for name, entry in usable.items()}
         self.stems = {entry.stem.casefold(): name for name, entry in self.entries.items()}
         taken = [name for name, entry in self.entries.items() if not entry.failed]
         self.arrivals = Arrivals(self.find, settle=pace.settle, taken=taken)
@@ -242,12 +243,12 @@ class _Watch:
         return [source for source in found if self.has_place(source)]
 
     def has_place(self, source: MicrographSource) -> bool:
-        """Return whether results of this micrograph can be written; if not, the reason becomes the watch's `problem`."""
-        try:
-            check_name(source.name)
-        except SettingError as error:
-            self.problem = str(error)
-            return False
+        """Return whether results of this micrograph overwrite none of another; if not, the reason becomes the watch's `problem`.
+
+        A micrograph whose name result files cannot have fails when it is its turn.
+        """
+        if name_problem(source.name):
+            return True
         place = str(coordinate_file(source.name))
         path = self.places.setdefault(place, str(source.path))
         if is_another(Path(path), source.path):
@@ -263,9 +264,9 @@ class _Watch:
             if not source.path.exists():
                 self.arrivals.vanished(source.name)
                 continue
-            entry = self.entries.get(source.name)
+            entry = self.entries.get(recorded(source.name))
             stem = entry.stem if entry else free_stem(source.name, self.stems)
-            self.stems[stem.casefold()] = source.name
+            self.stems[stem.casefold()] = recorded(source.name)
             self.in_progress[stem] = source
             return PickTask(source, stem)
         return None
@@ -279,10 +280,10 @@ class _Watch:
         failed = outcome.status == "failed"
         if failed and not source.path.exists():
             self.folder.record(stem).unlink(missing_ok=True)
-            self.entries.pop(source.name, None)
+            self.entries.pop(recorded(source.name), None)
             self.arrivals.vanished(source.name)
         else:
-            self.entries[source.name] = _Entry(stem, outcome.path, failed)
+            self.entries[recorded(source.name)] = _Entry(stem, outcome.path, failed)
             (self.arrivals.failed if failed else self.arrivals.done)(source.name)
         del self.in_progress[stem]  # last, so that it is received again after an interruption
 
@@ -296,8 +297,14 @@ class _Watch:
         """Write the joint files, ordered by path as in a listed folder."""
         stems = [entry.stem for entry in sorted(self.entries.values(), key=lambda entry: entry.path)]
         outcomes = ((stem, read_outcome(self.folder.record(stem))) for stem in stems)
-        with self.folder.one_at_a_time():
-            problems = assemble(self.folder, ((stem, outcome) for stem, outcome in outcomes if outcome), self.settings)
+        problems = []
+        try:
+            with self.folder.one_at_a_time():
+                problems = assemble(self.folder, ((stem, outcome) for stem, outcome in outcomes if outcome), self.settings)
+        except FileError as error:
+            if error.path.parent != self.folder.records:  # a full disk, say
+                raise
+            logger.warning("%s. Until then the joint files are not updated", error)
         for problem in problems:
             logger.warning("format %s", problem)
         self.changed = False
@@ -305,8 +312,7 @@ class _Watch:
     def stop_background(self) -> None:
         """Kill the background process, and remove its incomplete files."""
         if self.background is not None and self.background.stop():
-            for path in leftovers(self.folder.path):
-                path.unlink(missing_ok=True)
+            remove_leftovers(self.folder.path)
 
     def status(self) -> WatchStatus:
         """Return the current state."""
@@ -330,8 +336,9 @@ class _Watch:
 def _entries(folder: RunFolder, settings: RunSettings) -> dict[str, _Entry]:
     """Return the micrographs with records, by name; one with a missing file counts as failed, and is picked again."""
     entries = {}
-    for record in folder.records.glob("*.json"):
+    for record in folder.record_paths():
         if outcome := read_outcome(record):
             done = outcome.status == "done" and folder.holds(record.stem, outcome, previews=settings.previews)
+            done = done and not name_problem(outcome.name)
             entries[outcome.name] = _Entry(record.stem, outcome.path, failed=not done)
     return entries

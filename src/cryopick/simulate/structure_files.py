@@ -56,7 +56,8 @@ def structure_paths(folder: Path | str) -> list[Path]:
         return [folder]
     if not folder.exists():
         raise FileError(folder, "does not exist", "Check the path, or use `random`")
-    paths = [path for path in sorted(folder.glob("*")) if _suffix(path) in MODEL_SUFFIXES | MAP_SUFFIXES and not path.is_dir()]
+    known = MODEL_SUFFIXES | MAP_SUFFIXES
+    paths = [path for path in sorted(folder.glob("[!.]*")) if _suffix(path) in known and not path.is_dir()]
     if not paths:
         raise FileError(folder, "contains no structures", "Give a folder of .cif, .pdb, .mrc or .map files, gzipped or not")
     return paths

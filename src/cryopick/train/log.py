@@ -2,12 +2,13 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryopick.errors import FileError, MissingExtraError
-from cryopick.files import atomic_path, write_text
+from cryopick.files import atomic_path, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,9 +63,20 @@ class TrainingLog:
     def _drop_rows_after(self, step: int) -> None:
         if not self._table.exists():
             return
-        header, *rows = self._table.read_text().splitlines(keepends=True)
-        kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
-        write_text(self._table, header + "".join(kept) if kept else "")
+        header, *rows = self._table.read_bytes().splitlines(keepends=True) or [b""]
+        steps = [_step(row) for row in rows]
+        whole = [row for row, number in zip(rows, steps, strict=True) if number is not None and number <= step]
+        is_ours = header.startswith(b"step,") and header.endswith(b"\n")
+        if (rows and not is_ours) or None in steps[:-1]:
+            remedy = "Remove it: the training resumes without the earlier rows"
+            raise FileError(self._table, "is damaged, or no log of a training", remedy)
+        write_bytes(self._table, header + b"".join(whole) if whole else b"")
+
+
+def _step(row: bytes) -> int | None:
+    """The step of a row; None for a row that is incomplete, as a killed run leaves it, or damaged."""
+    first = row.partition(b",")[0]
+    return int(first) if row.endswith(b"\n") and re.fullmatch(rb"[0-9]{1,12}", first) else None
 
 
 def read_table(path: Path) -> dict[str, list[float]]:

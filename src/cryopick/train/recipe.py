@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from cryopick.errors import CryopickError
-from cryopick.files import atomic_path
+from cryopick.errors import CryopickError, SettingError
+from cryopick.files import LockedError, atomic_path, hold_folder, release_folder, remove_leftovers
 from cryopick.models.weights import Card, find, fit, read, save
 from cryopick.provenance import record_run
 from cryopick.registry import Registry
@@ -51,8 +51,13 @@ class TrainingRun:
         self.out, self._describe, self._fabric = out, describe, fabric
         kept = {key: value for key, value in asdict(settings).items() if key not in COMPUTE_SETTINGS}
         kept |= {"loop": asdict(loop), "processes": fabric.world_size}
-        record_run(out, kept, resumed=(out / LAST).exists(), first=fabric.is_global_zero)
-        self.trainer = Trainer(task, data, loop, fabric=fabric, out=out)
+        hold_for_training(out, fabric)
+        try:
+            record_run(out, kept, resumed=(out / LAST).exists(), first=fabric.is_global_zero)
+            self.trainer = Trainer(task, data, loop, fabric=fabric, out=out)
+        except BaseException:
+            release_folder(out)
+            raise
 
     @property
     def steps(self) -> int:
@@ -61,6 +66,12 @@ class TrainingRun:
 
     def run(self, *, on_step: OnStep | None = None) -> Card:
         """Train, write the best weights to `WEIGHTS` in `out`, and return their card."""
+        try:
+            return self._run(on_step)
+        finally:
+            release_folder(self.out)
+
+    def _run(self, on_step: OnStep | None) -> Card:
         best = self.trainer.run(on_step=on_step)
         model = self.trainer.task.model
         if not (self.out / BEST).exists():
@@ -71,6 +82,24 @@ class TrainingRun:
             with atomic_path(self.out / WEIGHTS) as path:
                 card = save(path, model.state_dict(), card, half=True)
         return card
+
+
+def hold_for_training(out: Path, fabric: Any | None = None) -> None:
+    """Lock the folder of a training, for the first of its processes and so for all, until `release_folder`.
+
+    Raises `SettingError` on all of them when another training uses it.
+    """
+    problem = ""
+    if fabric is None or fabric.is_global_zero:
+        try:
+            hold_folder(out)
+            remove_leftovers(out, owned=True)
+        except LockedError:
+            problem = f"{out} is in use by another training. Wait until it ends, or give another --out"
+    if fabric is not None and fabric.world_size > 1:
+        problem = fabric.broadcast(problem)
+    if problem:
+        raise SettingError(problem)
 
 
 def load_initial_weights(model: nn.Module, weights: str, *, architecture: str) -> None:

@@ -241,7 +241,7 @@ def run_timings(
 
 def read_timings(out: Path) -> list[Timing]:
     """Read all timings in a folder, sorted by kind, subject, device, size and workers, except damaged ones."""
-    found = [timing for path in (out / "timings").glob("*.json") if (timing := read_result(path, Timing)) is not None]
+    found = [timing for path in (out / "timings").glob("[!.]*.json") if (timing := read_result(path, Timing)) is not None]
     return sorted(found, key=lambda one: msgspec.structs.astuple(one.key))
 
 

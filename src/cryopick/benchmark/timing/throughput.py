@@ -30,7 +30,7 @@ def pick_many(own: OwnPicker, task: BenchmarkSet, folder: Path, *, workers: int,
         sources.append(MicrographSource(path, path.name, task.pixel_size))
     command = own.command(replace(task, sources=tuple(sources)), folder, workers=workers, device=device)
     cost = run_and_measure(command, folder / "log.txt", variables=dict.fromkeys(THREAD_VARIABLES, "1"))
-    ends = [path.stat().st_mtime for path in (folder / "run" / "records").glob("*.json")]
+    ends = [path.stat().st_mtime for path in (folder / "run" / "records").glob("[!.]*.json")]
     return Sample(wall=seconds_between(ends, workers=workers), cpu=cost.cpu / len(ends)), cost.peak_mib
 
 

@@ -113,7 +113,7 @@ def read_micrograph(
 
 
 def write_micrograph(path: Path | str, pixels: ArrayLike | Micrograph, *, pixel_size: float | None = None) -> None:
-    """Write a micrograph as MRC, TIFF, PNG or JPEG, by the suffix; completely or not at all.
+    """Write a micrograph as MRC, TIFF, PNG or JPEG, by the suffix, atomically.
 
     MRC and TIFF keep 8 and 16-bit types and float32 (MRC also keeps float16, and widens uint8 to uint16); other types become
     float32. PNG and JPEG take only uint8 and have no pixel size.

@@ -71,7 +71,7 @@ def tell_copies(names: Iterable[str]) -> None:
         path, other = next(iter(instead.items()))
         many = "" if len(instead) == 1 else f" (and {len(instead) - 1:,} more)"
         logger.warning(
-            "%s and %s seem to be images of one exposure%s; both are picked, because they were given by name. To pick one of "
+            "%s and %s seem to be images of one exposure%s; all are used, because they were given by name. To use one of "
             "each, give their folder or a pattern such as '*%s'",
             path,
             PurePath(other).name,

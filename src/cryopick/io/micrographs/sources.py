@@ -199,8 +199,6 @@ def _in_list(path: Path) -> Iterator[MicrographSource]:
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(path, f"cannot be read as text ({error})", "A list has one path per line") from error
     names = [line for line in lines if line and not line.startswith("#")]
-    if any("\0" in name for name in names):
-        raise FileError(path, "is not a list of paths: it has NUL characters", "Write it as UTF-8 text, one path per line")
     folder = _project_of(path, names, [path.absolute().parent, Path.cwd()])
     for name in names:
         yield MicrographSource(folder / name, PurePath(name).name)
@@ -265,6 +263,8 @@ def _project_of(path: Path, names: list[str], folders: Iterable[Path]) -> Path:
     """Find the first folder in which one of the first names exists."""
     if not names:
         raise FileError(path, "names no micrographs", "Give a file with at least one")
+    if any("\0" in name for name in names):
+        raise FileError(path, "names micrographs with NUL characters", "Write it again; a list is UTF-8 text, one path per line")
     tried = names[:NAMES_TRIED]
     for folder in folders:
         if any(os.path.exists(folder / name) for name in tried):  # noqa: PTH110 - no name is too long

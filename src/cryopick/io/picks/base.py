@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryopick.coordinates import Frame
 from cryopick.errors import CryopickError, FileError, NameMatchError, SettingError
-from cryopick.files import atomic_path
+from cryopick.files import atomic_path, is_temporary
 from cryopick.io.names import stem
 from cryopick.io.picks.reading import MOST_PIXELS, Reading
 from cryopick.types import Picks
@@ -101,7 +101,7 @@ class Peek:
         """Read the beginning of a path. Raises `FileError` if it cannot be read."""
         try:
             if path.is_dir():
-                return Peek(path, "", tuple(sorted(entry.name for entry in path.iterdir())))
+                return Peek(path, "", tuple(sorted(entry.name for entry in path.iterdir() if not is_temporary(entry.name))))
             with path.open("rb") as file:
                 return Peek(path, file.read(HEAD_BYTES).decode("utf-8", "replace"), ())
         except OSError as error:

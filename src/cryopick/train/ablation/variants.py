@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryopick.files import write_text
+from cryopick.files import folders_released, write_text
 from cryopick.io.datasets.cryoppp import DatasetFolder
 from cryopick.models.checkpoints import read_state
 from cryopick.provenance import record_run
@@ -17,7 +17,7 @@ from cryopick.simulate.micrograph import micrograph_name
 from cryopick.train.ablation.table import Row, TableLayout, draw_table, write_table
 from cryopick.train.data.splits import DiskSettings
 from cryopick.train.loop import OnStep
-from cryopick.train.recipe import WEIGHTS, TrainingRun
+from cryopick.train.recipe import WEIGHTS, TrainingRun, hold_for_training
 from cryopick.train.recipes.cryosegnet import SimulatedSet
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ def resolve_study(name: str) -> tuple[str, str | None]:
     return model, f"`cryopick ablate {name}` is deprecated; write `cryopick ablate {model}`"
 
 
+@folders_released()
 def run_ablation(
     ablation: Ablation,
     out: Path,
@@ -95,6 +96,7 @@ def run_ablation(
     that determine it, including the data. `on_variant` is called when a training starts or resumes, and returns the
     function to call after each of its steps. Raises `SettingError`, which names them, if `out` holds a table with other settings.
     """
+    hold_for_training(out)
     record_run(out, settings, command="ablate", resumed=(out / RUNS).exists())
     rows: list[Row] = []
     for variant in ablation.variants:

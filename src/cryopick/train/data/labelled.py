@@ -185,7 +185,7 @@ def _picks_of(
 
 def _false_positives(data: MicrographInputs, sources: list[MicrographSource], pixel_size: float | None) -> dict[str, Picks]:
     folder = DatasetFolder(Path(data)).false_positives if isinstance(data, Path | str) else None
-    if folder is None or not folder.is_dir() or not any(folder.glob("*.csv")):
+    if folder is None or not folder.is_dir() or not any(folder.glob("[!.]*.csv")):
         return {}
     return _picks_of(sources, folder, "cryoppp", pixel_size)[0]
 

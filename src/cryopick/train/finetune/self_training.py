@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from cryopick.errors import CryopickError
+from cryopick.files import folders_released
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.io.micrographs.headers import read_shape
 from cryopick.io.micrographs.sources import MicrographSource
@@ -91,6 +92,7 @@ def unlabelled(sources: Sequence[MicrographSource], *, diameter: float) -> tuple
     return found, skipped
 
 
+@folders_released()
 def self_train(
     micrographs: Sequence[LabelledMicrograph],
     settings: FinetuneSettings,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cryopick import __version__
 from cryopick.errors import FileError, SettingError
-from cryopick.files import atomic_path
+from cryopick.files import atomic_path, folders_released
 from cryopick.io.datasets.cryoppp import LabelledMicrograph
 from cryopick.messages import counted
 from cryopick.models.weights import Card, find, load, read, save
@@ -43,7 +43,7 @@ from cryopick.train.finetune.held_out import (
 from cryopick.train.finetune.pseudo_labels import uncertain_picks
 from cryopick.train.launch import Accelerator, launch
 from cryopick.train.loop import LAST, Batch, BatchSource, LoopSettings, OnStep, Trainer, require_at_least_one
-from cryopick.train.recipe import WEIGHTS
+from cryopick.train.recipe import WEIGHTS, hold_for_training
 from cryopick.train.tasks.unet import SimulatedCrops, UNetTask
 from cryopick.types import Picks
 
@@ -185,6 +185,7 @@ class FinetuneTask(UNetTask):
         return super().losses(model, batch)
 
 
+@folders_released()
 def finetune_unet(data: LabelledSet, settings: FinetuneSettings, out: Path, *, on_step: OnStep | None = None) -> FinetuneResult:
     """Fine-tune on some micrographs, score on the held-out ones, and write the better weights to ``OUT/weights.safetensors``.
 
@@ -258,7 +259,7 @@ def record(
 
     Raises `SettingError`, which names the differences, if a run in `out` has other settings.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    hold_for_training(out)
     parts = {"training_particles": training, "held_out_particles": held_out}
     counts = {name: {one.source.name: len(one.truth) for one in some} for name, some in parts.items()}
     plain = {key: value for key, value in asdict(settings).items() if key != "accelerator"}
