@@ -8,7 +8,20 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "cryopick"
 ROWS = [
-    {"errors", "checks", "columns", "types", "coordinates", "registry", "config", "randomness", "files", "provenance", "robust"},
+    {
+        "errors",
+        "checks",
+        "columns",
+        "types",
+        "coordinates",
+        "registry",
+        "config",
+        "randomness",
+        "files",
+        "provenance",
+        "robust",
+        "messages",
+    },
     {"parallel", "io", "models"},
     {"preprocess", "evaluate"},
     {"detection", "display"},

@@ -15,21 +15,21 @@ T = TypeVar("T", bound=np.generic)
 
 
 def checked_path(path: object, call: str) -> Path:
-    """The path of a file or folder. Raises `SettingError`, which begins with `call`, for anything else."""
+    """Return the path of a file or folder. Raises `SettingError`, which begins with `call`, for anything else."""
     if not isinstance(path, str | PathLike):
         raise SettingError(f"{call}: expected a path, got {short(path)}")
     return Path(path)
 
 
 def checked_pixel_size(pixel_size: float | None, name: str) -> float | None:
-    """The pixel size as a float; raises `CryopickError`, which begins with `name`, unless it is positive and finite."""
+    """Return the pixel size as a float; raises `CryopickError`, which begins with `name`, unless it is positive and finite."""
     if pixel_size is None:
         return None
     return float(checked_positive(pixel_size, f"{name}: the pixel size", " Å; omit it when it is unknown"))
 
 
 def checked_positive(value: Any, what: str, rest: str = "", *, error: type[CryopickError] = CryopickError) -> float:
-    """A number that must be positive and finite. Raises an error of `what`, the value, and the `rest` of the sentence."""
+    """Return a number that must be positive and finite. Raises an error of `what`, the value, and the `rest` of the sentence."""
     number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value  # such as a field of an MRC header
     if not (isinstance(number, Real) and 0 < float(number) < np.inf):
         raise error(f"{what} must be positive, got {short(value)}{rest}")
@@ -37,12 +37,12 @@ def checked_positive(value: Any, what: str, rest: str = "", *, error: type[Cryop
 
 
 def short(value: object) -> str:
-    """A value as messages show it: large ones in part."""
+    """Return a value as messages show it: large ones in part."""
     return str(value) if isinstance(value, Real) else reprlib.repr(value)
 
 
 def checked_name(name: object) -> str:
-    """A micrograph's name. Raises `CryopickError` unless it is text."""
+    """Return a micrograph's name. Raises `CryopickError` unless it is text."""
     if not isinstance(name, str):
         raise CryopickError(f"the micrograph's name must be text, got {short(name)}")
     return name

@@ -146,7 +146,7 @@ def _problem(settings: type[Any], given: Any, message: str) -> str:
 
 
 def _completed(settings: type[Any], given: Mapping[str, Any], *, subject: str = "", prefix: str = "") -> dict[str, Any]:
-    """The given settings, with the defaults of nested dataclasses added to their mappings."""
+    """Return the given settings, with the defaults of nested dataclasses added to their mappings."""
     assert is_dataclass(settings)
     known = {field.name: field for field in fields(settings)}
     hints = get_type_hints(settings)

@@ -58,7 +58,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[tuple[Path, int]]:
-    """An empty temporary file beside `path`, locked as long as it is being written, and its permissions."""
+    """Return an empty temporary file beside `path`, locked as long as it is being written, and its permissions."""
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= LONGEST_SUFFIX else ""
     for _ in range(ATTEMPTS):
         temporary = path.with_name(f"{PREFIX}{_machine()}-{token_hex(6)}{suffix}")
@@ -131,7 +131,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether this is the name of a temporary file of `atomic_path`."""
+    """Return whether this is the name of a temporary file of `atomic_path`."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
@@ -228,7 +228,7 @@ def folders_released() -> Iterator[None]:
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[int]:
-    """The open file of a lock, which is released with it. The file is created if it is missing; a link is a `FileError`."""
+    """Return the open file of a lock, which is released with it; it is created if missing, and a link is a `FileError`."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:

@@ -69,12 +69,12 @@ def _checksum(content: bytes) -> str:
 
 
 def with_checksum(json: bytes) -> bytes:
-    """A JSON object, without blanks at its start, with a checksum of its other members as its first one."""
+    """Return a JSON object, without blanks at its start, with a checksum of its other members as its first one."""
     return b'{"checksum":"' + _checksum(json).encode() + b'",' + json[1:]
 
 
 def has_checksum(json: bytes) -> bool:
-    """Whether a JSON object begins with a checksum, as written by `with_checksum`. Raises `ValueError` for a wrong one."""
+    """Return whether a JSON object begins with a checksum, as written by `with_checksum`. Raises `ValueError` for a wrong one."""
     match = _CHECKSUM.match(json)
     if match is None:
         return False
@@ -195,7 +195,7 @@ class RunRecord:
         return head.startswith((f"# Written by cryopick {command}.".encode(), f"# Made by cryopick {command}:".encode()))
 
     def mismatch(self, earlier: "RunRecord") -> str:
-        """The reason why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
+        """Return the reason why this run cannot resume an earlier one: `"holds a run with other settings (…)"`; "" when it can.
 
         Runs of another version of cryopick cannot be resumed, nor can runs with settings that this version does not have.
         """
@@ -210,7 +210,7 @@ class RunRecord:
 
 
 def read_plain_yaml(path: Path, command: str) -> dict[str, Any]:
-    """The content of a run's record, of mappings, lists and single values.
+    """Return the content of a run's record, of mappings, lists and single values.
 
     Raises `FileError` for a file that is not the record of a run of `command`, and for one that is damaged: with a wrong
     checksum, or text that `read_yaml` refuses.
@@ -239,14 +239,14 @@ def _remedy(command: str) -> str:
 
 
 def _matches_checksum(text: str) -> bool:
-    """Whether a text is as it was written; true also for one without a checksum, of an earlier version."""
+    """Return whether a text is as it was written; true also for one without a checksum, of an earlier version."""
     above, _, last = text.rstrip("\n").rpartition("\n")
     match = _LAST_LINE.fullmatch(last)
     return match is None or _checksum(f"{above}\n".encode("utf-8", "surrogatepass")) == match[1]
 
 
 def _has_words_as_keys(value: Any) -> bool:
-    """Whether all keys are text, at any depth."""
+    """Return whether all keys are text, at any depth."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and _has_words_as_keys(inner) for key, inner in value.items())
     return not isinstance(value, list) or all(map(_has_words_as_keys, value))

@@ -8,7 +8,7 @@ from cryopick.errors import SettingError
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """A generator of its own for each path of names below `seed`: the same call gives the same numbers everywhere.
+    """Return a generator of its own for each path of names below `seed`: the same call gives the same numbers everywhere.
 
     Raises `SettingError` unless the seed is a whole number of at least 0.
     """

@@ -136,7 +136,7 @@ class Pick:
 class Picks:
     """Particle centres found in, or marked on, one micrograph.
 
-    `len`, iteration and indexing go by pick: an integer gives a `Pick`; a slice, a boolean mask or an index array gives `Picks`.
+    `len`, iteration and indexing work on picks: an integer gives a `Pick`; a slice, a mask or an index array gives `Picks`.
     Lists and arrays of any numeric type are converted. `dataclasses.replace(picks, diameter=200)` makes a changed copy.
 
     Attributes
@@ -281,7 +281,7 @@ class Picks:
         return None if self.diameters is None else self.diameters / (length_from_px(1.0, self.pixel_size))
 
     def where(self, keep: ArrayLike) -> "Picks":
-        """The picks that `keep`, a boolean mask or an index array, selects, in its order: the same as `picks[keep]`."""
+        """Return the picks that `keep`, a boolean mask or an index array, selects, in its order: the same as `picks[keep]`."""
         return self[keep]
 
     def with_points(self, xy: ArrayLike, scores: ArrayLike | None = None) -> "Picks":

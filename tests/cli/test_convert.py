@@ -32,7 +32,7 @@ def test_topaz_to_relion_with_the_micrographs_names_and_pixel_size(tmp_path, con
     for name in ("a.mrc", "b.mrc"):
         write_micrograph(tmp_path / "raw" / name, rng.normal(size=(60, 80)).astype(np.float32), pixel_size=1.5)
     output = convert("topaz.txt", "out.star", "--micrographs", "raw", "--downsample", 8, "--diameter", 30)
-    assert "read 3 picks on 2 micrographs from topaz.txt (topaz, coordinates of images reduced 8 times)" in output
+    assert "read 3 picks on 2 micrographs from topaz.txt (topaz, images reduced by a factor of 8)" in output
     assert "wrote 3 picks on 2 micrographs to out.star (star)" in output
     a, b = read_picks(tmp_path / "out.star")
     assert (a.micrograph, a.xy.tolist(), a.pixel_size, a.diameter) == ("a.mrc", [[8, 16], [24, 32]], 1.5, 30)

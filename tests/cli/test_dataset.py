@@ -72,6 +72,6 @@ def test_skipped_micrographs_are_named(tmp_path, run, rng):
     write_mrcs(tmp_path / "raw", rng, count=2)
     write_picks([Picks(name, [[10, 5]]) for name in ("m0.mrc", "elsewhere.mrc")], tmp_path / "p.csv")
     output = run("raw", "--picks", "p.csv", "--diameter", 6, "--out", "coco", "--split", 1, 0, 0, code=1)
-    assert "skipped: elsewhere.mrc: has picks but is not among the micrographs" in output
+    assert "skipped: elsewhere.mrc: has picks, but is not among the micrographs" in output
     with pytest.raises(SettingError, match="sum to 1"):
         run("raw", "--picks", "p.csv", "--diameter", 6, "--out", "coco", "--split", 1, 1, 0)

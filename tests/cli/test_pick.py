@@ -246,7 +246,7 @@ def test_one_worker_computes_with_one_thread_despite_the_environment(micrographs
                 raise RuntimeError(f"threads {len(os.listdir('/proc/self/task'))}, OpenCV {cv2.getNumThreads()}")
 
         get = Registry.get
-        Registry.get = lambda self, name: Counting if (self.kind, name) == ("picker", "log") else get(self, name)
+        Registry.get = lambda self, name: Counting if (self.kind, name) == ("picker", "unet") else get(self, name)
         app()
     """
     words = ["pick", micrographs / "m0.mrc", "--out", tmp_path / "out", "--workers", "1", "--diameter", "30"]

@@ -263,5 +263,5 @@ def test_invalid_settings_are_named_in_the_error(wrong):
 def test_former_names_of_presets_work_with_a_warning(former, name, caplog):
     assert load_denoise_settings(former) == load_denoise_settings(name)
     assert [record.message for record in caplog.records] == [
-        f"the denoising preset {former} is deprecated and will be removed in the next version; use {name}"
+        f"the denoising preset {former} is deprecated and will be removed in the next version: use {name}"
     ]

@@ -115,7 +115,7 @@ def test_frames_are_never_colours(tmp_path, frames, case):
 def test_frames_between_the_pixels_are_refused(tmp_path, frames, count):
     values = np.stack([*frames, frames[0] + 1][:count], axis=-1)
     tifffile.imwrite(tmp_path / "m.tif", values, photometric="minisblack", planarconfig="contig")
-    with pytest.raises(FileError, match=f"holds {count} different values for each pixel"):
+    with pytest.raises(FileError, match=f"has {count} different values for each pixel"):
         read_micrograph(tmp_path / "m.tif")
 
 
@@ -261,7 +261,7 @@ def test_particles_that_do_not_fit_fail_with_their_size_and_the_others_go_on(tmp
     assert pick(tmp_path / "in", "--out", tmp_path / "out").exit_code == 1
     found = rows(tmp_path / "out")
     # 160 Å / 0.21 Å = 761.9
-    assert "its particles would be 762 pixels across, the image has 384" in found["nm.mrc"]["error"]
+    assert "its particles would have a diameter of 762 pixels, but the image has only 384" in found["nm.mrc"]["error"]
     assert "--pixel-size 2.1" in found["m.mrc"]["error"]
     assert (found["right.mrc"]["status"], int(found["right.mrc"]["picks"]) > 10) == ("done", True)
 
@@ -271,7 +271,7 @@ def test_a_diameter_that_does_not_fit_is_an_error_also_in_python(tmp_path, simul
 
     write_micrograph(tmp_path / "m.mrc", simulated, pixel_size=4.0)
     for given in (tmp_path / "m.mrc", read_micrograph(tmp_path / "m.mrc")):
-        with pytest.raises(CryopickError, match="4,000 pixels across, the image has 384"):
+        with pytest.raises(CryopickError, match="diameter of 4,000 pixels, but the image has only 384"):
             cryopick.pick(given, picker="log", diameter=16000)
 
 
@@ -560,7 +560,7 @@ def test_a_checkpoint_that_unpacks_to_far_more_than_its_file_is_refused(tmp_path
     with pytest.raises(FileError, match="claims 16,"):
         weights.load(tmp_path / "packed.pth")
     torch.save({"a": torch.zeros(1).expand(100_000, 100_000)}, tmp_path / "wide.pth")
-    with pytest.raises(FileError, match="claims more values than it holds"):
+    with pytest.raises(FileError, match="claims more values than it contains"):
         weights.load(tmp_path / "wide.pth")
 
 
@@ -632,7 +632,7 @@ def test_pipes_are_refused_and_not_waited_for(tmp_path, simulated):
         read_picks(tmp_path / "pipes/m.star", format="star")
 
 
-NAMES = ["plain.mrc", "c#1.mrc", "d\\e.mrc", "f\tg.mrc", "h%20i.mrc", "j?k.mrc", "l m.mrc", "ö.mrc"]
+NAMES = ["plain.mrc", "c#1.mrc", "d\\e.mrc", "h%20i.mrc", "j?k.mrc", "l m.mrc", "ö.mrc"]
 
 
 def test_a_report_finds_the_image_of_every_name(tmp_path, simulated):

@@ -209,7 +209,7 @@ def test_names_that_begin_like_words_of_star_come_back(tmp_path):
 
 def test_a_row_with_too_many_values_is_named_by_its_row_and_line(tmp_path):
     path = write(tmp_path / "a.star", FLAT + "a.mrc 10 20\na.mrc 30 40 9\nb.mrc 50 60\n")
-    with pytest.raises(FileError, match=r"row 2 of data_particles \(line 8\) has 4 values where its loop has 3 columns"):
+    with pytest.raises(FileError, match=r"row 2 of data_particles \(line 8\) has 4 values, its loop has 3 columns"):
         read_picks(path)
 
 
@@ -221,7 +221,7 @@ def test_rows_whose_faults_cancel_out_are_seen(tmp_path):
 
 def test_a_name_with_blanks_is_named(tmp_path):
     path = write(tmp_path / "m.star", "data_micrographs\nloop_\n_rlnMicrographName #1\n_rlnOpticsGroup #2\nmic dir/29 kx.mrc 1\n")
-    with pytest.raises(FileError, match=r"row 1 .*\(line 5\) has 4 values .*text with blanks needs quotes"):
+    with pytest.raises(FileError, match=r"row 1 .*\(line 5\) has 4 values, .*text with blanks needs quotes"):
         find_micrographs(path)
 
 
@@ -324,7 +324,7 @@ def test_several_micrographs_are_not_read_as_one(tmp_path):
         "blocks.pos": (blocks, r"data_mic_a \(line 1\) and data_mic_b \(line 6\)"),
         "noname.star": (particles, "no column _rlnMicrographName"),
         "ids.pos": (ids, "without their names"),
-        "mics.csv": ("mic,x,y\na.mrc,1,2\nb.mrc,3,4\n", "names of micrographs in the column mic"),
+        "mics.csv": ("mic,x,y\na.mrc,1,2\nb.mrc,3,4\n", "names of micrographs in the unknown column mic"),
         "cryoppp.csv": ("filename,X-Coordinate,Y-Coordinate\na.mrc,1,2\nb.mrc,3,4\n", "several micrographs"),
     }
     for name, (text, said) in cases.items():
@@ -349,7 +349,7 @@ def test_the_factor_multiplies_coordinates_of_every_format(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / f"p.{'txt' if name == 'topaz' else name}", REDUCED[name])
     assert detect_format(path) == name
-    assert "images reduced 8 times" in run("convert", path, "out.star", "--downsample", 8)
+    assert "images reduced by a factor of 8" in run("convert", path, "out.star", "--downsample", 8)
     assert [picks.xy.tolist() for picks in read_picks("out.star")] == [[[8, 16]], [[40, 48]]]
 
 
@@ -449,7 +449,7 @@ def test_picks_that_fill_a_corner_of_all_micrographs_are_reported(tmp_path, capl
 def test_a_box_for_a_format_without_boxes_is_refused(tmp_path):
     write(tmp_path / "p.csv", "micrograph,x,y\na.mrc,1,2\n")
     for name in set(FORMATS.own) - {"box", "cbox", "coco"}:
-        with pytest.raises(SettingError, match=f"--box applies to box, cbox, coco only; the format {name} has no boxes"):
+        with pytest.raises(SettingError, match=f"--box applies only to box, cbox, coco; the format {name} has no boxes"):
             run("convert", tmp_path / "p.csv", tmp_path / "out", "--to", name, "--box", 10)
     with pytest.raises(SettingError, match="the format csv has no boxes"):
         write_picks([Picks("a", [[1, 2]])], tmp_path / "o.csv", box=10)
@@ -532,9 +532,9 @@ TOMOGRAMS = {
 
 @pytest.mark.parametrize("name", TOMOGRAMS)
 def test_picks_in_tomograms_are_refused(tmp_path, name):
-    with pytest.raises(FileError, match="holds picks in tomograms"):
+    with pytest.raises(FileError, match="contains picks in tomograms"):
         read_picks(write(tmp_path / name, TOMOGRAMS[name]))
-    assert "holds picks in tomograms" in run("check", tmp_path / name, code=1)
+    assert "contains picks in tomograms" in run("check", tmp_path / name, code=1)
 
 
 def test_a_third_coordinate_of_0_is_no_tomogram(tmp_path):

@@ -39,7 +39,7 @@ class DenoiseJob:
     diameter: float | None
 
     def target(self, source: "MicrographSource") -> Path:
-        """The file that a denoised micrograph is written to."""
+        """Return the file that a denoised micrograph is written to."""
         from cryopick.io.names import stem
 
         return self.out / f"{stem(source.name)}{self.suffix}"

@@ -148,7 +148,7 @@ def offer(name: str, names: Iterable[str]) -> str:
 
 
 def usage_message(error: Any, args: Sequence[str]) -> str:
-    """The error in the arguments, in one line that names the option as it was typed."""
+    """Return the error in the arguments, in one line that names the option as it was typed."""
     context, option, parameter = error.ctx, getattr(error, "option_name", ""), getattr(error, "param", None)
     kind = type(error).__name__
     if kind == "NoSuchOption":

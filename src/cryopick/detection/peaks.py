@@ -55,7 +55,7 @@ def suppress(xy: NDArray[np.float64], scores: NDArray[np.float32], spacing: floa
 
 
 def parabola_shift(score_map: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The top of the parabola through each pixel and its two neighbours, (n, 2) as (x, y) within half a pixel; 0 at the edge."""
+    """Return the offset of the parabola's top at each pixel, (n, 2) as (x, y) within half a pixel; 0 at the edge."""
     padded = np.pad(score_map.astype(np.float64), 1, mode="edge")
     height, width = score_map.shape
     shifts = np.zeros((len(rows), 2))

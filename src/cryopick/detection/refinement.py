@@ -71,7 +71,7 @@ def refine(pixels: Map, found: Detections, *, diameter: float) -> Refinement:
 
 
 def _recentred(fit: Map, xy: Points, spread: float) -> Points:
-    """The maximum of the fit near each point (n, 2), weighted with a Gaussian about it; the point itself where nothing fits."""
+    """Return the maximum of the fit near each point (n, 2), weighted by a Gaussian; the point itself where nothing fits."""
     reach = int(np.ceil(2 * spread))
     offsets = np.indices((2 * reach + 1, 2 * reach + 1)).reshape(2, -1).T[:, ::-1] - reach
     places = (np.rint(xy).astype(np.intp)[:, None] + offsets).clip(0, np.array(fit.shape[::-1]) - 1)

@@ -218,7 +218,7 @@ def _crops(shape_hw: tuple[int, int], settings: MaskSettings) -> Iterator[tuple[
 
 
 def _cut_by_crop(boxes: NDArray[np.int64], crop: Box, shape_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Whether each box lies at an edge of its crop that is no edge of the image."""
+    """Return whether each box lies at an edge of its crop that is no edge of the image."""
     whole = (0, 0, shape_hw[1], shape_hw[0])
     at_crop = np.abs(boxes - np.array(crop)) <= _NEAR_EDGE
     at_edge = np.abs(boxes - np.array(whole)) <= _NEAR_EDGE

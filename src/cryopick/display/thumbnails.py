@@ -126,7 +126,7 @@ _DAMAGE = (
 
 
 def _checked(thumbnail: Thumbnail) -> Thumbnail:
-    """The thumbnail. Raises `ValueError` where its arrays do not fit together."""
+    """Return the thumbnail. Raises `ValueError` where its arrays do not fit together."""
     count = len(thumbnail.crops)
     shapes = thumbnail.crops.shape, thumbnail.cropped.shape, thumbnail.means.shape, thumbnail.counts.shape
     if shapes != ((count, CROP_SIDE, CROP_SIDE), (count,), (BANDS, CROP_SIDE, CROP_SIDE), (BANDS,)):

@@ -69,7 +69,7 @@ class Card:
 
 
 def folders() -> list[Path]:
-    """The folders in which weights are looked for by name: the one that the variable CRYOPICK_WEIGHTS names, then the package."""
+    """Return the folders searched for weights by name: the one that the variable CRYOPICK_WEIGHTS names, then the package."""
     named = os.environ.get(FOLDER_VARIABLE)
     return ([Path(named).expanduser()] if named else []) + [Path(str(files("cryopick").joinpath("weights")))]
 
@@ -171,7 +171,7 @@ def read_card(path: Path) -> Card | None:
 
 
 def resolve_input(path: Path, kind: type[T], values: Mapping[str, Any]) -> T:
-    """The settings of a network's input on a card, as a dataclass. Raises `FileError` for values that it cannot have."""
+    """Return the settings of a network's input on a card, as a dataclass. Raises `FileError` for values that it cannot have."""
     try:
         return resolve(kind, values)
     except SettingError as error:

@@ -190,7 +190,7 @@ def _confidence(centres: Map, *, spacing: float) -> float:
 
 
 def _maximum(steps: dict[float, float], best: float) -> tuple[float, float]:
-    """The maximum of the parabola through the steps around the best one, and the confidence of the best step."""
+    """Return the maximum of the parabola through the steps around the best one, and the confidence of the best step."""
     near = sorted(octave for octave in steps if abs(octave - best) <= COARSE)
     heights = [steps[octave] for octave in near]
     highest = near[int(np.argmax(heights))]

@@ -129,7 +129,7 @@ class EditRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Limits:
-    """Where edits of a micrograph may be.
+    """Area in which edits of a micrograph are allowed.
 
     Attributes
     ----------
@@ -141,12 +141,12 @@ class Limits:
     margin: float = 0.0
 
     def holds_pick(self, x: float, y: float) -> bool:
-        """Whether a pick may be at this point."""
+        """Return whether a pick may be at this point."""
         height, width = self.shape_hw or (LARGEST_SHAPE, LARGEST_SHAPE)
         return -self.margin <= x <= width - 1 + self.margin and -self.margin <= y <= height - 1 + self.margin
 
     def holds_stroke(self, length: float) -> bool:
-        """Whether a coordinate or the radius of a stroke may be so large; strokes may leave the micrograph."""
+        """Return whether a coordinate or the radius of a stroke may be so large; strokes may leave the micrograph."""
         return abs(length) <= STROKE_SIDES * max(self.shape_hw or (LARGEST_SHAPE,))
 
 

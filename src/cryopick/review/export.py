@@ -58,7 +58,7 @@ def write_result(review: Review, name: str = "star") -> Path:
 
 
 def _fits_star(name: str) -> bool:
-    """Whether a STAR file can hold a micrograph's name; a warning says that its picks are not written where it cannot."""
+    """Return whether a STAR file can hold a micrograph's name; a warning says that its picks are not written where it cannot."""
     try:
         quoted_column([name])
     except CryopickError as error:

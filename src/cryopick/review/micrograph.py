@@ -133,7 +133,7 @@ class _PickEditor:
         self._ways_back.pop()()
 
     def state(self) -> PickState:
-        """The picks as they are now."""
+        """Return the picks as they are now."""
         scores = np.full(len(self._xy), np.nan, np.float32)
         if self._original.scores is not None:
             scores[: len(self._original)] = self._original.scores

@@ -64,7 +64,7 @@ class RunFolder:
         return self.records / f"{stem}.json"
 
     def record_paths(self) -> list[Path]:
-        """All records, sorted by name."""
+        """List all records, sorted by name."""
         return record_paths(self.records)
 
     def preview(self, stem: str) -> Path:
@@ -171,7 +171,7 @@ class RunFolder:
             raise FileError(error.filename or self.path, found, remedy) from error
 
     def _is_run(self) -> bool:
-        """Whether there are settings of a run, or damaged ones beside records."""
+        """Return whether there are settings of a run, or damaged ones beside records."""
         if RunRecord.is_at(self.settings, COMMAND):
             return True
         return self.settings.is_file() and any(read_outcome(record) for record in self.record_paths())

@@ -32,7 +32,7 @@ def assemble(folder: RunFolder, outcomes: Iterable[tuple[str, Outcome]], setting
 
 
 def format_path(folder: RunFolder, name: str) -> Path:
-    """The path of the picks in a format: in a folder of its own."""
+    """Return the path of the picks in a format: in a folder of its own."""
     return place_in(folder.path / name, "particles", format=name)
 
 

@@ -149,7 +149,7 @@ def _reason(error: Exception) -> str:
 
 
 def _outcome(content: bytes) -> Outcome:
-    """The outcome in a record's bytes; the picks too are checked where it has no checksum, as those of earlier versions."""
+    """Return the outcome in a record's bytes; without a checksum, as in earlier versions, the picks are checked too."""
     if not has_checksum(content):
         return _checked_record(content)[0].outcome
     outcome = msgspec.json.decode(content, type=_Head).outcome
@@ -158,7 +158,7 @@ def _outcome(content: bytes) -> Outcome:
 
 
 def _checked_record(content: bytes) -> tuple[Record, Picks]:
-    """The record in some bytes, and its picks. Raises one of `_DAMAGE`."""
+    """Return the record in some bytes, and its picks. Raises one of `_DAMAGE`."""
     has_checksum(content)
     record = msgspec.json.decode(content, type=Record)
     _check_outcome(record.outcome)
@@ -182,13 +182,13 @@ def _check_outcome(outcome: Outcome) -> None:
 
 
 def is_below(name: str) -> bool:
-    """Whether a relative path, such as a record names, stays below the folder that it is relative to."""
+    """Return whether a relative path, such as a record names, stays below the folder that it is relative to."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def record_paths(folder: Path) -> list[Path]:
-    """The records in a folder, sorted by name; without temporary files, those of earlier versions included."""
+    """Return the records in a folder, sorted by name; without temporary files, those of earlier versions included."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
@@ -257,18 +257,18 @@ def _with_hash(short: str, name: str) -> str:
 
 
 def recorded(text: str) -> str:
-    """A name or path as records have it: bytes that are not UTF-8, which JSON cannot hold, are written as escapes."""
+    """Return a name or path as records have it: bytes that are not UTF-8, which JSON cannot hold, are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def shown(text: str) -> str:
-    """A name or path in one line of printable characters, others written as escapes."""
+    """Return a name or path in one line of printable characters, others written as escapes."""
     parts = (repr(each)[1:-1] if unicodedata.category(each) in UNPRINTABLE else each for each in text)
     return "".join(parts)
 
 
 def name_problem(name: str) -> str:
-    """Why result files cannot have a micrograph's name, in words; "" where they can."""
+    """Describe why result files cannot have a micrograph's name; empty if they can."""
     kinds = set(map(unicodedata.category, name))
     if "Cs" in kinds:
         return "the name must be UTF-8"

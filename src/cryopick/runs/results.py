@@ -74,7 +74,7 @@ def run_picks(
 
 
 def _is_later(earlier: tuple[Path, Picks] | None, path: Path) -> bool:
-    """Whether a micrograph has a later record: its stem changes when another micrograph of the same stem comes."""
+    """Return whether a micrograph has a later record: its stem changes when another micrograph of the same stem comes."""
     return earlier is not None and earlier[0].stat().st_mtime_ns > path.stat().st_mtime_ns
 
 
@@ -89,7 +89,7 @@ class TableRow:
 
 
 def read_table(path: Path) -> list[TableRow]:
-    """The rows of the ``micrographs.csv`` of a run. Raises `FileError` for a file that is damaged."""
+    """Return the rows of the ``micrographs.csv`` of a run. Raises `FileError` for a file that is damaged."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             table = csv.DictReader(file, strict=True)

@@ -124,7 +124,7 @@ def run_record(settings: RunSettings) -> RunRecord:
 
 
 def read_run_record(path: Path) -> RunRecord:
-    """The content of a run's ``run.yaml``. Raises `FileError` for a file that is none, or is damaged."""
+    """Return the content of a run's ``run.yaml``. Raises `FileError` for any other file, and for a damaged one."""
     record = RunRecord.read(path, COMMAND)
     name, settings = record.settings.get("picker"), record.settings.get("settings")
     try:
@@ -137,7 +137,7 @@ def read_run_record(path: Path) -> RunRecord:
 
 
 def recorded_estimate(record: RunRecord) -> DiameterEstimate | None:
-    """The diameter that was estimated for a run; None where there is none.
+    """Return the diameter that was estimated for a run; None where there is none.
 
     Raises `ValueError` or `msgspec.ValidationError` for a senseless one.
     """
@@ -151,7 +151,7 @@ def recorded_estimate(record: RunRecord) -> DiameterEstimate | None:
 
 
 def mismatch(earlier: RunRecord, settings: RunSettings) -> str:
-    """The reason why a run with these settings cannot resume an earlier one, as `RunRecord.mismatch` says it; "" when it can.
+    """Return the reason why a run with these settings cannot resume an earlier one, see `RunRecord.mismatch`; "" if it can.
 
     Settings that affect only the output may change. `salvage` may be switched on, since it does not affect finished
     micrographs, but not off; maps may be switched off but not on, since finished micrographs would have none.

@@ -74,7 +74,7 @@ class TrainingLog:
 
 
 def _step(row: bytes) -> int | None:
-    """The step of a row; None for a row that is incomplete, as a killed run leaves it, or damaged."""
+    """Return the step of a row; None for a row that is incomplete, as a killed run leaves it, or damaged."""
     first = row.partition(b",")[0]
     return int(first) if row.endswith(b"\n") and re.fullmatch(rb"[0-9]{1,12}", first) else None
 

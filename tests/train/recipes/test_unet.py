@@ -118,7 +118,7 @@ def test_missing_or_unsupported_data_raises(tmp_path):
         train("unet", str(tmp_path / "none"), "--out", str(tmp_path / "run"))
     with pytest.raises(SettingError, match="--diameter cannot be used with --simulate"):
         train("unet", "--simulate", "--diameter", "100", "--out", str(tmp_path / "run"))
-    with pytest.raises(SettingError, match="on simulated micrographs only"):
+    with pytest.raises(SettingError, match="only on simulated micrographs"):
         train("detr", str(tmp_path), "--out", str(tmp_path / "run"))
 
 

@@ -115,7 +115,7 @@ def find_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = Non
 
 
 def list_micrographs(inputs: MicrographInputs, *, pixel_size: float | None = None) -> list[MicrographSource]:
-    """As `find_micrographs`, but two files may share a name: for uses that write no results."""
+    """List micrographs as `find_micrographs` does, but allow files that share a name, for uses that write no results."""
     checked_pixel_size(pixel_size, "the micrographs")
     sources: dict[str, MicrographSource] = {}
     named = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, str | np.ndarray) else [inputs]

@@ -161,7 +161,7 @@ def write_picks(
 
 
 def list_formats() -> list[str]:
-    """The names of formats that `read_picks`, `write_picks` and `convert` take.
+    """Return the names of formats that `read_picks`, `write_picks` and `convert` take.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def conversion_factors(downsample: float, from_format: str | None, to_format: st
 
 
 def checked_factor(downsample: float) -> float:
-    """The factor. Raises `SettingError` unless it is positive and finite."""
+    """Return the factor. Raises `SettingError` unless it is positive and finite."""
     return checked_positive(downsample, "downsample", error=SettingError)
 
 
@@ -216,7 +216,7 @@ def outside_of(every: Sequence[Picks]) -> str | None:
 
 
 def _sources(micrographs: MicrographInputs | Source | Sequence[Source] | None) -> Sequence[Source]:
-    """The micrographs that were given, found where they are paths."""
+    """Return the micrographs that were given, found where they are paths."""
     if micrographs is None:
         return ()
     given = [micrographs] if isinstance(micrographs, str | PathLike) or not isinstance(micrographs, Iterable) else [*micrographs]

@@ -170,7 +170,7 @@ class _Parser:
         loop.cells = body.split()
 
     def _end_of_rows(self, columns: int) -> int:
-        """The end of the loop that has its first row here."""
+        """Return the end of the loop that has its first row here."""
         start = self._at
         for match in _ROWS_END.finditer(self._content, start - 1):
             if columns > 1 or not match[0].lstrip().lower().startswith(b"data_") or self._is_header(match, start):

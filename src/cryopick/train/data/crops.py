@@ -287,7 +287,7 @@ def _paint(mask: NDArray[np.uint8], areas: Sequence[BadArea], to_home: PixelMap)
 
 
 def _known(crops: Crops, inner: Tensor, uncertain_xy: Tensor, uncertain_image: Tensor) -> Tensor:
-    """Whether the maps of crops are known (b, 3, h, w), see `LabelledCrops`; `inner` (b, h, w) is 1 off the borders."""
+    """Return whether the maps of crops are known (b, 3, h, w), see `LabelledCrops`; `inner` (b, h, w) is 1 off the borders."""
     shape, diameter = tuple(inner.shape), crops.diameter_px
     particles = discs(crops.xy, crops.image, diameter[crops.image] / 2, shape)
     rejected = discs(crops.junk_xy, crops.junk_image, diameter[crops.junk_image] / 2, shape)
